@@ -1,0 +1,1 @@
+"""Hydraulic and thermal core: networks, solver, balancing."""

@@ -1,0 +1,1 @@
+"""Pin maps: one file per board, through MicroPython's own machine API."""

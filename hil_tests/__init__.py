@@ -1,0 +1,1 @@
+"""The bench: shipped firmware in closed loop with an emulated town."""

@@ -1,0 +1,1 @@
+"""Supervisor: poll, coordinate, record, show."""

@@ -1,0 +1,1 @@
+"""Technician's tools and the command line."""
