@@ -1,0 +1,1 @@
+"""The emulated plant: network, exchangers, buildings, valves and sensors, all substations at once."""
