@@ -1,7 +1,7 @@
 """What crosses between the emulated plant and the controllers' pins in one tick.
 
 Device order in every array is the order of the site file: the substations first, the pump station last.
-Nothing here knows how a pin is driven or how a pipe flows; it holds the arrays, checks their shapes and no more.
+Nothing here knows how a pin is driven or how a pipe flows: it holds the arrays and checks their shapes.
 """
 
 from __future__ import annotations
