@@ -52,351 +52,82 @@ Register = namedtuple(
     "Register", ("name", "space", "address", "type", "scale", "low", "high", "access", "text")
 )
 
+# fmt: off
 IDENTITY = (
     Register("identity_magic_code", INPUT, 0, U16, 1, 0, 65534, DIAGNOSTIC, "Always 21590 (0x5456)"),
     Register("map_version_number", INPUT, 1, U16, 1, 1, 65534, DIAGNOSTIC, "Version of this register map"),
-    Register(
-        "map_hash_code", INPUT, 2, U32, 1, 0, 4294967295, DIAGNOSTIC, "SHA-256 of the map, first 32 bits"
-    ),
-    Register(
-        "device_id_high_code", INPUT, 4, U32, 1, 0, 4294967295, DIAGNOSTIC, "Device identity, upper half"
-    ),
-    Register(
-        "device_id_low_code", INPUT, 6, U32, 1, 0, 4294967295, DIAGNOSTIC, "Device identity, lower half"
-    ),
+    Register("map_hash_code", INPUT, 2, U32, 1, 0, 4294967295, DIAGNOSTIC, "SHA-256 of the map, first 32 bits" ),
+    Register("device_id_high_code", INPUT, 4, U32, 1, 0, 4294967295, DIAGNOSTIC, "Device identity, upper half" ),
+    Register("device_id_low_code", INPUT, 6, U32, 1, 0, 4294967295, DIAGNOSTIC, "Device identity, lower half" ),
     Register("profile_number", INPUT, 8, U16, 1, 1, 2, DIAGNOSTIC, "1 substation, 2 pump station"),
     Register("boot_count", INPUT, 9, U32, 1, 0, 4294967294, DIAGNOSTIC, "Boots so far, kept in flash"),
     Register("boot_random_high_code", INPUT, 11, U32, 1, 0, 4294967295, DIAGNOSTIC, "Boot nonce, upper half"),
     Register("boot_random_low_code", INPUT, 13, U32, 1, 0, 4294967295, DIAGNOSTIC, "Boot nonce, lower half"),
     Register("uptime_s", INPUT, 15, U32, 1, 0, 4294967294, DIAGNOSTIC, "Seconds since this boot"),
-    Register(
-        "firmware_hash_code",
-        INPUT,
-        17,
-        U32,
-        1,
-        0,
-        4294967295,
-        DIAGNOSTIC,
-        "Digest of the running firmware, first 32 bits",
-    ),
-    Register(
-        "limits_hash_code",
-        INPUT,
-        19,
-        U32,
-        1,
-        0,
-        4294967295,
-        DIAGNOSTIC,
-        "Digest of the limits in force, first 32 bits",
-    ),
+    Register("firmware_hash_code", INPUT, 17, U32, 1, 0, 4294967295, DIAGNOSTIC, "Digest of the running firmware, first 32 bits"),
+    Register("limits_hash_code", INPUT, 19, U32, 1, 0, 4294967295, DIAGNOSTIC, "Digest of the limits in force, first 32 bits"),
     Register("firmware_version_number", INPUT, 21, U16, 1, 0, 65534, DIAGNOSTIC, "Major x 256 + minor"),
-    Register(
-        "supervisor_key_epoch_number", INPUT, 22, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted"
-    ),
-    Register(
-        "standby_key_epoch_number", INPUT, 23, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted"
-    ),
-    Register(
-        "technician_key_epoch_number", INPUT, 24, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted"
-    ),
-    Register(
-        "utility_key_epoch_number", INPUT, 25, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted"
-    ),
+    Register("supervisor_key_epoch_number", INPUT, 22, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted" ),
+    Register("standby_key_epoch_number", INPUT, 23, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted" ),
+    Register("technician_key_epoch_number", INPUT, 24, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted" ),
+    Register("utility_key_epoch_number", INPUT, 25, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted" ),
 )
 
 # Input 40..77 on every profile, without gaps: one read.
 STATUS = (
     Register("outdoor_temp_c", INPUT, 40, I16, 0.01, -40, 60, MEASUREMENT, "Outdoor air"),
-    Register(
-        "control_mode_number",
-        INPUT,
-        41,
-        U16,
-        1,
-        0,
-        9,
-        DIAGNOSTIC,
-        "0 own curve, 1 order, 2 manual, 3 service, 4 safe start",
-    ),
-    Register(
-        "active_limiter_number",
-        INPUT,
-        42,
-        U16,
-        1,
-        0,
-        9,
-        DIAGNOSTIC,
-        "0 none, 1 return, 2 flow, 3 frost, 4 supply maximum, 5 sensor fallback",
-    ),
-    Register(
-        "sensor_fault_bits",
-        INPUT,
-        43,
-        U16,
-        1,
-        0,
-        65534,
-        DIAGNOSTIC,
-        "One bit for each sensor input, in the board's order",
-    ),
+    Register("control_mode_number", INPUT, 41, U16, 1, 0, 9, DIAGNOSTIC, "0 own curve, 1 order, 2 manual, 3 service, 4 safe start"),
+    Register("active_limiter_number", INPUT, 42, U16, 1, 0, 9, DIAGNOSTIC, "0 none, 1 return, 2 flow, 3 frost, 4 supply maximum, 5 sensor fallback"),
+    Register("sensor_fault_bits", INPUT, 43, U16, 1, 0, 65534, DIAGNOSTIC, "One bit for each sensor input, in the board's order"),
     Register("alarm_bits", INPUT, 44, U16, 1, 0, 65534, DIAGNOSTIC, "See ALARM_BITS"),
-    Register(
-        "deficit_used_kh",
-        INPUT,
-        45,
-        U16,
-        0.01,
-        0,
-        655,
-        DIAGNOSTIC,
-        "Kelvin-hours taken below the own curve in 24 h",
-    ),
-    Register(
-        "deficit_budget_kh",
-        INPUT,
-        46,
-        U16,
-        0.01,
-        0,
-        655,
-        DIAGNOSTIC,
-        "Kelvin-hours remote influence may take in 24 h",
-    ),
-    Register(
-        "refused_function_count",
-        INPUT,
-        47,
-        U32,
-        1,
-        0,
-        4294967294,
-        DIAGNOSTIC,
-        "Writes outside the order mailbox",
-    ),
-    Register(
-        "refused_malformed_count",
-        INPUT,
-        49,
-        U32,
-        1,
-        0,
-        4294967294,
-        DIAGNOSTIC,
-        "Frames that could not be parsed",
-    ),
-    Register(
-        "refused_mac_count", INPUT, 51, U32, 1, 0, 4294967294, DIAGNOSTIC, "Orders whose MAC did not verify"
-    ),
-    Register(
-        "refused_replay_count",
-        INPUT,
-        53,
-        U32,
-        1,
-        0,
-        4294967294,
-        DIAGNOSTIC,
-        "Orders with a used or jumping counter",
-    ),
-    Register(
-        "refused_late_count",
-        INPUT,
-        55,
-        U32,
-        1,
-        0,
-        4294967294,
-        DIAGNOSTIC,
-        "Orders after their not-after, or with one too far ahead",
-    ),
-    Register(
-        "refused_order_count",
-        INPUT,
-        57,
-        U32,
-        1,
-        0,
-        4294967294,
-        DIAGNOSTIC,
-        "Authentic orders refused by limits, rights, budget or state",
-    ),
-    Register(
-        "accepted_order_count", INPUT, 59, U32, 1, 0, 4294967294, DIAGNOSTIC, "Orders applied since boot"
-    ),
-    Register(
-        "broadcast_count",
-        INPUT,
-        61,
-        U32,
-        1,
-        0,
-        4294967294,
-        DIAGNOSTIC,
-        "Broadcast frames, all without effect",
-    ),
+    Register("deficit_used_kh", INPUT, 45, U16, 0.01, 0, 655, DIAGNOSTIC, "Kelvin-hours taken below the own curve in 24 h"),
+    Register("deficit_budget_kh", INPUT, 46, U16, 0.01, 0, 655, DIAGNOSTIC, "Kelvin-hours remote influence may take in 24 h"),
+    Register("refused_function_count", INPUT, 47, U32, 1, 0, 4294967294, DIAGNOSTIC, "Writes outside the order mailbox"),
+    Register("refused_malformed_count", INPUT, 49, U32, 1, 0, 4294967294, DIAGNOSTIC, "Frames that could not be parsed"),
+    Register("refused_mac_count", INPUT, 51, U32, 1, 0, 4294967294, DIAGNOSTIC, "Orders whose MAC did not verify" ),
+    Register("refused_replay_count", INPUT, 53, U32, 1, 0, 4294967294, DIAGNOSTIC, "Orders with a used or jumping counter"),
+    Register("refused_late_count", INPUT, 55, U32, 1, 0, 4294967294, DIAGNOSTIC, "Orders after their not-after, or with one too far ahead"),
+    Register("refused_order_count", INPUT, 57, U32, 1, 0, 4294967294, DIAGNOSTIC, "Authentic orders refused by limits, rights, budget or state"),
+    Register("accepted_order_count", INPUT, 59, U32, 1, 0, 4294967294, DIAGNOSTIC, "Orders applied since boot" ),
+    Register("broadcast_count", INPUT, 61, U32, 1, 0, 4294967294, DIAGNOSTIC, "Broadcast frames, all without effect"),
     Register("client_count", INPUT, 63, U16, 1, 0, 64, DIAGNOSTIC, "Modbus clients connected"),
     Register("loop_time_max_ms", INPUT, 64, U16, 1, 0, 65534, DIAGNOSTIC, "Longest control step since boot"),
-    Register(
-        "heap_used_b", INPUT, 65, U32, 1, 0, 4294967294, DIAGNOSTIC, "Heap in use after the last collection"
-    ),
-    Register(
-        "heap_free_b", INPUT, 67, U32, 1, 0, 4294967294, DIAGNOSTIC, "Heap free after the last collection"
-    ),
-    Register(
-        "reset_cause_number",
-        INPUT,
-        69,
-        U16,
-        1,
-        0,
-        9,
-        DIAGNOSTIC,
-        "1 power on, 2 hard, 3 watchdog, 4 deep sleep, 5 soft",
-    ),
-    Register(
-        "watchdog_reset_count", INPUT, 70, U16, 1, 0, 65534, DIAGNOSTIC, "Watchdog resets, kept in flash"
-    ),
-    Register(
-        "task_restart_count",
-        INPUT,
-        71,
-        U16,
-        1,
-        0,
-        65534,
-        DIAGNOSTIC,
-        "Communication task restarts since boot",
-    ),
+    Register("heap_used_b", INPUT, 65, U32, 1, 0, 4294967294, DIAGNOSTIC, "Heap in use after the last collection" ),
+    Register("heap_free_b", INPUT, 67, U32, 1, 0, 4294967294, DIAGNOSTIC, "Heap free after the last collection" ),
+    Register("reset_cause_number", INPUT, 69, U16, 1, 0, 9, DIAGNOSTIC, "1 power on, 2 hard, 3 watchdog, 4 deep sleep, 5 soft"),
+    Register("watchdog_reset_count", INPUT, 70, U16, 1, 0, 65534, DIAGNOSTIC, "Watchdog resets, kept in flash" ),
+    Register("task_restart_count", INPUT, 71, U16, 1, 0, 65534, DIAGNOSTIC, "Communication task restarts since boot"),
     Register("service_seconds_left_s", INPUT, 72, U16, 1, 0, 900, DIAGNOSTIC, "Service mode ends in"),
-    Register(
-        "last_refusal_number",
-        INPUT,
-        73,
-        U16,
-        1,
-        0,
-        99,
-        DIAGNOSTIC,
-        "Cause of the newest refusal, see REFUSALS",
-    ),
-    Register(
-        "last_refusal_uptime_s", INPUT, 74, U32, 1, 0, 4294967294, DIAGNOSTIC, "Uptime of the newest refusal"
-    ),
-    Register(
-        "last_refusal_source_code",
-        INPUT,
-        76,
-        U32,
-        1,
-        0,
-        4294967295,
-        DIAGNOSTIC,
-        "IPv4 address of the newest refusal",
-    ),
+    Register("last_refusal_number", INPUT, 73, U16, 1, 0, 99, DIAGNOSTIC, "Cause of the newest refusal, see REFUSALS"),
+    Register("last_refusal_uptime_s", INPUT, 74, U32, 1, 0, 4294967294, DIAGNOSTIC, "Uptime of the newest refusal" ),
+    Register("last_refusal_source_code", INPUT, 76, U32, 1, 0, 4294967295, DIAGNOSTIC, "IPv4 address of the newest refusal"),
 )
 
 # Input 100..124, without gaps: one read.
 SUBSTATION_INPUTS = (
     Register("primary_supply_temp_c", INPUT, 100, I16, 0.01, -40, 150, MEASUREMENT, "Network water arriving"),
     Register("primary_return_temp_c", INPUT, 101, I16, 0.01, -40, 150, MEASUREMENT, "Network water leaving"),
-    Register(
-        "secondary_supply_temp_c", INPUT, 102, I16, 0.01, -40, 150, MEASUREMENT, "Heating circuit supply"
-    ),
-    Register(
-        "secondary_return_temp_c", INPUT, 103, I16, 0.01, -40, 150, MEASUREMENT, "Heating circuit return"
-    ),
+    Register("secondary_supply_temp_c", INPUT, 102, I16, 0.01, -40, 150, MEASUREMENT, "Heating circuit supply" ),
+    Register("secondary_return_temp_c", INPUT, 103, I16, 0.01, -40, 150, MEASUREMENT, "Heating circuit return" ),
     Register("room_temp_c", INPUT, 104, I16, 0.01, -40, 60, MEASUREMENT, "Reference room"),
     Register("primary_dp_bar", INPUT, 105, U16, 0.001, 0, 16, MEASUREMENT, "Differential pressure here"),
     Register("primary_flow_m3_h", INPUT, 106, U16, 0.001, 0, 60, MEASUREMENT, "Network water flow"),
     Register("primary_heat_kw", INPUT, 107, U16, 0.1, 0, 6000, MEASUREMENT, "Heat taken from the network"),
     Register("primary_energy_kwh", INPUT, 108, U32, 0.1, 0, 400000000, MEASUREMENT, "Heat taken so far"),
-    Register(
-        "valve_position_out_pct",
-        INPUT,
-        110,
-        U16,
-        0.01,
-        0,
-        100,
-        MEASUREMENT,
-        "Estimated position of the control valve",
-    ),
-    Register(
-        "secondary_pump_out_number", INPUT, 111, U16, 1, 0, 1, MEASUREMENT, "Circulation pump: 0 off, 1 on"
-    ),
-    Register(
-        "own_curve_temp_c", INPUT, 112, I16, 0.01, 0, 110, MEASUREMENT, "What the own heating curve asks for"
-    ),
-    Register(
-        "secondary_supply_temp_effective_c",
-        INPUT,
-        113,
-        I16,
-        0.01,
-        0,
-        110,
-        MEASUREMENT,
-        "Setpoint the loop follows now, after ramps and limits",
-    ),
-    Register(
-        "primary_flow_limit_effective_m3_h", INPUT, 114, U16, 0.001, 0, 60, MEASUREMENT, "Flow limit in force"
-    ),
-    Register(
-        "primary_return_limit_effective_c",
-        INPUT,
-        115,
-        I16,
-        0.01,
-        0,
-        110,
-        MEASUREMENT,
-        "Return limit in force",
-    ),
-    Register(
-        "curve_shift_effective_k", INPUT, 116, I16, 0.01, -30, 30, MEASUREMENT, "Shift of the curve in force"
-    ),
-    Register(
-        "secondary_supply_temp_lease_number",
-        INPUT,
-        117,
-        U16,
-        1,
-        0,
-        4,
-        DIAGNOSTIC,
-        "Owner: 0 nobody, else key slot + 1",
-    ),
+    Register("valve_position_out_pct", INPUT, 110, U16, 0.01, 0, 100, MEASUREMENT, "Estimated position of the control valve"),
+    Register("secondary_pump_out_number", INPUT, 111, U16, 1, 0, 1, MEASUREMENT, "Circulation pump: 0 off, 1 on" ),
+    Register("own_curve_temp_c", INPUT, 112, I16, 0.01, 0, 110, MEASUREMENT, "What the own heating curve asks for" ),
+    Register("secondary_supply_temp_effective_c", INPUT, 113, I16, 0.01, 0, 110, MEASUREMENT, "Setpoint the loop follows now, after ramps and limits"),
+    Register("primary_flow_limit_effective_m3_h", INPUT, 114, U16, 0.001, 0, 60, MEASUREMENT, "Flow limit in force" ),
+    Register("primary_return_limit_effective_c", INPUT, 115, I16, 0.01, 0, 110, MEASUREMENT, "Return limit in force"),
+    Register("curve_shift_effective_k", INPUT, 116, I16, 0.01, -30, 30, MEASUREMENT, "Shift of the curve in force" ),
+    Register("secondary_supply_temp_lease_number", INPUT, 117, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"),
     Register("secondary_supply_temp_lease_s", INPUT, 118, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
-    Register(
-        "primary_flow_limit_lease_number",
-        INPUT,
-        119,
-        U16,
-        1,
-        0,
-        4,
-        DIAGNOSTIC,
-        "Owner: 0 nobody, else key slot + 1",
-    ),
+    Register("primary_flow_limit_lease_number", INPUT, 119, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"),
     Register("primary_flow_limit_lease_s", INPUT, 120, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
-    Register(
-        "primary_return_limit_lease_number",
-        INPUT,
-        121,
-        U16,
-        1,
-        0,
-        4,
-        DIAGNOSTIC,
-        "Owner: 0 nobody, else key slot + 1",
-    ),
+    Register("primary_return_limit_lease_number", INPUT, 121, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"),
     Register("primary_return_limit_lease_s", INPUT, 122, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
-    Register(
-        "curve_shift_lease_number", INPUT, 123, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"
-    ),
+    Register("curve_shift_lease_number", INPUT, 123, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1" ),
     Register("curve_shift_lease_s", INPUT, 124, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
 )
 
@@ -404,201 +135,53 @@ SUBSTATION_INPUTS = (
 PUMP_STATION_INPUTS = (
     Register("plant_supply_temp_c", INPUT, 200, I16, 0.01, -40, 150, MEASUREMENT, "Water leaving the plant"),
     Register("plant_return_temp_c", INPUT, 201, I16, 0.01, -40, 150, MEASUREMENT, "Water coming back"),
-    Register(
-        "plant_dp_bar", INPUT, 202, U16, 0.001, 0, 16, MEASUREMENT, "Differential pressure across the plant"
-    ),
+    Register("plant_dp_bar", INPUT, 202, U16, 0.001, 0, 16, MEASUREMENT, "Differential pressure across the plant" ),
     Register("plant_flow_m3_h", INPUT, 203, U16, 0.01, 0, 600, MEASUREMENT, "Network flow"),
     Register("plant_heat_kw", INPUT, 204, U16, 1, 0, 60000, MEASUREMENT, "Heat sent into the network"),
     Register("plant_energy_kwh", INPUT, 205, U32, 0.1, 0, 400000000, MEASUREMENT, "Heat sent so far"),
     Register("pump_speed_out_pct", INPUT, 207, U16, 0.01, 0, 100, MEASUREMENT, "Pump speed"),
-    Register(
-        "plant_supply_temp_out_c",
-        INPUT,
-        208,
-        I16,
-        0.01,
-        0,
-        130,
-        MEASUREMENT,
-        "Temperature demanded from the heat source",
-    ),
-    Register(
-        "plant_dp_effective_bar",
-        INPUT,
-        209,
-        U16,
-        0.001,
-        0,
-        16,
-        MEASUREMENT,
-        "Differential pressure the loop follows now",
-    ),
-    Register(
-        "plant_supply_temp_effective_c",
-        INPUT,
-        210,
-        I16,
-        0.01,
-        0,
-        130,
-        MEASUREMENT,
-        "Supply temperature the loop follows now",
-    ),
-    Register(
-        "plant_dp_lease_number", INPUT, 211, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"
-    ),
+    Register("plant_supply_temp_out_c", INPUT, 208, I16, 0.01, 0, 130, MEASUREMENT, "Temperature demanded from the heat source"),
+    Register("plant_dp_effective_bar", INPUT, 209, U16, 0.001, 0, 16, MEASUREMENT, "Differential pressure the loop follows now"),
+    Register("plant_supply_temp_effective_c", INPUT, 210, I16, 0.01, 0, 130, MEASUREMENT, "Supply temperature the loop follows now"),
+    Register("plant_dp_lease_number", INPUT, 211, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1" ),
     Register("plant_dp_lease_s", INPUT, 212, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
-    Register(
-        "plant_supply_temp_lease_number",
-        INPUT,
-        213,
-        U16,
-        1,
-        0,
-        4,
-        DIAGNOSTIC,
-        "Owner: 0 nobody, else key slot + 1",
-    ),
+    Register("plant_supply_temp_lease_number", INPUT, 213, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"),
     Register("plant_supply_temp_lease_s", INPUT, 214, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
 )
 
 # Holding: the value last ordered (no value while nobody holds a lease). Orders name these addresses.
 SUBSTATION_SETPOINTS = (
-    Register(
-        "secondary_supply_temp_sp_c", HOLDING, 100, I16, 0.01, 20, 90, SETPOINT, "Heating circuit supply"
-    ),
-    Register(
-        "primary_flow_limit_sp_m3_h",
-        HOLDING,
-        101,
-        U16,
-        0.001,
-        0,
-        60,
-        SETPOINT,
-        "Most network water this house may take",
-    ),
-    Register(
-        "primary_return_limit_sp_c",
-        HOLDING,
-        102,
-        I16,
-        0.01,
-        20,
-        70,
-        SETPOINT,
-        "Warmest return this house may send",
-    ),
-    Register(
-        "curve_shift_sp_k",
-        HOLDING,
-        103,
-        I16,
-        0.01,
-        -15,
-        15,
-        SETPOINT,
-        "Parallel shift of the own heating curve",
-    ),
+    Register("secondary_supply_temp_sp_c", HOLDING, 100, I16, 0.01, 20, 90, SETPOINT, "Heating circuit supply" ),
+    Register("primary_flow_limit_sp_m3_h", HOLDING, 101, U16, 0.001, 0, 60, SETPOINT, "Most network water this house may take"),
+    Register("primary_return_limit_sp_c", HOLDING, 102, I16, 0.01, 20, 70, SETPOINT, "Warmest return this house may send"),
+    Register("curve_shift_sp_k", HOLDING, 103, I16, 0.01, -15, 15, SETPOINT, "Parallel shift of the own heating curve"),
 )
 PUMP_STATION_SETPOINTS = (
-    Register(
-        "plant_dp_sp_bar",
-        HOLDING,
-        200,
-        U16,
-        0.001,
-        0.2,
-        10,
-        SETPOINT,
-        "Differential pressure across the plant",
-    ),
+    Register("plant_dp_sp_bar", HOLDING, 200, U16, 0.001, 0.2, 10, SETPOINT, "Differential pressure across the plant"),
     Register("plant_supply_temp_sp_c", HOLDING, 201, I16, 0.01, 40, 130, SETPOINT, "Water leaving the plant"),
 )
 
 # Holding, read only over every network path: engineering values and limits, changed at the device or by a signed bundle.
 SUBSTATION_CONFIG = (
-    Register(
-        "curve_cold_outdoor_temp_c",
-        HOLDING,
-        300,
-        I16,
-        0.01,
-        -40,
-        20,
-        CONFIG,
-        "Cold point of the heating curve",
-    ),
+    Register("curve_cold_outdoor_temp_c", HOLDING, 300, I16, 0.01, -40, 20, CONFIG, "Cold point of the heating curve"),
     Register("curve_cold_supply_temp_c", HOLDING, 301, I16, 0.01, 20, 90, CONFIG, "Supply at the cold point"),
-    Register(
-        "curve_warm_outdoor_temp_c",
-        HOLDING,
-        302,
-        I16,
-        0.01,
-        -20,
-        40,
-        CONFIG,
-        "Warm point of the heating curve",
-    ),
+    Register("curve_warm_outdoor_temp_c", HOLDING, 302, I16, 0.01, -20, 40, CONFIG, "Warm point of the heating curve"),
     Register("curve_warm_supply_temp_c", HOLDING, 303, I16, 0.01, 15, 90, CONFIG, "Supply at the warm point"),
-    Register(
-        "supply_temp_minimum_c",
-        HOLDING,
-        304,
-        I16,
-        0.01,
-        5,
-        90,
-        CONFIG,
-        "Lower engineering limit of the supply",
-    ),
-    Register(
-        "supply_temp_maximum_c",
-        HOLDING,
-        305,
-        I16,
-        0.01,
-        20,
-        95,
-        CONFIG,
-        "Upper engineering limit of the supply",
-    ),
-    Register(
-        "contract_flow_limit_m3_h", HOLDING, 306, U16, 0.001, 0, 60, CONFIG, "Flow of the supply contract"
-    ),
+    Register("supply_temp_minimum_c", HOLDING, 304, I16, 0.01, 5, 90, CONFIG, "Lower engineering limit of the supply"),
+    Register("supply_temp_maximum_c", HOLDING, 305, I16, 0.01, 20, 95, CONFIG, "Upper engineering limit of the supply"),
+    Register("contract_flow_limit_m3_h", HOLDING, 306, U16, 0.001, 0, 60, CONFIG, "Flow of the supply contract" ),
     Register("return_limit_temp_c", HOLDING, 307, I16, 0.01, 20, 90, CONFIG, "Own return limit"),
     Register("valve_stroke_s", HOLDING, 308, U16, 1, 5, 600, CONFIG, "Time of the valve from end to end"),
-    Register(
-        "frost_outdoor_temp_c", HOLDING, 309, I16, 0.01, -20, 10, CONFIG, "Below this the pump never rests"
-    ),
-    Register(
-        "frost_supply_temp_c", HOLDING, 310, I16, 0.01, 5, 30, CONFIG, "The supply never falls below this"
-    ),
+    Register("frost_outdoor_temp_c", HOLDING, 309, I16, 0.01, -20, 10, CONFIG, "Below this the pump never rests" ),
+    Register("frost_supply_temp_c", HOLDING, 310, I16, 0.01, 5, 30, CONFIG, "The supply never falls below this" ),
 )
 PUMP_STATION_CONFIG = (
-    Register(
-        "own_plant_dp_bar",
-        HOLDING,
-        320,
-        U16,
-        0.001,
-        0.2,
-        10,
-        CONFIG,
-        "Differential pressure held without orders",
-    ),
+    Register("own_plant_dp_bar", HOLDING, 320, U16, 0.001, 0.2, 10, CONFIG, "Differential pressure held without orders"),
     Register("plant_dp_minimum_bar", HOLDING, 321, U16, 0.001, 0.1, 10, CONFIG, "Lower engineering limit"),
     Register("plant_dp_maximum_bar", HOLDING, 322, U16, 0.001, 0.2, 16, CONFIG, "Upper engineering limit"),
-    Register(
-        "plant_supply_temp_minimum_c", HOLDING, 323, I16, 0.01, 30, 130, CONFIG, "Lower engineering limit"
-    ),
-    Register(
-        "plant_supply_temp_maximum_c", HOLDING, 324, I16, 0.01, 40, 130, CONFIG, "Upper engineering limit"
-    ),
-    Register(
-        "pump_speed_minimum_pct", HOLDING, 325, U16, 0.01, 0, 100, CONFIG, "The pump never turns slower"
-    ),
+    Register("plant_supply_temp_minimum_c", HOLDING, 323, I16, 0.01, 30, 130, CONFIG, "Lower engineering limit" ),
+    Register("plant_supply_temp_maximum_c", HOLDING, 324, I16, 0.01, 40, 130, CONFIG, "Upper engineering limit" ),
+    Register("pump_speed_minimum_pct", HOLDING, 325, U16, 0.01, 0, 100, CONFIG, "The pump never turns slower" ),
 )
 
 BY_PROFILE = {
@@ -614,33 +197,15 @@ BY_NAME = {register.name: register for register in REGISTERS}
 # A setpoint, the effective value beside it, and where its lease is read.
 Lease = namedtuple("Lease", ("setpoint", "effective", "owner", "seconds_left"))
 LEASES = (
-    Lease(
-        "secondary_supply_temp_sp_c",
-        "secondary_supply_temp_effective_c",
-        "secondary_supply_temp_lease_number",
-        "secondary_supply_temp_lease_s",
-    ),
-    Lease(
-        "primary_flow_limit_sp_m3_h",
-        "primary_flow_limit_effective_m3_h",
-        "primary_flow_limit_lease_number",
-        "primary_flow_limit_lease_s",
-    ),
-    Lease(
-        "primary_return_limit_sp_c",
-        "primary_return_limit_effective_c",
-        "primary_return_limit_lease_number",
-        "primary_return_limit_lease_s",
-    ),
+    Lease("secondary_supply_temp_sp_c", "secondary_supply_temp_effective_c", "secondary_supply_temp_lease_number", "secondary_supply_temp_lease_s"),
+    Lease("primary_flow_limit_sp_m3_h", "primary_flow_limit_effective_m3_h", "primary_flow_limit_lease_number", "primary_flow_limit_lease_s"),
+    Lease("primary_return_limit_sp_c", "primary_return_limit_effective_c", "primary_return_limit_lease_number", "primary_return_limit_lease_s"),
     Lease("curve_shift_sp_k", "curve_shift_effective_k", "curve_shift_lease_number", "curve_shift_lease_s"),
     Lease("plant_dp_sp_bar", "plant_dp_effective_bar", "plant_dp_lease_number", "plant_dp_lease_s"),
-    Lease(
-        "plant_supply_temp_sp_c",
-        "plant_supply_temp_effective_c",
-        "plant_supply_temp_lease_number",
-        "plant_supply_temp_lease_s",
-    ),
+    Lease("plant_supply_temp_sp_c", "plant_supply_temp_effective_c", "plant_supply_temp_lease_number", "plant_supply_temp_lease_s"),
 )
+
+# fmt: on
 
 # Readings carried by the authenticated status block, in this order.
 STATUS_POINTS = {
