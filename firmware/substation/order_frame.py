@@ -19,11 +19,11 @@ The boot nonce is the boot count (4 bytes) and 8 random bytes: a frame kept back
 after a restart never verifies again, and counters need no flash.
 
 Receipt (read from RECEIPTS + 16 x slot), in words:
-    0 version | slot, 1..2 counter, 3 result, 4 detail (a register address), 5..6 uptime in s, 7 lease, 8..15 MAC
+    0 version | slot, 1..2 counter, 3 result, 4 detail (a register), 5..6 uptime in s, 7 lease, 8..15 MAC
 MAC span of the receipt: b"TVR1", device id, boot nonce, words 0..7.
 
 Status block (STATUS_BLOCK, in the same FC23 that writes slot and challenge), in words:
-    0 version | slot, 1..4 challenge, 5..6 uptime in s, 7..8 map hash, 9..10 limits hash, 11..12 firmware hash,
+    0 version | slot, 1..4 challenge, 5..6 uptime in s, 7..8 map, 9..10 limits, 11..12 firmware hash,
     13..14 boot count, 15..18 boot random, 19 control mode, 20 sensor faults, 21 alarm bits, 22 n,
     n words of STATUS_POINTS, then 8 words of MAC
 MAC span of the status block: b"TVS1", device id, all words but the MAC.
@@ -219,7 +219,7 @@ def status_words(point_count):
 
 
 def encode_status(key, device_id, status):
-    """Return the bytes of a status block; status.challenge is 8 bytes, status.words a sequence of raw words."""
+    """Return the bytes of a status block; challenge is 8 bytes, words a sequence of raw words."""
     body = bytes((FRAME_VERSION, status.slot)) + bytes(status.challenge)
     for number in (status.uptime_s, status.map_hash, status.limits_hash, status.firmware_hash):
         body += number.to_bytes(4, "big")
