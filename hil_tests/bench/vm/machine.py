@@ -1,0 +1,148 @@
+"""MicroPython's `machine` for the board named `emulated`: its pins end in the bench's plant.
+
+It has what that board has and no more: no UART, no timers, no radio. An unknown pin may be driven,
+but nothing is wired to it.
+"""
+
+import virtual_time
+from bench_link import PIN_BUTTON, link
+
+PWRON_RESET = 1
+HARD_RESET = 2
+WDT_RESET = 3
+DEEPSLEEP_RESET = 4
+SOFT_RESET = 5
+
+WDT_LONGEST_MS = 8388  # RP2040: the longest watchdog period of its 24-bit counter [firmware.md S4]
+
+
+class Pin:
+    IN = 0
+    OUT = 1
+    OPEN_DRAIN = 2
+    PULL_UP = 1
+    PULL_DOWN = 2
+    IRQ_RISING = 1
+    IRQ_FALLING = 2
+
+    def __init__(self, id, mode=-1, pull=-1, value=None):
+        self.id = id
+        self._level = 0
+        self.init(mode, pull, value=value)
+
+    def init(self, mode=-1, pull=-1, value=None):
+        if value is not None:
+            self.value(value)
+
+    def value(self, level=None):
+        if level is None:
+            if self.id == PIN_BUTTON:
+                return 0 if link.button_down() else 1
+            return self._level
+        self._level = 1 if level else 0
+        if self.id in link.on_since:
+            link.switch(self.id, self._level)
+
+    __call__ = value
+
+    def on(self):
+        self.value(1)
+
+    def off(self):
+        self.value(0)
+
+    high = on
+    low = off
+
+    def toggle(self):
+        self.value(1 - self._level)
+
+
+class ADC:
+    def __init__(self, pin):
+        self._channel = pin.id if isinstance(pin, Pin) else pin
+        if not 0 <= self._channel <= 7:
+            raise ValueError("the emulated board has ADC channels 0 to 7")
+
+    def read_u16(self):
+        return link.counts(self._channel)
+
+
+class PWM:
+    def __init__(self, pin, freq=0, duty_u16=None, duty_ns=None):
+        self._id = pin.id if isinstance(pin, Pin) else pin
+        self._freq = freq
+        if duty_u16 is not None:
+            self.duty_u16(duty_u16)
+
+    def init(self, freq=0, duty_u16=None):
+        if freq:
+            self._freq = freq
+        if duty_u16 is not None:
+            self.duty_u16(duty_u16)
+
+    def freq(self, hz=None):
+        if hz is None:
+            return self._freq
+        self._freq = hz
+
+    def duty_u16(self, duty=None):
+        if duty is None:
+            return link.duty.get(self._id, 0)
+        if not 0 <= duty <= 65535:
+            raise ValueError("duty_u16 lies between 0 and 65535")
+        if self._id in link.duty:
+            link.duty[self._id] = duty
+
+    def deinit(self):
+        if self._id in link.duty:
+            link.duty[self._id] = 0
+
+
+class WDT:
+    """Cannot be stopped once made; bites in virtual time, even while the program is stuck in a sleep."""
+
+    def __init__(self, id=0, timeout=5000):
+        if not 1 <= timeout <= WDT_LONGEST_MS:
+            raise ValueError("the watchdog's timeout lies between 1 and 8388 ms")
+        self._timeout_ms = timeout
+        self.feed()
+
+    def feed(self):
+        link.bite_ms = link.now_ms + self._timeout_ms
+
+
+class RTC:
+    def __init__(self, id=0):
+        pass
+
+    def datetime(self, when=None):
+        if when is None:
+            y, mo, d, h, mi, s, wd, _ = virtual_time.gmtime(virtual_time.time())
+            return (y, mo, d, wd, h, mi, s, 0)
+        y, mo, d, _, h, mi, s, _ = when
+        virtual_time.set_clock(virtual_time.mktime((y, mo, d, h, mi, s, 0, 0)))
+
+
+def unique_id():
+    return link.device_id
+
+
+def reset_cause():
+    return link.reset_cause
+
+
+def reset():
+    link.reset(HARD_RESET)
+
+
+def soft_reset():
+    link.reset(SOFT_RESET)
+
+
+def freq(hz=None):
+    return 125_000_000
+
+
+def idle():
+    link.block_until(link.now_ms + 1)

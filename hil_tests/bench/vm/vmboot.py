@@ -1,0 +1,55 @@
+"""Power-on of an emulated controller: hands the shipped bundle a board, then runs it as a board does.
+
+Arguments: bench host, bench port, device index, device folder. The device folder becomes `/`. It adds
+nothing to the bundle and leaves nothing out.
+"""
+
+import sys
+
+sys.path[:] = [__file__.rsplit("/", 1)[0], ".frozen"]
+
+import random  # noqa: E402
+
+import bench_link  # noqa: E402
+
+bench_link.connect(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+
+import virtual_time  # noqa: E402
+
+sys.modules["time"] = virtual_time
+
+import machine  # noqa: E402
+import seeded_os  # noqa: E402
+import virtual_asyncio  # noqa: E402, F401
+import vfs  # noqa: E402
+
+sys.modules["os"] = seeded_os
+random.seed(int.from_bytes(bench_link.link.entropy[:4], "big"))
+vfs.umount("/")
+vfs.mount(vfs.VfsPosix(sys.argv[4]), "/")
+seeded_os.chdir("/")
+sys.path[:] = ["", ".frozen", "/lib"]
+sys.argv[:] = []
+
+
+def _run(path):
+    """Run a file of the device the way a board does: a traceback ends the program, not the board."""
+    try:
+        seeded_os.stat(path)
+    except OSError:
+        return
+    try:
+        execfile(path)  # noqa: F821
+    except SystemExit:
+        if bench_link.link.gone:
+            raise
+        bench_link.link.reset(machine.SOFT_RESET)
+    except BaseException as error:
+        sys.print_exception(error)
+
+
+_run("boot.py")
+_run("main.py")
+bench_link.link.ended = bench_link.FLAG_ENDED
+print("the program has ended; only the watchdog is left")
+bench_link.link.block_until(bench_link.FOREVER_MS)
