@@ -118,7 +118,7 @@ class Chart:
             points = [f"{x(h):.1f},{y(v):.1f}" for h, v in _finite(_thin(hours, upper, "max"))]
             points += [f"{x(h):.1f},{y(v):.1f}" for h, v in reversed(_finite(_thin(hours, lower, "min")))]
             parts.append(f'<polygon points="{" ".join(points)}" fill="{band.colour}" fill-opacity="0.55"/>')
-            rows.append((y(_last(upper) / 2 + _last(lower) / 2), band.name, band.colour))
+            rows.append((y(_last(upper) / 2 + _last(lower) / 2), band.name, "#4a6a8a"))
         for limit in self.limits:
             parts.append(
                 f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(limit.value):.1f}" y2="{y(limit.value):.1f}" '
