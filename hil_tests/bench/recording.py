@@ -163,10 +163,7 @@ class Recording:
 
     def save(self, path: Path) -> None:
         """Write all samples to a compressed .npz beside the report."""
-        np.savez_compressed(
-            path,
-            houses=np.array(self.houses),
-            time_s=np.asarray(self._times_s),
-            **{f"town_{name}": self.town(name).astype(np.float32) for name in TOWN_SERIES},
-            **{f"house_{name}": self.house(name).astype(np.float32) for name in HOUSE_SERIES},
-        )
+        arrays: dict[str, Any] = {"houses": np.array(self.houses), "time_s": np.asarray(self._times_s)}
+        arrays |= {f"town_{name}": self.town(name).astype(np.float32) for name in TOWN_SERIES}
+        arrays |= {f"house_{name}": self.house(name).astype(np.float32) for name in HOUSE_SERIES}
+        np.savez_compressed(path, **arrays)

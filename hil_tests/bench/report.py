@@ -1,0 +1,153 @@
+"""One self-contained HTML page and one JSON file that say what a run showed.
+
+Every figure comes from a Recording or from the supervisor's own counters; every limit carries its
+source. The page opens offline: no script, no font, no request. It refuses to print a figure that
+was not measured and says instead that it is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from .chart import Band, Chart, Limit, Line
+from .recording import Recording
+
+REPORT_FORMAT = "toplovod-report/1"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One judgement: a measured value against a limit with its source."""
+
+    name: str
+    value: float | None
+    limit: float
+    relation: str  # ">=", "<=" or "=="
+    unit: str
+    source: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value was measured and keeps the limit."""
+        if self.value is None:
+            return False
+        if self.relation == ">=":
+            return self.value >= self.limit
+        if self.relation == "<=":
+            return self.value <= self.limit
+        return self.value == self.limit
+
+    def record(self) -> dict[str, Any]:
+        """The check as it stands in report.json."""
+        return {**asdict(self), "passed": self.passed}
+
+
+def charts(recording: Recording, *, dp_setpoint_pa: float | None = None) -> list[Chart]:
+    """Return the pictures of a run: weather and rooms, temperatures, differential pressure, pump, heat."""
+    hours = recording.hours
+    rooms = recording.house("room_temp_c")
+    pressures = recording.house("primary_dp_pa") / 1e5
+    dp_lines = [Line("index consumer", recording.town("index_dp_pa") / 1e5)]
+    dp_lines.append(Line("plant", recording.town("plant_dp_pa") / 1e5, "#555", "5 3"))
+    limits = [Limit("alarm 0.4 bar", 0.4)]
+    if dp_setpoint_pa is not None:
+        limits.append(Limit(f"setpoint {dp_setpoint_pa / 1e5:.1f} bar", dp_setpoint_pa / 1e5, "#555"))
+    return [
+        Chart("Outdoor air", "°C", hours, [Line("outdoor", recording.town("outdoor_temp_c"))]),
+        Chart(
+            "Rooms",
+            "°C",
+            hours,
+            [Line("median house", np.median(rooms, axis=1) if rooms.size else [])],
+            [Band("all houses", rooms.min(axis=1), rooms.max(axis=1))] if rooms.size else [],
+            [Limit("design 20 °C", 20.0)],
+        ),
+        Chart(
+            "Network temperatures at the plant",
+            "°C",
+            hours,
+            [
+                Line("supply", recording.town("plant_supply_temp_c")),
+                Line("return", recording.town("plant_return_temp_c"), "#7a5c00"),
+            ],
+        ),
+        Chart(
+            "Differential pressure",
+            "bar",
+            hours,
+            dp_lines,
+            [Band("all houses", pressures.min(axis=1), pressures.max(axis=1))] if pressures.size else [],
+            limits,
+            from_zero=True,
+        ),
+        Chart(
+            "Pump power",
+            "kW",
+            hours,
+            [Line("electric", recording.town("pump_power_w") / 1e3)],
+            from_zero=True,
+        ),
+        Chart(
+            "Heat from the source",
+            "kW",
+            hours,
+            [Line("source", recording.town("source_heat_w") / 1e3)],
+            from_zero=True,
+        ),
+    ]
+
+
+def digest(report: dict[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of a report without its own digest."""
+    body = {key: value for key, value in report.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def write_report(
+    folder: Path,
+    report: dict[str, Any],
+    pictures: dict[str, list[Chart]],
+) -> tuple[Path, Path]:
+    """Write report.json and report.html into folder and return both paths.
+
+    report needs the keys title, format, command, provenance, sections; each section has title, intro,
+    figures (list of name, value, unit, note) and checks (Check records). pictures go below the section
+    of the same key.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    report = {**report, "format": REPORT_FORMAT}
+    report["sha256"] = digest(report)
+    json_path, html_path = folder / "report.json", folder / "report.html"
+    json_path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["figure"] = figure
+    html = environment.get_template("report.html.j2").render(
+        report=report,
+        pictures={key: [(c.title, Markup(c.svg())) for c in value] for key, value in pictures.items()},
+    )
+    html_path.write_text(html)
+    return json_path, html_path
+
+
+def figure(value: object) -> str:
+    """Four significant digits for numbers, words for the rest, "not measured" for None."""
+    if value is None:
+        return "not measured"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        if value == 0 or 1e-3 <= abs(value) < 1e6:
+            decimals = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3
+            return f"{value:,.{decimals}f}".replace(",", "\u202f")
+        return f"{value:.3g}"
+    return str(value)
