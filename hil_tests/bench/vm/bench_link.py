@@ -17,7 +17,7 @@ import struct
 HELLO = "<HHI"  # magic, protocol, device index
 START = "<BBHQ8s32s8H"  # kind, reset cause, button, t_ms, device id, entropy, ADC counts
 GRANT = "<BBHQ8H"  # kind, flags, button, t_ms, ADC counts
-REPORT = "<BBHQIIIHHI"  # kind, flags or cause, resets seen, t_ms, open, close, pump ms, PWM 13, 14, heap bytes
+REPORT = "<BBHQIIIHHI"  # kind, flags or cause, spare, t_ms, open, close, pump ms, PWM 13, 14, heap bytes
 MAGIC = 0x7450
 PROTOCOL = 1
 KIND_REPORT = 1

@@ -5,7 +5,9 @@ Ticks wrap at 2**30 as they do on a 32-bit board, so a year of virtual weather m
 """
 
 from bench_link import link
-from utime import gmtime, localtime, mktime
+from utime import gmtime as gmtime
+from utime import localtime as localtime
+from utime import mktime as mktime
 
 _PERIOD = 1 << 30
 _MASK = _PERIOD - 1

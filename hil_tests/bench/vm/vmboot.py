@@ -20,8 +20,8 @@ sys.modules["time"] = virtual_time
 
 import machine  # noqa: E402
 import seeded_os  # noqa: E402
-import virtual_asyncio  # noqa: E402, F401
 import vfs  # noqa: E402
+import virtual_asyncio  # noqa: E402, F401
 
 sys.modules["os"] = seeded_os
 random.seed(int.from_bytes(bench_link.link.entropy[:4], "big"))

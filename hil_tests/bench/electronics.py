@@ -1,0 +1,30 @@
+"""What the emulated board's converters make of the plant's resistances and currents.
+
+Twin of the input circuits named in `firmware/boards/emulated.py`. It adds no noise and hides no
+fault: an open or shorted sensor arrives as the count a real divider would give.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .board_io import CURRENT_CHANNELS, PT1000_CHANNELS, BoardInputs
+
+CHANNELS = PT1000_CHANNELS + CURRENT_CHANNELS
+DIVIDER_OHM = 1500.0  # from the reference to the Pt1000, which goes to ground
+SHUNT_OHM = 150.0
+REFERENCE_V = 3.3
+FULL_SCALE = 65535
+
+
+def adc_counts(inputs: BoardInputs) -> NDArray[np.uint16]:
+    """Return the (devices, 8) 16-bit readings of ADC 0..7.
+
+    NaN ohm is an open circuit and reads full scale; NaN mA is a cut loop and reads 0.
+    """
+    counts = np.empty((len(inputs.button), CHANNELS))
+    ohm = inputs.resistance_ohm
+    counts[:, :PT1000_CHANNELS] = np.where(np.isnan(ohm), 1.0, ohm / (ohm + DIVIDER_OHM))
+    counts[:, PT1000_CHANNELS:] = np.nan_to_num(inputs.current_ma) * (SHUNT_OHM / 1000.0 / REFERENCE_V)
+    return np.rint(np.clip(counts, 0.0, 1.0) * FULL_SCALE).astype(np.uint16)

@@ -1,0 +1,355 @@
+"""A fleet of emulated controllers: one real MicroPython process each, moved by grants of virtual time.
+
+Twin of `vm/bench_link.py`, where the frames of an exchange are told. It knows pins and power, never
+registers: what a controller is for, the fleet cannot say. Power has four verbs, as on a real bench:
+`prepare` (the boards lie ready, nothing runs), `on`, `cut` (the plug is pulled), `off` (switched off
+while idle).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import selectors
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NoReturn, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .board_io import BoardInputs, BoardOutputs
+from .electronics import CHANNELS, adc_counts
+from .errors import BenchError, DeviceFailed
+
+HELLO = struct.Struct("<HHI")
+START = struct.Struct("<BBHQ8s32s8H")
+GRANT = np.dtype(
+    [("kind", "<u1"), ("flags", "<u1"), ("button", "<u2"), ("t_ms", "<u8"), ("counts", "<u2", (CHANNELS,))]
+)
+REPORT = np.dtype(
+    [("kind", "<u1"), ("flags", "<u1"), ("spare", "<u2"), ("t_ms", "<u8"), ("open_ms", "<u4"),
+     ("close_ms", "<u4"), ("pump_ms", "<u4"), ("pump_speed", "<u2"), ("heat_demand", "<u2"),
+     ("heap_b", "<u4")]
+)  # fmt: skip
+MAGIC = 0x7450
+PROTOCOL = 1
+KIND_START, KIND_GRANT = 0, 1
+KIND_REPORT, KIND_RESET = 1, 2
+FLAG_MEASURE_HEAP = 1
+FLAG_ENDED = 1
+
+POWER_ON = 1  # machine.reset_cause()
+HEAP = "192k"
+RESETS_IN_A_TICK = 16  # more than this inside one tick is a board that cannot start
+CONSOLE_LINES = 15
+
+VMBOOT = Path(__file__).parent / "vm" / "vmboot.py"
+
+
+@dataclass(frozen=True)
+class Board:
+    """One controller's board before power-on: what `provisioning` made of it."""
+
+    name: str
+    device_id: bytes
+    """8 bytes, as machine.unique_id() tells them."""
+    flash: Path
+    """The folder that the controller sees as `/`."""
+    console: Path
+    """Where its console output is kept, outside its flash."""
+
+
+@dataclass
+class _Slot:
+    board: Board
+    process: subprocess.Popen[bytes] | None = None
+    link: socket.socket | None = None
+    console: IO[bytes] | None = None
+    boots: int = 0
+    resets: list[tuple[int, int]] = field(default_factory=list)
+    """(virtual time in ms, cause) of every reset so far."""
+
+
+class Fleet:
+    """N boards in a fixed order; arrays of inputs and outputs have one row for each.
+
+    seed: entropy of every boot follows from it, the device and its boot number; None = random.
+    deadline_s: real time a controller may need for one tick before it counts as hung.
+    """
+
+    def __init__(self, boards: Sequence[Board], *, seed: int | None = None, heap: str = HEAP,
+                 deadline_s: float = 30.0) -> None:  # fmt: skip
+        self.boards = tuple(boards)
+        self.now_ms = 0
+        self._slots = [_Slot(board) for board in self.boards]
+        self._seed = seed
+        self._heap = heap
+        self._deadline_s = deadline_s
+        self._listener: socket.socket | None = None
+        count = len(self.boards)
+        self._grants = np.zeros(count, dtype=GRANT)
+        self._grants["kind"] = KIND_GRANT
+        self.reports = np.zeros(count, dtype=REPORT)
+        """Every board's outputs over the last tick as they came; zero where there is no power."""
+        self.heap_b = np.zeros(count, dtype=np.int64)
+        """Live heap of each controller after a collection, from the last `exchange(measure_heap=True)`."""
+        self._set_inputs(BoardInputs.unconnected(count))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:  # fmt: skip
+        self.close()
+
+    # power
+
+    def prepare(self) -> None:
+        """Open the line the boards will report on. Nothing runs yet: flash may still be tampered with."""
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", 0), backlog=len(self.boards) + 8)
+
+    def on(self, which: Iterable[int] | None = None, inputs: BoardInputs | None = None) -> None:
+        """Switch boards on at the present virtual time and wait until they have done what is due now.
+
+        which: positions, all when None. inputs: what their sensors see at power-on.
+        """
+        self.prepare()
+        if inputs is not None:
+            self._set_inputs(inputs)
+        chosen = range(len(self._slots)) if which is None else list(which)
+        self._start([i for i in chosen if self._slots[i].process is None], self.now_ms, POWER_ON)
+
+    def cut(self, which: Iterable[int] | None = None) -> None:
+        """Pull the plug: the process is killed where it stands, its outputs fall to zero."""
+        for i in range(len(self._slots)) if which is None else which:
+            self._kill(i)
+
+    def off(self, which: Iterable[int] | None = None) -> None:
+        """Switch boards off while they are idle: the program ends at its next look at the line."""
+        for i in list(range(len(self._slots)) if which is None else which):
+            slot = self._slots[i]
+            if slot.process is None:
+                continue
+            if slot.link is not None:
+                slot.link.close()
+                slot.link = None
+            try:
+                slot.process.wait(self._deadline_s)
+            except subprocess.TimeoutExpired:
+                self._fail(i, f"did not end within {self._deadline_s:g} s of being switched off")
+            self._kill(i)
+
+    def powered(self, index: int) -> bool:
+        return self._slots[index].process is not None
+
+    def boots(self, index: int) -> int:
+        """Return how many times the board has started, resets included."""
+        return self._slots[index].boots
+
+    def resets(self, index: int) -> list[tuple[int, int]]:
+        """Return (virtual time in ms, machine.reset_cause()) of every reset so far."""
+        return list(self._slots[index].resets)
+
+    def console(self, index: int, lines: int = CONSOLE_LINES) -> str:
+        """Return the last lines the board printed."""
+        path = self.boards[index].console
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+    def process_ids(self) -> list[int]:
+        return [slot.process.pid for slot in self._slots if slot.process is not None]
+
+    def close(self) -> None:
+        """End every process. Flash folders and consoles stay."""
+        self.cut()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    # time
+
+    def exchange(self, t_ms: int, inputs: BoardInputs, *, measure_heap: bool = False) -> BoardOutputs:
+        """Grant time up to t_ms with these inputs; return what the boards did until then.
+
+        All grants go out before the first answer is awaited, so the boards run side by side. A board
+        that resets is started again at the virtual time of its reset and finishes the same grant.
+        Raises DeviceFailed, naming the board, when one hangs, ends or cannot stop resetting.
+        """
+        if t_ms < self.now_ms:
+            raise ValueError(f"virtual time cannot run back from {self.now_ms} to {t_ms} ms")
+        self._set_inputs(inputs)
+        self._grants["t_ms"] = t_ms
+        self._grants["flags"] = FLAG_MEASURE_HEAP if measure_heap else 0
+        tick_ms = t_ms - self.now_ms
+        powered = [i for i, slot in enumerate(self._slots) if slot.process is not None]
+        self.reports.fill(0)
+        for i in powered:
+            self._send(i, self._grants[i].tobytes())
+        for i in powered:
+            self._collect(i)
+        self.now_ms = t_ms
+        if measure_heap:
+            self.heap_b[:] = self.reports["heap_b"]
+            self.reports["heap_b"] = 0
+        return self._outputs(tick_ms)
+
+    def _collect(self, index: int) -> None:
+        """Read one board's report, starting it again after each reset, and sum what it did meanwhile."""
+        report = self._receive(index)
+        for _ in range(RESETS_IN_A_TICK):
+            if report["kind"] != KIND_RESET:
+                break
+            before = report.copy()
+            at_ms, cause = int(before["t_ms"]), int(before["flags"])
+            self._slots[index].resets.append((at_ms, cause))
+            self._kill(index)
+            self._start([index], at_ms, cause)
+            self._send(index, self._grants[index].tobytes())
+            report = self._receive(index)
+            for name in ("open_ms", "close_ms", "pump_ms"):
+                report[name] += before[name]
+        else:
+            self._fail(index, f"reset {RESETS_IN_A_TICK} times within one tick")
+        if report["flags"] & FLAG_ENDED:
+            self._fail(index, "its program ended and no watchdog restarted it")
+        self.reports[index] = report
+
+    def _outputs(self, tick_ms: int) -> BoardOutputs:
+        reports = self.reports
+        full = 65535.0
+        longest = max(int(reports[name].max()) for name in ("open_ms", "close_ms", "pump_ms"))
+        if longest > tick_ms:
+            raise BenchError(
+                f"a relay reports {longest} ms within a tick of {tick_ms} ms; the bench is wrong"
+            )
+        return BoardOutputs(
+            reports["open_ms"] / 1000.0,
+            reports["close_ms"] / 1000.0,
+            reports["pump_ms"] / 1000.0,
+            reports["pump_speed"] / full,
+            reports["heat_demand"] / full,
+        )
+
+    def _set_inputs(self, inputs: BoardInputs) -> None:
+        self._grants["counts"] = adc_counts(inputs)
+        self._grants["button"] = inputs.button
+
+    # processes and lines
+
+    def _entropy(self, index: int) -> bytes:
+        if self._seed is None:
+            return os.urandom(32)
+        slot = self._slots[index]
+        text = f"toplovod bench {self._seed} {slot.board.device_id.hex()} {slot.boots}"
+        return hashlib.sha256(text.encode()).digest()
+
+    def _start(self, which: Sequence[int], t_ms: int, cause: int) -> None:
+        """Start these boards at t_ms and bring each to its first report, which says it is alive."""
+        if self._listener is None:
+            raise BenchError("the fleet is closed; nothing was started")
+        host, port = self._listener.getsockname()
+        for i in which:
+            slot = self._slots[i]
+            slot.boots += 1
+            slot.board.console.parent.mkdir(parents=True, exist_ok=True)
+            slot.console = slot.board.console.open("ab", buffering=0)
+            slot.process = subprocess.Popen(
+                [sys.executable, "-m", "micropython", "-X", f"heapsize={self._heap}", str(VMBOOT), host,
+                 str(port), str(i), str(slot.board.flash.resolve())],
+                stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
+                close_fds=False, start_new_session=True,
+            )  # fmt: skip
+        self._greet(set(which))
+        for i in which:
+            slot, grant = self._slots[i], self._grants[i]
+            self._send(
+                i,
+                START.pack(KIND_START, cause, int(grant["button"]), t_ms, slot.board.device_id,
+                           self._entropy(i), *(int(count) for count in grant["counts"])),
+            )  # fmt: skip
+        for i in which:
+            first = self._receive(i)
+            if first["kind"] == KIND_RESET:
+                self._fail(i, "reset before it had started")
+
+    def _greet(self, awaited: set[int]) -> None:
+        """Accept one line from each awaited board."""
+        assert self._listener is not None
+        until = time.monotonic() + self._deadline_s
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ)
+            while awaited:
+                if not selector.select(min(0.5, self._deadline_s)):
+                    for i in awaited:
+                        process = self._slots[i].process
+                        if process is not None and process.poll() is not None:
+                            self._fail(i, f"its process ended with status {process.returncode} at start")
+                    if time.monotonic() > until:
+                        self._fail(min(awaited), f"did not report for {self._deadline_s:g} s after power-on")
+                    continue
+                link, _ = self._listener.accept()
+                link.settimeout(self._deadline_s)
+                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                hello = link.recv(HELLO.size, socket.MSG_WAITALL)
+                if len(hello) != HELLO.size or HELLO.unpack(hello)[:2] != (MAGIC, PROTOCOL):
+                    link.close()
+                    continue  # something else on this machine knocked at the port
+                index = HELLO.unpack(hello)[2]
+                if index not in awaited:
+                    link.close()
+                    continue
+                self._slots[index].link = link
+                awaited.discard(index)
+
+    def _send(self, index: int, frame: bytes) -> None:
+        link = self._slots[index].link
+        try:
+            assert link is not None
+            link.sendall(frame)
+        except OSError as error:
+            self._fail(index, f"its line broke ({error})")
+
+    def _receive(self, index: int) -> NDArray[np.void]:
+        """Return one report as an array of shape (), or fail with the board's name."""
+        link = self._slots[index].link
+        assert link is not None
+        frame = bytearray(REPORT.itemsize)
+        view, got = memoryview(frame), 0
+        try:
+            while got < len(frame):
+                part = link.recv_into(view[got:])
+                if part == 0:
+                    process = self._slots[index].process
+                    status = process.wait(self._deadline_s) if process is not None else None
+                    self._fail(index, f"its process ended with status {status}")
+                got += part
+        except TimeoutError:
+            self._fail(index, f"did not finish its tick within {self._deadline_s:g} s of real time")
+        except OSError as error:
+            self._fail(index, f"its line broke ({error})")
+        return np.frombuffer(frame, dtype=REPORT)[0:1].reshape(())
+
+    def _kill(self, index: int) -> None:
+        slot = self._slots[index]
+        if slot.link is not None:
+            slot.link.close()
+            slot.link = None
+        if slot.process is not None:
+            slot.process.kill()
+            slot.process.wait()
+            slot.process = None
+        if slot.console is not None:
+            slot.console.close()
+            slot.console = None
+        self.reports[index] = np.zeros((), dtype=REPORT)
+
+    def _fail(self, index: int, what: str) -> NoReturn:
+        raise DeviceFailed(self.boards[index].name, what, self.console(index))
