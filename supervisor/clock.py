@@ -9,7 +9,6 @@ looks exactly like one that polls.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import heapq
 import logging
@@ -298,14 +297,15 @@ class LockstepClock(_Spawner):
         while calm_passes < SETTLE_PASSES:
             if self._busy:
                 calm_passes = 0
-                with contextlib.suppress(TimeoutError):
+                try:
                     async with asyncio.timeout(self._stall_s):
                         await self._calm.wait()
-                if self._busy:
+                except TimeoutError:
                     names = ", ".join(sorted(task.get_name() for task in self._busy))
                     raise LockstepStalled(
                         f"lockstep stands still at {self._now:.3f} s: after {self._stall_s:g} s of real time "
                         f"these tasks neither ended nor waited on the clock: {names}"
-                    )
+                    ) from None
+                continue  # between the signal and here a task may have been woken again
             await asyncio.sleep(0)
             calm_passes += 1
