@@ -2,7 +2,7 @@
 
 The polynomials were fitted to IAPWS-97 at 10 bar (made with the iapws package 1.5.5; largest errors
 stated at each function). It refuses temperatures outside the fitted range instead of extrapolating, knows no
-steam, no glycol and no pressure dependence (water compressibility: below 0.1 % of the density between 1 and 25 bar).
+steam, no glycol and no pressure dependence (water compressibility: below 0.1 % from 1 to 25 bar).
 """
 
 from __future__ import annotations
