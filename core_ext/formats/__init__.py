@@ -1,0 +1,102 @@
+"""Network files: the one place of the core that touches the disk.
+
+Each module turns one format into the tables of `Network` and, where that has a meaning, back. What a format
+cannot hold, or the core cannot solve, is refused by name; nothing is dropped in silence and no file is left
+half written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..network import BadNetwork, Network
+
+
+def read_network(path: Path) -> Network:
+    """Read a network; the format is told by the content, `.inp` by its name. Raises BadNetwork, OSError."""
+    if path.suffix.lower() == ".inp":
+        from .epanet_inp import parse_inp
+
+        return parse_inp(_text(path), str(path))
+    try:
+        document: Any = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise BadNetwork(
+            f"file {path}",
+            f"line {error.lineno} is not JSON ({error.msg})",
+            "Known formats: toplovod-network/1 JSON, GeoJSON, pandapipes JSON, EPANET .inp.",
+            "not_json",
+        ) from None
+    if isinstance(document, dict):
+        if str(document.get("format", "")).startswith("toplovod-network/"):
+            from .toplovod_json import from_document
+
+            return from_document(document, str(path))
+        if document.get("type") == "FeatureCollection":
+            from .geojson import from_feature_collection
+
+            return from_feature_collection(document, str(path))
+        if document.get("_class") == "pandapipesNet":
+            from .pandapipes_json import from_pandapipes
+
+            return from_pandapipes(document, str(path))
+    raise BadNetwork(
+        f"file {path}",
+        "not a known network format",
+        "Known formats: toplovod-network/1 JSON, GeoJSON, pandapipes JSON, EPANET .inp.",
+        "unknown_format",
+    )
+
+
+def write_network(net: Network, path: Path) -> None:
+    """Write a network in the format of the file's name: `.inp`, `.geojson`, else toplovod-network/1 JSON."""
+    suffix = path.suffix.lower()
+    if suffix == ".inp":
+        from .epanet_inp import format_inp
+
+        text = format_inp(net)
+    elif suffix == ".geojson":
+        from .geojson import to_feature_collection
+
+        text = json.dumps(to_feature_collection(net), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    else:
+        from .toplovod_json import to_text
+
+        text = to_text(net)
+    _replace(path, text)
+
+
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # old .inp files are in the local code page of whoever made them; only ids and comments can differ
+        return data.decode("latin-1")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write beside the target and rename, so that a full disk leaves the old file whole."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        mode = path.stat().st_mode if path.exists() else 0o666 & ~_umask()
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

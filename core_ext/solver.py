@@ -1,0 +1,859 @@
+"""Steady hydraulics of a network: flows and pressures for given valves, pumps, sources and consumers.
+
+The symbolic work (ordering, fill pattern, elimination program) is done once per topology; a solve only
+fills numbers and iterates. It never changes the network it was made from, never returns NaN, and does not
+return at all when it did not converge: it raises, with the certificate. Pressure-reducing, pressure-
+sustaining and differential-pressure-control valves are refused by name: they are not solved yet.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._elements import (
+    refresh_consumers,
+    refresh_nodes,
+    refresh_open,
+    refresh_pumps,
+    refresh_sources,
+    refresh_valves,
+)
+from ._newton import Newton
+from ._ordering import elimination_program, entry_positions, minimum_degree
+from .network import LINK_ENDS, SCHEMA, SINGULAR, BadNetwork, FloatArray, HydraulicFluid, Network, check_range
+
+PIPE, QUADRATIC, FIXED, POWER, CURVE, HAZEN, IMPOSED, PINNED = range(8)
+FRICTION_FORMS = {
+    "swamee-jain": 0,
+    "epanet": 0,
+    "colebrook": 1,
+    "pandapipes": 2,
+    "nikuradse": 3,
+    "hazen-williams": 0,
+}
+
+# water at 75 degC, the temperature all reference measurements of this project were taken at
+REFERENCE_TEMP_C = 75.0
+
+FOOT_M = 0.3048
+CUBIC_FOOT_M3 = 0.028316846592
+EPANET_CUBIC_FOOT_M3 = 0.028317
+EPANET_GRAVITY_M_S2 = 32.2 * FOOT_M
+EPANET_MINOR_LOSS = 0.02517
+EXACT_MINOR_LOSS = 8.0 / (32.2 * math.pi**2)
+
+# certified accuracy: 1e-9 m of head and 1e-8 kg/s (reference/hydraulics.md section 4)
+CERTIFIED_HEAD_M = 1e-9
+CERTIFIED_MASS_KG_S = 1e-8
+MOST_STEPS = 200
+COLD_VELOCITY_M_S = 0.3048  # EPANET's start of 1 ft/s; other starts change the count by one step at most
+
+UNCHANGEABLE = {"id", "kind", "characteristic", "mode", "curve", "sense_from", "sense_to"} | {
+    name for ends in LINK_ENDS.values() for name in ends
+}
+# columns the solver may be bound to: refreshing them allocates nothing
+BINDABLE = {
+    "nodes_mass_injection_kg_s",
+    "nodes_fixed_pressure_pa",
+    "pipes_open",
+    "valves_kv_m3_h",
+    "valves_loss_coefficient",
+    "valves_opening",
+    "valves_setting",
+    "pumps_speed",
+    "pumps_fixed_dp_pa",
+    "consumers_mass_flow_kg_s",
+    "consumers_kv_m3_h",
+    "consumers_heat_w",
+    "consumers_supply_temp_c",
+    "consumers_return_temp_c",
+    "consumers_max_flow_kg_s",
+    "sources_dp_pa",
+    "sources_mass_flow_kg_s",
+    "sources_supply_pressure_pa",
+    "sources_return_pressure_pa",
+}
+# columns of these names may be NaN in some rows (open, not given); which rows is part of the topology
+FIXED_PATTERN = {
+    "nodes_fixed_pressure_pa",
+    "sources_dp_pa",
+    "sources_mass_flow_kg_s",
+    "sources_supply_pressure_pa",
+    "sources_return_pressure_pa",
+    "pumps_fixed_dp_pa",
+    "valves_kv_m3_h",
+    "valves_loss_coefficient",
+    "valves_diameter_m",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What is proven about a result.
+
+    `islands`: node ids of every part whose pressure nothing fixes. `unserved`: elements whose imposed flow
+    was set to 0 because it cannot balance in such a part. `active_limits`: elements that sit at a flow limit,
+    or are held shut by their check valve. `unique` is "true" where theory guarantees one solution.
+    """
+
+    converged: bool
+    method: str
+    unique: str
+    islands: tuple[tuple[str, ...], ...]
+    active_limits: tuple[str, ...]
+    unserved: tuple[str, ...] = ()
+
+
+class NotConverged(ArithmeticError):
+    """The solver found no state that satisfies every element; `certificate` says what is known."""
+
+    code = "not_converged"
+
+    def __init__(self, message: str, certificate: Certificate) -> None:
+        super().__init__(message)
+        self.certificate = certificate
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.certificate)
+
+
+class SolverBusy(RuntimeError):
+    """Another thread is solving with this solver. Nothing was changed; use `copy()`, one per thread."""
+
+    code = "solver_busy"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this solver is solving in another thread; nothing was changed. Give each thread its own copy()"
+        )
+
+
+class HydraulicResult:
+    """Flows and pressures of one solve, in row order of the network's tables.
+
+    `mass_flow_kg_s[table]` for pipes, valves, pumps, consumers and sources, positive from the first-named
+    node column to the second; `pressure_pa` gauge; `node_inflow_kg_s` what enters the network at a node from
+    outside (injections and what fixed pressures supply); `pressure_known` is False, and pressure_pa 0.0, in
+    parts without pressure reference. Residuals are the largest of any element and any node.
+    """
+
+    __slots__ = (
+        "_certificate",
+        "_flow",
+        "_make_certificate",
+        "iterations",
+        "mass_flow_kg_s",
+        "node_inflow_kg_s",
+        "pressure_known",
+        "pressure_pa",
+        "residual_mass_kg_s",
+        "residual_pressure_pa",
+    )
+
+    def __init__(self, solver: HydraulicSolver) -> None:
+        self._flow = np.zeros(solver._links)
+        self.mass_flow_kg_s: dict[str, FloatArray] = {t: self._flow[s] for t, s in solver._slices.items()}
+        self.pressure_pa: FloatArray = np.zeros(solver._nodes)
+        self.node_inflow_kg_s: FloatArray = np.zeros(solver._nodes)
+        self.pressure_known: npt.NDArray[np.bool_] = np.ones(solver._nodes, np.bool_)
+        self.iterations = 0
+        self.residual_pressure_pa = 0.0
+        self.residual_mass_kg_s = 0.0
+        self._certificate: Certificate | None = None
+        self._make_certificate: Callable[[], Certificate] | None = None
+
+    @property
+    def certificate(self) -> Certificate:
+        if self._certificate is None:
+            assert self._make_certificate is not None
+            self._certificate = self._make_certificate()
+        return self._certificate
+
+    def __repr__(self) -> str:
+        return (
+            f"<HydraulicResult: {self.iterations} steps, residuals {self.residual_pressure_pa:.1e} Pa, "
+            f"{self.residual_mass_kg_s:.1e} kg/s>"
+        )
+
+
+def _codes(words: Any, table: Mapping[str, int]) -> npt.NDArray[np.int8]:
+    return np.array([table[w] for w in words], dtype=np.int8)
+
+
+def _power_law(flow: FloatArray, gain: FloatArray) -> tuple[float, float, float] | None:
+    """Gain = a - b m^c through a one-point or three-point curve by EPANET's rules; None = use the points."""
+    if len(flow) == 1:
+        # shut-off head 4/3 of the design head, no head at twice the design flow
+        q0, h0, q1, h1, h2 = float(flow[0]), 4.0 / 3.0 * float(gain[0]), float(flow[0]), float(gain[0]), 0.0
+        q2 = 2.0 * q0
+    elif len(flow) == 3 and flow[0] == 0.0:
+        h0, h1, h2 = (float(g) for g in gain)
+        q1, q2 = float(flow[1]), float(flow[2])
+    else:
+        return None
+    if q1 <= 0.0 or h0 - h1 <= 0.0 or h0 - h2 <= 0.0:
+        return None
+    exponent = math.log((h0 - h2) / (h0 - h1)) / math.log(q2 / q1)
+    if not 0.0 < exponent <= 20.0:
+        return None
+    return h0, (h0 - h1) / q1**exponent, exponent
+
+
+class HydraulicSolver:
+    """Solves one topology again and again.
+
+    friction: "swamee-jain" (laminar below Re 2000, cubic to 4000), "colebrook" (exact, same transition),
+    "epanet" (as swamee-jain with EPANET's rounded constants), "pandapipes" (Swamee-Jain at every Re; linear
+    below Re 64, where that formula is not monotone), "nikuradse" (64/Re plus the rough term: pandapipes'
+    default), "hazen-williams" (needs pipes column hazen_williams_c).
+    fluid: a HydraulicFluid valid everywhere; None takes the network's, else water: each pipe at its temp_c,
+    everything else, and pipes without one, at 75 degC.
+    """
+
+    def __init__(
+        self, net: Network, friction: str = "swamee-jain", fluid: HydraulicFluid | None = None
+    ) -> None:
+        if friction not in FRICTION_FORMS:
+            raise BadNetwork(
+                "friction",
+                f"{friction!r} is not a friction form",
+                f"Known: {', '.join(FRICTION_FORMS)}.",
+                "unknown_friction",
+            )
+        for row, kind in enumerate(net.valves["kind"]):
+            if kind in ("pressure_reducing", "pressure_sustaining", "dp_control"):
+                raise BadNetwork(
+                    f"valve {net.valves['id'][row]}",
+                    f"kind {kind} is not solved yet",
+                    "Use a throttle or flow_limit valve, or take it out.",
+                    "kind_not_solved",
+                )
+        self.net = net
+        self.friction = friction
+        self._constant_fluid = fluid or net.fluid
+        self.fluid = self._constant_fluid or HydraulicFluid.water(REFERENCE_TEMP_C)
+        self._nodes = net.nodes.rows
+        at = 0
+        self._slices: dict[str, slice] = {}
+        for table in LINK_ENDS:
+            self._slices[table] = slice(at, at + net.tables[table].rows)
+            at += net.tables[table].rows
+        self._links = at
+        self._columns: dict[str, npt.NDArray[Any]] = {}
+        for table, spec in SCHEMA.items():
+            for name, column in spec.items():
+                if column.kind in ("float", "bool", "int"):
+                    values = net.tables[table][name]
+                    self._columns[f"{table}_{name}"] = (
+                        values.astype(np.int8) if column.kind == "bool" else values.copy()
+                    )
+        self._bound: dict[str, npt.NDArray[Any]] = {}
+        self._bound_tables: tuple[str, ...] = ()
+        self._tick_result: HydraulicResult | None = None
+        self._analyse()
+        self._make_laws()
+        self._refresh_all()
+
+    # -- symbolic -------------------------------------------------------------------------
+
+    def _analyse(self) -> None:
+        net = self.net
+        row_of = {str(i): row for row, i in enumerate(net.nodes["id"])}
+        first = np.empty(self._links, np.int32)
+        second = np.empty(self._links, np.int32)
+        for table, (a, b) in LINK_ENDS.items():
+            part = self._slices[table]
+            first[part] = [row_of[n] for n in net.tables[table][a]]
+            second[part] = [row_of[n] for n in net.tables[table][b]]
+        sources = net.sources
+        fixed = np.isfinite(net.nodes["fixed_pressure_pa"])
+        supply_rows = np.array([row_of[n] for n in sources["supply_node"]], np.int32)
+        return_rows = np.array([row_of[n] for n in sources["return_node"]], np.int32)
+        fixed[supply_rows[np.isfinite(sources["supply_pressure_pa"])]] = True
+        fixed[return_rows[np.isfinite(sources["return_pressure_pa"])]] = True
+
+        kind = np.empty(self._links, np.int8)
+        kind[self._slices["pipes"]] = HAZEN if self.friction == "hazen-williams" else PIPE
+        kind[self._slices["valves"]] = [CURVE if k == "curve" else QUADRATIC for k in net.valves["kind"]]
+        curves = net.curve_points()
+        self._pump_laws = [None if c == "" else _power_law(*curves[c]) for c in net.pumps["curve"]]
+        kind[self._slices["pumps"]] = [
+            FIXED if c == "" else POWER if law is not None else CURVE
+            for c, law in zip(net.pumps["curve"], self._pump_laws, strict=True)
+        ]
+        kind[self._slices["consumers"]] = [
+            QUADRATIC if m == "valve" else IMPOSED for m in net.consumers["mode"]
+        ]
+        self._source_code = np.where(
+            np.isfinite(sources["dp_pa"]), 0, np.where(np.isfinite(sources["mass_flow_kg_s"]), 1, 2)
+        ).astype(np.int8)
+        kind[self._slices["sources"]] = np.array([FIXED, IMPOSED, PINNED], np.int8)[self._source_code]
+        self._kind = kind
+
+        free_rows = np.flatnonzero(~fixed)
+        small = np.full(self._nodes, -1, np.int32)
+        small[free_rows] = np.arange(len(free_rows), dtype=np.int32)
+        couples = kind < IMPOSED
+        order, start, rows = minimum_degree(
+            len(free_rows),
+            np.where(couples, small[first], -1).astype(np.int32),
+            np.where(couples, small[second], -1).astype(np.int32),
+        )
+        # place[row] = position of the node in elimination order, fixed nodes after all others
+        place = np.empty(self._nodes, np.int32)
+        place[free_rows[order]] = np.arange(len(free_rows), dtype=np.int32)
+        place[np.flatnonzero(fixed)] = np.arange(len(free_rows), self._nodes, dtype=np.int32)
+        self._place = place
+        self._node_order = np.argsort(place).astype(np.int32)
+        self._first, self._second = place[first], place[second]
+        unknown = len(free_rows)
+        position = entry_positions(
+            start,
+            rows,
+            np.where(couples & (self._first < unknown), self._first, -1).astype(np.int32),
+            np.where(couples & (self._second < unknown), self._second, -1).astype(np.int32),
+        )
+        self._symbolic = (position, start, rows, elimination_program(start, rows))
+        self._supply_place, self._return_place = place[supply_rows], place[return_rows]
+        self._unique = self._has_one_solution(unknown)
+        self._curve_tables(curves)
+        self._new_kernel()
+
+    def _curve_tables(self, curves: Mapping[str, tuple[FloatArray, FloatArray]]) -> None:
+        """Points of all curves behind each other; a valve's curve starts at the origin."""
+        flows: list[float] = [0.0]
+        drops: list[float] = [0.0]
+        self._curve_at: dict[tuple[str, str], tuple[int, int]] = {}
+        for table in ("pumps", "valves"):
+            for name in dict.fromkeys(self.net.tables[table]["curve"]):
+                if name == "":
+                    continue
+                flow, drop = curves[name]
+                if table == "valves" and flow[0] > 0.0:
+                    flow, drop = np.insert(flow, 0, 0.0), np.insert(drop, 0, 0.0)
+                self._curve_at[table, name] = (len(flows), len(flow))
+                flows += flow.tolist()
+                drops += drop.tolist()
+        self._curve_flow, self._curve_dp = np.array(flows), np.array(drops)
+
+    def _has_one_solution(self, unknown: int) -> bool:
+        """Links with a fixed gain must not close a loop, else the flow around it is not determined."""
+        root = list(range(self._nodes))
+
+        def find(i: int) -> int:
+            while root[i] != i:
+                root[i] = root[root[i]]
+                i = root[i]
+            return i
+
+        for i in range(unknown, self._nodes - 1):
+            root[i] = i + 1
+        for e in np.flatnonzero(self._kind == FIXED):
+            a, b = find(int(self._first[e])), find(int(self._second[e]))
+            if a == b:
+                return False
+            root[a] = b
+        return True
+
+    def _new_kernel(self) -> None:
+        position, start, rows, target = self._symbolic
+        self._kernel = Newton(
+            FRICTION_FORMS[self.friction],
+            self._kind,
+            self._first,
+            self._second,
+            position,
+            start,
+            rows,
+            target,
+            self._nodes,
+            self._node_order,
+            self._curve_flow,
+            self._curve_dp,
+        )
+        self._a: dict[str, npt.NDArray[Any]] = self._kernel.arrays
+
+    def _make_laws(self) -> None:
+        """Coefficients that no change can touch: pump laws and valve curves."""
+        net, par = self.net, self._a["par"]
+        self._valve_code = _codes(
+            net.valves["kind"], {"throttle": 0, "check": 1, "flow_limit": 2, "curve": 3}
+        )
+        self._percentage = _codes(net.valves["characteristic"], {"linear": 0, "equal-percentage": 1})
+        self._consumer_mode = _codes(net.consumers["mode"], {"flow": 0, "valve": 1, "heat": 2})
+        for row in np.flatnonzero(self._valve_code == 3):
+            e = self._slices["valves"].start + row
+            at, count = self._curve_at["valves", net.valves["curve"][row]]
+            par[e, :4] = at, count, 1.0, 1.0
+            self._a["cold"][e] = self._curve_flow[at + count - 1] / 2.0
+        self._pump_code = np.array(
+            [
+                0 if c == "" else 1 if law is not None else 2
+                for c, law in zip(net.pumps["curve"], self._pump_laws, strict=True)
+            ],
+            np.int8,
+        )
+        self._pump_law = np.zeros((net.pumps.rows, 4))
+        for row, law in enumerate(self._pump_laws):
+            name = net.pumps["curve"][row]
+            if name == "":
+                continue
+            at, count = self._curve_at["pumps", name]
+            flow, gain = self._curve_flow[at : at + count], self._curve_dp[at : at + count]
+            if law is not None:
+                self._pump_law[row] = (*law, float(flow[len(flow) // 2]))
+            elif count < 2:
+                raise BadNetwork(
+                    f"pump {net.pumps['id'][row]}",
+                    f"curve {name} has one point without flow",
+                    "Give a design point or two points.",
+                    "pump_curve_short",
+                )
+            elif gain[0] <= gain[-1]:
+                raise BadNetwork(
+                    f"pump {net.pumps['id'][row]}",
+                    f"curve {name} does not fall",
+                    "Use fixed_dp_pa for a constant head.",
+                    "pump_curve_flat",
+                )
+            else:
+                self._pump_law[row] = at, count, 0.0, float(flow[-1]) / 2.0
+
+    # -- numeric values -------------------------------------------------------------------
+
+    def _bad_row(self, table: str, row: int) -> BadNetwork:
+        values = ", ".join(
+            f"{name} {self._columns[f'{table}_{name}'][row]:g}"
+            for name, column in SCHEMA[table].items()
+            if column.kind == "float" and f"{table}_{name}" in BINDABLE
+        )
+        return BadNetwork(
+            f"{SINGULAR[table]} {self.net.tables[table]['id'][row]}",
+            f"its values have no hydraulic meaning ({values})",
+            "Give finite values within their range; nothing was solved.",
+            "bad_value",
+        )
+
+    def _refresh_all(self) -> None:
+        for table in ("nodes", *LINK_ENDS):
+            self._refresh(table)
+        self._refresh_offsets()
+
+    def _refresh_pipes(self) -> None:
+        """Everything about pipes but their open flag: may allocate."""
+        part = self._slices["pipes"]
+        c = {name: self._columns[f"pipes_{name}"] for name, k in SCHEMA["pipes"].items() if k.kind == "float"}
+        diameter, length = c["inner_diameter_m"], c["length_m"]
+        density, viscosity = self._pipe_properties()
+        area = math.pi * diameter**2 / 4.0
+        par = self._a["par"][part]
+        self._a["cold"][part] = COLD_VELOCITY_M_S * density * area
+        scale, loss = self._epanet_factors()
+        par[:, 2] = c["loss_coefficient"] * loss / (2.0 * density * area**2)
+        if self.friction == "hazen-williams":
+            missing = np.isnan(c["hazen_williams_c"])
+            if missing.any():
+                row = int(np.argmax(missing))
+                raise BadNetwork(
+                    f"pipe {self.net.pipes['id'][row]}",
+                    "hazen_williams_c is not given",
+                    "Friction hazen-williams needs it for every pipe.",
+                    "missing_value",
+                )
+            # h = 4.727 L q^1.852 / (C^1.852 d^4.871) in feet, as EPANET has it
+            cubic_feet = 1.0 / (density * CUBIC_FOOT_M3)
+            head_ft = (
+                4.727
+                * (length / FOOT_M)
+                / c["hazen_williams_c"] ** 1.852
+                / (diameter / FOOT_M) ** 4.871
+                * cubic_feet**1.852
+            )
+            par[:, 0] = head_ft * FOOT_M * density * self.fluid.gravity_m_s2
+            par[:, 1] = 1.852
+            par[:, 3] = (1e-6 / par[:, 0]) ** (1.0 / 1.852)
+            return
+        rough = c["roughness_m"] / (3.7 * diameter)
+        par[:, 0] = scale * 4.0 / (math.pi * diameter * viscosity)
+        par[:, 1] = scale**2 * length / diameter / (2.0 * density * area**2)
+        par[:, 3] = rough
+        if self.friction == "pandapipes":
+            par[:, 5] = 0.25 / np.log10(rough + 5.74 / 64.0**0.9) ** 2
+        elif self.friction == "nikuradse":
+            if (c["roughness_m"] <= 0.0).any():
+                row = int(np.argmin(c["roughness_m"]))
+                raise BadNetwork(
+                    f"pipe {self.net.pipes['id'][row]}",
+                    "roughness_m is 0",
+                    "Friction nikuradse is for rough pipes.",
+                    "not_positive",
+                )
+            par[:, 5] = 1.0 / (2.0 * np.log10(3.71 * diameter / c["roughness_m"])) ** 2
+
+    def _epanet_factors(self) -> tuple[float, float]:
+        """Flow in EPANET's cubic feet over true ones, and the factor on loss coefficients."""
+        if self.friction != "epanet":
+            return 1.0, 1.0
+        scale = CUBIC_FOOT_M3 / EPANET_CUBIC_FOOT_M3
+        return scale, scale**2 * EPANET_MINOR_LOSS / EXACT_MINOR_LOSS
+
+    def _pipe_properties(self) -> tuple[FloatArray, FloatArray]:
+        rows = self.net.pipes.rows
+        density, viscosity = np.full(rows, self.fluid.density_kg_m3), np.full(rows, self.fluid.viscosity_pa_s)
+        temp = self._columns["pipes_temp_c"]
+        given = np.isfinite(temp)
+        if self._constant_fluid is None and given.any():
+            from .fluid import density_kg_m3, viscosity_pa_s
+
+            density[given] = density_kg_m3(temp[given])
+            viscosity[given] = viscosity_pa_s(temp[given])
+        return density, viscosity
+
+    def _refresh_offsets(self) -> None:
+        height = np.empty(self._nodes)
+        height[self._place] = self._columns["nodes_elevation_m"]
+        weight = np.full(self._links, self.fluid.density_kg_m3)
+        weight[self._slices["pipes"]] = self._pipe_properties()[0]
+        # p_from - p_to = dp(m) + rho g (z_to - z_from)
+        self._a["offset"][:] = self.fluid.gravity_m_s2 * weight * (height[self._second] - height[self._first])
+
+    def _refresh(self, table: str) -> None:
+        """Fill the coefficients of one table from its columns; allocates nothing but for pipes."""
+        c, a = self._columns, self._a
+        density = self.fluid.density_kg_m3
+        if table == "consumers":
+            bad = refresh_consumers(
+                self._slices[table].start, a["par"], a["low"], a["high"], a["cold"], a["open"],
+                self._consumer_mode, c["consumers_mass_flow_kg_s"], c["consumers_kv_m3_h"], c["consumers_heat_w"],
+                c["consumers_supply_temp_c"], c["consumers_return_temp_c"], c["consumers_max_flow_kg_s"],
+                density, self.fluid.cp_j_kgk,
+            )  # fmt: skip
+        elif table == "valves":
+            bad = refresh_valves(
+                self._slices[table].start, a["par"], a["low"], a["high"], a["cold"], a["open"],
+                self._valve_code, self._percentage, c["valves_kv_m3_h"], c["valves_loss_coefficient"],
+                c["valves_diameter_m"], c["valves_opening"], c["valves_setting"], density,
+                self._epanet_factors()[1],
+            )  # fmt: skip
+        elif table == "pumps":
+            bad = refresh_pumps(
+                self._slices[table].start, a["par"], a["low"], a["high"], a["cold"], a["open"],
+                self._pump_code, self._pump_law, c["pumps_speed"], c["pumps_fixed_dp_pa"],
+            )  # fmt: skip
+        elif table == "sources":
+            bad = refresh_sources(
+                self._slices[table].start, a["par"], self._source_code, c["sources_dp_pa"],
+                c["sources_mass_flow_kg_s"], c["sources_supply_pressure_pa"], c["sources_return_pressure_pa"],
+                self._supply_place, self._return_place, a["pressure"],
+            )  # fmt: skip
+        elif table == "nodes":
+            bad = refresh_nodes(
+                self._place, a["injection"], a["pressure"],
+                c["nodes_mass_injection_kg_s"], c["nodes_fixed_pressure_pa"],
+            )  # fmt: skip
+        else:
+            self._refresh_pipes()
+            bad = refresh_open(self._slices[table].start, a["open"], c["pipes_open"])
+        if bad >= 0:
+            raise self._bad_row(table, bad)
+
+    def _checked_change(self, key: str, values: Any) -> npt.NDArray[Any]:
+        table, _, name = key.partition("_")
+        spec = SCHEMA.get(table, {}).get(name)
+        if spec is None or key not in self._columns or table == "curves":
+            fixed = spec is not None and (name in UNCHANGEABLE or table == "curves")
+            raise BadNetwork(
+                key,
+                "this column cannot change between solves" if fixed else "there is no such column",
+                "Make a new solver for a new topology." if fixed else "Columns are named <table>_<column>.",
+                "unchangeable_column" if fixed else "unknown_column",
+            )
+        old = self._columns[key]
+        try:
+            array = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise BadNetwork(
+                key, "not a column of numbers", "Give one number per row.", "not_a_number"
+            ) from None
+        if array.shape != old.shape:
+            raise BadNetwork(
+                key,
+                f"shape {array.shape} for {len(old)} rows",
+                "Give the full column, one value per row.",
+                "wrong_length",
+            )
+        if spec.kind == "bool":
+            if not np.isin(array, (0.0, 1.0)).all():
+                raise BadNetwork(key, "not all values are true or false", "Give booleans.", "not_a_flag")
+            return array.astype(np.int8)
+        ids = self.net.tables[table]["id"]
+        check_range(table, name, array, ids)
+        if spec.kind == "float" and (key in FIXED_PATTERN) and (np.isnan(array) != np.isnan(old)).any():
+            row = int(np.argmax(np.isnan(array) != np.isnan(old)))
+            raise BadNetwork(
+                f"{SINGULAR[table]} {ids[row]}",
+                f"{name} may not appear or vanish between solves",
+                "Which values are given is part of the topology; make a new solver.",
+                "pattern_changed",
+            )
+        return array if spec.kind == "float" else array.astype(old.dtype)
+
+    def _apply(self, changes: Mapping[str, Any]) -> None:
+        """Check everything, then change; on a bad value the old columns stay."""
+        if not changes:
+            return
+        checked = {key: self._checked_change(key, values) for key, values in changes.items()}
+        before = {key: self._columns[key].copy() for key in checked}
+        try:
+            self._write(checked)
+        except BadNetwork:
+            self._write(before)
+            raise
+
+    def _write(self, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+        for key, values in columns.items():
+            self._columns[key][...] = values
+        if any(key in ("nodes_elevation_m", "pipes_temp_c") for key in columns):
+            self._refresh_offsets()
+        for table in dict.fromkeys(key.partition("_")[0] for key in columns):
+            if table == "pipes" and all(key in ("pipes_open", "nodes_elevation_m") for key in columns):
+                bad = refresh_open(self._slices["pipes"].start, self._a["open"], self._columns["pipes_open"])
+                assert bad < 0
+            else:
+                self._refresh(table)
+
+    # -- solving --------------------------------------------------------------------------
+
+    @property
+    def _default_tol_pa(self) -> float:
+        return CERTIFIED_HEAD_M * self.fluid.density_kg_m3 * self.fluid.gravity_m_s2
+
+    def _run(self, result: HydraulicResult, tol_pa: float, warm: bool) -> int:
+        kernel = self._kernel
+        status: int = kernel.run(warm, tol_pa, CERTIFIED_MASS_KG_S, MOST_STEPS)
+        if status and warm:
+            # a warm start is a convenience; it must not be the reason of a failure
+            status = kernel.run(False, tol_pa, CERTIFIED_MASS_KG_S, MOST_STEPS)
+        result.iterations = kernel.iterations
+        result.residual_pressure_pa = kernel.residual_pressure_pa
+        result.residual_mass_kg_s = kernel.residual_mass_kg_s
+        result._certificate = None
+        if status == 0:
+            result._flow[...] = self._a["flow_out"]
+            result.pressure_pa[...] = self._a["pressure_out"]
+            result.node_inflow_kg_s[...] = self._a["inflow_out"]
+            result.pressure_known[...] = self._a["known_out"]
+        return status
+
+    def _failed(self, status: int) -> NotConverged:
+        kernel = self._kernel
+        certificate = self._certify(False, self._a["state"].copy(), self._a["act"].copy())
+        hint = (
+            ""
+            if self._unique
+            else " Fixed pressure gains stand in one loop or between fixed pressures and may contradict each other."
+        )
+        return NotConverged(
+            f"no solution within {kernel.iterations} Newton steps (residuals {kernel.residual_pressure_pa:.3g} Pa, "
+            f"{kernel.residual_mass_kg_s:.3g} kg/s).{hint} The network and the solver's columns were not changed "
+            "by the solve; look for contradicting pressures or extreme coefficients.",
+            certificate,
+        )
+
+    def _label_of_link(self, link: int) -> str:
+        for table, part in self._slices.items():
+            if part.start <= link < part.stop:
+                return f"{SINGULAR[table]} {self.net.tables[table]['id'][link - part.start]}"
+        raise IndexError(link)
+
+    def _certify(
+        self,
+        converged: bool,
+        state: npt.NDArray[np.int8],
+        act: npt.NDArray[np.int8],
+        known: npt.NDArray[np.bool_] | None = None,
+    ) -> Certificate:
+        limits = tuple(self._label_of_link(int(e)) for e in np.flatnonzero((state != 0) & (act != 0)))
+        silent = (self._kind == IMPOSED) & (act == 0) & (self._a["open"] != 0)
+        unserved = tuple(self._label_of_link(int(e)) for e in np.flatnonzero(silent))
+        if known is None:
+            known = self._a["known_out"].astype(np.bool_)
+        return Certificate(
+            converged=converged,
+            method="newton-content-penalty" if self._kernel.robust else "newton-content",
+            unique="true" if self._unique else "unknown",
+            islands=self._islands(known, state, act),
+            active_limits=limits,
+            unserved=unserved,
+        )
+
+    def _islands(
+        self, known: npt.NDArray[np.bool_], state: npt.NDArray[np.int8], act: npt.NDArray[np.int8]
+    ) -> tuple[tuple[str, ...], ...]:
+        """Connected parts of the nodes whose pressure is unknown, in node order."""
+        lost = np.flatnonzero(~known)
+        if not len(lost):
+            return ()
+        root = {int(i): int(i) for i in lost}
+
+        def find(i: int) -> int:
+            while root[i] != i:
+                root[i] = root[root[i]]
+                i = root[i]
+            return i
+
+        couples = (act != 0) & (self._kind < IMPOSED) & (state == 0)
+        for e in np.flatnonzero(couples):
+            a, b = int(self._node_order[self._first[e]]), int(self._node_order[self._second[e]])
+            if a in root and b in root:
+                a, b = find(a), find(b)
+                root[max(a, b)] = min(a, b)
+        parts: dict[int, list[str]] = {}
+        for i in lost:
+            parts.setdefault(find(int(i)), []).append(str(self.net.nodes["id"][i]))
+        return tuple(tuple(part) for part in parts.values())
+
+    def solve(
+        self,
+        *,
+        tol: float | None = None,
+        warm_start: bool = True,
+        out: HydraulicResult | None = None,
+        **changes: Any,
+    ) -> HydraulicResult:
+        """Solve with the network's values and all changes made so far.
+
+        changes: full columns named `<table>_<column>`, kept until changed again; the network is not touched.
+        tol: largest pressure residual of any element in Pa (default: 1e-9 m of head); mass balances to
+        1e-8 kg/s. warm_start: begin at the last solution. out: a result of this solver to overwrite.
+        Raises BadNetwork (nothing changed), NotConverged, SolverBusy.
+        """
+        kernel = self._kernel
+        if not kernel.claim():
+            raise SolverBusy
+        try:
+            self._apply(changes)
+            result = HydraulicResult(self) if out is None else out
+            if len(result._flow) != self._links or len(result.pressure_pa) != self._nodes:
+                raise ValueError("out is a result of another network; nothing was solved")
+            status = self._run(result, self._default_tol_pa if tol is None else tol, warm_start)
+            if status:
+                raise self._failed(status)
+            # copies: the certificate is built when somebody reads it, perhaps after the next solve
+            if kernel.limited or kernel.unreferenced:
+                result._certificate = self._certify(
+                    True, self._a["state"].copy(), self._a["act"].copy(), result.pressure_known
+                )
+            else:
+                result._certificate = self._plain_certificate()
+            return result
+        finally:
+            kernel.release()
+
+    def _plain_certificate(self) -> Certificate:
+        return Certificate(True, "newton-content", "true" if self._unique else "unknown", (), ())
+
+    def bind(self, *columns: str) -> tuple[npt.NDArray[Any], ...]:
+        """Writable arrays of the named columns (`<table>_<column>`), read by every `tick()`.
+
+        Flags are int8. Write into them, do not replace them. Columns whose change needs more than new numbers
+        (geometry, temperatures) cannot be bound: give those to `solve`.
+        """
+        for key in columns:
+            if key not in BINDABLE:
+                raise BadNetwork(
+                    key, "cannot be bound", f"Bindable: {', '.join(sorted(BINDABLE))}.", "not_bindable"
+                )
+        for key in columns:
+            self._bound[key] = self._columns[key]
+        self._bound_tables = tuple(dict.fromkeys(key.partition("_")[0] for key in self._bound))
+        if self._tick_result is None:
+            self._tick_result = HydraulicResult(self)
+        return tuple(self._columns[key] for key in columns)
+
+    def tick(self) -> HydraulicResult:
+        """Solve with the bound arrays as they are now; allocates nothing and returns the same object each time.
+
+        Raises what `solve` raises; a bad value then stays in the bound array for the caller to correct.
+        """
+        result = self._tick_result
+        if result is None:
+            raise RuntimeError("bind() columns before the first tick()")
+        kernel = self._kernel
+        if not kernel.claim():
+            raise SolverBusy
+        try:
+            for table in self._bound_tables:
+                if table == "pipes":
+                    bad = refresh_open(
+                        self._slices["pipes"].start, self._a["open"], self._columns["pipes_open"]
+                    )
+                    if bad >= 0:
+                        raise self._bad_row("pipes", bad)
+                else:
+                    self._refresh(table)
+            status = self._run(result, self._default_tol_pa, True)
+            if status:
+                raise self._failed(status)
+            result._make_certificate = self._certify_tick
+            return result
+        finally:
+            kernel.release()
+
+    def _certify_tick(self) -> Certificate:
+        assert self._tick_result is not None
+        return self._certify(True, self._a["state"], self._a["act"], self._tick_result.pressure_known)
+
+    def solve_batch(
+        self, *, tol: float | None = None, warm_start: bool = True, **changes: Any
+    ) -> list[HydraulicResult | NotConverged | BadNetwork]:
+        """Solve S scenarios: each change has shape (S, rows). The solver's own columns stay as they were.
+
+        One entry per scenario, in order: its result, or the error it ended with; a failure never stops the rest.
+        """
+        stacks = {key: np.asarray(values, dtype=np.float64) for key, values in changes.items()}
+        counts = {len(stack) for stack in stacks.values() if stack.ndim == 2}
+        if len(counts) != 1 or any(stack.ndim != 2 for stack in stacks.values()):
+            raise BadNetwork(
+                "batch",
+                "changes must all have shape (scenarios, rows)",
+                "Stack one full column per scenario.",
+                "wrong_length",
+            )
+        worker = self.copy()
+        out: list[HydraulicResult | NotConverged | BadNetwork] = []
+        for scenario in range(counts.pop()):
+            try:
+                out.append(
+                    worker.solve(
+                        tol=tol,
+                        warm_start=warm_start,
+                        **{key: stack[scenario] for key, stack in stacks.items()},
+                    )
+                )
+            except (NotConverged, BadNetwork) as error:
+                out.append(error)
+        return out
+
+    def copy(self) -> HydraulicSolver:
+        """An independent solver with the same values; the symbolic part is shared, so this is cheap."""
+        twin = copy.copy(self)
+        twin._columns = {key: values.copy() for key, values in self._columns.items()}
+        twin._bound, twin._bound_tables, twin._tick_result = {}, (), None
+        twin._new_kernel()
+        twin._make_laws()
+        twin._refresh_all()
+        return twin
+
+    def __copy__(self) -> HydraulicSolver:
+        # copy.copy() is the raw field copy that copy() starts from
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
