@@ -339,13 +339,13 @@ class Fleet:
 
     def _kill(self, index: int) -> None:
         slot = self._slots[index]
-        if slot.link is not None:
-            slot.link.close()
-            slot.link = None
-        if slot.process is not None:
+        if slot.process is not None:  # before its line closes, or its program would see the end coming
             slot.process.kill()
             slot.process.wait()
             slot.process = None
+        if slot.link is not None:
+            slot.link.close()
+            slot.link = None
         if slot.console is not None:
             slot.console.close()
             slot.console = None
