@@ -6,8 +6,8 @@ the machine it runs on, and to leave half a bundle behind.
 The bundle is the device's root: boot.py and main.py as source (MicroPython looks for those names),
 every other module as .mpy. Left out: firmware/__init__.py (the root of the device is no package),
 tests, the freezing manifest. In the register map the column `text` is emptied before compilation:
-it explains registers to people, is no part of the map hash, and would cost the controller about
-5 kB of heap.
+it explains registers to people, is no part of the map hash, and would cost the controller 3.9 kB of
+heap (measured in the 64-bit VM).
 """
 
 import ast
