@@ -1,0 +1,100 @@
+"""Which stretches of registers are read in one transaction, and how their words become values.
+
+Derived from the register map at import; no address stands here. It refuses to read across a gap: a
+block is contiguous, because the controller answers a gap with exception 02.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware.substation import registers
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A contiguous stretch of one register space and the rows in it."""
+
+    name: str
+    space: str
+    address: int
+    count: int
+    rows: tuple[registers.Register, ...]
+
+    @classmethod
+    def of(cls, name: str, rows: Sequence[registers.Register]) -> Block:
+        """Build the block that these rows fill; ValueError where they leave a gap."""
+        address = rows[0].address
+        expected = address
+        for row in rows:
+            if row.address != expected or row.space != rows[0].space:
+                raise ValueError(
+                    f"{row.name} leaves a gap at {row.space} {expected}: no single read covers it"
+                )
+            expected += registers.words_of(row)
+        return cls(name, rows[0].space, address, expected - address, tuple(rows))
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """Return the names of the values, in the order of `decode`."""
+        return tuple(row.name for row in self.rows)
+
+
+class Decoder:
+    """Turns the words of a block into engineering values, all rows at once."""
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        rows = block.rows
+        self._at = np.array([row.address - block.address for row in rows])
+        self._wide = np.array([registers.words_of(row) == 2 for row in rows])
+        self._last = np.where(self._wide, self._at + 1, self._at)
+        signed = np.array([row.type in (registers.I16, registers.I32) for row in rows])
+        bits = np.where(self._wide, 32, 16)
+        self._fold = np.where(signed, np.int64(1) << (bits - 1), np.int64(1) << 62)
+        self._span = np.int64(1) << bits
+        self._scale = np.array([float(row.scale) for row in rows])
+        self._low = np.array([float(row.low) for row in rows]) - self._scale / 2
+        self._high = np.array([float(row.high) for row in rows]) + self._scale / 2
+        # a code may use every pattern; all other types keep one for "no valid reading"
+        self._none = np.array(
+            [1 << 62 if row.name.endswith("_code") else registers.NO_VALUE[row.type] for row in rows]
+        )
+
+    def decode(self, words: Sequence[int]) -> tuple[FloatArray, BoolArray, BoolArray]:
+        """Return values (NaN = no valid reading), which are readings, and which of them lie in range."""
+        word = np.asarray(words, dtype=np.int64)
+        raw = np.where(self._wide, word[self._at] << 16 | word[self._last], word[self._at])
+        raw = np.where(raw >= self._fold, raw - self._span, raw)
+        read = raw != self._none
+        values = np.where(read, raw * self._scale, np.nan)
+        inside = read & (raw * self._scale >= self._low) & (raw * self._scale <= self._high)
+        return values, read, inside
+
+
+def _of_profile(profile: str) -> dict[str, Block]:
+    substation = profile == registers.SUBSTATION
+    return {
+        block.name: block
+        for block in (
+            Block.of("identity", registers.IDENTITY),
+            Block.of("status", registers.STATUS),
+            Block.of("inputs", registers.SUBSTATION_INPUTS if substation else registers.PUMP_STATION_INPUTS),
+            Block.of(
+                "setpoints",
+                registers.SUBSTATION_SETPOINTS if substation else registers.PUMP_STATION_SETPOINTS,
+            ),
+            Block.of("config", registers.SUBSTATION_CONFIG if substation else registers.PUMP_STATION_CONFIG),
+        )
+    }
+
+
+BLOCKS: dict[str, dict[str, Block]] = {profile: _of_profile(profile) for profile in registers.PROFILES}
+VALUE_BLOCKS = ("status", "inputs", "setpoints", "config")  # everything a table of latest values holds
