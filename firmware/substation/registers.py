@@ -182,6 +182,10 @@ PUMP_STATION_CONFIG = (
     Register("plant_supply_temp_minimum_c", HOLDING, 323, I16, 0.01, 30, 130, CONFIG, "Lower engineering limit"),
     Register("plant_supply_temp_maximum_c", HOLDING, 324, I16, 0.01, 40, 130, CONFIG, "Upper engineering limit"),
     Register("pump_speed_minimum_pct", HOLDING, 325, U16, 0.01, 0, 100, CONFIG, "The pump never turns slower"),
+    Register("plant_curve_cold_outdoor_temp_c", HOLDING, 326, I16, 0.01, -40, 20, CONFIG, "Cold point of the plant's own curve"),
+    Register("plant_curve_cold_supply_temp_c", HOLDING, 327, I16, 0.01, 40, 130, CONFIG, "Plant supply at the cold point"),
+    Register("plant_curve_warm_outdoor_temp_c", HOLDING, 328, I16, 0.01, -20, 40, CONFIG, "Warm point of the plant's own curve"),
+    Register("plant_curve_warm_supply_temp_c", HOLDING, 329, I16, 0.01, 30, 130, CONFIG, "Plant supply at the warm point"),
 )
 
 BY_PROFILE = {

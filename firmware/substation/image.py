@@ -1,0 +1,44 @@
+"""The digest of the program that runs, so that anyone who reads the controller knows it.
+
+It is the bundle's own digest: SHA-256 over the lines `<sha256>  <path>` of boot.py, main.py and
+every file in boards/ and substation/, in path order. It refuses to judge: it only counts bytes.
+"""
+
+import hashlib
+import os
+
+FOLDERS = ("boards", "substation")
+FILES = ("boot.py", "main.py")
+
+
+def _hex(digest):
+    return "".join("%02x" % byte for byte in digest)
+
+
+def _sha256_of(path, buffer):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while True:
+            n = file.readinto(buffer)
+            if not n:
+                return digest.digest()
+            digest.update(memoryview(buffer)[:n])
+
+
+def paths(root):
+    """Return the program's files below root, sorted."""
+    found = [name for name in FILES if name in os.listdir(root or ".")]
+    for folder in FOLDERS:
+        for name in os.listdir(root + folder):
+            if name.endswith((".mpy", ".py")):
+                found.append(folder + "/" + name)
+    return sorted(found)
+
+
+def digest(root=""):
+    """Return the 32 bytes of the digest. root ends in a slash or is empty."""
+    buffer = bytearray(512)
+    whole = hashlib.sha256()
+    for path in paths(root):
+        whole.update(("%s  %s\n" % (_hex(_sha256_of(root + path, buffer)), path)).encode())
+    return whole.digest()

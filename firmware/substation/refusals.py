@@ -1,0 +1,115 @@
+"""Everything the controller refused: counters by cause, and who tried, coalesced.
+
+One entry holds one source and one cause, so a flooder fills one entry and evicts nobody's evidence;
+when every entry is taken, later sources share the entry of address 0. It refuses to write flash
+more than once an hour (24 writes a day).
+"""
+
+from struct import pack, unpack
+
+# position in registers.REFUSALS
+(
+    NONE, FUNCTION, MALFORMED, MAC, REPLAY, LATE, LIMIT, RIGHT, BUDGET, STATE, REGISTER, LEASE, EPOCH,
+    BROADCAST, MAP,
+) = range(15)  # fmt: skip
+
+COUNTERS = (
+    (FUNCTION, "refused_function_count"),
+    (MALFORMED, "refused_malformed_count"),
+    (MAC, "refused_mac_count"),
+    (REPLAY, "refused_replay_count"),
+    (LATE, "refused_late_count"),
+    (BROADCAST, "broadcast_count"),
+)
+ENTRIES = 16
+ENTRY = ">IBxHIII"  # source, cause, boot count (low word), times, first uptime s, last uptime s
+ENTRY_BYTES = 20
+SAVE_EVERY_S = 3600
+NEWS_S = 3600  # how long the alarm stands after the newest refused write
+
+RECORD = "refusals"
+
+
+class Refusals:
+    def __init__(self, bank, persistence, uptime, boot_count):
+        self._uptime = uptime
+        self._persistence = persistence
+        self._boot = boot_count & 0xFFFF
+        self._counters = [None] * 15
+        self._count = [0] * 15
+        order_point = bank.point("refused_order_count")
+        for cause in range(15):
+            self._counters[cause] = order_point
+        for cause, name in COUNTERS:
+            self._counters[cause] = bank.point(name)
+        self._counters[EPOCH] = self._counters[MAC]  # an epoch never issued: its key is not ours
+        self._orders = 0
+        self._last_cause = bank.point("last_refusal_number")
+        self._last_uptime = bank.point("last_refusal_uptime_s")
+        self._last_source = bank.point("last_refusal_source_code")
+        self._newest_s = -NEWS_S - 1
+        self._saved_s = -SAVE_EVERY_S
+        self._dirty = False
+        self.entries = []
+        saved = persistence.load(RECORD)
+        if saved:
+            for at in range(0, len(saved) - ENTRY_BYTES + 1, ENTRY_BYTES):
+                self.entries.append(list(unpack(ENTRY, saved[at : at + ENTRY_BYTES])))
+
+    def note(self, cause, source):
+        """Count one refusal. source: IPv4 address as an integer, 0 when unknown."""
+        now_s = self._uptime.advance()
+        self._count[cause] += 1
+        if cause == MAC or cause == EPOCH:
+            self._counters[MAC].put(self._count[MAC] + self._count[EPOCH])
+        elif cause in (FUNCTION, MALFORMED, REPLAY, LATE, BROADCAST):
+            self._counters[cause].put(self._count[cause])
+        else:
+            self._orders += 1
+            self._counters[cause].put(self._orders)
+        self._last_cause.put(cause)
+        self._last_uptime.put(now_s)
+        self._last_source.put(source)
+        self._newest_s = now_s
+        self._dirty = True
+        spare = None
+        for entry in self.entries:
+            if entry[1] == cause and entry[2] == self._boot:
+                if entry[0] == source:
+                    break
+                if entry[0] == 0:
+                    spare = entry
+        else:
+            if len(self.entries) < ENTRIES - 1:
+                entry = [source, cause, self._boot, 0, now_s, now_s]
+                self.entries.append(entry)
+            elif spare is not None:
+                entry = spare
+            else:
+                entry = self._make_room(cause, now_s)
+        entry[3] = min(entry[3] + 1, 0xFFFFFFFF)
+        entry[5] = now_s
+
+    def _make_room(self, cause, now_s):
+        """Give the entry of address 0 for this cause, in place of an earlier boot's oldest if there is one."""
+        for i in range(len(self.entries)):
+            if self.entries[i][2] != self._boot:
+                self.entries.pop(i)
+                break
+        else:
+            if len(self.entries) >= ENTRIES:
+                return self.entries[ENTRIES - 1]
+        entry = [0, cause, self._boot, 0, now_s, now_s]
+        self.entries.append(entry)
+        return entry
+
+    def recent(self, now_s):
+        """Say whether a refusal happened in the last hour."""
+        return now_s - self._newest_s <= NEWS_S
+
+    def save_when_due(self, now_s):
+        """Persist the entries, at most once an hour."""
+        if self._dirty and now_s - self._saved_s >= SAVE_EVERY_S:
+            self._saved_s = now_s
+            self._dirty = False
+            self._persistence.save(RECORD, b"".join(pack(ENTRY, *entry) for entry in self.entries))

@@ -1,0 +1,143 @@
+"""Turn what is measured at a sensor's terminals into temperatures, pressure and flow.
+
+It refuses to guess: an open or shorted sensor, a cut current loop or a reading outside the sensor's
+range gives None, after a short patience with a loose contact. What the loops do then stands in
+their fallback tables.
+
+Pt1000: IEC 60751, R(t) = R0 (1 + A t + B t^2 + C (t - 100) t^3), the last term below 0 degC only.
+4-20 mA: NAMUR NE 43, below 3.6 mA or above 21 mA is a fault, 3.8 to 20.5 mA measures.
+"""
+
+R0_MOHM = 1_000_000
+A = 3.9083e-3
+B = -5.775e-7
+C = -4.183e-12
+
+# Knots every 10 K. Between them the curve bulges above its chord by at most |B| R0 (h/2)^2 = 14.4 mohm
+# = 3.8 mK; correcting by that parabola leaves less than 0.2 mK.
+KNOT_FIRST_MC = -50_000
+KNOT_STEP_MC = 10_000
+KNOTS = 23  # up to 170 degC
+BULGE_MOHM = 57.75  # |B| R0 h^2 at full scale of f (1 - f)
+
+TEMPERATURE_LOW_MC = -40_000  # what the registers can tell, and what the sensors are built for
+TEMPERATURE_HIGH_MC = 150_000
+FAULT_LOW_UA = 3_600
+FAULT_HIGH_UA = 21_000
+ZERO_UA = 4_000
+SPAN_UA = 16_000
+
+PATIENCE = 3  # bad samples in a row before a sensor counts as lost: 6 s
+RECOVERY = 5  # good samples in a row before it is trusted again: 10 s
+
+DP_SPAN_MBAR = 16_000
+SUBSTATION_FLOW_SPAN_L_H = 20_000
+PUMP_STATION_FLOW_SPAN_L_H = 500_000
+
+# (register, board channel, span of the 4-20 mA loop or 0 for a Pt1000)
+SUBSTATION_INPUTS = (
+    ("outdoor_temp_c", 0, 0),
+    ("primary_supply_temp_c", 1, 0),
+    ("primary_return_temp_c", 2, 0),
+    ("secondary_supply_temp_c", 3, 0),
+    ("secondary_return_temp_c", 4, 0),
+    ("room_temp_c", 5, 0),
+    ("primary_dp_bar", 6, DP_SPAN_MBAR),
+    ("primary_flow_m3_h", 7, SUBSTATION_FLOW_SPAN_L_H),
+)
+PUMP_STATION_INPUTS = (
+    ("outdoor_temp_c", 0, 0),
+    ("plant_supply_temp_c", 1, 0),
+    ("plant_return_temp_c", 2, 0),
+    ("plant_dp_bar", 6, DP_SPAN_MBAR),
+    ("plant_flow_m3_h", 7, PUMP_STATION_FLOW_SPAN_L_H),
+)
+
+
+def resistance_mohm(temp_c):
+    """Return the resistance of a Pt1000 at temp_c, in mohm (IEC 60751)."""
+    ratio = 1 + A * temp_c + B * temp_c * temp_c
+    if temp_c < 0:
+        ratio += C * (temp_c - 100) * temp_c * temp_c * temp_c
+    return int(round(R0_MOHM * ratio))
+
+
+_knots = [resistance_mohm((KNOT_FIRST_MC + i * KNOT_STEP_MC) // 1000) for i in range(KNOTS)]
+
+
+def pt1000_mc(mohm):
+    """Return the temperature of a Pt1000 in 0.001 degC, or None for open, short or out of range."""
+    if mohm <= _knots[0] or mohm >= _knots[KNOTS - 1]:
+        return None
+    i = 0
+    step = 16  # the largest power of two below KNOTS
+    while step:
+        if i + step < KNOTS and _knots[i + step] <= mohm:
+            i += step
+        step >>= 1
+    low = _knots[i]
+    rise = _knots[i + 1] - low
+    along = (mohm - low) * KNOT_STEP_MC // rise
+    bulge = 5775 * (along * (KNOT_STEP_MC - along) // 10_000) // 1_000_000  # mohm above the chord
+    mc = KNOT_FIRST_MC + i * KNOT_STEP_MC + (mohm - bulge - low) * KNOT_STEP_MC // rise
+    return mc if TEMPERATURE_LOW_MC <= mc <= TEMPERATURE_HIGH_MC else None
+
+
+def loop_value(ua, span):
+    """Return 0..span for 4-20 mA given in uA, or None for a fault (NAMUR NE 43)."""
+    if ua < FAULT_LOW_UA or ua > FAULT_HIGH_UA:
+        return None
+    return (ua - ZERO_UA) * span // SPAN_UA if ua > ZERO_UA else 0
+
+
+class Sensors:
+    """The inputs of one profile. After read(), value[i] is the reading of inputs[i] in fixed_point units."""
+
+    def __init__(self, board, bank, inputs):
+        self._board = board
+        self._channel = [channel for _, channel, _ in inputs]
+        self._span = [span for _, _, span in inputs]
+        self._points = [bank.point(name) for name, _, _ in inputs]
+        self._fault_point = bank.point("sensor_fault_bits")
+        self.value = [None] * len(inputs)
+        self._trust = [-RECOVERY] * len(inputs)  # above 0: patience left; below 0: good samples still wanted
+        self.fault_bits = 0  # bit = the board's channel
+        self._first = True
+
+    def read(self):
+        """Sample every input once, publish, and keep the result in value."""
+        board = self._board
+        faults = 0
+        for i in range(len(self.value)):
+            channel = self._channel[i]
+            span = self._span[i]
+            if span:
+                sample = loop_value(board.current_ua(channel), span)
+            else:
+                sample = pt1000_mc(board.resistance_mohm(channel))
+            value = self._judge(i, sample)
+            self.value[i] = value
+            self._points[i].put(value)
+            if value is None:
+                faults |= 1 << channel
+        self._first = False
+        self.fault_bits = faults
+        self._fault_point.put(faults)
+
+    def _judge(self, i, sample):
+        """Return what to believe: the sample, the last good one for PATIENCE samples, or None."""
+        trust = self._trust[i]
+        if sample is not None:
+            if self._first or trust > 0:
+                trust = PATIENCE
+            elif trust < 0:  # lost: counts up to zero through RECOVERY good samples
+                trust += 1
+                if trust == 0:
+                    trust = PATIENCE
+            self._trust[i] = trust
+            return sample if trust > 0 else None
+        if trust > 1:
+            self._trust[i] = trust - 1
+            return self.value[i]
+        self._trust[i] = -RECOVERY
+        return None

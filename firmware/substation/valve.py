@@ -1,0 +1,93 @@
+"""Move a three-point valve to a position, and know where it is without being told.
+
+The position is estimated from the time the relays were on, and made sure of at the end stops by
+driving on a little. It refuses moves too small to be worth a relay's life (dead band).
+"""
+
+from time import ticks_diff, ticks_ms
+
+from .fixed_point import FULL_BP
+
+DEAD_BAND_BP = 100  # 1 % of the stroke: 0.35 to 1.5 s of the usual actuators (35 to 150 s)
+SHORTEST_PULSE_MS = 200  # below this a synchronous motor does not move for sure [estimate]
+OVERDRIVE_BP = 1000  # 10 % of the stroke beyond an end stop, then the relay rests
+
+
+class Valve:
+    """stroke_ms: time from end to end. The start position is unknown; half open is assumed, not moved."""
+
+    def __init__(self, board, stroke_ms):
+        self._board = board
+        self._stroke_ms = stroke_ms
+        self._dead_band_ms = max(SHORTEST_PULSE_MS, stroke_ms * DEAD_BAND_BP // FULL_BP)
+        self._overdrive_ms = stroke_ms * OVERDRIVE_BP // FULL_BP
+        self._estimate_ms = stroke_ms // 2
+        self._beyond_ms = 0  # driven into the end stop so far
+        self._direction = 0
+        self._since = ticks_ms()
+        self.synced = False  # an end stop was reached for sure since boot
+        board.valve(0)
+
+    @property
+    def position_bp(self):
+        return self._estimate_ms * FULL_BP // self._stroke_ms
+
+    def _account(self):
+        """Book the time the motor ran since the last call."""
+        now = ticks_ms()
+        if self._direction:
+            ran = ticks_diff(now, self._since) * self._direction
+            estimate = self._estimate_ms + ran
+            if estimate < 0:
+                self._beyond_ms -= estimate
+                estimate = 0
+            elif estimate > self._stroke_ms:
+                self._beyond_ms += estimate - self._stroke_ms
+                estimate = self._stroke_ms
+            else:
+                self._beyond_ms = 0
+            self._estimate_ms = estimate
+            if self._beyond_ms >= self._beyond_needed():
+                self.synced = True
+        self._since = now
+
+    def _beyond_needed(self):
+        # before the first end stop the estimate may be wrong by the whole stroke
+        return self._overdrive_ms if self.synced else self._stroke_ms
+
+    def _drive(self, direction):
+        self._account()
+        if direction != self._direction:
+            self._direction = direction
+            self._board.valve(direction)
+
+    def move_to(self, target_bp, period_ms):
+        """Start this period's move towards target_bp; return after how many ms to call hold(), 0 = never.
+
+        0 and 10 000 mean the end stops themselves. A move longer than the period goes on in the next.
+        """
+        self._account()
+        if target_bp <= 0 or target_bp >= FULL_BP:
+            direction = 1 if target_bp > 0 else -1
+            end_ms = self._stroke_ms if direction > 0 else 0
+            left_ms = (end_ms - self._estimate_ms) * direction
+            if left_ms == 0:
+                left_ms = self._beyond_needed() - self._beyond_ms
+                if left_ms <= 0:
+                    self._drive(0)
+                    return 0
+            else:
+                left_ms += self._beyond_needed()
+        else:
+            distance_ms = target_bp * self._stroke_ms // FULL_BP - self._estimate_ms
+            direction = 1 if distance_ms > 0 else -1
+            left_ms = distance_ms * direction
+            if left_ms < self._dead_band_ms:
+                self._drive(0)
+                return 0
+        self._drive(direction)
+        return left_ms if left_ms < period_ms else 0
+
+    def hold(self):
+        """Stop the motor where it is."""
+        self._drive(0)

@@ -1,0 +1,68 @@
+"""MicroPython's `machine` for unit tests in the plain VM: pins that remember, inputs a test can set.
+
+It refuses to keep time or to end the process; a reset is an exception that the test catches.
+"""
+
+counts = [30000] * 8  # ADC 0..7; 30 000 is -41 degC on a Pt1000 input
+button = [1]
+pins = {}
+duties = {}
+feeds = [0]
+cause = [1]
+
+
+class Reset(BaseException):
+    pass
+
+
+class Pin:
+    IN = 0
+    OUT = 1
+    PULL_UP = 1
+
+    def __init__(self, id, mode=-1, pull=-1, value=None):
+        self.id = id
+        if value is not None:
+            pins[id] = value
+
+    def value(self, level=None):
+        if level is None:
+            return button[0] if self.id == 20 else pins.get(self.id, 0)
+        pins[self.id] = level
+
+
+class ADC:
+    def __init__(self, channel):
+        self._channel = channel
+
+    def read_u16(self):
+        return counts[self._channel]
+
+
+class PWM:
+    def __init__(self, pin, freq=0, duty_u16=0):
+        self._id = pin.id
+        duties[self._id] = duty_u16
+
+    def duty_u16(self, duty):
+        duties[self._id] = duty
+
+
+class WDT:
+    def __init__(self, id=0, timeout=5000):
+        self.timeout = timeout
+
+    def feed(self):
+        feeds[0] += 1
+
+
+def unique_id():
+    return b"\x11" * 8
+
+
+def reset_cause():
+    return cause[0]
+
+
+def reset():
+    raise Reset()
