@@ -6,6 +6,7 @@ sites or time.
 
 from typing import TYPE_CHECKING, Any
 
+from .balancing import Balance, Obstacle, balance
 from .network import BadNetwork, HydraulicFluid, Network
 from .solver import Certificate, HydraulicResult, HydraulicSolver, NotConverged, SolverBusy
 
@@ -14,14 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadNetwork",
+    "Balance",
     "Certificate",
     "HydraulicFluid",
     "HydraulicResult",
     "HydraulicSolver",
     "Network",
     "NotConverged",
+    "Obstacle",
     "SolverBusy",
     "ThermalTransport",
+    "balance",
 ]
 
 

@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ from ._elements import (
 from ._newton import Newton
 from ._ordering import elimination_program, entry_positions, minimum_degree
 from .network import LINK_ENDS, SCHEMA, SINGULAR, BadNetwork, FloatArray, HydraulicFluid, Network, check_range
+
+if TYPE_CHECKING:
+    from .balancing import Balance
 
 PIPE, QUADRATIC, FIXED, POWER, CURVE, HAZEN, IMPOSED, PINNED = range(8)
 FRICTION_FORMS = {
@@ -257,6 +260,7 @@ class HydraulicSolver:
         self._bound: dict[str, npt.NDArray[Any]] = {}
         self._bound_tables: tuple[str, ...] = ()
         self._tick_result: HydraulicResult | None = None
+        self._flow_twin: HydraulicSolver | None = None
         self._analyse()
         self._make_laws()
         self._refresh_all()
@@ -779,7 +783,7 @@ class HydraulicSolver:
         return tuple(self._columns[key] for key in columns)
 
     def tick(self) -> HydraulicResult:
-        """Solve with the bound arrays as they are now; allocates nothing and returns the same object each time.
+        """Solve with the bound arrays as they are now; allocates nothing, always returns the same object.
 
         Raises what `solve` raises; a bad value then stays in the bound array for the caller to correct.
         """
@@ -816,7 +820,7 @@ class HydraulicSolver:
     ) -> list[HydraulicResult | NotConverged | BadNetwork]:
         """Solve S scenarios: each change has shape (S, rows). The solver's own columns stay as they were.
 
-        One entry per scenario, in order: its result, or the error it ended with; a failure never stops the rest.
+        One entry per scenario, in order: its result, or the error it ended with; a failure stops no other.
         """
         stacks = {key: np.asarray(values, dtype=np.float64) for key, values in changes.items()}
         counts = {len(stack) for stack in stacks.values() if stack.ndim == 2}
@@ -842,11 +846,32 @@ class HydraulicSolver:
                 out.append(error)
         return out
 
+    def balance(
+        self, targets: Mapping[str, Any] | None = None, limits: Mapping[str, Any] | None = None
+    ) -> Balance:
+        """Valve settings, flow limits and source heads that bring every consumer its target.
+
+        targets (per consumer, a column or one value): mass_flow_kg_s, or heat_w with supply_temp_c and
+        return_temp_c; min_dp_pa, max_flow_kg_s, priority (1 first). What is missing comes from the consumers
+        table. limits (per source): max_dp_pa, max_heat_w (default: the sources table), max_flow_kg_s; and per
+        consumer kvs_m3_h, the fully open valve. The solver's own columns stay as they are. Raises BadNetwork,
+        NotConverged, SolverBusy.
+        """
+        from .balancing import find_balance
+
+        if not self._kernel.claim():
+            raise SolverBusy
+        try:
+            return find_balance(self, targets, limits)
+        finally:
+            self._kernel.release()
+
     def copy(self) -> HydraulicSolver:
         """An independent solver with the same values; the symbolic part is shared, so this is cheap."""
         twin = copy.copy(self)
         twin._columns = {key: values.copy() for key, values in self._columns.items()}
         twin._bound, twin._bound_tables, twin._tick_result = {}, (), None
+        twin._flow_twin = None
         twin._new_kernel()
         twin._make_laws()
         twin._refresh_all()
