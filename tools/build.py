@@ -25,7 +25,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import firmware
 from firmware.substation import registers
 
 from .errors import ToolError
@@ -69,7 +68,7 @@ class Bundle:
 
 def firmware_folder() -> Path:
     """Return where the firmware's sources are, in the tree or in the installed wheel."""
-    return Path(firmware.__file__).resolve().parent
+    return Path(registers.__file__).resolve().parent.parent
 
 
 def sources(folder: Path) -> Iterator[tuple[str, Path]]:

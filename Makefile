@@ -1,0 +1,95 @@
+# The ways to set up, show, test and check Toplovod. `make demo` and `make test` start from nothing.
+# Everything is installed into .venv inside this folder; nothing outside it is changed.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip --disable-pip-version-check
+SHELL  := /bin/sh
+FIRMWARE_STUBS := build/typings
+LOCKS  := requirements-build.lock requirements-dev.lock
+DEMO_FLAGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench locks wheel wheel-check clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+	    || sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+
+prerequisites:
+	@sh tools/checks/prerequisites.sh $(PYTHON)
+
+$(BIN)/pip:
+	@sh tools/checks/prerequisites.sh $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+
+# --require-hashes: a package whose bytes differ from the lock is refused
+$(VENV)/.locks-installed: $(LOCKS) | $(BIN)/pip
+	$(PIP) install --quiet --require-hashes $(LOCKS:%=-r %)
+	@touch $@
+
+$(VENV)/.toplovod-installed: pyproject.toml setup.py $(VENV)/.locks-installed
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: prerequisites $(VENV)/.toplovod-installed core vendor  ## make .venv, build the core, fetch the screens' parts
+
+core: $(VENV)/.toplovod-installed  ## rebuild the Cython kernels that changed
+	$(BIN)/python setup.py --quiet build_ext --inplace
+
+supervisor/hmi/static/vendor/.complete: supervisor/hmi/package-lock.json $(VENV)/.toplovod-installed
+	$(BIN)/python -m supervisor.hmi.vendor
+	@touch $@
+
+vendor: supervisor/hmi/static/vendor/.complete
+
+demo: setup  ## set up from nothing, then run the town of Schutterwald with its screens
+	$(BIN)/toplovod demo $(DEMO_FLAGS)
+
+test: setup  ## set up from nothing, then run every test (the browser's when Chromium is there)
+	$(BIN)/python -m pytest
+
+browser: setup  ## the browser tests alone
+	$(BIN)/python -m pytest -m browser
+
+$(FIRMWARE_STUBS)/.installed: requirements-stubs.lock | $(VENV)/.locks-installed
+	rm -rf $(FIRMWARE_STUBS)
+	$(PIP) install --quiet --require-hashes --no-deps --target $(FIRMWARE_STUBS) -r requirements-stubs.lock
+	@touch $@
+
+stubs: $(FIRMWARE_STUBS)/.installed
+
+check: lint  ## lint, then the fast tests: what to run before every commit
+	$(BIN)/python -m pytest -q -m "not slow and not browser"
+
+lint: setup stubs  ## style, types, borders
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --config-file tools/checks/firmware-mypy.ini firmware
+	$(BIN)/cython-lint core_ext
+	$(BIN)/lint-imports
+	if [ -f supervisor/hmi/jsconfig.json ]; then $(BIN)/python -m tools.checks.scripts; fi
+
+docs: $(VENV)/.toplovod-installed  ## write the generated pages of docs/ anew
+	$(BIN)/toplovod registers --markdown --out docs/registers.md
+
+bench: setup  ## the measurements
+	$(BIN)/python -m pytest core_ext hil_tests supervisor firmware -m "" -k benchmark --benchmark-only
+
+locks: $(VENV)/.locks-installed  ## resolve the locks anew (needs uv and the network)
+	sh tools/checks/locks.sh
+
+wheel: setup
+	rm -rf build/wheel build/lib build/bdist.*
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
+
+wheel-check: wheel  ## install the wheel into an empty environment outside the tree and run the demo there
+	sh tools/checks/wheel.sh $(PYTHON) build/wheel
+
+clean:  ## remove everything that make made, .venv included
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf supervisor/hmi/static/vendor supervisor/hmi/node_modules
+	rm -f core_ext/_*.c core_ext/_*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
