@@ -69,19 +69,3 @@ class Unavailable(Refusal):
     """Something the request needs does not work now: audit, disk, device."""
 
     http_status = 503
-
-
-class FieldTimeout(Unavailable):
-    """A device did not answer; `in_doubt` says whether a write may nevertheless have arrived."""
-
-    def __init__(self, message: str, *, in_doubt: bool) -> None:
-        super().__init__("device_unreachable", message, changed=in_doubt, in_doubt=in_doubt)
-        self.in_doubt = in_doubt
-
-
-class FieldRefused(Refused):
-    """A device answered a Modbus exception; nothing was changed there."""
-
-    def __init__(self, message: str, *, exception_code: int) -> None:
-        super().__init__("device_refused", message, exception_code=exception_code)
-        self.exception_code = exception_code

@@ -7,6 +7,7 @@ person may change, and any order whose intent is not in the audit.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
 from collections import deque
@@ -21,6 +22,7 @@ from firmware.substation import order_frame, registers
 from .audit import Audit
 from .database import Connection, Database
 from .errors import Conflict, NotFound, Refused, TooMany, Unavailable
+from .field.identity import Identity
 from .site import Device, Site
 
 MAP_HASH = registers.map_hash()
@@ -30,21 +32,6 @@ COUNTER_BLOCK = 256  # counters reserved at once; a restart skips at most these,
 FLEET_WINDOW_S = 600.0  # own estimate
 FLEET_DEVICES = 25  # own estimate: what one person may mean to change by hand in ten minutes
 FLEET_SHARE = 0.10  # own estimate, for areas of more than 250 controllers
-
-
-class Identity(Protocol):
-    """What a controller says of itself in its identity block, read just now."""
-
-    @property
-    def device_id(self) -> str: ...
-    @property
-    def boot_nonce(self) -> bytes: ...
-    @property
-    def uptime_s(self) -> int: ...
-    @property
-    def map_hash(self) -> int: ...
-    @property
-    def profile(self) -> str: ...
 
 
 class _Clock(Protocol):
@@ -147,7 +134,7 @@ class Signer:
         key, pairs = await self._admit(wish, identity)
         emergency = wish.lease_s == 0 or wish.restore
         counter = await self._next_counter(identity, emergency=emergency)
-        not_after = identity.uptime_s + NOT_AFTER_AHEAD_S
+        not_after = identity.uptime_at(self._clock.monotonic()) + NOT_AFTER_AHEAD_S
         row = {"actor": wish.actor, "device": wish.device, **_row(wish, pairs, identity, counter, not_after)}
         seq = await self._audit.intent(row, emergency=emergency)
         return self._frame(key, pairs, wish, identity, counter, not_after, seq)
@@ -167,7 +154,7 @@ class Signer:
             except (Refused, Conflict, TooMany, Unavailable, NotFound) as refusal:
                 outcomes[index] = refusal
                 continue
-            not_after = identity.uptime_s + NOT_AFTER_AHEAD_S
+            not_after = identity.uptime_at(self._clock.monotonic()) + NOT_AFTER_AHEAD_S
             ready.append((index, key, pairs, counter, not_after))
             rows.append({"device": wish.device, **_row(wish, pairs, identity, counter, not_after)})
         if rows:
@@ -191,10 +178,16 @@ class Signer:
     ) -> Signed:
         order = order_frame.Order(self._keys.slot, self._keys.epoch, counter, not_after, wish.lease_s, pairs)
         frame = order_frame.encode_order(
-            key, bytes.fromhex(identity.device_id), identity.map_hash, identity.boot_nonce, order
+            key, identity.device_id, identity.map_hash, identity.boot_nonce, order
         )
         return Signed(
-            words_of(frame), counter, not_after, wish.lease_s, identity.device_id, identity.boot_nonce, seq
+            words_of(frame),
+            counter,
+            not_after,
+            wish.lease_s,
+            identity.device_id_hex,
+            identity.boot_nonce,
+            seq,
         )
 
     async def _admit(
@@ -213,12 +206,12 @@ class Signer:
                 f"{device.id} is a {device.profile} in the site file but the controller says "
                 f"{identity.profile}; nothing was sent. Correct the site file.",
             )
-        await self._check_binding(device, identity.device_id)
-        key = self._keys.keys.get(identity.device_id)
+        await self._check_binding(device, identity.device_id_hex)
+        key = self._keys.keys.get(identity.device_id_hex)
         if key is None:
             raise Refused(
                 "no_key",
-                f"{device.id}: no key for controller {identity.device_id}; nothing was sent. "
+                f"{device.id}: no key for controller {identity.device_id_hex}; nothing was sent. "
                 "Export its key with: toplovod keys export",
             )
         if not 1 <= len(wish.values) <= order_frame.MAX_PAIRS:
@@ -238,7 +231,8 @@ class Signer:
                     "INSERT OR IGNORE INTO bindings VALUES (?,?,?)", (device.id, answered, utc)
                 )
 
-            await self._state.write(bind)
+            with contextlib.suppress(Unavailable):  # the next order binds it
+                await self._state.write(bind)
             self._bound[device.id] = answered
         elif wanted != answered:
             raise Refused(
@@ -288,7 +282,7 @@ class Signer:
     # -- counters -----------------------------------------------------------------------------
 
     async def _next_counter(self, identity: Identity, *, emergency: bool = False) -> int:
-        name = identity.device_id
+        name = identity.device_id_hex
         known = self._counters.get(name)
         if known is None:
             rows = self._state.read("SELECT boot_nonce, reserved FROM counters WHERE device_id=?", (name,))
@@ -337,7 +331,7 @@ class Signer:
     # -- proof --------------------------------------------------------------------------------
 
     def read_receipt(self, device_id: str, nonce: bytes, words: Sequence[int]) -> Any:
-        """Return the order_frame.Receipt in 16 words; None where its MAC is not of this controller and boot."""
+        """Return the order_frame.Receipt in 16 words; None without a MAC of this controller and boot."""
         key = self._keys.keys.get(device_id)
         if key is None:
             return None
@@ -399,7 +393,7 @@ def _row(
         "reason": wish.reason,
         "approved_by": wish.approved_by,
         "orders": list(wish.order_ids),
-        "controller": identity.device_id,
+        "controller": identity.device_id_hex,
         "boot": identity.boot_nonce.hex(),
         "counter": counter,
         "not_after_s": not_after,

@@ -41,9 +41,9 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS known_clients (
         user TEXT NOT NULL, client TEXT NOT NULL, seen REAL NOT NULL, PRIMARY KEY (user, client))""",
     """CREATE TABLE IF NOT EXISTS alarms (
-        id TEXT PRIMARY KEY, kind TEXT NOT NULL, device TEXT NOT NULL, state TEXT NOT NULL, since TEXT NOT NULL,
-        changed TEXT NOT NULL, facts TEXT NOT NULL, cause TEXT NOT NULL, shelved_until TEXT NOT NULL,
-        shelved_by TEXT NOT NULL, shelve_reason TEXT NOT NULL)""",
+        id TEXT PRIMARY KEY, kind TEXT NOT NULL, device TEXT NOT NULL, state TEXT NOT NULL,
+        since TEXT NOT NULL, changed TEXT NOT NULL, facts TEXT NOT NULL, cause TEXT NOT NULL,
+        shelved_until TEXT NOT NULL, shelved_by TEXT NOT NULL, shelve_reason TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS alarm_journal (
         number INTEGER PRIMARY KEY, utc TEXT NOT NULL, alarm TEXT NOT NULL, event TEXT NOT NULL,
         before TEXT NOT NULL, after TEXT NOT NULL, user TEXT NOT NULL, reason TEXT NOT NULL)""",
