@@ -1,0 +1,263 @@
+"""Plug flow keeps the energy, cools as the formula says, reverses, and agrees with a plain NumPy twin."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core_ext.network import BadNetwork, Network
+from core_ext.thermal import BadTransport, ThermalTransport
+
+
+def line(lengths, diameter=0.05, loss=0.3, **more):
+    """Pipes in a row n0 -> n1 -> ..."""
+    count = len(lengths)
+    return {
+        "nodes": {"id": [f"n{i}" for i in range(count + 1)]},
+        "pipes": {
+            "id": [f"p{i}" for i in range(count)],
+            "from_node": [f"n{i}" for i in range(count)],
+            "to_node": [f"n{i + 1}" for i in range(count)],
+            "length_m": lengths,
+            "inner_diameter_m": [diameter] * count,
+            "linear_loss_w_mk": [loss] * count,
+            **more,
+        },
+    }
+
+
+def run(transport, steps, dt_s, flow, inflow):
+    """Advance and return the residual of the energy balance over all steps, J, and the entered energy."""
+    before = transport.stored_j
+    residual = 0.0
+    scale = 0.0
+    for _ in range(steps):
+        transport.step(dt_s, flow, inflow)
+        residual += transport.entered_j - transport.left_j - transport.loss_j
+        scale += abs(transport.entered_j) + abs(transport.left_j)
+    return residual - (transport.stored_j - before), scale
+
+
+def test_the_steady_temperature_falls_exponentially_along_the_pipe():
+    lengths = [120.0, 7.0, 0.4, 300.0]
+    transport = ThermalTransport(line(lengths), ground_temp_c=8.0)
+    flow = np.full(4, 0.5)
+    inflow = np.full(5, np.nan)
+    inflow[0] = 80.0
+    for _ in range(2500):
+        transport.step(2.0, flow, inflow)
+    distance = np.concatenate([[0.0], np.cumsum(lengths)])
+    exact = 8.0 + 72.0 * np.exp(-0.3 * distance / (0.5 * transport.heat_capacity_j_kgk))
+    assert transport.node_temp_c == pytest.approx(exact, abs=2e-4)
+
+
+def test_sixty_second_steps_stay_within_two_millikelvin():
+    lengths = [150.0, 80.0, 220.0]
+    transport = ThermalTransport(line(lengths, diameter=0.1), ground_temp_c=6.0)
+    flow = np.full(3, 3.0)
+    inflow = np.array([90.0, np.nan, np.nan, np.nan])
+    for _ in range(200):
+        transport.step(60.0, flow, inflow)
+    distance = np.concatenate([[0.0], np.cumsum(lengths)])
+    exact = 6.0 + 84.0 * np.exp(-0.3 * distance / (3.0 * transport.heat_capacity_j_kgk))
+    assert transport.node_temp_c == pytest.approx(exact, abs=2e-3)
+
+
+def test_a_front_arrives_when_water_and_wall_have_been_heated():
+    transport = ThermalTransport(line([100.0], loss=0.0), initial_temp_c=40.0, wall_heat_capacity_j_mk=1500.0)
+    water_kg = transport.density_kg_m3 * np.pi / 4 * 0.05**2 * 100.0
+    arrival_s = (water_kg + 100.0 * 1500.0 / transport.heat_capacity_j_kgk) / 0.25
+    inflow = np.array([80.0, np.nan])
+    times, temps = [], []
+    for step in range(round(2 * arrival_s)):
+        times.append(step + 0.5)
+        temps.append(transport.step(1.0, np.array([0.25]), inflow)[1])
+    temps = np.array(temps)
+    assert temps[np.array(times) < arrival_s - 1.0] == pytest.approx(40.0)
+    assert temps[np.array(times) > arrival_s + 1.0] == pytest.approx(80.0)
+    assert arrival_s > 1.1 * water_kg / 0.25  # the wall delays the front
+
+
+def test_standing_water_cools_towards_the_ground():
+    transport = ThermalTransport(
+        line([50.0], loss=0.4), initial_temp_c=70.0, ground_temp_c=10.0, wall_heat_capacity_j_mk=0.0
+    )
+    for _ in range(3600):
+        transport.step(2.0, np.zeros(1))
+    rate = 0.4 * 50.0 / (transport.effective_mass_kg[0] * transport.heat_capacity_j_kgk)
+    exact = 10.0 + 60.0 * np.exp(-rate * 7200.0)
+    assert transport.pipe_mean_temp_c()[0] == pytest.approx(exact, abs=1e-9)
+    assert transport.node_temp_c == pytest.approx([exact, exact], abs=1e-9)
+
+
+def test_water_that_turns_round_comes_back():
+    transport = ThermalTransport(line([40.0], loss=0.0), initial_temp_c=50.0, wall_heat_capacity_j_mk=0.0)
+    mass = transport.effective_mass_kg[0]
+    forward, back = np.array([0.4]), np.array([-0.4])
+    steps = int(0.5 * mass / 0.4)
+    for _ in range(steps):
+        transport.step(1.0, forward, np.array([80.0, np.nan]))
+    masses, temps = transport.parcels(0)
+    assert temps[0] == pytest.approx(80.0) and temps[-1] == pytest.approx(50.0)
+    for _ in range(steps):
+        temps = transport.step(1.0, back, np.array([np.nan, 30.0]))
+        assert temps[0] == pytest.approx(80.0)  # the hot half leaves first, unmixed
+    assert transport.step(1.0, back, np.array([np.nan, 30.0]))[0] == pytest.approx(50.0)
+    assert masses.sum() == pytest.approx(mass)
+
+
+def test_a_node_mixes_by_flow():
+    net = line([10.0, 10.0, 10.0], loss=0.0)
+    net["pipes"]["from_node"] = ["n0", "n1", "n2"]
+    net["pipes"]["to_node"] = ["n2", "n2", "n3"]
+    transport = ThermalTransport(net)
+    flow = np.array([0.3, 0.1, 0.4])
+    inflow = np.array([80.0, 40.0, np.nan, np.nan])
+    for _ in range(400):
+        transport.step(2.0, flow, inflow)
+    assert transport.node_temp_c[3] == pytest.approx(70.0, abs=1e-6)
+
+
+def test_links_without_volume_pass_the_water_on():
+    net = Network(
+        nodes={"id": ["a", "b", "c", "d"]},
+        pipes={
+            "id": ["p", "q"],
+            "from_node": ["a", "c"],
+            "to_node": ["b", "d"],
+            "length_m": [5.0, 5.0],
+            "inner_diameter_m": [0.05, 0.05],
+        },
+        valves={"id": ["v"], "from_node": ["b"], "to_node": ["c"], "kv_m3_h": [10.0]},
+    )
+    transport = ThermalTransport(net, initial_temp_c=20.0)
+    flows = {"pipes": np.array([0.5, 0.5]), "valves": np.array([0.5])}
+    for _ in range(60):
+        transport.step(2.0, flows, np.array([75.0, np.nan, np.nan, np.nan]))
+    assert transport.node_temp_c[3] == pytest.approx(75.0, abs=1e-6)
+
+
+def random_tree(random, nodes):
+    parents = [int(random.integers(0, i)) for i in range(1, nodes)]
+    return {
+        "nodes": {"id": list(range(nodes))},
+        "pipes": {
+            "id": list(range(1, nodes)),
+            "from_node": parents,
+            "to_node": list(range(1, nodes)),
+            "length_m": random.uniform(0.2, 60.0, nodes - 1),
+            "inner_diameter_m": random.uniform(0.02, 0.1, nodes - 1),
+            "linear_loss_w_mk": random.uniform(0.0, 0.5, nodes - 1),
+        },
+    }
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_energy_closes_with_changing_and_reversing_flows(seed):
+    random = np.random.default_rng(seed)
+    transport = ThermalTransport(random_tree(random, 12), initial_temp_c=50.0, parcels=6)
+    residual = scale = 0.0
+    for _ in range(40):
+        flow = random.choice([0.0, 1.0, 1.0, -1.0], 11) * random.uniform(0.0, 2.0, 11)
+        part, size = run(transport, 5, float(random.uniform(0.5, 60.0)), flow, random.uniform(20, 90, 12))
+        residual += part
+        scale += size
+    assert abs(residual) <= 1e-10 * scale
+    assert transport.node_temp_c.min() >= 8.0 - 1e-9 and transport.node_temp_c.max() <= 90.0 + 1e-9
+
+
+def test_energy_closes_in_a_loop_of_flow():
+    net = line([3.0, 4.0, 5.0, 6.0])
+    net["nodes"]["id"] = ["n0", "n1", "n2", "n3"]
+    net["pipes"]["to_node"] = ["n1", "n2", "n3", "n1"]  # n1 -> n2 -> n3 -> n1 is a loop
+    transport = ThermalTransport(net, initial_temp_c=60.0)
+    flow = np.array([0.2, 0.9, 0.9, 0.7])  # 0.2 kg/s enter at n0 and leave at n3
+    residual, scale = run(transport, 500, 2.0, flow, np.array([85.0, np.nan, np.nan, np.nan]))
+    assert abs(residual) <= 1e-10 * scale
+    assert 60.0 < transport.node_temp_c[3] < 85.0
+
+
+def twin_outlet(mass_kg, rate, dt_s, flows, temps_in, ground, initial):
+    """Mean outlet temperature of each step of one pipe by characteristics: when did what leaves now come in?"""
+    moved = np.concatenate([[0.0], np.cumsum(flows) * dt_s])
+    times = np.arange(len(moved)) * dt_s
+    points, weights = np.polynomial.legendre.leggauss(6)
+    out = []
+    for step, flow in enumerate(flows):
+        low, high = moved[step] - mass_kg, moved[step + 1] - mass_kg
+        cuts = np.concatenate([[low], moved[(moved > low) & (moved < high)], [high]])
+        heat = 0.0
+        for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+            entered = 0.5 * (a + b) + 0.5 * (b - a) * points
+            leaves_s = times[step] + (entered + mass_kg - moved[step]) / flow
+            if a < 0.0:
+                temp = ground + (initial - ground) * np.exp(-rate * leaves_s)
+            else:
+                temp_in = temps_in[np.searchsorted(moved, 0.5 * (a + b)) - 1]
+                temp = ground + (temp_in - ground) * np.exp(
+                    -rate * (leaves_s - np.interp(entered, moved, times))
+                )
+            heat += 0.5 * (b - a) * np.dot(weights, temp)
+        out.append(heat / (high - low))
+    return np.array(out)
+
+
+def test_the_kernel_agrees_with_the_method_of_characteristics():
+    random = np.random.default_rng(7)
+    transport = ThermalTransport(
+        line([60.0], loss=0.5), initial_temp_c=55.0, ground_temp_c=7.0, parcels=4000, merge_k=0.0
+    )
+    mass = transport.effective_mass_kg[0]
+    rate = 0.5 * 60.0 / (mass * transport.heat_capacity_j_kgk)
+    flows, temps = random.uniform(0.05, 0.6, 600), random.uniform(40.0, 90.0, 600)
+    mine = [
+        transport.step(10.0, np.array([m]), np.array([t, np.nan]))[1]
+        for m, t in zip(flows, temps, strict=True)
+    ]
+    twin = twin_outlet(mass, rate, 10.0, flows, temps, 7.0, 55.0)
+    assert np.array(mine) == pytest.approx(twin, abs=2e-6)
+
+
+def test_few_parcels_cost_little_accuracy():
+    random = np.random.default_rng(8)
+    flows = np.repeat(random.uniform(0.05, 0.6, 60), 10)
+    temps = 65.0 + 10.0 * np.sin(np.arange(600) / 40.0)
+    transport = ThermalTransport(line([60.0], loss=0.5), initial_temp_c=65.0, ground_temp_c=7.0)
+    mass = transport.effective_mass_kg[0]
+    rate = 0.5 * 60.0 / (mass * transport.heat_capacity_j_kgk)
+    mine = [
+        transport.step(10.0, np.array([m]), np.array([t, np.nan]))[1]
+        for m, t in zip(flows, temps, strict=True)
+    ]
+    twin = twin_outlet(mass, rate, 10.0, flows, temps, 7.0, 65.0)
+    assert np.array(mine) == pytest.approx(twin, abs=0.05)
+
+
+def test_two_runs_are_bitwise_equal():
+    def once():
+        random = np.random.default_rng(3)
+        transport = ThermalTransport(random_tree(random, 30), initial_temp_c=50.0)
+        for _ in range(200):
+            transport.step(2.0, random.normal(0.0, 0.3, 29), random.uniform(40.0, 90.0, 30))
+        return transport.node_temp_c.tobytes()
+
+    assert once() == once()
+
+
+def test_bad_input_is_refused_and_changes_nothing():
+    transport = ThermalTransport(line([10.0]), initial_temp_c=60.0)
+    before = transport.stored_j
+    with pytest.raises(BadTransport, match="positive number of seconds"):
+        transport.step(0.0, np.array([0.1]))
+    with pytest.raises(BadTransport, match="3 values for the 1 rows"):
+        transport.step(1.0, {"pipes": np.zeros(3)})
+    with pytest.raises(BadTransport, match="not finite"):
+        transport.step(1.0, np.array([np.nan]))
+    assert transport.stored_j == before
+    broken = line([10.0])
+    broken["pipes"]["to_node"] = ["nowhere"]
+    with pytest.raises(BadNetwork, match="nowhere"):
+        ThermalTransport(broken)
+    with pytest.raises(BadTransport, match="inner_diameter_m"):
+        ThermalTransport(line([10.0], diameter=-1.0))

@@ -1,0 +1,231 @@
+"""Heat carried by water through the pipes of a network: plug flow, losses, mixing, reversal.
+
+Water moves in parcels that keep their temperature but for the loss to the ground; nodes mix perfectly and hold no
+water. The pipe wall is an enlarged effective heat capacity: it takes the water's temperature at once, so a front
+travels slower than the water by the ratio of both capacities, and its blurring by the wall is left out. Density
+and heat capacity are constant. It solves no hydraulics: flows are given, and whether they balance is the caller's care.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import fluid
+from ._transport import Transport
+from .network import BadNetwork, Network
+
+FloatArray = NDArray[np.float64]
+
+# Steel wall over inner diameter of common pre-insulated pipe, for networks that do not say theirs.
+_STEEL_INNER_M = (0.0216, 0.0545, 0.1071, 0.2101, 0.3127, 0.4954, 0.994)
+_STEEL_WALL_M = (0.00265, 0.0029, 0.0036, 0.0045, 0.0056, 0.0063, 0.011)
+_STEEL_J_M3K = 7850.0 * 470.0
+
+Flows = FloatArray | Mapping[str, FloatArray]
+
+
+class BadTransport(ValueError):
+    """Input of the thermal transport that cannot be used; the state was not changed."""
+
+    code = "bad-transport"
+
+
+class ThermalTransport:
+    """Temperatures in the pipes and nodes of a network over time.
+
+    `net` is a Network, or a mapping with tables `nodes` (id) and `pipes` (id, from_node, to_node, length_m,
+    inner_diameter_m, linear_loss_w_mk, optional temp_c) in SI units. The tables named in `through` are links without
+    volume that pass water on at once; consumers and sources are borders where water leaves or enters.
+
+    `wall_heat_capacity_j_mk`: per metre of pipe; None = a steel wall estimated from the inner diameter, 0 = none.
+    `reference_temp_c`: where density and heat capacity are taken. `parcels`: most parcels in a pipe; beyond it
+    the two most alike neighbours are joined, which moves no energy in or out. `merge_k`: entering water within this
+    of the last parcel joins it. Raises BadNetwork, BadTransport and fluid.TemperatureOutOfRange.
+    """
+
+    def __init__(
+        self,
+        net: Network | Mapping[str, Mapping[str, Any]],
+        *,
+        initial_temp_c: float | ArrayLike | None = None,
+        ground_temp_c: float | ArrayLike = 8.0,
+        wall_heat_capacity_j_mk: float | ArrayLike | None = None,
+        reference_temp_c: float = 60.0,
+        through: Sequence[str] = ("valves", "pumps"),
+        parcels: int = 48,
+        merge_k: float = 2e-4,
+    ) -> None:
+        tables: Mapping[str, Any] = net.tables if isinstance(net, Network) else net
+        nodes = [str(name) for name in tables["nodes"]["id"]]
+        self._rows = {name: row for row, name in enumerate(nodes)}
+        if parcels < 2:
+            raise BadTransport(f"parcels is {parcels}; at least 2 are needed. Nothing was built")
+        if isinstance(net, Network):
+            sections = [("pipes", tables["pipes"])] + [(t, tables[t]) for t in through if tables[t].rows]
+        else:
+            sections = [("pipes", tables["pipes"])] + [(t, tables[t]) for t in through if t in tables]
+        self._sections = [(name, len(table["id"])) for name, table in sections]
+        from_rows = self._ends(sections, "from_node")
+        to_rows = self._ends(sections, "to_node")
+        pipes = self._sections[0][1]
+        links = len(from_rows)
+        table = tables["pipes"]
+        length = _column(table, "length_m", pipes)
+        diameter = _column(table, "inner_diameter_m", pipes)
+        loss = _column(table, "linear_loss_w_mk", pipes)
+
+        self.density_kg_m3 = float(fluid.density_kg_m3(reference_temp_c))
+        self.heat_capacity_j_kgk = float(fluid.heat_capacity_j_kgk(reference_temp_c))
+        if wall_heat_capacity_j_mk is None:
+            thickness = np.interp(diameter, _STEEL_INNER_M, _STEEL_WALL_M)
+            wall = np.pi * thickness * (diameter + thickness) * _STEEL_J_M3K
+        else:
+            wall = _broadcast(wall_heat_capacity_j_mk, pipes, "wall_heat_capacity_j_mk")
+        mass = np.zeros(links)
+        mass[:pipes] = (
+            self.density_kg_m3 * np.pi / 4.0 * diameter**2 + wall / self.heat_capacity_j_kgk
+        ) * length
+        rate = np.zeros(links)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rate[:pipes] = np.where(
+                mass[:pipes] > 0.0, loss * length / (mass[:pipes] * self.heat_capacity_j_kgk), 0.0
+            )
+        self.effective_mass_kg = mass[:pipes]
+        """Water plus wall of each pipe, kg of water."""
+
+        self._ground = np.zeros(links)
+        self._ground[:pipes] = _broadcast(ground_temp_c, pipes, "ground_temp_c")
+        initial = np.zeros(links)
+        if initial_temp_c is not None:
+            initial[:pipes] = _broadcast(initial_temp_c, pipes, "initial_temp_c")
+        else:
+            known = _column(table, "temp_c", pipes) if "temp_c" in table else np.full(pipes, np.nan)
+            initial[:pipes] = np.where(np.isnan(known), self._ground[:pipes], known)
+
+        self.node_temp_c: FloatArray = np.full(len(nodes), float(np.mean(initial[:pipes])) if pipes else 0.0)
+        """Temperature of each node, mean over the last step weighted by flow; written in place."""
+        for ends in (from_rows[:pipes], to_rows[:pipes]):
+            self.node_temp_c[ends] = initial[:pipes]
+        start = np.zeros(len(nodes) + 1, dtype=np.intc)
+        touching = np.concatenate([from_rows, to_rows])
+        np.add.at(start, touching + 1, 1)
+        start = np.cumsum(start).astype(np.intc)
+        order = np.argsort(touching, kind="stable")
+        slots = np.concatenate([np.arange(links), np.arange(links)])[order].astype(np.intc)
+        self._flow = np.zeros(links)
+        self._inflow = np.full(len(nodes), np.nan)
+        self._kernel = Transport(
+            from_rows, to_rows, start, slots, mass, rate, initial, self.node_temp_c, parcels, merge_k
+        )
+        self._mean = np.zeros(links)
+        self._pipes = pipes
+
+    def step(
+        self,
+        dt_s: float,
+        mass_flow_kg_s: Flows,
+        inflow_temp_c: float | ArrayLike | None = None,
+        ground_temp_c: float | ArrayLike | None = None,
+    ) -> FloatArray:
+        """Advance by `dt_s` seconds with constant flows; returns `node_temp_c`, written in place.
+
+        `mass_flow_kg_s`: kg/s in the pipes (row order), or a mapping by table like HydraulicResult's, of which
+        pipes and the `through` tables are used. `inflow_temp_c`: temperature of water entering at a node from
+        outside, degC, one for all or one per node; NaN where none enters; None = the last one given. How much
+        enters or leaves at a node follows from the pipes' flows. `ground_temp_c`: None = as before.
+        Raises BadTransport; the state is then unchanged.
+        """
+        if not (np.isfinite(dt_s) and dt_s > 0.0):
+            raise BadTransport(
+                f"dt_s is {dt_s}; a step needs a positive number of seconds. Nothing was changed"
+            )
+        row = 0
+        for name, rows in self._sections:
+            flow = mass_flow_kg_s[name] if isinstance(mass_flow_kg_s, Mapping) else mass_flow_kg_s
+            if len(flow) != (rows if isinstance(mass_flow_kg_s, Mapping) else len(self._flow)):
+                raise BadTransport(
+                    f"mass_flow_kg_s has {len(flow)} values for the {rows} rows of {name}. Nothing was changed"
+                )
+            if not isinstance(mass_flow_kg_s, Mapping):
+                self._flow[:] = flow
+                break
+            self._flow[row : row + rows] = flow
+            row += rows
+        if not np.isfinite(self._flow).all():
+            raise BadTransport("mass_flow_kg_s has a value that is not finite. Nothing was changed")
+        if inflow_temp_c is not None:
+            self._inflow[:] = inflow_temp_c
+        if ground_temp_c is not None:
+            self._ground[: self._pipes] = ground_temp_c
+        self._kernel.step(dt_s, self._flow, self._inflow, self._ground)
+        return self.node_temp_c
+
+    @property
+    def loss_j(self) -> float:
+        """Heat given to the ground in the last step, J."""
+        return self._kernel.loss_kg_k * self.heat_capacity_j_kgk
+
+    @property
+    def entered_j(self) -> float:
+        """Heat content, counted from 0 degC, of the water that entered from outside in the last step, J."""
+        return self._kernel.entered_kg_k * self.heat_capacity_j_kgk
+
+    @property
+    def left_j(self) -> float:
+        """Heat content, counted from 0 degC, of the water that left in the last step, J."""
+        return self._kernel.left_kg_k * self.heat_capacity_j_kgk
+
+    @property
+    def stored_j(self) -> float:
+        """Heat content of all pipes with their walls, counted from 0 degC, J."""
+        return self._kernel.stored_kg_k() * self.heat_capacity_j_kgk
+
+    def pipe_mean_temp_c(self) -> FloatArray:
+        """Mean temperature of each pipe, degC (a new array)."""
+        self._kernel.mean_temps(self._mean)
+        return self._mean[: self._pipes].copy()
+
+    def parcels(self, pipe: int) -> tuple[FloatArray, FloatArray]:
+        """Effective masses, kg, and temperatures, degC, of a pipe's parcels from its from_node on (copies)."""
+        return self._kernel.parcels(pipe)
+
+    def _ends(self, sections: Sequence[tuple[str, Any]], column: str) -> NDArray[np.intc]:
+        rows = []
+        for name, table in sections:
+            for identifier, node in zip(table["id"], table[column], strict=True):
+                if str(node) not in self._rows:
+                    raise BadNetwork(
+                        f"{name} {identifier}",
+                        f"{column} {node!r} is not a node of this network",
+                        "Add the node or correct the name.",
+                        "unknown_node",
+                    )
+                rows.append(self._rows[str(node)])
+        return np.array(rows, dtype=np.intc)
+
+
+def _column(table: Any, name: str, rows: int) -> FloatArray:
+    values = np.array(table[name], dtype=np.float64)
+    if values.shape != (rows,):
+        raise BadTransport(
+            f"pipes: column {name} has {values.size} values for {rows} pipes. Nothing was built"
+        )
+    if name != "temp_c" and not (np.isfinite(values).all() and (values >= 0.0).all()):
+        row = int(np.argmax(~(values >= 0.0)))
+        raise BadTransport(
+            f"pipe {table['id'][row]}: {name} is {values[row]}; it cannot be. Nothing was built"
+        )
+    return values
+
+
+def _broadcast(value: float | ArrayLike, rows: int, name: str) -> FloatArray:
+    try:
+        return np.broadcast_to(np.asarray(value, dtype=np.float64), (rows,))
+    except ValueError:
+        raise BadTransport(
+            f"{name} has shape {np.shape(value)} for {rows} pipes. Give one value or one per pipe"
+        ) from None
