@@ -11,7 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from firmware.substation import order_frame, registers
+
+from ..clock import Clock
 from .identity import Identity
+from .poller import Poller
 
 
 @dataclass(frozen=True)
@@ -62,3 +66,49 @@ class Outbox(Protocol):
 
     async def status(self, device_id: str, slot: int, challenge: bytes) -> StatusBlock:
         """Write slot and an 8-byte challenge, and read the status block, in one FC23."""
+
+
+class FieldOutbox:
+    """The outbox over the poller's lines."""
+
+    def __init__(self, poller: Poller, clock: Clock) -> None:
+        self._poller = poller
+        self._clock = clock
+
+    async def send(self, device_id: str, frame_words: Sequence[int], slot: int) -> Receipt:
+        words = tuple(frame_words)
+        smallest = order_frame.HEADER_WORDS + 2 + order_frame.MAC_BYTES // 2
+        if not smallest <= len(words) <= registers.ORDER_MAILBOX_WORDS:
+            raise ValueError(
+                f"an order frame of {len(words)} words does not fit the mailbox; nothing was sent"
+            )
+        if not 0 <= slot < len(order_frame.SLOTS):
+            raise ValueError(f"there is no key slot {slot}; nothing was sent")
+        sent_s = self._clock.monotonic()
+        self._poller.counters(device_id).orders += 1
+        answer = await self._poller.exchange(
+            device_id,
+            registers.ORDER_MAILBOX,
+            words,
+            registers.RECEIPTS + slot * registers.RECEIPT_WORDS,
+            registers.RECEIPT_WORDS,
+        )
+        self._poller.refresh(device_id)
+        return Receipt(device_id, slot, answer.words, sent_s, self._clock.monotonic())
+
+    async def identity(self, device_id: str) -> Identity:
+        return await self._poller.identify(device_id)
+
+    async def status(self, device_id: str, slot: int, challenge: bytes) -> StatusBlock:
+        if len(challenge) != 8:
+            raise ValueError(f"a challenge has 8 bytes, not {len(challenge)}; nothing was sent")
+        words = (slot, *(int.from_bytes(challenge[k : k + 2], "big") for k in range(0, 8, 2)))
+        profile = self._poller.profile(device_id)
+        answer = await self._poller.exchange(
+            device_id,
+            registers.CHALLENGE_MAILBOX,
+            words,
+            registers.STATUS_BLOCK,
+            order_frame.status_words(len(registers.STATUS_POINTS[profile])),
+        )
+        return StatusBlock(device_id, answer.words, self._clock.monotonic())
