@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 """Plug flow of heat through pipes and perfect mixing in nodes, one step at a time, without the GIL.
 
-Each pipe is a row of parcels from its first-named node to the second, each with a mass, a mean temperature and the
-rise of a straight profile within it; water enters at one end and leaves at the other, so a reversal only swaps the
-ends. Callers go through core_ext.thermal, which checks
-shapes, units and ranges; nothing is checked here. Masses are effective ones: the pipe wall rides along as water of
-the same heat capacity. Nothing is allocated in a step.
+Each pipe is a row of parcels from its first-named node to the second, each with a mass, a mean temperature and
+the rise of a straight profile within it; water enters at one end and leaves at the other, so a reversal only swaps
+the ends. Callers go through core_ext.thermal, which checks shapes, units and ranges; nothing is checked here.
+Masses are effective ones: the pipe wall rides along as water of the same heat capacity. Nothing is allocated in a
+step.
 """
 
 from libc.math cimport exp, fabs
@@ -54,7 +54,8 @@ cdef class Transport:
 
     def __init__(self, const int[::1] from_node, const int[::1] to_node, const int[::1] slot_start,
                  const int[::1] slot_pipe, const double[::1] pipe_mass_kg, const double[::1] rate_per_s,
-                 const double[::1] initial_temp_c, double[::1] node_temp_c, Py_ssize_t capacity, double merge_k):
+                 const double[::1] initial_temp_c, double[::1] node_temp_c, Py_ssize_t capacity,
+                 double merge_k):
         self.pipes = from_node.shape[0]
         self.nodes = node_temp_c.shape[0]
         self.capacity = capacity
@@ -122,7 +123,8 @@ cdef class Transport:
         """Masses and temperatures of one pipe from its first-named end to the second (a copy)."""
         count = self._count[pipe]
         slots = [self._slot(pipe, i) for i in range(count)]
-        return (np.array([self._mass[pipe, s] for s in slots]), np.array([self._temp[pipe, s] for s in slots]))
+        masses = np.array([self._mass[pipe, s] for s in slots])
+        return masses, np.array([self._temp[pipe, s] for s in slots])
 
     cdef inline Py_ssize_t _slot(self, Py_ssize_t p, Py_ssize_t i) noexcept nogil:
         cdef Py_ssize_t slot = self._head[p] + i
@@ -130,7 +132,7 @@ cdef class Transport:
 
     cdef void _step(self, double dt, const double[::1] flow, const double[::1] inflow_temp,
                     const double[::1] ground) noexcept nogil:
-        cdef Py_ssize_t n, s, k, p
+        cdef Py_ssize_t n, s, k, p, other
         cdef int sign, changed = 0
         cdef double heat, mass, leaving, external, temp, moved
         for p in range(self.pipes):
@@ -147,7 +149,7 @@ cdef class Transport:
         # Invariant: when a node is visited, every pipe flowing into it has delivered its outflow of this step.
         # In a loop of flow a pipe holding more than it moves delivers without knowing its inlet and is filled
         # later; one that holds less is filled with the feeding node's last temperature, and the difference is
-        # paid by that node in fifths from the next step on, so no energy is lost and nothing swings.
+        # paid by that node in fifths from this step on, so no energy is lost and nothing swings.
         for k in range(self.nodes):
             n = self._order[k]
             heat = 0.0
@@ -163,7 +165,8 @@ cdef class Transport:
                         self._leave(p, moved, dt, ground[p])
                         self._done[p] = 1
                         if self._left[p] > 0.0:
-                            self._used_temp[p] = self._node_temp[self._from[p] if self._to[p] == n else self._to[p]]
+                            other = self._from[p] if self._to[p] == n else self._to[p]
+                            self._used_temp[p] = self._node_temp[other]
                             self._fill(p, moved, self._used_temp[p], dt, ground[p])
                             self._done[p] = 2
                     heat += self._out_kg_k[p]
@@ -315,7 +318,7 @@ cdef class Transport:
             share = take / mass
             before = self._temp[p, slot] + 0.5 * rise * (1.0 - share)
             x = per_kg * take
-            # the outlet side leaves first and cools least, hence the covariance of profile and cooling
+            # the outlet side leaves first and cools least: the profile enters beside its mean
             after = ground + _decay(per_kg * gone) * (
                 (before - ground) * _mean_decay(x) - rise * share * _skewed_decay(x))
             out += take * after
@@ -336,13 +339,14 @@ cdef class Transport:
         self._gone[p] = gone
         self._left[p] = left
 
-    cdef void _fill(self, Py_ssize_t p, double moved, double temp_in, double dt, double ground) noexcept nogil:
+    cdef void _fill(self, Py_ssize_t p, double moved, double temp_in, double dt,
+                    double ground) noexcept nogil:
         """Let water of one temperature enter at the upstream end in place of what _leave took."""
         cdef double per_kg = self._rate[p] * dt / moved
         cdef double entering = self._gone[p], left = self._left[p], after, x
         cdef int forward = self._sign[p] > 0
         if left > 0.0:
-            # it enters and leaves in this step: all of it spends the share total/moved of the step in the pipe
+            # enters and leaves in this step: spends the share total/moved of it in the pipe
             after = ground + (temp_in - ground) * _decay(per_kg * self._pipe_mass[p])
             self._out_kg_k[p] += left * after
             self.loss_kg_k += left * (temp_in - after)
@@ -357,7 +361,8 @@ cdef class Transport:
             x = (temp_in - ground) * (1.0 - _decay(x))
             self._enter(p, forward, entering, after, -x if forward else x)
 
-    cdef void _enter(self, Py_ssize_t p, int forward, double mass, double temp, double rise) noexcept nogil:
+    cdef void _enter(self, Py_ssize_t p, int forward, double mass, double temp,
+                     double rise) noexcept nogil:
         cdef Py_ssize_t slot
         if self._count[p] > 0:
             slot = self._head[p] if forward else self._slot(p, self._count[p] - 1)
@@ -382,7 +387,8 @@ cdef class Transport:
         self._rise[p, slot] = rise
         self._count[p] += 1
 
-    cdef inline void _fit(self, double m1, double t1, double r1, double m2, double t2, double r2) noexcept nogil:
+    cdef inline void _fit(self, double m1, double t1, double r1,
+                          double m2, double t2, double r2) noexcept nogil:
         """One straight profile for two neighbours, of equal energy and first moment; and its largest error."""
         cdef double f1 = m1 / (m1 + m2)
         cdef double f2 = 1.0 - f1

@@ -1,5 +1,7 @@
 """Plug flow keeps the energy, cools as the formula says, reverses, and agrees with a plain NumPy twin."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -188,7 +190,7 @@ def twin_outlet(mass_kg, rate, dt_s, flows, temps_in, ground, initial):
         low, high = moved[step] - mass_kg, moved[step + 1] - mass_kg
         cuts = np.concatenate([[low], moved[(moved > low) & (moved < high)], [high]])
         heat = 0.0
-        for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+        for a, b in pairwise(cuts):
             entered = 0.5 * (a + b) + 0.5 * (b - a) * points
             leaves_s = times[step] + (entered + mass_kg - moved[step]) / flow
             if a < 0.0:

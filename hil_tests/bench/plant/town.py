@@ -1,7 +1,8 @@
 """A town as the plant sees it: its network, its substations, buildings and heat plant, read from one folder.
 
 `town.json` holds what a controller cannot know (buildings, exchangers, valves, the pump), `network.json`
-the pipes, `weather.csv` the winter. It checks what it reads and names the row that is wrong; it simulates nothing.
+the pipes, `weather.csv` the winter. It checks what it reads and names the row that is wrong; it simulates
+nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a street layout to the files of an example town: network, town, site; the weather is the caller's.
 
 Supply and return lie in one trench, so every pipe is made twice. Sizes follow the rules of `sizing`; what
-those rules cannot know (time constants, water contents) is an estimate and named here. It invents no geometry.
+those rules cannot know (time constants, water contents) is an estimate, named here. It invents no geometry.
 """
 
 from __future__ import annotations
@@ -218,7 +218,9 @@ def _town(
     total = float(flow.sum())
     design_head = PUMP_RESERVE * plant_dp_pa
     shutoff = design_head / 0.8
-    curve_flow = np.linspace(0.0, 1.8 * total, 10)
+    curve_flow = np.array(
+        [0.0, total, 1.6 * total]
+    )  # three points: the core fits head = a - b flow^c through them
     curve_dp = shutoff * (1.0 - 0.2 * (curve_flow / total) ** 2)
     walls = [round(s.wall_heat_capacity_j_mk, 2) for s in sizes] * 2
     heat = sum(c.design_heat_w for c in layout.consumers)
