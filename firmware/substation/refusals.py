@@ -12,6 +12,7 @@ from struct import pack, unpack
     NONE, FUNCTION, MALFORMED, MAC, REPLAY, LATE, LIMIT, RIGHT, BUDGET, STATE, REGISTER, LEASE, EPOCH,
     BROADCAST, MAP,
 ) = range(15)  # fmt: skip
+CAUSES = 15
 
 COUNTERS = (
     (FUNCTION, "refused_function_count"),
@@ -20,6 +21,7 @@ COUNTERS = (
     (REPLAY, "refused_replay_count"),
     (LATE, "refused_late_count"),
     (BROADCAST, "broadcast_count"),
+    (LIMIT, "refused_order_count"),
 )
 ENTRIES = 16
 ENTRY = ">IBxHIII"  # source, cause, boot count (low word), times, first uptime s, last uptime s
@@ -35,15 +37,13 @@ class Refusals:
         self._uptime = uptime
         self._persistence = persistence
         self._boot = boot_count & 0xFFFF
-        self._counters = [None] * 15
-        self._count = [0] * 15
-        order_point = bank.point("refused_order_count")
-        for cause in range(15):
-            self._counters[cause] = order_point
-        for cause, name in COUNTERS:
-            self._counters[cause] = bank.point(name)
-        self._counters[EPOCH] = self._counters[MAC]  # an epoch never issued: its key is not ours
-        self._orders = 0
+        # every refusal of an authentic order is tallied with the first of them
+        self._tally = list(range(CAUSES))
+        for cause in (RIGHT, BUDGET, STATE, REGISTER, LEASE):
+            self._tally[cause] = LIMIT
+        self._tally[EPOCH] = self._tally[MAP] = MAC  # not our key, not our map: the MAC is not ours
+        self._count = [0] * CAUSES
+        self._counters = {cause: bank.point(name) for cause, name in COUNTERS}
         self._last_cause = bank.point("last_refusal_number")
         self._last_uptime = bank.point("last_refusal_uptime_s")
         self._last_source = bank.point("last_refusal_source_code")
@@ -59,18 +59,14 @@ class Refusals:
     def note(self, cause, source):
         """Count one refusal. source: IPv4 address as an integer, 0 when unknown."""
         now_s = self._uptime.advance()
-        self._count[cause] += 1
-        if cause == MAC or cause == EPOCH:
-            self._counters[MAC].put(self._count[MAC] + self._count[EPOCH])
-        elif cause in (FUNCTION, MALFORMED, REPLAY, LATE, BROADCAST):
-            self._counters[cause].put(self._count[cause])
-        else:
-            self._orders += 1
-            self._counters[cause].put(self._orders)
+        tally = self._tally[cause]
+        self._count[tally] += 1
+        self._counters[tally].put(self._count[tally])
+        if tally != LIMIT:
+            self._newest_s = now_s
         self._last_cause.put(cause)
         self._last_uptime.put(now_s)
         self._last_source.put(source)
-        self._newest_s = now_s
         self._dirty = True
         spare = None
         for entry in self.entries:
@@ -86,12 +82,12 @@ class Refusals:
             elif spare is not None:
                 entry = spare
             else:
-                entry = self._make_room(cause, now_s)
+                entry = self._make_room(source, cause, now_s)
         entry[3] = min(entry[3] + 1, 0xFFFFFFFF)
         entry[5] = now_s
 
-    def _make_room(self, cause, now_s):
-        """Give the entry of address 0 for this cause, in place of an earlier boot's oldest if there is one."""
+    def _make_room(self, source, cause, now_s):
+        """Return an entry in place of an earlier boot's, or else the one that all further sources share."""
         for i in range(len(self.entries)):
             if self.entries[i][2] != self._boot:
                 self.entries.pop(i)
@@ -99,12 +95,13 @@ class Refusals:
         else:
             if len(self.entries) >= ENTRIES:
                 return self.entries[ENTRIES - 1]
-        entry = [0, cause, self._boot, 0, now_s, now_s]
+            source = 0
+        entry = [source, cause, self._boot, 0, now_s, now_s]
         self.entries.append(entry)
         return entry
 
     def recent(self, now_s):
-        """Say whether a refusal happened in the last hour."""
+        """Say whether something that was no order was refused in the last hour."""
         return now_s - self._newest_s <= NEWS_S
 
     def save_when_due(self, now_s):

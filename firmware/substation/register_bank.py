@@ -35,6 +35,10 @@ class Point:
                 raw = self._low
         pack_into(self._fmt, self._image, self._at, raw)
 
+    def raw(self):
+        """Return the one word as it is served."""
+        return (self._image[self._at] << 8) | self._image[self._at + 1]
+
 
 class RegisterBank:
     """The served blocks of one profile; spaces are told apart by the Modbus read function, 3 or 4."""

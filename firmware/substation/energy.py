@@ -1,0 +1,50 @@
+"""Heat from flow and two temperatures, and its sum in whole Wh with a residue, kept in flash.
+
+It refuses floats: a float kWh counter at steps of a second is 1 % low after 11 days in single
+precision. Saved once an hour: a power cut loses at most an hour's count, and flash sees 24 writes a day.
+"""
+
+W_MS_PER_WH = 3_600_000
+SAVE_EVERY_S = 3600
+RECORD = "energy"
+RECORD_BYTES = 8
+
+# Water at 50 degC: 988.0 kg/m3 x 4180 J/(kg K) = 1.147 Wh/(l K); so W = l/h x (0.01 K) / 87.18.
+DIVISOR = 8718
+
+
+def heat_w(flow_l_h, supply_mc, return_mc):
+    """Return the heat in W, or None where a reading is missing. Never negative."""
+    if flow_l_h is None or supply_mc is None or return_mc is None or supply_mc <= return_mc:
+        return 0 if flow_l_h is not None and supply_mc is not None and return_mc is not None else None
+    return flow_l_h * ((supply_mc - return_mc) // 10) * 100 // DIVISOR
+
+
+class Energy:
+    def __init__(self, persistence, power_point, energy_point):
+        self._persistence = persistence
+        self._power_point = power_point
+        self._energy_point = energy_point
+        saved = persistence.load(RECORD)
+        self._wh = int.from_bytes(saved, "big") if saved and len(saved) == RECORD_BYTES else 0
+        self._residue = 0
+        self._saved_wh = self._wh
+        self._saved_s = 0
+        energy_point.put(self._wh)
+
+    def step(self, power_w, dt_ms):
+        """Book dt_ms at power_w; None books nothing."""
+        self._power_point.put(power_w)
+        if power_w:
+            gathered = power_w * dt_ms + self._residue
+            whole = gathered // W_MS_PER_WH
+            self._residue = gathered - whole * W_MS_PER_WH
+            if whole:
+                self._wh += whole
+                self._energy_point.put(self._wh)
+
+    def save_when_due(self, now_s):
+        if now_s - self._saved_s >= SAVE_EVERY_S and self._wh != self._saved_wh:
+            self._saved_s = now_s
+            self._saved_wh = self._wh
+            self._persistence.save(RECORD, self._wh.to_bytes(RECORD_BYTES, "big"))
