@@ -11,12 +11,13 @@ It refuses to remember: a bit tells what is so now, and the supervisor keeps the
 
 class Alarms:
     def __init__(self, bank):
+        self._bank = bank
         self._point = bank.point("alarm_bits")
         self.bits = 0
-        self._point.put(0)
+        self._bank.put(self._point, 0)
 
     def set(self, bit, on):
         bits = self.bits | (1 << bit) if on else self.bits & ~(1 << bit)
         if bits != self.bits:
             self.bits = bits
-            self._point.put(bits)
+            self._bank.put(self._point, bits)

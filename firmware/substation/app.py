@@ -22,12 +22,10 @@ from .order_frame import boot_nonce
 from .orders import Mailbox
 from .persistence import Persistence
 from .progress import Progress
-from .pump_station import PumpStation
 from .refusals import Refusals
 from .register_bank import RegisterBank
 from .sensors import PUMP_STATION_INPUTS, SUBSTATION_INPUTS, Sensors
 from .service_mode import ServiceMode
-from .supply_loop import SupplyLoop
 from .uptime import Uptime
 
 FIRMWARE_VERSION = 0x0001  # major x 256 + minor
@@ -60,6 +58,7 @@ class Controller:
         map_hash = registers.map_hash()
         firmware_hash = int.from_bytes(image.digest()[:4], "big")
         bank = RegisterBank(settings.profile)
+        self._bank = bank
         for name, value in (
             ("identity_magic_code", registers.IDENTITY_MAGIC),
             ("map_version_number", registers.MAP_VERSION),
@@ -76,9 +75,9 @@ class Controller:
             ("reset_cause_number", board.reset_cause),
             ("watchdog_reset_count", self._boots.rescues),
         ):
-            bank.point(name).put(value)
+            bank.put(bank.point(name), value)
         for name in settings.names():
-            bank.point(name).put(settings.fixed(name))
+            bank.put(bank.point(name), settings.fixed(name))
         self._rescues_point = bank.point("watchdog_reset_count")
         self._uptime_point = bank.point("uptime_s")
         self._mode_point = bank.point("control_mode_number")
@@ -105,11 +104,15 @@ class Controller:
                 persistence,
                 bank,
             )
+            from .supply_loop import SupplyLoop  # each profile loads its own loop: 4 and 14 kB of heap
+
             self._loop = SupplyLoop(
                 board, bank, settings, sensors, influences, deficit, self._alarms, persistence,
                 expiry_delay_s(settings.device_id, False),
             )  # fmt: skip
         else:
+            from .pump_station import PumpStation
+
             self._loop = PumpStation(board, bank, settings, sensors, influences, self._alarms, persistence)
         identity = (
             settings.device_id, map_hash, boot_nonce(self._boots.count, random_8), settings.limits_hash,
@@ -122,7 +125,12 @@ class Controller:
         self._progress = Progress(("control",), (CONTROL_ALLOWED_MS,))
         server = ModbusServer(bank, mailbox, self._refusals, settings.modbus_unit, self._publish_uptime)
         self._tcp = ModbusTcp(
-            server, settings.modbus_address, settings.modbus_port, bank.point("client_count"), self._progress
+            server,
+            settings.modbus_address,
+            settings.modbus_port,
+            bank,
+            bank.point("client_count"),
+            self._progress,
         )
         self._network = settings.network
         bank.forget_rows()
@@ -132,13 +140,13 @@ class Controller:
         )
 
     def _publish_uptime(self):
-        self._uptime_point.put(self._uptime.advance())
+        self._bank.put(self._uptime_point, self._uptime.advance())
 
     def step(self):
         """Run one control period; return after how many ms the loop's hold() is due, 0 = never."""
         began = ticks_ms()
         now_s = self._uptime.advance()
-        self._uptime_point.put(now_s)
+        self._bank.put(self._uptime_point, now_s)
         self._service.step(self._board.button_pressed(), now_s)
         hold_ms = self._loop.step(now_s, PERIOD_MS)
         if self._safe_start:
@@ -147,12 +155,12 @@ class Controller:
             mode = SERVICE
         else:
             mode = ORDER if self._loop.remote else OWN_CURVE
-        self._mode_point.put(mode)
+        self._bank.put(self._mode_point, mode)
         self._alarms.set(REFUSED_WRITES, self._refusals.recent(now_s))
         took_ms = ticks_diff(ticks_ms(), began)
         if took_ms > self._loop_time_ms:
             self._loop_time_ms = took_ms
-            self._loop_time_point.put(took_ms)
+            self._bank.put(self._loop_time_point, took_ms)
         return hold_ms
 
     async def control(self):
@@ -214,10 +222,10 @@ class Controller:
         now_s = self._uptime.advance()
         self._refusals.save_when_due(now_s)
         self._loop.save_when_due(now_s)
-        self._restarts_point.put(self._progress.restarts)
+        self._bank.put(self._restarts_point, self._progress.restarts)
         gc.collect()
-        self._heap_used_point.put(gc.mem_alloc())
-        self._heap_free_point.put(gc.mem_free())
+        self._bank.put(self._heap_used_point, gc.mem_alloc())
+        self._bank.put(self._heap_free_point, gc.mem_free())
 
 
 def _chip_id():

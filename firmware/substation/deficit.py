@@ -25,6 +25,7 @@ class Deficit:
         self._cold_mc = cold_outdoor_mc
         self._span_mk = warm_outdoor_mc - cold_outdoor_mc
         self._persistence = persistence
+        self._bank = bank
         self._used_point = bank.point("deficit_used_kh")
         self._budget_point = bank.point("deficit_budget_kh")
         self._hours = [0] * HOURS  # ring of finished hours
@@ -67,8 +68,8 @@ class Deficit:
             self.spent = False
         if self.used_mkh - self._saved_mkh >= max(1, self._whole_mkh // 50):
             self._save()
-        self._used_point.put(self.used_mkh)
-        self._budget_point.put(budget)
+        self._bank.put(self._used_point, self.used_mkh)
+        self._bank.put(self._budget_point, budget)
 
     def _close_hour(self):
         self._in_hour_ms -= HOUR_S * 1000

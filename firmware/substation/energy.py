@@ -21,8 +21,9 @@ def heat_w(flow_l_h, supply_mc, return_mc):
 
 
 class Energy:
-    def __init__(self, persistence, power_point, energy_point):
+    def __init__(self, persistence, bank, power_point, energy_point):
         self._persistence = persistence
+        self._bank = bank
         self._power_point = power_point
         self._energy_point = energy_point
         saved = persistence.load(RECORD)
@@ -30,18 +31,18 @@ class Energy:
         self._residue = 0
         self._saved_wh = self._wh
         self._saved_s = 0
-        energy_point.put(self._wh)
+        bank.put(energy_point, self._wh)
 
     def step(self, power_w, dt_ms):
         """Book dt_ms at power_w; None books nothing."""
-        self._power_point.put(power_w)
+        self._bank.put(self._power_point, power_w)
         if power_w:
             gathered = power_w * dt_ms + self._residue
             whole = gathered // W_MS_PER_WH
             self._residue = gathered - whole * W_MS_PER_WH
             if whole:
                 self._wh += whole
-                self._energy_point.put(self._wh)
+                self._bank.put(self._energy_point, self._wh)
 
     def save_when_due(self, now_s):
         if now_s - self._saved_s >= SAVE_EVERY_S and self._wh != self._saved_wh:

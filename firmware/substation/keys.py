@@ -17,6 +17,7 @@ class Keys:
     def __init__(self, root_key, floors, persistence, bank):
         self._root_key = root_key
         self._persistence = persistence
+        self._bank = bank
         self.floor = list(floors)
         saved = persistence.load(RECORD)
         if saved and len(saved) == 2 * len(SLOTS):
@@ -30,7 +31,7 @@ class Keys:
 
     def _publish(self):
         for slot in range(len(SLOTS)):
-            self._points[slot].put(self.floor[slot])
+            self._bank.put(self._points[slot], self.floor[slot])
 
     def current(self, slot):
         """Return the slot's key at its floor, or None without a root key."""

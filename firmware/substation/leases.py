@@ -43,6 +43,7 @@ class Influence:
         from .fixed_point import divisor
         from .registers import I16, I32, words_of
 
+        self._bank = bank
         self.address = row.address
         self.words = words_of(row)
         self.signed = row.type in (I16, I32)
@@ -62,9 +63,9 @@ class Influence:
         self._own = 0
         self.effective = None
         self.away = False  # the loop does not follow its own value: a lease, or the way back
-        self._setpoint_point.put(None)
-        self._owner_point.put(NOBODY)
-        self._seconds_point.put(0)
+        self._bank.put(self._setpoint_point, None)
+        self._bank.put(self._owner_point, NOBODY)
+        self._bank.put(self._seconds_point, 0)
 
     def lowers(self, value):
         """Say whether the value takes heat compared with the device's own."""
@@ -75,22 +76,22 @@ class Influence:
         self.value = value
         self._ends_s = ends_s
         self.away = True
-        self._setpoint_point.put(value)
-        self._owner_point.put(owner)
+        self._bank.put(self._setpoint_point, value)
+        self._bank.put(self._owner_point, owner)
 
     def release(self):
         """End the lease now; the value in force walks back by the slew limit."""
         self.owner = NOBODY
-        self._setpoint_point.put(None)
-        self._owner_point.put(NOBODY)
-        self._seconds_point.put(0)
+        self._bank.put(self._setpoint_point, None)
+        self._bank.put(self._owner_point, NOBODY)
+        self._bank.put(self._seconds_point, 0)
 
     def step(self, own, now_s, dt_ms, only_raise):
         """Return the value in force. own: what the device wants by itself; only_raise: budget spent."""
         self._own = own
         if not self.away:
             self.effective = own
-            self._effective_point.put(own)
+            self._bank.put(self._effective_point, own)
             return own
         target = own
         if self.owner:
@@ -98,7 +99,7 @@ class Influence:
             if left_s <= -self._delay_s:
                 self.release()
             else:
-                self._seconds_point.put(left_s if left_s > 0 else 0)
+                self._bank.put(self._seconds_point, left_s if left_s > 0 else 0)
                 target = self.value
                 if only_raise and target < own:
                     target = own
@@ -114,7 +115,7 @@ class Influence:
             self.effective = target
             if not self.owner:
                 self.away = False
-        self._effective_point.put(self.effective)
+        self._bank.put(self._effective_point, self.effective)
         return self.effective
 
 

@@ -73,10 +73,11 @@ class Place:
 
 
 class ModbusTcp:
-    def __init__(self, server, address, port, clients, progress):
+    def __init__(self, server, address, port, bank, clients, progress):
         self._server = server
         self._address = address
         self._port = port
+        self._bank = bank
         self._clients = clients  # the Point that shows how many are connected
         self._progress = progress
         self._places = [Place() for _ in range(PLACES)]
@@ -143,7 +144,7 @@ class ModbusTcp:
 
     def _count(self, change):
         self.count += change
-        self._clients.put(self.count)
+        self._bank.put(self._clients, self.count)
 
     def _make_master(self, place):
         """The first request: a fifth master takes the place of the longest idle one."""

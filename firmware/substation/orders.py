@@ -50,7 +50,6 @@ CAUSE_OF_RESULT = {
     REFUSED_REGISTER: causes.REGISTER,
     REFUSED_LEASE: causes.LEASE,
 }
-RECEIPT_BYTES = 32
 
 
 class Mailbox:
@@ -79,9 +78,8 @@ class Mailbox:
                 self._file_receipt(key, Receipt(slot, 0, NONE, 0, uptime.advance(), 0))
 
     def _file_receipt(self, key, receipt):
-        at = RECEIPT_BYTES * receipt.slot
         block = encode_receipt(key, self._device_id, self._nonce, receipt)
-        self._bank.receipts[at : at + RECEIPT_BYTES] = block
+        self._bank.put_receipt(receipt.slot, block)
 
     def _words_at(self, address):
         influence = self._by_address.get(address)
@@ -111,7 +109,7 @@ class Mailbox:
         if result == ACCEPTED:
             self._apply(order, now_s)
             self._accepted += 1
-            self._accepted_point.put(self._accepted)
+            self._bank.put(self._accepted_point, self._accepted)
         else:
             self._refusals.note(CAUSE_OF_RESULT[result], source)
         self._file_receipt(key, Receipt(slot, order.counter, result, detail, now_s, order.lease_s))
@@ -172,7 +170,7 @@ class Mailbox:
             self._device_id,
             Status(
                 slot, challenge, self._uptime.advance(), self._map_hash, self._limits_hash, self._firmware_hash,
-                self._nonce, self._mode_point.raw(), self._fault_point.raw(), self._alarm_point.raw(),
+                self._nonce, self._bank.raw(self._mode_point), self._bank.raw(self._fault_point), self._bank.raw(self._alarm_point),
                 self._bank.status_words(),
             ),
         )  # fmt: skip

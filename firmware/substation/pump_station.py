@@ -40,6 +40,7 @@ class PumpStation:
     def __init__(self, board, bank, settings, sensors, influences, alarm_bits, persistence):
         fixed = settings.fixed
         self._board = board
+        self._bank = bank
         self._sensors = sensors
         self._value = sensors.value
         self._dp_ask = influences["plant_dp_sp_bar"]
@@ -57,7 +58,7 @@ class PumpStation:
         self._speed_pi = PI(DP_BAND_MBAR, DP_INTEGRAL_MS, low_bp=fixed("pump_speed_minimum_pct"))
         # a pump that starts at a known middle finds its pressure within a minute from either side
         self._speed_pi.track(max(DP_LOST_SPEED_BP, fixed("pump_speed_minimum_pct")), 0)
-        self._energy = Energy(persistence, bank.point("plant_heat_kw"), bank.point("plant_energy_kwh"))
+        self._energy = Energy(persistence, bank, bank.point("plant_heat_kw"), bank.point("plant_energy_kwh"))
         self._limiter_point = bank.point("active_limiter_number")
         self._speed_point = bank.point("pump_speed_out_pct")
         self._demand_point = bank.point("plant_supply_temp_out_c")
@@ -88,9 +89,9 @@ class PumpStation:
         self.remote = self._dp_ask.away or self._supply_ask.away
         speed_bp = self._speed(dp_setpoint_mbar, dt_ms)
         self._board.pump_speed(speed_bp)
-        self._speed_point.put(speed_bp)
+        self._bank.put(self._speed_point, speed_bp)
         self._board.heat_demand(supply_mc * FULL_BP // DEMAND_SPAN_MC)
-        self._demand_point.put(supply_mc)
+        self._bank.put(self._demand_point, supply_mc)
         self._watch(dp_setpoint_mbar, dt_ms)
         return 0
 
@@ -107,11 +108,11 @@ class PumpStation:
     def _speed(self, dp_setpoint_mbar, dt_ms):
         dp_mbar = self._value[PLANT_DP]
         if dp_mbar is None:
-            self._limiter_point.put(FALLBACK)
+            self._bank.put(self._limiter_point, FALLBACK)
             speed_bp = max(self._speed_pi.output_bp, DP_LOST_SPEED_BP)
             self._speed_pi.track(speed_bp, 0)
             return speed_bp
-        self._limiter_point.put(NO_LIMITER)
+        self._bank.put(self._limiter_point, NO_LIMITER)
         return self._speed_pi.step(dp_setpoint_mbar - dp_mbar, dt_ms)
 
     def _watch(self, dp_setpoint_mbar, dt_ms):

@@ -35,6 +35,7 @@ RECORD = "refusals"
 class Refusals:
     def __init__(self, bank, persistence, uptime, boot_count):
         self._uptime = uptime
+        self._bank = bank
         self._persistence = persistence
         self._boot = boot_count & 0xFFFF
         # every refusal of an authentic order is tallied with the first of them
@@ -61,12 +62,12 @@ class Refusals:
         now_s = self._uptime.advance()
         tally = self._tally[cause]
         self._count[tally] += 1
-        self._counters[tally].put(self._count[tally])
+        self._bank.put(self._counters[tally], self._count[tally])
         if tally != LIMIT:
             self._newest_s = now_s
-        self._last_cause.put(cause)
-        self._last_uptime.put(now_s)
-        self._last_source.put(source)
+        self._bank.put(self._last_cause, cause)
+        self._bank.put(self._last_uptime, now_s)
+        self._bank.put(self._last_source, source)
         self._dirty = True
         spare = None
         for entry in self.entries:

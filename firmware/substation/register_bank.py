@@ -3,41 +3,16 @@
 A point is published by one call and a block is served by one slice, so a two-register value can
 never be read half old, half new. It refuses every write from outside: setpoints change in
 `leases`, and only an order reaches those.
+
+A point is a plain integer, kind x 4096 + byte offset: 85 objects would cost 20 kB of heap.
 """
 
 from struct import pack_into
 
 from .fixed_point import divisor
 
-
-class Point:
-    """One register of the bank. put() takes the integer of fixed_point, or None for no valid reading."""
-
-    def __init__(self, image, at, fmt, low, high, step, no_value):
-        self._image = image
-        self._at = at
-        self._fmt = fmt
-        self._low = low
-        self._high = high
-        self._step = step
-        self._half = step // 2
-        self._no_value = no_value
-
-    def put(self, value):
-        """Publish; a value beyond the register's range shows as the nearest end of it."""
-        if value is None:
-            raw = self._no_value
-        else:
-            raw = value if self._step == 1 else (value + self._half) // self._step
-            if raw > self._high:
-                raw = self._high
-            elif raw < self._low:
-                raw = self._low
-        pack_into(self._fmt, self._image, self._at, raw)
-
-    def raw(self):
-        """Return the one word as it is served."""
-        return (self._image[self._at] << 8) | self._image[self._at + 1]
+KIND_SHIFT = 12
+OFFSET_MASK = (1 << KIND_SHIFT) - 1
 
 
 class RegisterBank:
@@ -48,53 +23,58 @@ class RegisterBank:
 
         self._registers = registers
         self._rows = registers.BY_PROFILE[profile]
-        self._place = {}  # name -> (image, byte offset)
-        self._blocks = {
-            3: self._lay_out(registers.HOLDING),
-            4: self._lay_out(registers.INPUT),
-        }
-        self.receipts = bytearray(2 * registers.RECEIPT_WORDS * 4)
-        self._blocks[4].append(
-            (registers.RECEIPTS, registers.RECEIPTS + len(self.receipts) // 2, self.receipts)
-        )
-        self._status_places = tuple(self._place[name] for name in registers.STATUS_POINTS[profile])
+        self._kinds = []  # (format, low, high, integer steps in a count, half of them, no value)
+        self._place = {}  # name -> byte offset
+        self._blocks = {3: [], 4: []}  # (first address, address after the last, byte offset)
+        self._size = 0
+        self._lay_out(registers.HOLDING, self._blocks[3])
+        self._lay_out(registers.INPUT, self._blocks[4])
+        self._receipts_at = self._size
+        self._receipt_bytes = 2 * registers.RECEIPT_WORDS
+        receipts_end = registers.RECEIPTS + 4 * registers.RECEIPT_WORDS
+        self._blocks[4].append((registers.RECEIPTS, receipts_end, self._size))
+        self._size += 4 * self._receipt_bytes
+        self._image = bytearray(self._size)
+        self._status_places = [self._place[name] for name in registers.STATUS_POINTS[profile]]
         for row in self._rows:
-            self._point(row).put(None if row.access != registers.DIAGNOSTIC else 0)
+            self.put(self._point(row), None if row.access != registers.DIAGNOSTIC else 0)
 
-    def _lay_out(self, space):
-        """Return [(first address, address after the last, image)] and note where each name lies."""
-        blocks = []
-        rows = sorted((row for row in self._rows if row.space == space), key=lambda row: row.address)
-        first = 0
-        while first < len(rows):
-            end = rows[first].address
-            last = first
-            while last < len(rows) and rows[last].address == end:
-                end += self._registers.words_of(rows[last])
-                last += 1
-            start = rows[first].address
-            image = bytearray(2 * (end - start))
-            for row in rows[first:last]:
-                self._place[row.name] = (image, 2 * (row.address - start))
-            blocks.append((start, end, image))
-            first = last
-        return blocks
+    def _lay_out(self, space, blocks):
+        """Give every row of the space its offset, and every run without gaps its block."""
+        start = end = -1
+        for row in sorted((row for row in self._rows if row.space == space), key=lambda row: row.address):
+            if row.address != end:
+                if end >= 0:
+                    blocks.append((start, end, self._place_of(start, end)))
+                start = end = row.address
+            self._place[row.name] = self._size
+            words = self._registers.words_of(row)
+            self._size += 2 * words
+            end += words
+        blocks.append((start, end, self._place_of(start, end)))
+
+    def _place_of(self, start, end):
+        return self._size - 2 * (end - start)
 
     def _point(self, row):
         registers = self._registers
-        image, at = self._place[row.name]
         wide = registers.words_of(row) == 2
-        signed = row.type in (registers.I16, registers.I32)
         bits = 32 if wide else 16
-        if signed:
+        if row.type in (registers.I16, registers.I32):
             low, high = -(1 << (bits - 1)) + 1, (1 << (bits - 1)) - 1
+            form = ">i" if wide else ">h"
         else:
+            # only codes may use the all-ones pattern; elsewhere it means "no valid reading"
             low, high = 0, (1 << bits) - (1 if row.name.endswith("_code") else 2)
-        fmt = (">i" if wide else ">h") if signed else (">I" if wide else ">H")
-        return Point(image, at, fmt, low, high, divisor(row), registers.NO_VALUE[row.type])
+            form = ">I" if wide else ">H"
+        step = divisor(row)
+        kind = (form, low, high, step, step // 2, registers.NO_VALUE[row.type])
+        if kind not in self._kinds:
+            self._kinds.append(kind)
+        return (self._kinds.index(kind) << KIND_SHIFT) | self._place[row.name]
 
     def point(self, name):
-        """Return the Point called name; KeyError where the profile has none. Only while booting."""
+        """Return the point called name; KeyError where the profile has none. Only while booting."""
         for row in self._rows:
             if row.name == name:
                 return self._point(row)
@@ -104,15 +84,38 @@ class RegisterBank:
         """Let go of the map: no point can be looked up by name any more."""
         self._registers = self._rows = self._place = None
 
+    def put(self, point, value):
+        """Publish the integer of fixed_point, or None for no valid reading.
+
+        A value beyond what the register can carry shows as the nearest it can.
+        """
+        form, low, high, step, half, raw = self._kinds[point >> KIND_SHIFT]
+        if value is not None:
+            raw = value if step == 1 else (value + half) // step
+            if raw > high:
+                raw = high
+            elif raw < low:
+                raw = low
+        pack_into(form, self._image, point & OFFSET_MASK, raw)
+
+    def raw(self, point):
+        """Return the one word of the point as it is served."""
+        at = point & OFFSET_MASK
+        return (self._image[at] << 8) | self._image[at + 1]
+
+    def put_receipt(self, slot, block):
+        at = self._receipts_at + slot * self._receipt_bytes
+        self._image[at : at + self._receipt_bytes] = block
+
     def read(self, function, address, count, out, at):
         """Copy count registers into out from byte at; False where an address is not mapped."""
-        for start, end, image in self._blocks[function]:
+        for start, end, offset in self._blocks[function]:
             if start <= address and address + count <= end:
-                first = 2 * (address - start)
-                out[at : at + 2 * count] = image[first : first + 2 * count]
+                first = offset + 2 * (address - start)
+                out[at : at + 2 * count] = self._image[first : first + 2 * count]
                 return True
         return False
 
     def status_words(self):
         """Return the raw words of the profile's STATUS_POINTS."""
-        return [(image[at] << 8) | image[at + 1] for image, at in self._status_places]
+        return [(self._image[at] << 8) | self._image[at + 1] for at in self._status_places]

@@ -95,6 +95,7 @@ class Sensors:
 
     def __init__(self, board, bank, inputs):
         self._board = board
+        self._bank = bank
         self._channel = [channel for _, channel, _ in inputs]
         self._span = [span for _, _, span in inputs]
         self._points = [bank.point(name) for name, _, _ in inputs]
@@ -117,12 +118,12 @@ class Sensors:
                 sample = pt1000_mc(board.resistance_mohm(channel))
             value = self._judge(i, sample)
             self.value[i] = value
-            self._points[i].put(value)
+            self._bank.put(self._points[i], value)
             if value is None:
                 faults |= 1 << channel
         self._first = False
         self.fault_bits = faults
-        self._fault_point.put(faults)
+        self._bank.put(self._fault_point, faults)
 
     def _judge(self, i, sample):
         """Return what to believe: the sample, the last good one for PATIENCE samples, or None."""

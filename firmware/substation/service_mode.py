@@ -8,6 +8,7 @@ LASTS_S = 900
 
 class ServiceMode:
     def __init__(self, bank):
+        self._bank = bank
         self._point = bank.point("service_seconds_left_s")
         self._ends_s = 0
         self._was_pressed = False
@@ -20,4 +21,4 @@ class ServiceMode:
         self._was_pressed = pressed
         left = self._ends_s - now_s
         self.active = left > 0
-        self._point.put(left if left > 0 else 0)
+        self._bank.put(self._point, left if left > 0 else 0)

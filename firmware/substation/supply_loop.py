@@ -68,6 +68,7 @@ class SupplyLoop:
     ):
         fixed = settings.fixed
         self._board = board
+        self._bank = bank
         self._sensors = sensors
         self._value = sensors.value
         self._supply_ask = influences["secondary_supply_temp_sp_c"]
@@ -91,7 +92,9 @@ class SupplyLoop:
         self._supply_pi.track(self.valve.position_bp, 0)
         self._return_pi = PI(RETURN_BAND_MK, RETURN_INTEGRAL_MS)
         self._flow_pi = PI(2 * max(500, self._contract_l_h), FLOW_INTEGRAL_MS)
-        self._energy = Energy(persistence, bank.point("primary_heat_kw"), bank.point("primary_energy_kwh"))
+        self._energy = Energy(
+            persistence, bank, bank.point("primary_heat_kw"), bank.point("primary_energy_kwh")
+        )
         self._limiter_point = bank.point("active_limiter_number")
         self._valve_point = bank.point("valve_position_out_pct")
         self._pump_point = bank.point("secondary_pump_out_number")
@@ -149,7 +152,7 @@ class SupplyLoop:
                 self._warm_supply_mc,
             )
         own_mc = self._within(own_mc)
-        self._own_point.put(own_mc)
+        self._bank.put(self._own_point, own_mc)
         spent = self._deficit.spent
         shift_mk = self._shift_ask.step(0, now_s, dt_ms, spent)
         asked_mc = self._supply_ask.step(self._within(own_mc + shift_mk), now_s, dt_ms, spent)
@@ -158,7 +161,7 @@ class SupplyLoop:
         setpoint_mc = self._within(asked_mc)
         if setpoint_mc < self._frost_supply_mc:
             setpoint_mc = self._frost_supply_mc
-        self._supply_point.put(setpoint_mc)
+        self._bank.put(self._supply_point, setpoint_mc)
         self.remote = (
             self._supply_ask.away or self._shift_ask.away or self._flow_ask.away or self._return_ask.away
         )
@@ -259,12 +262,12 @@ class SupplyLoop:
         if wanted != self._pump_on:
             self._pump_on = wanted
             self._board.pump(wanted)
-        self._pump_point.put(1 if wanted else 0)
-        self._limiter_point.put(self._limiter)
+        self._bank.put(self._pump_point, 1 if wanted else 0)
+        self._bank.put(self._limiter_point, self._limiter)
 
     def _move(self, target_bp, period_ms):
         hold_ms = self.valve.move_to(target_bp, period_ms)
-        self._valve_point.put(self.valve.position_bp)
+        self._bank.put(self._valve_point, self.valve.position_bp)
         return hold_ms
 
     def _book_deficit(self, setpoint_mc, own_mc, dt_ms):
