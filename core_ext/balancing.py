@@ -262,13 +262,13 @@ class _Balancing:
                 break
             self.shift += lacking
             if self.exact_shift:
-                # heads of all sources rise by the same amount, flows stay: dp at every consumer rises by it too
+                # heads of all sources rise by the same amount and flows stay: so does dp everywhere
                 dp = dp + lacking
                 break
         else:
             raise NotConverged(
-                f"the heads that keep {self.min_dp.max():g} Pa at every consumer were not found; pumps or valves "
-                "between supply and return work against the sources. Nothing was changed.",
+                f"the heads that keep {self.min_dp.max():g} Pa at every consumer were not found; pumps or "
+                "valves between supply and return work against the sources. Nothing was changed.",
                 self.result.certificate,
             )
         return dp
@@ -441,7 +441,7 @@ class _Balancing:
         )
 
     def _learn_shift(self) -> None:
-        """Do equal heads on all sources leave the flows alone? They do unless supply and return are bridged."""
+        """Do equal heads on all sources leave flows alone? Yes, unless supply and return are bridged."""
         flow = 0.5 * self.target
         seen = []
         for shift in (0.0, 1e4):

@@ -107,7 +107,8 @@ SCHEMA: dict[str, dict[str, Column]] = {
         "length_m": Column("float", above=0.0),
         "inner_diameter_m": Column("float", above=0.0),
         # 0.1 mm: the roughness all reference measurements of this project were taken with
-        "roughness_m": Column("float", 1e-4, low=0.0),
+        # NaN only beside hazen_williams_c
+        "roughness_m": Column("float", 1e-4, nan_ok=True, low=0.0),
         "loss_coefficient": Column("float", 0.0, low=0.0),
         "linear_loss_w_mk": Column("float", 0.0, low=0.0),
         "temp_c": Column("float", _NAN, nan_ok=True, low=-50.0, high=250.0),
@@ -244,7 +245,7 @@ def _number(value: Any) -> float:
     return _NAN if value is None else float(value)
 
 
-def _float_column(table: str, name: str, values: Any, ids: Sequence[object]) -> FloatArray:
+def _float_column(table: str, name: str, values: Any, ids: Sequence[object] | Array) -> FloatArray:
     try:
         return np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -282,7 +283,7 @@ def _expand_curves(columns: dict[str, Any]) -> dict[str, Any]:
     return {**columns, "id": ids, "mass_flow_kg_s": flow_points, "dp_pa": drop_points}
 
 
-def check_range(table: str, name: str, values: FloatArray, ids: Sequence[object]) -> None:
+def check_range(table: str, name: str, values: FloatArray, ids: Sequence[object] | Array) -> None:
     """Raise BadNetwork for the first value of a float column outside what SCHEMA allows."""
     column = SCHEMA[table][name]
     bad = np.isinf(values) if column.nan_ok else ~np.isfinite(values)
@@ -479,6 +480,10 @@ class Network:
                 )
 
     def _check_elements(self) -> None:
+        pipes = self.pipes
+        smooth = np.isnan(pipes["roughness_m"]) & np.isnan(pipes["hazen_williams_c"])
+        if smooth.any():
+            self._need("pipes", int(np.argmax(smooth)), ("roughness_m",), "A pipe without hazen_williams_c")
         valves = self.valves
         for row in range(valves.rows):
             kind = valves["kind"][row]
@@ -542,8 +547,8 @@ class Network:
             if int(dp) + int(flow) + int(supply and ret) != 1 or (supply and not ret):
                 raise BadNetwork(
                     label,
-                    "needs exactly one of dp_pa, mass_flow_kg_s, or supply_pressure_pa with return_pressure_pa",
-                    "dp_pa and mass_flow_kg_s may come with return_pressure_pa (pressure holding at the return).",
+                    "needs exactly one of dp_pa, mass_flow_kg_s, supply_pressure_pa with return_pressure_pa",
+                    "dp_pa and mass_flow_kg_s may come with return_pressure_pa (pressure holding there).",
                     "source_not_determined",
                 )
             for column, node_column in (

@@ -359,7 +359,7 @@ class HydraulicSolver:
 
         for i in range(unknown, self._nodes - 1):
             root[i] = i + 1
-        for e in np.flatnonzero(self._kind == FIXED):
+        for e in np.flatnonzero(self._kind == FIXED).tolist():
             a, b = find(int(self._first[e])), find(int(self._second[e]))
             if a == b:
                 return False
@@ -392,7 +392,7 @@ class HydraulicSolver:
         )
         self._percentage = _codes(net.valves["characteristic"], {"linear": 0, "equal-percentage": 1})
         self._consumer_mode = _codes(net.consumers["mode"], {"flow": 0, "valve": 1, "heat": 2})
-        for row in np.flatnonzero(self._valve_code == 3):
+        for row in np.flatnonzero(self._valve_code == 3).tolist():
             e = self._slices["valves"].start + row
             at, count = self._curve_at["valves", net.valves["curve"][row]]
             par[e, :4] = at, count, 1.0, 1.0
@@ -484,6 +484,15 @@ class HydraulicSolver:
             par[:, 1] = 1.852
             par[:, 3] = (1e-6 / par[:, 0]) ** (1.0 / 1.852)
             return
+        missing = np.isnan(c["roughness_m"])
+        if missing.any():
+            row = int(np.argmax(missing))
+            raise BadNetwork(
+                f"pipe {self.net.pipes['id'][row]}",
+                "roughness_m is not given",
+                "This network was made for friction hazen-williams.",
+                "missing_value",
+            )
         rough = c["roughness_m"] / (3.7 * diameter)
         par[:, 0] = scale * 4.0 / (math.pi * diameter * viscosity)
         par[:, 1] = scale**2 * length / diameter / (2.0 * density * area**2)
@@ -535,8 +544,8 @@ class HydraulicSolver:
         if table == "consumers":
             bad = refresh_consumers(
                 self._slices[table].start, a["par"], a["low"], a["high"], a["cold"], a["open"],
-                self._consumer_mode, c["consumers_mass_flow_kg_s"], c["consumers_kv_m3_h"], c["consumers_heat_w"],
-                c["consumers_supply_temp_c"], c["consumers_return_temp_c"], c["consumers_max_flow_kg_s"],
+                self._consumer_mode, c["consumers_mass_flow_kg_s"], c["consumers_kv_m3_h"],
+                c["consumers_heat_w"], c["consumers_supply_temp_c"], c["consumers_return_temp_c"], c["consumers_max_flow_kg_s"],
                 density, self.fluid.cp_j_kgk,
             )  # fmt: skip
         elif table == "valves":
@@ -662,12 +671,12 @@ class HydraulicSolver:
         hint = (
             ""
             if self._unique
-            else " Fixed pressure gains stand in one loop or between fixed pressures and may contradict each other."
+            else " Fixed pressure gains stand in one loop or between fixed pressures; they may contradict."
         )
         return NotConverged(
-            f"no solution within {kernel.iterations} Newton steps (residuals {kernel.residual_pressure_pa:.3g} Pa, "
-            f"{kernel.residual_mass_kg_s:.3g} kg/s).{hint} The network and the solver's columns were not changed "
-            "by the solve; look for contradicting pressures or extreme coefficients.",
+            f"no solution within {kernel.iterations} Newton steps (residuals "
+            f"{kernel.residual_pressure_pa:.3g} Pa, {kernel.residual_mass_kg_s:.3g} kg/s).{hint} The network "
+            "was not changed; look for contradicting pressures or extreme coefficients.",
             certificate,
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..network import SCHEMA, BadNetwork, HydraulicFluid, Network
 
 FORMAT = "toplovod-network/1"
-_FLUID_KEYS = ("density_kg_m3", "viscosity_pa_s", "cp_j_kgk", "gravity_m_s2")
+FLUID_KEYS = ("density_kg_m3", "viscosity_pa_s", "cp_j_kgk", "gravity_m_s2")
 
 
 def from_document(document: dict[str, Any], where: str) -> Network:
@@ -45,9 +45,9 @@ def from_document(document: dict[str, Any], where: str) -> Network:
                     f"table {table}", f"column {name} is not a list", "Give one value per row.", "not_a_list"
                 )
     fluid = document.get("fluid")
-    if fluid is not None and (not isinstance(fluid, dict) or set(fluid) - set(_FLUID_KEYS)):
+    if fluid is not None and (not isinstance(fluid, dict) or set(fluid) - set(FLUID_KEYS)):
         raise BadNetwork(
-            f"file {where}", "fluid is not understood", f"Keys: {', '.join(_FLUID_KEYS)}.", "bad_fluid"
+            f"file {where}", "fluid is not understood", f"Keys: {', '.join(FLUID_KEYS)}.", "bad_fluid"
         )
     try:
         made = (
@@ -57,7 +57,7 @@ def from_document(document: dict[str, Any], where: str) -> Network:
         if isinstance(error, BadNetwork):
             raise
         raise BadNetwork(
-            f"file {where}", f"fluid: {error}", f"Keys: {', '.join(_FLUID_KEYS)}.", "bad_fluid"
+            f"file {where}", f"fluid: {error}", f"Keys: {', '.join(FLUID_KEYS)}.", "bad_fluid"
         ) from None
     return Network(tables, fluid=made, name=str(document.get("name", "")))
 
@@ -70,7 +70,7 @@ def _plain(value: Any) -> Any:
 
 def to_text(net: Network) -> str:
     """The document as text, one column per line."""
-    fluid = None if net.fluid is None else {key: getattr(net.fluid, key) for key in _FLUID_KEYS}
+    fluid = None if net.fluid is None else {key: getattr(net.fluid, key) for key in FLUID_KEYS}
     tables = []
     for table in SCHEMA:
         columns = ",\n".join(

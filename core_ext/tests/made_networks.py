@@ -15,7 +15,7 @@ DIAMETERS_M = (0.0285, 0.0372, 0.0431, 0.0545, 0.0703, 0.0825, 0.1071, 0.1325, 0
 
 
 def looped_mesh(seed: int, nodes: int = 40, loops: int = 12, reservoirs: int = 2) -> Network:
-    """One pressure zone: random tree plus extra links, demands at nodes, heights, minor losses, two reservoirs."""
+    """One zone: random tree plus extra links, demands at nodes, heights, minor losses, two reservoirs."""
     rng = np.random.default_rng(seed)
     ids = [f"n{i}" for i in range(nodes)]
     pressure = np.full(nodes, np.nan)

@@ -1,0 +1,613 @@
+"""EPANET input files: the hydraulics at t = 0, with EPANET's own constants.
+
+Reservoirs and tanks become fixed pressures, g is 32.2 ft/s2, density 1000 times SPECIFIC GRAVITY, viscosity
+by EPANET's rule; all three are kept in `net.fluid`. Flows are converted with EPANET's rounded cubic foot, so
+friction "epanet" meets its results. Simple controls on time 0 and on tank levels are applied. It refuses by
+name what has no counterpart: PBV and PCV valves, constant-power pumps, emitters, pressure-driven demands,
+Chezy-Manning friction, controls on junctions. Quality, energy, rules and later times are not read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..network import BadNetwork, HydraulicFluid, Network
+from ..solver import EPANET_CUBIC_FOOT_M3, EPANET_GRAVITY_M_S2, FOOT_M, REFERENCE_TEMP_C
+
+# flow units per cubic foot per second, as EPANET rounds them
+PER_CFS = {
+    "CFS": 1.0,
+    "GPM": 448.831,
+    "MGD": 0.64632,
+    "IMGD": 0.5382,
+    "AFD": 1.9837,
+    "LPS": 28.317,
+    "LPM": 1699.0,
+    "MLD": 2.4466,
+    "CMH": 101.94,
+    "CMD": 2446.6,
+    "CMS": 0.028317,
+}
+US_UNITS = ("CFS", "GPM", "MGD", "IMGD", "AFD")
+PSI_PER_FOOT = 0.4333
+KPA_PER_PSI = 6.895
+VISCOSITY_FT2_S = 1.1e-5  # EPANET's water at 20 degC
+
+_UNREAD = (
+    "TITLE",
+    "TIMES",
+    "REPORT",
+    "ENERGY",
+    "QUALITY",
+    "SOURCES",
+    "REACTIONS",
+    "MIXING",
+    "RULES",
+    "VERTICES",
+    "LABELS",
+    "BACKDROP",
+    "TAGS",
+    "END",
+)
+_READ = (
+    "JUNCTIONS",
+    "RESERVOIRS",
+    "TANKS",
+    "PIPES",
+    "PUMPS",
+    "VALVES",
+    "CURVES",
+    "PATTERNS",
+    "DEMANDS",
+    "STATUS",
+    "OPTIONS",
+    "COORDINATES",
+    "EMITTERS",
+    "CONTROLS",
+    "LEAKAGE",
+)
+
+
+class _Reader:
+    def __init__(self, text: str, where: str) -> None:
+        self.where = where
+        self.sections: dict[str, list[tuple[int, list[str]]]] = {name: [] for name in _READ}
+        current: str | None = None
+        for number, line in enumerate(text.splitlines(), 1):
+            words = line.partition(";")[0].split()
+            if not words:
+                continue
+            if words[0].startswith("["):
+                current = self._section(number, words[0].strip("[]").upper())
+            elif current is None:
+                raise self.bad(
+                    number, "text before the first section", "Start with a section like [JUNCTIONS]."
+                )
+            elif current in self.sections:
+                self.sections[current].append((number, words))
+        self.options = self._read_options()
+        units = self.options["UNITS"]
+        self.us = units in US_UNITS
+        self.length = FOOT_M if self.us else 1.0
+        self.diameter = FOOT_M / 12.0 if self.us else 1e-3
+        gravity = float(self.options["SPECIFIC GRAVITY"])
+        viscosity = float(self.options["VISCOSITY"])
+        if viscosity > 1e-3:
+            viscosity *= VISCOSITY_FT2_S * FOOT_M**2
+        elif self.us:
+            viscosity *= FOOT_M**2
+        density = 1000.0 * gravity
+        self.fluid = HydraulicFluid(density, viscosity * density, gravity_m_s2=EPANET_GRAVITY_M_S2)
+        self.mass_flow = density * EPANET_CUBIC_FOOT_M3 / PER_CFS[units]
+        self.head_pa = density * EPANET_GRAVITY_M_S2 * self.length
+        self.pressure_pa = self._pressure_unit(gravity)
+        self.patterns: dict[str, float] = {}
+        for _number, words in self.sections["PATTERNS"]:
+            self.patterns.setdefault(words[0], float(words[1]) if len(words) > 1 else 1.0)
+
+    def _section(self, number: int, name: str) -> str:
+        # EPANET matches section names by their first letters
+        for known in (*_READ, *_UNREAD):
+            if name[:4] and known.startswith(name[:4]):
+                return known
+        raise self.bad(number, f"unknown section [{name}]", f"Known: {', '.join(_READ + _UNREAD)}.")
+
+    def bad(self, number: int, reason: str, remedy: str, code: str = "bad_inp") -> BadNetwork:
+        return BadNetwork(f"file {self.where} line {number}", reason, remedy, code)
+
+    def number(self, line: int, words: list[str], at: int, default: float | None = None) -> float:
+        if at >= len(words):
+            if default is None:
+                raise self.bad(line, f"value {at + 1} is missing", "Complete the line.")
+            return default
+        try:
+            value = float(words[at])
+        except ValueError:
+            raise self.bad(line, f"{words[at]!r} is not a number", "Give a number.", "not_a_number") from None
+        if not math.isfinite(value):
+            raise self.bad(line, f"{words[at]} is not finite", "Give a number.", "not_a_number")
+        return value
+
+    def _read_options(self) -> dict[str, str]:
+        options = {
+            "UNITS": "GPM",
+            "HEADLOSS": "H-W",
+            "VISCOSITY": "1.0",
+            "SPECIFIC GRAVITY": "1.0",
+            "DEMAND MULTIPLIER": "1.0",
+            "PATTERN": "1",
+            "DEMAND MODEL": "DDA",
+            "PRESSURE": "",
+        }
+        for number, words in self.sections["OPTIONS"]:
+            pair = " ".join(words[:2]).upper()
+            key = pair if pair in options else words[0].upper()
+            if key in options:
+                options[key] = words[-1] if key == "PATTERN" else words[-1].upper()
+            if key in ("VISCOSITY", "SPECIFIC GRAVITY", "DEMAND MULTIPLIER"):
+                self.number(number, words, len(words) - 1)
+        if options["UNITS"] not in PER_CFS:
+            raise self.bad(
+                0, f"flow units {options['UNITS']}", f"Known: {', '.join(PER_CFS)}.", "unknown_units"
+            )
+        if options["HEADLOSS"] not in ("H-W", "D-W"):
+            raise BadNetwork(
+                f"file {self.where}",
+                f"friction {options['HEADLOSS']} has no counterpart here",
+                "Use D-W or H-W.",
+                "friction_refused",
+            )
+        if options["DEMAND MODEL"] != "DDA":
+            raise BadNetwork(
+                f"file {self.where}",
+                "pressure-driven demands (DEMAND MODEL PDA) are not solved",
+                "Use DDA, or model the outlets as consumers in mode valve.",
+                "pda_refused",
+            )
+        return options
+
+    def _pressure_unit(self, gravity: float) -> float:
+        """Pa per pressure unit of the file."""
+        unit = self.options["PRESSURE"]
+        foot_pa = self.fluid.density_kg_m3 * EPANET_GRAVITY_M_S2 * FOOT_M
+        if unit == "KPA":
+            return foot_pa / (PSI_PER_FOOT * KPA_PER_PSI * gravity)
+        if unit in ("METERS", "M") or (unit != "PSI" and not self.us):
+            return foot_pa / FOOT_M
+        return foot_pa / (PSI_PER_FOOT * gravity)
+
+    def pattern(self, line: int, name: str | None) -> float:
+        if name is None:
+            # the default pattern need not exist
+            return self.patterns.get(self.options["PATTERN"], 1.0)
+        if name not in self.patterns:
+            raise self.bad(line, f"pattern {name} is not in [PATTERNS]", "Add it.", "unknown_pattern")
+        return self.patterns[name]
+
+
+def parse_inp(text: str, where: str) -> Network:
+    """The network of an EPANET input file at t = 0. Raises BadNetwork with the line."""
+    r = _Reader(text, where)
+    nodes: dict[str, dict[str, Any]] = {}
+    levels: dict[str, float] = {}
+    base: dict[str, tuple[int, float, str | None]] = {}
+
+    def node(line: int, identifier: str, elevation: float, pressure: float) -> None:
+        if identifier in nodes:
+            raise r.bad(line, f"node {identifier} stands twice", "Ids must be unique.", "duplicate_id")
+        nodes[identifier] = {
+            "id": identifier,
+            "elevation_m": elevation * r.length,
+            "mass_injection_kg_s": 0.0,
+            "fixed_pressure_pa": pressure,
+            "x_m": math.nan,
+            "y_m": math.nan,
+        }
+
+    for line, words in r.sections["JUNCTIONS"]:
+        node(line, words[0], r.number(line, words, 1, 0.0), math.nan)
+        base[words[0]] = (line, r.number(line, words, 2, 0.0), words[3] if len(words) > 3 else None)
+    for line, words in r.sections["RESERVOIRS"]:
+        factor = r.pattern(line, words[2]) if len(words) > 2 else 1.0
+        node(line, words[0], r.number(line, words, 1) * factor, 0.0)
+    for line, words in r.sections["TANKS"]:
+        level = r.number(line, words, 2, 0.0)
+        node(line, words[0], r.number(line, words, 1), level * r.head_pa)
+        levels[words[0]] = level
+
+    several: dict[str, float] = {}
+    for line, words in r.sections["DEMANDS"]:
+        if words[0] not in base:
+            raise r.bad(line, f"{words[0]} is not a junction", "Correct the id.", "unknown_node")
+        factor = r.pattern(line, words[2] if len(words) > 2 else None)
+        several[words[0]] = several.get(words[0], 0.0) + r.number(line, words, 1) * factor
+    multiplier = float(r.options["DEMAND MULTIPLIER"])
+    for identifier, (line, demand, name) in base.items():
+        total = several[identifier] if identifier in several else demand * r.pattern(line, name)
+        nodes[identifier]["mass_injection_kg_s"] = -total * multiplier * r.mass_flow
+    for section, what in (("EMITTERS", "an emitter"), ("LEAKAGE", "leakage")):
+        for line, words in r.sections[section]:
+            if r.number(line, words, 1, 0.0) != 0.0:
+                raise r.bad(
+                    line,
+                    f"{words[0]} has {what}, a pressure-driven outflow",
+                    "Use a fixed demand, or a valve to a node of fixed pressure.",
+                    "emitter_refused",
+                )
+    for line, words in r.sections["COORDINATES"]:
+        if words[0] in nodes:
+            nodes[words[0]]["x_m"], nodes[words[0]]["y_m"] = (
+                r.number(line, words, 1),
+                r.number(line, words, 2),
+            )
+
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for line, words in r.sections["CURVES"]:
+        curves.setdefault(words[0], []).append((r.number(line, words, 1), r.number(line, words, 2)))
+
+    status = _link_status(r, levels)
+    tables = _Links(r, nodes, curves, status)
+    for line, words in r.sections["PIPES"]:
+        tables.pipe(line, words)
+    for line, words in r.sections["PUMPS"]:
+        tables.pump(line, words)
+    for line, words in r.sections["VALVES"]:
+        tables.valve(line, words)
+
+    def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+        return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+    points = [
+        {"id": name, "mass_flow_kg_s": x * r.mass_flow, "dp_pa": y * r.head_pa}
+        for name in tables.used_curves
+        for x, y in curves[name]
+    ]
+    return Network(
+        {
+            "nodes": columns(list(nodes.values())),
+            "pipes": columns(tables.pipes),
+            "valves": columns(tables.valves),
+            "pumps": columns(tables.pumps),
+            "curves": columns(points),
+        },
+        fluid=r.fluid,
+    )
+
+
+def _link_status(r: _Reader, levels: dict[str, float]) -> dict[str, str]:
+    """Status or setting of links at t = 0, by [STATUS] and the controls that act then."""
+    status = {words[0]: words[1].upper() for _line, words in r.sections["STATUS"] if len(words) > 1}
+    for line, words in r.sections["CONTROLS"]:
+        upper = [word.upper() for word in words]
+        if len(words) < 6 or upper[0] not in ("LINK", "PIPE", "PUMP", "VALVE"):
+            raise r.bad(line, "a control that is not understood", "LINK id status IF NODE ... or AT TIME ...")
+        acts: bool
+        if upper[3] == "AT":
+            acts = upper[4] == "TIME" and _is_zero_time(words[5])
+        elif upper[3] == "IF" and len(words) >= 8:
+            if words[5] not in levels:
+                raise r.bad(
+                    line,
+                    f"a control on node {words[5]}, which is not a tank",
+                    "Only controls on time and tank levels are known at t = 0.",
+                    "control_refused",
+                )
+            limit = r.number(line, words, 7)
+            compare: Callable[[float, float], bool] = (
+                (lambda level, bound: level >= bound)
+                if upper[6] == "ABOVE"
+                else (lambda level, bound: level <= bound)
+            )
+            acts = compare(levels[words[5]], limit)
+        else:
+            raise r.bad(line, "a control that is not understood", "LINK id status IF NODE ... or AT TIME ...")
+        if acts:
+            status[words[1]] = upper[2]
+    return status
+
+
+def _is_zero_time(word: str) -> bool:
+    return not any(digit in word for digit in "123456789")
+
+
+class _Links:
+    """Rows of pipes, pumps and valves while a file is read."""
+
+    def __init__(
+        self,
+        r: _Reader,
+        nodes: dict[str, dict[str, Any]],
+        curves: dict[str, list[tuple[float, float]]],
+        status: dict[str, str],
+    ) -> None:
+        self.r, self.nodes, self.curves, self.status = r, nodes, curves, status
+        self.pipes: list[dict[str, Any]] = []
+        self.pumps: list[dict[str, Any]] = []
+        self.valves: list[dict[str, Any]] = []
+        self.used_curves: dict[str, None] = {}
+
+    def ends(self, line: int, words: list[str]) -> dict[str, Any]:
+        if len(words) < 3:
+            raise self.r.bad(line, "an id and two nodes are needed", "Complete the line.")
+        for name in words[1:3]:
+            if name not in self.nodes:
+                raise self.r.bad(
+                    line, f"{words[0]} ends at {name}, which is not a node", "Correct the id.", "unknown_node"
+                )
+        return {"id": words[0], "from_node": words[1], "to_node": words[2]}
+
+    def pipe(self, line: int, words: list[str]) -> None:
+        r = self.r
+        row = self.ends(line, words)
+        roughness = r.number(line, words, 5)
+        hazen = r.options["HEADLOSS"] == "H-W"
+        loss, word = 0.0, "OPEN"
+        for extra in words[6:]:
+            if extra.upper() in ("OPEN", "CLOSED", "CV"):
+                word = extra.upper()
+            else:
+                loss = r.number(line, [extra], 0)
+        diameter = r.number(line, words, 4) * r.diameter
+        # a check valve pipe has no status of its own
+        final = word if word == "CV" else self.status.get(words[0], word)
+        row.update(
+            length_m=r.number(line, words, 3) * r.length,
+            inner_diameter_m=diameter,
+            roughness_m=math.nan if hazen else roughness * (FOOT_M if r.us else 1.0) * 1e-3,
+            hazen_williams_c=roughness if hazen else math.nan,
+            loss_coefficient=loss,
+            open=final not in ("CLOSED", "0"),
+        )
+        if word == "CV":
+            inner = f"{words[0]}:check"
+            if inner in self.nodes:
+                raise r.bad(line, f"node {inner} exists already", "Rename it.", "duplicate_id")
+            self.nodes[inner] = {
+                **self.nodes[row["from_node"]],
+                "id": inner,
+                "mass_injection_kg_s": 0.0,
+                "fixed_pressure_pa": math.nan,
+            }
+            self._add_valve(
+                {"id": inner, "from_node": row["from_node"], "to_node": inner},
+                kind="check",
+                loss_coefficient=0.0,
+                diameter_m=diameter,
+            )
+            row["from_node"] = inner
+        self.pipes.append(row)
+
+    def pump(self, line: int, words: list[str]) -> None:
+        r = self.r
+        row = {**self.ends(line, words), "curve": "", "speed": 1.0}
+        for at in range(3, len(words) - 1, 2):
+            key, value = words[at].upper(), words[at + 1]
+            if key == "HEAD":
+                row["curve"] = self._curve(line, value)
+            elif key == "SPEED":
+                row["speed"] = r.number(line, words, at + 1)
+            elif key == "PATTERN":
+                row["speed"] = r.pattern(line, value)
+            elif key == "POWER":
+                raise r.bad(
+                    line,
+                    f"pump {words[0]} is a constant-power pump",
+                    "Its head has no bound at zero flow; give it a HEAD curve.",
+                    "constant_power_refused",
+                )
+        if row["curve"] == "":
+            raise r.bad(line, f"pump {words[0]} has no head curve", "Add HEAD curve.", "pump_without_head")
+        setting = self.status.get(words[0])
+        if setting is not None and setting != "OPEN":
+            row["speed"] = 0.0 if setting == "CLOSED" else r.number(line, [setting], 0)
+        self.pumps.append(row)
+
+    def _curve(self, line: int, name: str) -> str:
+        if name not in self.curves:
+            raise self.r.bad(line, f"curve {name} is not in [CURVES]", "Add it.", "unknown_curve")
+        self.used_curves[name] = None
+        return name
+
+    def valve(self, line: int, words: list[str]) -> None:
+        r = self.r
+        if len(words) < 6:
+            raise r.bad(line, "a valve needs id, two nodes, diameter, type and setting", "Complete the line.")
+        kind = words[4].upper()
+        row = self.ends(line, words)
+        diameter = r.number(line, words, 3) * r.diameter
+        loss = r.number(line, words, 6, 0.0)
+        fixed = self.status.get(words[0], "")
+        setting = words[5] if fixed in ("", "OPEN", "CLOSED", "ACTIVE") else fixed
+        if kind in ("PBV", "PCV"):
+            raise r.bad(
+                line,
+                f"valve {words[0]} is a {kind}",
+                "It has no counterpart; use a TCV with the loss coefficient you mean.",
+                f"{kind.lower()}_refused",
+            )
+        if kind not in ("TCV", "FCV", "PRV", "PSV", "GPV"):
+            raise r.bad(line, f"valve type {kind}", "Known: TCV, FCV, PRV, PSV, GPV.", "unknown_kind")
+        more: dict[str, Any] = {"loss_coefficient": loss, "diameter_m": diameter}
+        if fixed in ("OPEN", "CLOSED"):
+            self._add_valve(row, kind="throttle", opening=float(fixed == "OPEN"), **more)
+        elif kind == "TCV":
+            more["loss_coefficient"] = r.number(line, [setting], 0)
+            self._add_valve(row, kind="throttle", **more)
+        elif kind == "GPV":
+            self._add_valve(row, kind="curve", curve=self._curve(line, setting), **more)
+        elif kind == "FCV":
+            self._add_valve(
+                row, kind="flow_limit", setting=r.number(line, [setting], 0) * r.mass_flow, **more
+            )
+        else:
+            self._add_valve(
+                row,
+                kind="pressure_reducing" if kind == "PRV" else "pressure_sustaining",
+                setting=r.number(line, [setting], 0) * r.pressure_pa,
+                **more,
+            )
+
+    def _add_valve(self, row: dict[str, Any], **values: Any) -> None:
+        self.valves.append(
+            {
+                **row,
+                "kind": "throttle",
+                "opening": 1.0,
+                "setting": math.nan,
+                "curve": "",
+                "loss_coefficient": 0.0,
+                "diameter_m": math.nan,
+                **values,
+            }
+        )
+
+
+def format_inp(net: Network) -> str:
+    """The network as an EPANET file in LPS and D-W (H-W if no pipe has a roughness).
+
+    Elevations are scaled by the ratio of the fluid's gravity to EPANET's, so that pressures stay. Refuses by
+    name what EPANET has no element for: sources with dp_pa, pumps with fixed_dp_pa, check valves, kinds without
+    counterpart.
+    """
+    fluid = net.fluid or HydraulicFluid.water(REFERENCE_TEMP_C)
+    density = fluid.density_kg_m3
+    head = 1.0 / (density * EPANET_GRAVITY_M_S2)
+    litres = PER_CFS["LPS"] / (density * EPANET_CUBIC_FOOT_M3)
+    shrink = fluid.gravity_m_s2 / EPANET_GRAVITY_M_S2
+
+    def refuse(element: str, reason: str, code: str) -> BadNetwork:
+        return BadNetwork(element, f"EPANET has no {reason}", "Write toplovod-network/1 JSON instead.", code)
+
+    def name(identifier: str) -> str:
+        if not identifier or any(c.isspace() or c in ';"' for c in identifier) or len(identifier) > 31:
+            raise refuse(identifier, "ids with spaces, or longer than 31 letters", "id_refused")
+        return identifier
+
+    nodes = net.nodes
+    injection = dict(zip(nodes.ids, nodes["mass_injection_kg_s"].tolist(), strict=True))
+    fixed = dict(zip(nodes.ids, nodes["fixed_pressure_pa"].tolist(), strict=True))
+    sources = net.sources
+    for row, source in enumerate(sources.ids):
+        if not math.isnan(sources["dp_pa"][row]):
+            raise refuse(f"source {source}", "pump of constant head", "source_refused")
+        if not math.isnan(sources["mass_flow_kg_s"][row]):
+            injection[sources["supply_node"][row]] += float(sources["mass_flow_kg_s"][row])
+            injection[sources["return_node"][row]] -= float(sources["mass_flow_kg_s"][row])
+        else:
+            fixed[sources["supply_node"][row]] = float(sources["supply_pressure_pa"][row])
+        if not math.isnan(sources["return_pressure_pa"][row]):
+            fixed[sources["return_node"][row]] = float(sources["return_pressure_pa"][row])
+    valves: list[str] = []
+    diameter_m = 0.1  # any diameter will do: the loss coefficient is made for it
+    area = math.pi * diameter_m**2 / 4.0
+    consumers = net.consumers
+    for row, consumer in enumerate(consumers.ids):
+        supply, back = consumers["supply_node"][row], consumers["return_node"][row]
+        limit = float(consumers["max_flow_kg_s"][row])
+        if consumers["mode"][row] == "valve":
+            if not math.isnan(limit):
+                raise refuse(f"consumer {consumer}", "valve with a flow limit of its own", "limit_refused")
+            kv = float(consumers["kv_m3_h"][row])
+            if kv <= 0.0:
+                continue
+            loss = 2.0 * density * area**2 * 1e5 * 3600.0**2 / (1000.0 * density * kv**2)
+            valves.append(f"{name(consumer)} {name(supply)} {name(back)} {diameter_m * 1e3!r} TCV {loss!r} 0")
+            continue
+        if consumers["mode"][row] == "flow":
+            flow = float(consumers["mass_flow_kg_s"][row])
+        else:
+            drop = float(consumers["supply_temp_c"][row] - consumers["return_temp_c"][row])
+            flow = float(consumers["heat_w"][row]) / (fluid.cp_j_kgk * drop)
+        if not math.isnan(limit):
+            flow = min(flow, limit)
+        injection[supply] -= flow
+        injection[back] += flow
+    status: list[str] = []
+    own = net.valves
+    for row, valve in enumerate(own.ids):
+        kind, k = own["kind"][row], float(own["loss_coefficient"][row])
+        ends = f"{name(valve)} {name(own['from_node'][row])} {name(own['to_node'][row])}"
+        opening = float(own["opening"][row])
+        width = float(own["diameter_m"][row])
+        kv = float(own["kv_m3_h"][row])
+        if kind == "curve":
+            valves.append(f"{ends} {diameter_m * 1e3!r} GPV {name(own['curve'][row])} 0")
+            continue
+        if kind not in ("throttle", "flow_limit") or (kind == "flow_limit" and opening < 1.0):
+            raise refuse(f"valve {valve}", f"valve of kind {kind}", "valve_refused")
+        if not math.isnan(kv):
+            width = diameter_m
+            k = math.inf if kv <= 0.0 else 2.0 * area**2 * 1e5 * 3600.0**2 / (1000.0 * kv**2)
+        if opening <= 0.0 or math.isinf(k):
+            status.append(f"{valve} CLOSED")
+            k = 0.0
+        elif own["characteristic"][row] == "linear":
+            k /= opening**2
+        elif opening < 1.0:
+            raise refuse(f"valve {valve}", "equal-percentage characteristic", "valve_refused")
+        if kind == "flow_limit":
+            setting = float(own["setting"][row]) * litres
+            valves.append(f"{ends} {width * 1e3!r} FCV {setting!r} {k!r}")
+        else:
+            valves.append(f"{ends} {width * 1e3!r} TCV {k!r} 0")
+    pumps: list[str] = []
+    for row, pump in enumerate(net.pumps.ids):
+        if net.pumps["curve"][row] == "":
+            raise refuse(f"pump {pump}", "pump of constant head", "pump_refused")
+        pumps.append(
+            f"{name(pump)} {name(net.pumps['from_node'][row])} {name(net.pumps['to_node'][row])} "
+            f"HEAD {name(net.pumps['curve'][row])} SPEED {float(net.pumps['speed'][row])!r}"
+        )
+    pipes: list[str] = []
+    hazen = bool(net.pipes.rows) and bool((net.pipes["roughness_m"] != net.pipes["roughness_m"]).all())
+    for row, pipe in enumerate(net.pipes.ids):
+        rough = (
+            float(net.pipes["hazen_williams_c"][row]) if hazen else float(net.pipes["roughness_m"][row]) * 1e3
+        )
+        pipes.append(
+            f"{name(pipe)} {name(net.pipes['from_node'][row])} {name(net.pipes['to_node'][row])} "
+            f"{float(net.pipes['length_m'][row])!r} {float(net.pipes['inner_diameter_m'][row]) * 1e3!r} "
+            f"{rough!r} {float(net.pipes['loss_coefficient'][row])!r} "
+            f"{'Open' if net.pipes['open'][row] else 'Closed'}"
+        )
+    junctions, reservoirs, coordinates = [], [], []
+    for row, node in enumerate(nodes.ids):
+        elevation = float(nodes["elevation_m"][row]) * shrink
+        if math.isnan(fixed[node]):
+            junctions.append(f"{name(node)} {elevation!r} {-injection[node] * litres!r}")
+        else:
+            reservoirs.append(f"{name(node)} {elevation + fixed[node] * head!r}")
+        if not math.isnan(nodes["x_m"][row]) and not math.isnan(nodes["y_m"][row]):
+            coordinates.append(f"{node} {float(nodes['x_m'][row])!r} {float(nodes['y_m'][row])!r}")
+    curves = [
+        f"{name(curve)} {float(flow) * litres!r} {float(dp) * head!r}"
+        for curve, flow, dp in zip(
+            net.curves["id"], net.curves["mass_flow_kg_s"], net.curves["dp_pa"], strict=True
+        )
+    ]
+    ratio = fluid.viscosity_pa_s / density / FOOT_M**2 / VISCOSITY_FT2_S
+    sections = {
+        "JUNCTIONS": junctions,
+        "RESERVOIRS": reservoirs,
+        "PIPES": pipes,
+        "PUMPS": pumps,
+        "VALVES": valves,
+        "CURVES": curves,
+        "STATUS": status,
+        "COORDINATES": coordinates,
+        "OPTIONS": [
+            "UNITS LPS",
+            f"HEADLOSS {'H-W' if hazen else 'D-W'}",
+            f"VISCOSITY {ratio!r}",
+            f"SPECIFIC GRAVITY {density / 1000.0!r}",
+            "TRIALS 200",
+            "ACCURACY 0.00001",
+        ],
+        "TIMES": ["DURATION 0"],
+    }
+    body = "".join(
+        f"[{title}]\n" + "".join(f"{line}\n" for line in lines) + "\n" for title, lines in sections.items()
+    )
+    return body + "[END]\n"
