@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 """Plug flow of heat through pipes and perfect mixing in nodes, one step at a time, without the GIL.
 
-Each pipe is a row of parcels from its first-named node to the second, each with a mass, a mean temperature and
-the rise of a straight profile within it; water enters at one end and leaves at the other, so a reversal only swaps
-the ends. Callers go through core_ext.thermal, which checks shapes, units and ranges; nothing is checked here.
-Masses are effective ones: the pipe wall rides along as water of the same heat capacity. Nothing is allocated in a
-step.
+Each pipe is a row of parcels from its first-named node to the second, each with a mass, a mean temperature
+and the rise of a straight profile within it; water enters at one end and leaves at the other, so a reversal
+only swaps the ends. Callers go through core_ext.thermal, which checks shapes, units and ranges; nothing is
+checked here. Masses are effective ones: the pipe wall rides along as water of the same heat capacity. Nothing
+is allocated in a step.
 """
 
 from libc.math cimport exp, fabs
@@ -146,7 +146,7 @@ cdef class Transport:
         self.loss_kg_k = 0.0
         self.entered_kg_k = 0.0
         self.left_kg_k = 0.0
-        # Invariant: when a node is visited, every pipe flowing into it has delivered its outflow of this step.
+        # Invariant: when a node is visited, every pipe flowing into it has delivered what leaves it now.
         # In a loop of flow a pipe holding more than it moves delivers without knowing its inlet and is filled
         # later; one that holds less is filled with the feeding node's last temperature, and the difference is
         # paid by that node in fifths from this step on, so no energy is lost and nothing swings.
@@ -175,7 +175,7 @@ cdef class Transport:
                     leaving += moved
             external = leaving - mass
             if external > 0.0:
-                # rounding of the flows may ask for water where none is meant to enter: it takes the node's own
+                # rounding of the flows may ask for water where none enters: it takes the node's own
                 temp = inflow_temp[n]
                 if temp != temp:
                     temp = heat / mass if mass > 0.0 else self._node_temp[n]
@@ -301,7 +301,7 @@ cdef class Transport:
     cdef void _leave(self, Py_ssize_t p, double moved, double dt, double ground) noexcept nogil:
         """Take up to `moved` kg from the downstream end and cool the rest for the whole step.
 
-        Parcels go in order of distance from the outlet, each cooled for the time it needs to get there. What is
+        Parcels go in order of distance from the outlet, each cooled for its time to get there. What is
         missing to `moved` is left to _fill, as water that enters and leaves in the same step.
         """
         cdef double per_kg = self._rate[p] * dt / moved
@@ -389,7 +389,7 @@ cdef class Transport:
 
     cdef inline void _fit(self, double m1, double t1, double r1,
                           double m2, double t2, double r2) noexcept nogil:
-        """One straight profile for two neighbours, of equal energy and first moment; and its largest error."""
+        """One straight profile for two neighbours, of equal energy and first moment; its largest error."""
         cdef double f1 = m1 / (m1 + m2)
         cdef double f2 = 1.0 - f1
         cdef double mean = f1 * t1 + f2 * t2

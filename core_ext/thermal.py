@@ -1,10 +1,10 @@
 """Heat carried by water through the pipes of a network: plug flow, losses, mixing, reversal.
 
-Water moves in parcels that keep their temperature but for the loss to the ground; nodes mix perfectly and hold
-no water. The pipe wall is an enlarged effective heat capacity: it takes the water's temperature at once, so a
+Water moves in parcels that keep their temperature but for the loss to the ground; nodes mix perfectly and
+hold no water. The pipe wall is an enlarged effective heat capacity: it takes the water's temperature at once, so a
 front travels slower than the water by the ratio of both capacities, and its blurring by the wall is left out.
-Density and heat capacity are constant. It solves no hydraulics: flows are given, and water missing at a node is
-taken as entering there from outside.
+Density and heat capacity are constant. It solves no hydraulics: flows are given, and water missing at a node
+is taken as entering there from outside.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class ThermalTransport:
     inner_diameter_m, linear_loss_w_mk, optional temp_c) in SI units. The tables named in `through` are links
     without volume that pass water on at once; consumers and sources are borders where water leaves or enters.
 
-    `wall_heat_capacity_j_mk`: per metre of pipe; None = a steel wall estimated from the inner diameter, 0 = none.
-    `reference_temp_c`: where density and heat capacity are taken. `parcels`: most parcels in a pipe; beyond it
-    the two neighbours closest to one straight profile are joined, which moves no energy in or out. `merge_k`:
+    `wall_heat_capacity_j_mk`: per metre of pipe; None = a steel wall estimated from the diameter, 0 = none.
+    `reference_temp_c`: where density and heat capacity are taken. `parcels`: most parcels in a pipe, beyond
+    which the two neighbours closest to one straight profile are joined, which moves no energy in or out. `merge_k`:
     neighbours are joined at once when no point changes by more than this. Raises BadNetwork, BadTransport and
     fluid.TemperatureOutOfRange.
     """
@@ -135,7 +135,7 @@ class ThermalTransport:
     ) -> FloatArray:
         """Advance by `dt_s` seconds with constant flows; returns `node_temp_c`, written in place.
 
-        `mass_flow_kg_s`: kg/s in the pipes in row order, or a mapping by table like HydraulicResult's, of which
+        `mass_flow_kg_s`: kg/s in the pipes in row order, or a mapping by table like HydraulicResult's of which
         pipes and the `through` tables are used. `inflow_temp_c`: temperature of water entering at a node from
         outside, degC, one for all or one per node; NaN where none enters; None = the last one given. How much
         enters or leaves at a node follows from the pipes' flows. `ground_temp_c`: None = as before.

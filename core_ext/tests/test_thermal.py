@@ -181,7 +181,7 @@ def test_energy_closes_in_a_loop_of_flow():
 
 
 def twin_outlet(mass_kg, rate, dt_s, flows, temps_in, ground, initial):
-    """Mean outlet temperature of each step of one pipe by characteristics: when did what leaves now come in?"""
+    """Mean outlet temperature of a pipe in each step by characteristics: when did what leaves come in?"""
     moved = np.concatenate([[0.0], np.cumsum(flows) * dt_s])
     times = np.arange(len(moved)) * dt_s
     points, weights = np.polynomial.legendre.leggauss(6)

@@ -1,0 +1,158 @@
+"""Radiators and buildings behind the exchangers: what a house does with the heat it is given.
+
+Each house has a radiator of three cells with exponent 1.3, a thermostatic valve that throttles the circuit, and two
+capacities (room air with furniture, structure) between which heat flows. There is one room temperature for each
+house, no sun, no wind and no hot water.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+RADIATOR_EXPONENT = 1.3
+CELLS = 3
+LEAST_THERMOSTAT_SHARE = 0.05  # a thermostatic valve never shuts the whole house (estimate)
+
+
+def radiator_conductance_w_kn(
+    heat_w: FloatArray, flow_kg_s: FloatArray, cp_j_kgk: float, supply_c: float, indoor_c: float
+) -> FloatArray:
+    """K of each cell, W/K^1.3, so that three cells give `heat_w` at the flow and supply temperature.
+
+    Found by bisection; raises ValueError when even a radiator of any size could not give it.
+    """
+    limit = flow_kg_s * cp_j_kgk * (supply_c - indoor_c)
+    if (heat_w >= limit).any():
+        raise ValueError(
+            f"{float(np.max(heat_w / limit)):.2f} times the heat in the radiator water is asked for; raise its flow"
+        )
+    low, high = np.zeros_like(heat_w), np.full_like(heat_w, 1e6)
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        enough = _steady_heat(middle, flow_kg_s * cp_j_kgk, supply_c - indoor_c) >= heat_w
+        high = np.where(enough, middle, high)
+        low = np.where(enough, low, middle)
+    return high
+
+
+def _steady_heat(k: FloatArray, capacity_w_k: FloatArray, excess_k: float) -> FloatArray:
+    """Heat of three cells in a row in the steady state, W."""
+    inlet = np.full_like(k, excess_k)
+    heat = np.zeros_like(k)
+    for _ in range(CELLS):
+        low, high = np.zeros_like(k), inlet.copy()
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            warm = k * middle**RADIATOR_EXPONENT > capacity_w_k * (inlet - middle)
+            high = np.where(warm, middle, high)
+            low = np.where(warm, low, middle)
+        heat += capacity_w_k * (inlet - high)
+        inlet = high
+    return heat
+
+
+class Radiators:
+    """Three water cells in a row; the last one's temperature is the circuit's return."""
+
+    def __init__(
+        self, conductance_w_kn: ArrayLike, capacity_j_k: ArrayLike, cp_j_kgk: float, initial_temp_c: ArrayLike
+    ) -> None:
+        self.conductance_w_kn: FloatArray = np.array(conductance_w_kn, dtype=np.float64)
+        count = len(self.conductance_w_kn)
+        self.cell_j_k: FloatArray = np.asarray(capacity_j_k, float) / CELLS + np.zeros(count)
+        self.cp_j_kgk = cp_j_kgk
+        self.cell_c: FloatArray = np.asarray(initial_temp_c, float) + np.zeros((CELLS, count))
+        """Temperature of each cell, inlet first."""
+
+    @property
+    def return_c(self) -> FloatArray:
+        """Temperature of the water leaving the radiator."""
+        return self.cell_c[CELLS - 1]
+
+    def step(
+        self, dt_s: float, flow_kg_s: FloatArray, supply_c: FloatArray, room_c: FloatArray
+    ) -> FloatArray:
+        """Advance by dt_s; returns the mean heat given to the room, W (negative when it takes heat).
+
+        Implicit in the temperatures, so any step is stable and heat is conserved to rounding.
+        """
+        capacity = flow_kg_s * self.cp_j_kgk
+        inlet = supply_c
+        heat = np.zeros(len(flow_kg_s))
+        for cell in range(CELLS):
+            temp = self.cell_c[cell]
+            share = np.abs(temp - room_c) ** (RADIATOR_EXPONENT - 1.0) * self.conductance_w_kn
+            rate = self.cell_j_k / dt_s
+            after = (rate * temp + capacity * inlet + share * room_c) / (rate + capacity + share)
+            heat += share * (after - room_c)
+            self.cell_c[cell] = after
+            inlet = after
+        return heat
+
+    def stored_j(self) -> float:
+        """Heat content counted from 0 degC, J."""
+        return float(np.sum(self.cell_j_k * self.cell_c))
+
+
+class Buildings:
+    """Two capacities per house: room air with what stands in it, and the structure."""
+
+    def __init__(
+        self,
+        air_to_outdoor_w_k: ArrayLike,
+        air_to_mass_w_k: ArrayLike,
+        mass_to_outdoor_w_k: ArrayLike,
+        air_j_k: ArrayLike,
+        mass_j_k: ArrayLike,
+        gain_w: ArrayLike,
+        room_temp_c: ArrayLike,
+        outdoor_temp_c: float,
+    ) -> None:
+        self.air_to_outdoor_w_k: FloatArray = np.array(air_to_outdoor_w_k, dtype=np.float64)
+        self.air_to_mass_w_k: FloatArray = np.array(air_to_mass_w_k, dtype=np.float64)
+        self.mass_to_outdoor_w_k: FloatArray = np.array(mass_to_outdoor_w_k, dtype=np.float64)
+        self.air_j_k: FloatArray = np.array(air_j_k, dtype=np.float64)
+        self.mass_j_k: FloatArray = np.array(mass_j_k, dtype=np.float64)
+        self.gain_w: FloatArray = np.asarray(gain_w, float) + np.zeros(len(self.air_j_k))
+        self.room_c: FloatArray = np.asarray(room_temp_c, float) + np.zeros(len(self.air_j_k))
+        inner = self.air_to_mass_w_k / (self.air_to_mass_w_k + self.mass_to_outdoor_w_k)
+        self.mass_c: FloatArray = inner * self.room_c + (1.0 - inner) * outdoor_temp_c
+        """Temperature of the structure; starts where a long day with this weather would leave it."""
+        self.loss_w: FloatArray = np.zeros(len(self.air_j_k))
+        """Heat lost to the outside in the last step, W."""
+
+    @property
+    def loss_coefficient_w_k(self) -> FloatArray:
+        """Steady heat loss for each kelvin between room and outdoors, W/K."""
+        through = 1.0 / (1.0 / self.air_to_mass_w_k + 1.0 / self.mass_to_outdoor_w_k)
+        total: FloatArray = self.air_to_outdoor_w_k + through
+        return total
+
+    def step(self, dt_s: float, heat_w: FloatArray, outdoor_c: float) -> FloatArray:
+        """Advance by dt_s and return the room temperatures. Implicit; heat is conserved to rounding."""
+        a, m = self.air_j_k / dt_s, self.mass_j_k / dt_s
+        inside, outside, direct = self.air_to_mass_w_k, self.mass_to_outdoor_w_k, self.air_to_outdoor_w_k
+        air_side = a + inside + direct
+        mass_side = m + inside + outside
+        air_in = a * self.room_c + direct * outdoor_c + heat_w + self.gain_w
+        mass_in = m * self.mass_c + outside * outdoor_c
+        determinant = air_side * mass_side - inside * inside
+        self.room_c = (air_in * mass_side + inside * mass_in) / determinant
+        self.mass_c = (mass_in * air_side + inside * air_in) / determinant
+        self.loss_w = direct * (self.room_c - outdoor_c) + outside * (self.mass_c - outdoor_c)
+        return self.room_c
+
+    def stored_j(self) -> float:
+        """Heat content counted from 0 degC, J."""
+        return float(self.air_j_k @ self.room_c + self.mass_j_k @ self.mass_c)
+
+
+def thermostat_share(room_c: FloatArray, setpoint_c: FloatArray, band_k: FloatArray) -> FloatArray:
+    """Share of the design flow a house's thermostatic valves let through; full half a band below the setpoint."""
+    safe = np.where(band_k > 0.0, band_k, 1.0)
+    share = np.clip((setpoint_c + 0.5 * safe - room_c) / safe, LEAST_THERMOSTAT_SHARE, 1.0)
+    result: FloatArray = np.where(band_k > 0.0, share, 1.0)
+    return result
