@@ -61,6 +61,9 @@ class Outbox(Protocol):
     async def send(self, device_id: str, frame_words: Sequence[int], slot: int) -> Receipt:
         """Write the order and read the slot's receipt in one FC23."""
 
+    async def receipt(self, device_id: str, slot: int) -> Receipt:
+        """Read the slot's receipt block alone: what became of an order whose answer never came."""
+
     async def identity(self, device_id: str) -> Identity:
         """Read the identity block now: boot nonce, uptime, map hash."""
 
@@ -94,6 +97,13 @@ class FieldOutbox:
             registers.RECEIPT_WORDS,
         )
         self._poller.refresh(device_id)
+        return Receipt(device_id, slot, answer.words, sent_s, self._clock.monotonic())
+
+    async def receipt(self, device_id: str, slot: int) -> Receipt:
+        sent_s = self._clock.monotonic()
+        answer = await self._poller.read_input(
+            device_id, registers.RECEIPTS + slot * registers.RECEIPT_WORDS, registers.RECEIPT_WORDS
+        )
         return Receipt(device_id, slot, answer.words, sent_s, self._clock.monotonic())
 
     async def identity(self, device_id: str) -> Identity:

@@ -206,6 +206,17 @@ class Poller:
         contact.digest.update(answer.transcript)
         return answer
 
+    async def read_input(self, device_id: str, address: int, count: int) -> Answer:
+        """Read input registers outside the tiers, at a write's priority. Raises as identify does."""
+        contact = self._contact(device_id)
+        try:
+            await self._connect(contact, WRITE)
+            answer = await contact.line.read(contact.device.unit, registers.INPUT, address, count, WRITE)
+        except LineError as error:
+            raise self._refusal(contact, error, written=False) from error
+        contact.digest.update(answer.transcript)
+        return answer
+
     # -- the task of one controller ----------------------------------------------------------------
     async def _run(self, contact: _Contact) -> None:
         last = self._clock.monotonic()
