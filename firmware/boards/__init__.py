@@ -2,7 +2,7 @@
 
 A board file knows electronics and nothing of heat. It refuses to interpret a reading: sensors do.
 
-Every board offers: resistance_mohm(channel), current_ua(channel), valve(direction), pump(on),
+Every board offers: sample(), resistance_mohm(channel), current_ua(channel), valve(direction), pump(on),
 pump_speed(bp), heat_demand(bp), button_pressed(), start_network(settings), watchdog(timeout_ms),
 reset(), reset_cause, device_id.
 """

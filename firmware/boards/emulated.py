@@ -28,6 +28,9 @@ class Board:
         self.device_id = machine.unique_id()
         self.reset_cause = machine.reset_cause()
 
+    def sample(self):
+        """The converter is read when asked."""
+
     def resistance_mohm(self, channel):
         """Return the resistance at a Pt1000 input in mohm; an open one reads OPEN_MOHM or a bit less."""
         count = self._adc[channel].read_u16()

@@ -117,7 +117,7 @@ class ModbusTcp:
         sock.setblocking(False)
         try:
             sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-        except OSError:
+        except (OSError, ValueError):
             pass  # a chip with its own TCP sends at once
         place.sock = sock
         place.source = source

@@ -108,6 +108,7 @@ class Sensors:
     def read(self):
         """Sample every input once, publish, and keep the result in value."""
         board = self._board
+        board.sample()
         faults = 0
         for i in range(len(self.value)):
             channel = self._channel[i]

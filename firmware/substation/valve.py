@@ -44,7 +44,7 @@ class Valve:
             elif estimate > self._stroke_ms:
                 self._beyond_ms += estimate - self._stroke_ms
                 estimate = self._stroke_ms
-            else:
+            elif 0 < estimate < self._stroke_ms:
                 self._beyond_ms = 0
             self._estimate_ms = estimate
             if self._beyond_ms >= self._beyond_needed():
