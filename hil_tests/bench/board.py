@@ -1,0 +1,279 @@
+"""An emulated board on a serial line: a pty that stock mpremote takes for a board with a USB cable.
+
+The board is a real MicroPython VM with a LittleFS flash image of the W5500-EVB-Pico's size. This module
+owns the pty and keeps it open while the VM comes and goes, as a USB bridge would. It refuses to look at
+what goes over the line, but for two things that a VM under Unix cannot do alone: a soft reset ends the
+process, so it is started again; and a host that was in the raw REPL expects to be there afterwards.
+
+`python -m hil_tests.bench.board --flash IMAGE` prints one JSON line with the port and serves until it is
+killed; killing it is the power cut.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+import tty
+from pathlib import Path
+from typing import NoReturn
+
+from .errors import DeviceFailed
+
+BLOCK_BYTES = 4096
+BLOCKS = 352  # 1,441,792 B: the file system of the W5500-EVB-Pico in MicroPython's tree
+HEAP = "192k"
+START = Path(__file__).parent / "vm_board" / "board_start.py"
+STARTED = b"S"  # what the VM says on its control line, see vm_board
+HARD_RESET = b"R"
+
+RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n"
+FRIENDLY_PROMPT = b"\r\n>>> "
+CTRL_A = b"\x01"
+CTRL_B = b"\x02"
+CTRL_C = b"\x03"
+RESTART_DEADLINE_S = 30.0
+INTERRUPT_HOLD_S = 2.0  # longest time that bytes wait for the REPL after a Ctrl-C
+INTERRUPT_READ_S = 0.05  # a REPL reads a Ctrl-C at once; unread after this, a program is running
+LOOK_AGAIN_S = 0.005
+RESTARTS_WITHOUT_HOST = 5  # a program that keeps resetting by itself is not restarted for ever at once
+
+# What resistors in place of the sensors give: Pt1000 at -5, 80, 50, 55, 40, 21 degC by IEC 60751 over
+# 1500 ohm; 8 mA and 6 mA over 150 ohm against 3.3 V.
+PT1000_A, PT1000_B, PT1000_C = 3.9083e-3, -5.775e-7, -4.183e-12
+TEMPERATURES_C = (-5.0, 80.0, 50.0, 55.0, 40.0, 21.0)
+CURRENTS_MA = (8.0, 6.0)
+
+
+def pt1000_counts(temp_c: float) -> int:
+    """Return the ADC reading of a Pt1000 at temp_c in the board's divider."""
+    below = PT1000_C * (temp_c - 100.0) * temp_c**3 if temp_c < 0 else 0.0
+    ohm = 1000.0 * (1.0 + PT1000_A * temp_c + PT1000_B * temp_c**2 + below)
+    return round(65535 * ohm / (ohm + 1500.0))
+
+
+def current_counts(current_ma: float) -> int:
+    """Return the ADC reading of a loop current over 150 ohm."""
+    return round(65535 * current_ma * 0.150 / 3.3)
+
+
+class SerialBoard:
+    """The board; `port` is the path that mpremote connects to."""
+
+    def __init__(self, flash: Path, settings: Path, heap: str = HEAP) -> None:
+        self._flash = flash
+        self._settings = settings
+        self._heap = heap
+        if not flash.exists():
+            flash.write_bytes(b"\xff" * (BLOCK_BYTES * BLOCKS))
+        self._outer, self._outer_slave = pty.openpty()
+        tty.setraw(self._outer_slave)
+        self.port = os.ttyname(self._outer_slave)
+        self._inner = -1
+        self._process: subprocess.Popen[bytes] | None = None
+        self._raw = False
+        self._seen = b""
+        self._held = b""
+        self._hold_until: float | None = None
+        self._interrupt_due: float | None = None
+        self._resetting = False
+        self._slave = -1
+        self._control = -1
+        self._quick = 0
+
+    def serve(self) -> NoReturn:
+        """Carry bytes between host and VM for ever, restarting the VM when it ends."""
+        self._power_on(main=True)
+        while True:
+            self._to_vm()
+            waiting = bool(self._held) or self._interrupt_due is not None
+            ready, _, _ = select.select(
+                [self._outer, self._inner, self._control], [], [], LOOK_AGAIN_S if waiting else None
+            )
+            if self._outer in ready:
+                self._from_host(os.read(self._outer, 4096))
+            if self._inner in ready:
+                self._to_host(os.read(self._inner, 4096))
+            elif self._control in ready:
+                self._listen_to_vm()
+
+    def _from_host(self, data: bytes) -> None:
+        self._quick = 0
+        # mpremote leaves the raw REPL with these two bytes and never sends them inside a program
+        if data.endswith(b"\r" + CTRL_B):
+            self._raw = False
+        self._held += data
+
+    def _to_vm(self) -> None:
+        """Pass on what the host said, but for bytes that the VM would throw away.
+
+        A Unix VM empties its input when it enters the REPL, and does not look for Ctrl-C while it runs a
+        program from the raw REPL. A board does neither, and mpremote sends Ctrl-A right behind Ctrl-C. So
+        what follows an interrupt waits until the REPL listens, and a Ctrl-C that nobody reads becomes a
+        signal.
+        """
+        if self._resetting:
+            return
+        now = time.monotonic()
+        if self._interrupt_due is not None:
+            if self._unread() and now >= self._interrupt_due and self._process is not None:
+                self._held = self._take_back().replace(CTRL_C, b"") + self._held
+                self._process.send_signal(signal.SIGINT)
+                self._interrupt_due = None
+                self._hold_until = now + INTERRUPT_HOLD_S
+            elif not self._unread():
+                self._interrupt_due = None
+            else:
+                return
+        if self._hold_until is not None:
+            if self._program_runs() and now < self._hold_until:
+                return
+            self._hold_until = None
+        if not self._held:
+            return
+        interrupt = self._held.find(CTRL_C) + 1
+        self._pass_on(interrupt or len(self._held))
+        if interrupt and self._program_runs():
+            self._hold_until = now + INTERRUPT_HOLD_S
+        elif interrupt:
+            self._interrupt_due = now + INTERRUPT_READ_S
+
+    def _pass_on(self, count: int) -> None:
+        while count:
+            written = os.write(self._inner, self._held[:count])
+            self._held = self._held[written:]
+            count -= written
+
+    def _program_runs(self) -> bool:
+        """Say whether boot.py or main.py runs: in its REPL the VM takes Ctrl-C as a byte, not as a signal."""
+        return bool(termios.tcgetattr(self._slave)[3] & termios.ISIG)
+
+    def _unread(self) -> int:
+        """Return how many bytes from the host the VM has not read yet."""
+        return int(struct.unpack("i", fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)))[0])
+
+    def _take_back(self) -> bytes:
+        """Return the bytes that the VM has not read, and take them off its line."""
+        count = self._unread()
+        return os.read(self._slave, count) if count else b""
+
+    def _listen_to_vm(self) -> None:
+        said = os.read(self._control, 16)
+        if HARD_RESET in said:
+            self._resetting = True
+        elif not said:
+            self._restart()
+
+    def _to_host(self, data: bytes) -> None:
+        self._seen = (self._seen + data)[-256:]
+        if RAW_BANNER in self._seen:
+            self._raw = True
+            self._seen = b""
+        os.write(self._outer, data)
+
+    def _power_on(self, *, main: bool) -> None:
+        inner, slave = pty.openpty()
+        tty.setraw(slave)
+        # the VM's own terminal handling covers the REPL; while a program runs, Ctrl-C must be a signal
+        mode = termios.tcgetattr(slave)
+        mode[3] |= termios.ISIG
+        mode[6][termios.VINTR] = b"\x03"
+        termios.tcsetattr(slave, termios.TCSANOW, mode)
+
+        def own_terminal() -> None:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        control, vm_control = os.pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "micropython", "-X", f"heapsize={self._heap}", "-i", str(START),
+             str(self._flash), str(BLOCKS), str(self._settings), "main" if main else "no-main",
+             f"/proc/self/fd/{vm_control}"],
+            stdin=slave, stdout=slave, stderr=slave, preexec_fn=own_terminal, pass_fds=(vm_control,),
+        )  # fmt: skip
+        os.close(vm_control)
+        self._inner, self._slave, self._control = inner, slave, control
+        if not select.select([control], [], [], RESTART_DEADLINE_S)[0] or os.read(control, 1) != STARTED:
+            console = os.read(inner, 4096) if select.select([inner], [], [], 0)[0] else b""
+            raise DeviceFailed("board", "did not start", console.decode(errors="replace"))
+
+    def _restart(self) -> None:
+        assert self._process is not None
+        self._process.wait()
+        while select.select([self._inner], [], [], 0)[0]:
+            self._to_host(os.read(self._inner, 4096))
+        self._held = self._take_back() + self._held
+        for handle in (self._control, self._inner, self._slave):
+            os.close(handle)
+        self._quick += 1
+        if self._quick > RESTARTS_WITHOUT_HOST:
+            raise DeviceFailed("board", f"ended {self._quick} times without a word from the host", "")
+        hard, self._resetting = self._resetting, False
+        raw, self._raw = self._raw, False
+        self._seen = b""
+        self._hold_until = self._interrupt_due = None
+        if hard:
+            self._power_on(main=True)
+            return
+        os.write(self._outer, b"MPY: soft reboot\r\n")
+        self._power_on(main=not raw)
+        if raw:
+            self._swallow_until(FRIENDLY_PROMPT)
+            os.write(self._inner, CTRL_A)
+            rest = self._swallow_until(RAW_BANNER)
+            self._to_host(RAW_BANNER + rest)
+
+    def _swallow_until(self, mark: bytes) -> bytes:
+        """Read the VM's output up to `mark`, keep it from the host, and return what came after it."""
+        got = b""
+        deadline = time.monotonic() + RESTART_DEADLINE_S
+        while mark not in got:
+            ready, _, _ = select.select([self._inner], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise DeviceFailed("board", "no REPL after a soft reset", got.decode(errors="replace"))
+            got += os.read(self._inner, 4096)
+        return got.partition(mark)[2]
+
+    def close(self) -> None:
+        """Pull the plug."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+def _stop(number: int, frame: object) -> None:
+    raise SystemExit(0)
+
+
+def main() -> None:
+    """Serve one board until killed."""
+    parser = argparse.ArgumentParser(prog="python -m hil_tests.bench.board", description=__doc__)
+    parser.add_argument("--flash", type=Path, required=True, help="flash image; made when missing")
+    parser.add_argument("--device-id", default="0011223344556677", help="16 hexadecimal digits")
+    parser.add_argument("--temp", type=float, nargs=6, default=TEMPERATURES_C, help="Pt1000 inputs, degC")
+    parser.add_argument("--current", type=float, nargs=2, default=CURRENTS_MA, help="current inputs, mA")
+    wanted = parser.parse_args()
+    flash = wanted.flash.resolve()
+    settings = flash.with_name(flash.name + ".json")
+    counts = [pt1000_counts(t) for t in wanted.temp] + [current_counts(c) for c in wanted.current]
+    settings.write_text(json.dumps({"device_id": wanted.device_id, "counts": counts}))
+    board = SerialBoard(flash, settings)
+    signal.signal(signal.SIGTERM, _stop)
+    print(json.dumps({"port": board.port, "flash": str(flash), "device_id": wanted.device_id}), flush=True)
+    try:
+        board.serve()
+    finally:
+        board.close()
+
+
+if __name__ == "__main__":
+    main()

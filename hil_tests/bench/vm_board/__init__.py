@@ -1,0 +1,1 @@
+"""MicroPython side of the board on a serial line; see hil_tests/bench/board.py."""

@@ -1,0 +1,100 @@
+"""MicroPython's `machine` for the board on a serial line: fixed resistors stand in for its sensors.
+
+Its time is the host's. It has no plant: outputs lead nowhere, and its watchdog counts but cannot bite,
+because nothing outside the program watches it. `settings` (JSON): "device_id" (16 hex digits) and
+"counts" (eight ADC readings, 0 to 65535).
+"""
+
+import sys
+
+PWRON_RESET = 1
+HARD_RESET = 2
+WDT_RESET = 3
+DEEPSLEEP_RESET = 4
+SOFT_RESET = 5
+
+settings = {}
+control = None  # the line to board.py, which cannot tell a reset from a program's end
+
+
+class Pin:
+    IN = 0
+    OUT = 1
+    OPEN_DRAIN = 2
+    PULL_UP = 1
+    PULL_DOWN = 2
+    IRQ_RISING = 1
+    IRQ_FALLING = 2
+
+    def __init__(self, id, mode=-1, pull=-1, value=None):
+        self.id = id
+        self._level = 1 if pull == Pin.PULL_UP else 0
+        if value is not None:
+            self.value(value)
+
+    def value(self, level=None):
+        if level is None:
+            return self._level
+        self._level = 1 if level else 0
+
+    __call__ = value
+
+
+class ADC:
+    def __init__(self, channel):
+        self._channel = channel.id if isinstance(channel, Pin) else channel
+        if not 0 <= self._channel <= 7:
+            raise ValueError("this board has ADC channels 0 to 7")
+
+    def read_u16(self):
+        return settings["counts"][self._channel]
+
+
+class PWM:
+    def __init__(self, pin, freq=0, duty_u16=0):
+        self._duty = duty_u16
+
+    def duty_u16(self, duty=None):
+        if duty is None:
+            return self._duty
+        self._duty = duty
+
+    def deinit(self):
+        self._duty = 0
+
+
+class WDT:
+    def __init__(self, id=0, timeout=5000):
+        self.feeds = 0
+
+    def feed(self):
+        self.feeds += 1
+
+
+class RTC:
+    _moment = (2026, 1, 1, 3, 0, 0, 0, 0)
+
+    def datetime(self, when=None):
+        if when is None:
+            return RTC._moment
+        RTC._moment = tuple(when)
+
+
+def unique_id():
+    text = settings["device_id"]
+    return bytes(int(text[i : i + 2], 16) for i in range(0, 16, 2))
+
+
+def reset_cause():
+    return PWRON_RESET
+
+
+def reset():
+    try:
+        control.write(b"R")
+    finally:  # an interrupt cannot stop a reset
+        sys.exit(0)
+
+
+def soft_reset():
+    sys.exit(0)
