@@ -9,6 +9,19 @@ class BenchError(Exception):
     code = "bench.error"
 
 
+class WrongUse(BenchError):
+    """Asked for something the bench does not offer; nothing was started."""
+
+    code = "bench.wrong_use"
+    exit_status = 2
+
+
+class PortTaken(BenchError):
+    """A TCP port that was asked for is in use."""
+
+    code = "bench.port_taken"
+
+
 class DeviceFailed(BenchError):
     """An emulated controller did not answer, ended, or keeps resetting."""
 

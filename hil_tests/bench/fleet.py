@@ -225,7 +225,7 @@ class Fleet:
     def _outputs(self, tick_ms: int) -> BoardOutputs:
         reports = self.reports
         full = 65535.0
-        longest = max(int(reports[name].max()) for name in ("open_ms", "close_ms", "pump_ms"))
+        longest = max(int(reports[name].max(initial=0)) for name in ("open_ms", "close_ms", "pump_ms"))
         if longest > tick_ms:
             raise BenchError(
                 f"a relay reports {longest} ms within a tick of {tick_ms} ms; the bench is wrong"

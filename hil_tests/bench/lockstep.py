@@ -24,6 +24,7 @@ from .fleet import Fleet
 TICK_MS = 2_000  # the firmware's control period
 EPOCH_UTC = datetime(2026, 1, 12, tzinfo=UTC)
 LONGEST_LINE_B = 65_536
+HELLO_DEADLINE_S = 2.0  # whoever knocks and says nothing may hold the clock no longer
 
 
 class Plant(Protocol):
@@ -38,11 +39,12 @@ class Member:
     def __init__(self, link: socket.socket, deadline_s: float) -> None:
         self._link = link
         self._rest = b""
-        link.settimeout(deadline_s)
+        link.settimeout(HELLO_DEADLINE_S)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.name = str(self.read().get("member", ""))
         if not self.name:
             raise MemberFailed("a member joined without a name; it was not let in")
+        link.settimeout(deadline_s)
 
     def send(self, message: dict[str, Any]) -> None:
         self._link.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")

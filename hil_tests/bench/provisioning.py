@@ -143,6 +143,15 @@ def provision(
     return Device(board, profile, port, root_key)
 
 
+def site_rows(profile: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a town's controller settings under the names of the register map's config rows.
+
+    A town file calls both heating curves `curve_…`; the map calls the plant's `plant_curve_…`.
+    """
+    known = {row.name for row in registers.BY_PROFILE[profile] if row.access == registers.CONFIG}
+    return {name if name in known else f"plant_{name}": value for name, value in config.items()}
+
+
 def write_key_file(path: Path, devices: Sequence[Device], slot: int = order_frame.SUPERVISOR) -> Path:
     """Write the signer's key file for one slot of these devices, readable by its owner alone."""
     keys = {device.device_id.hex(): device.slot_key(slot).hex() for device in devices}

@@ -1,0 +1,140 @@
+"""Controllers for anyone who wants to talk to one: started in one call, run until told to stop.
+
+It refuses a heap, profile or port it cannot give, before anything is started.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from firmware.substation import registers
+
+from .errors import PortTaken, WrongUse
+from .fleet import Fleet
+from .lockstep import Lockstep
+from .provisioning import Device, Ports, firmware_bundle, provision, write_key_file
+from .street import SteadyWeather, controller_settings, street
+from .wiring import Stack, WiredPlant
+
+HEAP = re.compile(r"[1-9][0-9]{0,8}[km]?")
+HOUSES_BEHIND_A_PLANT = 3
+OPENING_BEHIND_A_PLANT = 0.4  # of the valve's stroke
+
+
+@contextmanager
+def ended_by_signal() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does; either is the expected end, not an error."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def run_folder(purpose: str) -> Iterator[Path]:
+    """Give a private folder for flash, keys and consoles; it is gone when the run is over."""
+    folder = Path(tempfile.mkdtemp(prefix=f"toplovod-{purpose}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def emulate(
+    *,
+    count: int,
+    port: int,
+    rtu: bool,
+    heap: str,
+    profile: str,
+    seed: int | None,
+    speed: float | None,
+    announce: Callable[[dict[str, str]], None],
+) -> None:
+    """Start `count` controllers, announce each, and run them until SIGINT or SIGTERM.
+
+    port: of the first one, the next ones follow; 0 = chosen by the system. Raises WrongUse, BenchError.
+    """
+    if rtu:
+        raise WrongUse(
+            "--rtu: this firmware serves Modbus TCP only; nothing was started. Leave --rtu out, or read "
+            "over TCP at the printed address"
+        )
+    if profile not in registers.PROFILES:
+        raise WrongUse(
+            f"--profile {profile}: no such profile; nothing was started. Known: "
+            + ", ".join(registers.PROFILES)
+        )
+    if not HEAP.fullmatch(heap):
+        raise WrongUse(f"--heap {heap}: give bytes like 192k; nothing was started")
+    with run_folder("emulate") as folder, ended_by_signal():
+        plants = _plants(folder, count, profile, seed)
+        names = [(plant, name) for plant in plants for name in _names(plant, profile)]
+        bundle = firmware_bundle(folder / "bundle")
+        ports = Ports()
+        devices: list[Device] = []
+        for number, (plant, name) in enumerate(names):
+            wanted = port + number if port else 0
+            try:
+                chosen = ports.take(wanted)
+            except OSError as error:
+                raise PortTaken(
+                    f"port {wanted}: {error.strerror}; nothing was started. Choose another --port, or leave "
+                    "it out and read the address from the output"
+                ) from None
+            own = name if len(plants) == 1 else f"{name}-{number + 1:03d}"
+            devices.append(
+                provision(folder / "devices", bundle, own, profile, chosen, seed=seed,
+                          settings=controller_settings(plant.town, name, profile))
+            )  # fmt: skip
+        fleet = Fleet([device.board for device in devices], seed=seed, heap=heap)
+        with Lockstep(Stack(plants), fleet, speed=speed) as clock:
+            clock.power_on()
+            for device in devices:
+                key_file = write_key_file(device.board.console.parent / "keys.json", [device])
+                announce(
+                    {
+                        "address": device.address,
+                        "device_id": device.device_id.hex(),
+                        "key_file": str(key_file),
+                        "profile": profile,
+                    }
+                )
+            while True:
+                clock.step()
+                clock.pace()
+
+
+def _plants(folder: Path, count: int, profile: str, seed: int | None) -> list[WiredPlant]:
+    """One street with a house for each substation, or a short street behind each pump station."""
+    weather = SteadyWeather()
+    if profile == registers.SUBSTATION:
+        streets = [street(folder / "town", count)]
+        opening = 0.0
+    else:
+        streets = [street(folder / "town", HOUSES_BEHIND_A_PLANT)] * count
+        opening = OPENING_BEHIND_A_PLANT
+    plants = [WiredPlant(town, weather, (seed or 0) + number) for number, town in enumerate(streets)]
+    for plant in plants:
+        plant.wire(_names(plant, profile), opening)
+    return plants
+
+
+def _names(plant: WiredPlant, profile: str) -> Sequence[str]:
+    if profile == registers.SUBSTATION:
+        return plant.town.substations.id
+    return (plant.town.pump_station.id,)

@@ -1,0 +1,87 @@
+"""A street: a few equal houses along one trench behind a small heat plant, for tests and `emulate`.
+
+It is a town like any other, made by the same rules, only short. Its houses are 15 kW at -12 degC
+(own choice); it stands for no real place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firmware.substation import registers
+
+from .plant.town import Town
+from .plant.town_maker import Consumer, Layout, TownTexts, write_town
+from .provisioning import site_rows
+
+HOUSE_HEAT_W = 15_000.0
+TIME_CONSTANT_H = 80.0  # a house of middling mass [estimate]
+RADIATOR_RESERVE = 1.15  # [estimate]
+DESIGN_OUTDOOR_C = -12.0
+GROUND_C = 8.0
+TO_FIRST_HOUSE_M = 40.0
+BETWEEN_HOUSES_M = 20.0
+DEFICIT_BUDGET_KH = 40.0  # as the example towns give their houses
+
+
+def street(folder: Path, houses: int) -> Town:
+    """Write and load a street town: `house-01` … in order from the plant, all in area `street`."""
+    count = houses + 1
+    x_m = np.concatenate(([0.0], TO_FIRST_HOUSE_M + BETWEEN_HOUSES_M * np.arange(houses)))
+    layout = Layout(
+        x_m=x_m,
+        y_m=np.zeros(count),
+        elevation_m=np.zeros(count),
+        from_row=np.arange(houses),
+        to_row=np.arange(1, count),
+        length_m=np.diff(x_m),
+        root=0,
+        consumers=[
+            Consumer(
+                id=f"house-{number:02d}",
+                name=f"House {number}",
+                node=number,
+                design_heat_w=HOUSE_HEAT_W,
+                area="street",
+                priority=2,
+                time_constant_h=TIME_CONSTANT_H,
+                radiator_reserve=RADIATOR_RESERVE,
+            )
+            for number in range(1, count)
+        ],
+    )
+    texts = TownTexts(
+        name="Street",
+        about="A synthetic street for tests of controllers.",
+        synthetic=True,
+        timezone="UTC",
+        design_outdoor_c=DESIGN_OUTDOOR_C,
+        ground_temp_c=GROUND_C,
+        areas={"street": "Street"},
+    )
+    write_town(layout, texts, folder)
+    return Town.load(folder)
+
+
+@dataclass
+class SteadyWeather:
+    """Weather held at one temperature until a test changes it."""
+
+    temp_c: float = 0.0
+    start: datetime = datetime(2026, 1, 12, tzinfo=UTC)
+
+    def outdoor_temp_c(self, time_s: float) -> float:
+        return self.temp_c
+
+
+def controller_settings(town: Town, name: str, profile: str) -> dict[str, Any]:
+    """Return the rows of one controller's site.json that a street decides, by register name."""
+    settings = site_rows(profile, town.controller_config[name])
+    if profile == registers.SUBSTATION:
+        settings["deficit_budget_kh"] = DEFICIT_BUDGET_KH
+    return settings

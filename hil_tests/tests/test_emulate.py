@@ -1,0 +1,113 @@
+"""`toplovod emulate`: controllers anyone can talk to, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware.substation import registers
+
+from ..bench.modbus import ModbusTcp
+
+
+@contextmanager
+def emulating(*options: str, devices: int) -> Iterator[tuple[subprocess.Popen[str], list[dict[str, Any]]]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tools.cli", "emulate", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, [json.loads(process.stdout.readline()) for _ in range(devices)]
+        finally:
+            process.kill()
+
+
+def identity(line: dict[str, Any]) -> tuple[int, ...]:
+    host, port = line["address"].split(":")
+    with ModbusTcp(host, int(port)) as client:
+        return client.read_input(0, registers.IDENTITY_WORDS)
+
+
+@pytest.mark.parametrize(("profile", "number"), [("substation", 1), ("pump_station", 2)])
+def test_each_controller_answers_with_the_identity_that_was_printed(profile: str, number: int) -> None:
+    with emulating("--count", "2", "--profile", profile, devices=2) as (process, lines):
+        for line in lines:
+            words = identity(line)
+            assert words[0] == registers.IDENTITY_MAGIC
+            assert b"".join(w.to_bytes(2, "big") for w in words[4:8]).hex() == line["device_id"]
+            assert words[8] == number
+            assert line["profile"] == profile
+            key_file = Path(line["key_file"])
+            assert key_file.stat().st_mode & 0o777 == 0o600
+            keys = json.loads(key_file.read_text())
+            assert list(keys["devices"]) == [line["device_id"]]
+            assert len(bytes.fromhex(keys["devices"][line["device_id"]])) == 32
+        assert lines[0]["device_id"] != lines[1]["device_id"]
+        folder = Path(lines[0]["key_file"]).parents[2]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert not folder.exists()
+        for line in lines:
+            host, port = line["address"].split(":")
+            with socket.socket() as probe:
+                assert probe.connect_ex((host, int(port))) != 0
+
+
+def test_ctrl_c_ends_it_with_status_0() -> None:
+    with emulating(devices=1) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def test_a_seed_gives_the_same_controllers() -> None:
+    seen = []
+    for _ in range(2):
+        with emulating("--seed", "5", devices=1) as (_, lines):
+            seen.append((lines[0]["device_id"], Path(lines[0]["key_file"]).read_text()))
+    assert seen[0] == seen[1]
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tools.cli", "emulate", *options],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def test_a_port_in_use_is_named_and_nothing_started() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("--port", str(port))
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    assert "nothing was started" in done.stderr
+    assert "bench.port_taken" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--rtu",), ("--profile", "boiler"), ("--heap", "lots"), ("--speed", "0"), ("--count", "0")],
+    ids=lambda options: options[0],
+)
+def test_wrong_use_is_status_2_with_a_sentence(options: tuple[str, ...]) -> None:
+    done = run(*options)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert options[0] in done.stderr
