@@ -10,7 +10,6 @@ One task belongs to each place for good, with its buffers; a request makes no ne
 import asyncio
 import socket
 import sys
-from time import ticks_diff, ticks_ms
 
 MASTERS = 4
 LOBBY = 2
@@ -65,7 +64,7 @@ class Place:
         self.task = None
         self.source = 0
         self.spoke = False
-        self.heard = 0
+        self.heard = 0  # the server's turn when it last said something
         self.received = bytearray(RECEIVE_BYTES)
         self.view = memoryview(self.received)
         self.out = bytearray(LONGEST)
@@ -83,6 +82,7 @@ class ModbusTcp:
         self._places = [Place() for _ in range(PLACES)]
         self._listener = None
         self.count = 0
+        self._turn = 0
 
     async def run(self):
         """Accept clients for ever. Whatever ends it, every socket is closed, so it can be run again."""
@@ -122,7 +122,7 @@ class ModbusTcp:
         place.sock = sock
         place.source = source
         place.spoke = False
-        place.heard = ticks_ms()
+        self._hear(place)
         self._count(1)
         place.task = asyncio.create_task(self._serve(place))
 
@@ -135,12 +135,18 @@ class ModbusTcp:
     def _longest_idle(self, spoke):
         """Return the place, among those that have or have not spoken, that was silent longest."""
         found = None
-        now = ticks_ms()
         for place in self._places:
-            if place.sock is not None and place.spoke == spoke:
-                if found is None or ticks_diff(now, place.heard) > ticks_diff(now, found.heard):
-                    found = place
+            if (
+                place.sock is not None
+                and place.spoke == spoke
+                and (found is None or place.heard < found.heard)
+            ):
+                found = place
         return found
+
+    def _hear(self, place):
+        self._turn += 1
+        place.heard = self._turn
 
     def _count(self, change):
         self.count += change
@@ -179,7 +185,7 @@ class ModbusTcp:
                         break
                     if not place.spoke:
                         self._make_master(place)
-                    place.heard = ticks_ms()
+                    self._hear(place)
                     size = server.answer(received, at, length, place.out, place.source)
                     at += length
                     if size:

@@ -81,6 +81,6 @@ def test_the_estimate_survives_the_wrap_of_the_counter(valve, board, ticks):
     board.valve(0)
     board.moved_ms = 0
     drive(valve, ticks, 9_000, 10)
-    assert board.moved_ms == 10 * PERIOD_MS
     valve.hold()
+    assert board.moved_ms == 10 * PERIOD_MS
     assert valve.position_bp == pytest.approx(5_000 + 10_000 * 10 * PERIOD_MS // STROKE_MS, abs=1)
