@@ -234,8 +234,13 @@ class Latest:
         words: NDArray[np.uint16] = table.words[block][row].copy()
         return words
 
+    def read_s(self, device_id: str, block: str) -> float:
+        """Return the monotonic time at which a block was last read, in seconds; -inf = never."""
+        table, row = self._find(device_id)
+        return float(table.read_s[row, table.columns[block].start])
+
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
-        """Call back with the device id after each completed poll; returns the way to unsubscribe."""
+        """Call back with the device id after each poll, answered or lost; returns the way to unsubscribe."""
         self._subscribers.append(callback)
 
         def unsubscribe() -> None:

@@ -70,13 +70,21 @@ class Decoder:
 
     def decode(self, words: Sequence[int]) -> tuple[FloatArray, BoolArray, BoolArray]:
         """Return values (NaN = no valid reading), which are readings, and which of them lie in range."""
-        word = np.asarray(words, dtype=np.int64)
-        raw = np.where(self._wide, word[self._at] << 16 | word[self._last], word[self._at])
-        raw = np.where(raw >= self._fold, raw - self._span, raw)
+        raw = self._raw(np.asarray(words, dtype=np.int64))
         read = raw != self._none
         values = np.where(read, raw * self._scale, np.nan)
         inside = read & (raw * self._scale >= self._low) & (raw * self._scale <= self._high)
         return values, read, inside
+
+    def decode_samples(self, words: NDArray[np.uint16]) -> FloatArray:
+        """Return the first row's value of many samples (samples, words); NaN = no valid reading."""
+        raw = self._raw(words.astype(np.int64))[:, 0]
+        return np.where(raw != self._none[0], raw * self._scale[0], np.nan)
+
+    def _raw(self, word: NDArray[np.int64]) -> NDArray[np.int64]:
+        high = word[..., self._at]
+        raw = np.where(self._wide, high << 16 | word[..., self._last], high)
+        return np.where(raw >= self._fold, raw - self._span, raw)
 
 
 def _of_profile(profile: str) -> dict[str, Block]:
