@@ -1,8 +1,8 @@
 """Radiators and buildings behind the exchangers: what a house does with the heat it is given.
 
-Each house has a radiator of three cells with exponent 1.3, a thermostatic valve that throttles the circuit, and two
-capacities (room air with furniture, structure) between which heat flows. There is one room temperature for each
-house, no sun, no wind and no hot water.
+Each house has a radiator of three cells with exponent 1.3, a thermostatic valve that throttles the circuit,
+and two capacities (room air with furniture, structure) between which heat flows. There is one room
+temperature for each house, no sun, no wind and no hot water.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def radiator_conductance_w_kn(
     limit = flow_kg_s * cp_j_kgk * (supply_c - indoor_c)
     if (heat_w >= limit).any():
         raise ValueError(
-            f"{float(np.max(heat_w / limit)):.2f} times the heat in the radiator water is asked for; raise its flow"
+            f"{float(np.max(heat_w / limit)):.2f} times the heat of the radiator water is asked for; "
+            "nothing was sized. Raise its flow"
         )
     low, high = np.zeros_like(heat_w), np.full_like(heat_w, 1e6)
     for _ in range(200):
@@ -69,15 +70,18 @@ class Radiators:
 
     @property
     def return_c(self) -> FloatArray:
-        """Temperature of the water leaving the radiator."""
-        return self.cell_c[CELLS - 1]
+        """Temperature at which water leaves the radiator during the next step (a copy)."""
+        last: FloatArray = self.cell_c[CELLS - 1].copy()
+        return last
 
     def step(
         self, dt_s: float, flow_kg_s: FloatArray, supply_c: FloatArray, room_c: FloatArray
     ) -> FloatArray:
         """Advance by dt_s; returns the mean heat given to the room, W (negative when it takes heat).
 
-        Implicit in the temperatures, so any step is stable and heat is conserved to rounding.
+        Water leaves at the temperature the last cell had before the step, so that the exchanger can be solved
+        first and heat is conserved to rounding; for that a step must not replace the last cell's water
+        (about 200 s at design flow). Everything else is implicit and stable.
         """
         capacity = flow_kg_s * self.cp_j_kgk
         inlet = supply_c
@@ -86,7 +90,10 @@ class Radiators:
             temp = self.cell_c[cell]
             share = np.abs(temp - room_c) ** (RADIATOR_EXPONENT - 1.0) * self.conductance_w_kn
             rate = self.cell_j_k / dt_s
-            after = (rate * temp + capacity * inlet + share * room_c) / (rate + capacity + share)
+            if cell < CELLS - 1:
+                after = (rate * temp + capacity * inlet + share * room_c) / (rate + capacity + share)
+            else:
+                after = (rate * temp + capacity * (inlet - temp) + share * room_c) / (rate + share)
             heat += share * (after - room_c)
             self.cell_c[cell] = after
             inlet = after
@@ -151,7 +158,7 @@ class Buildings:
 
 
 def thermostat_share(room_c: FloatArray, setpoint_c: FloatArray, band_k: FloatArray) -> FloatArray:
-    """Share of the design flow a house's thermostatic valves let through; full half a band below the setpoint."""
+    """Share of the design flow a house's thermostats let through; full half a band below the setpoint."""
     safe = np.where(band_k > 0.0, band_k, 1.0)
     share = np.clip((setpoint_c + 0.5 * safe - room_c) / safe, LEAST_THERMOSTAT_SHARE, 1.0)
     result: FloatArray = np.where(band_k > 0.0, share, 1.0)

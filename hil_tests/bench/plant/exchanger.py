@@ -1,8 +1,8 @@
-"""Counter-flow plate exchangers: effectiveness by NTU for the steady state, two coupled capacities for the delay.
+"""Counter-flow plate exchangers: effectiveness by NTU when steady, two coupled capacities for the delay.
 
-All exchangers of a town at once. The steady part is exact for the given UA. The dynamic part gives each side one
-capacity at its outlet, coupled through the plates, so heat is conserved to rounding. It does not resolve the
-temperature along the plates: three cells were measured 9 to 12 K wrong, which is why there are no cells here.
+All exchangers of a town at once. The steady part is exact for the given UA. The dynamic part gives each side
+one capacity at its outlet, coupled through the plates, so heat is conserved to rounding. It does not resolve
+the temperature along the plates: three cells were measured 9 to 12 K wrong, so there are no cells here.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 
-# How strongly an outlet's deviation from its steady value pulls on the heat flow, over UA, and the share of the
-# secondary side's capacity that moves with its outlet: fitted to rise times of a 40-cell exchanger.
+# How strongly an outlet's deviation from its steady value pulls on the heat flow, over UA, and the share of
+# the secondary side's capacity that moves with its outlet: fitted to rise times of a 40-cell exchanger.
 PRIMARY_PULL = 2.0
 SECONDARY_PULL = 1.6
 SECONDARY_SHARE = 0.9
+OVERSHOOT = 0.02  # of the span of the temperatures around an exchanger
 LEAST_FLOW_KG_S = 1e-9  # below it a side stands
 
 
@@ -39,8 +40,8 @@ def effectiveness(ua_w_k: FloatArray, capacity_1_w_k: FloatArray, capacity_2_w_k
 class Exchangers:
     """Outlet temperatures of both sides of each exchanger.
 
-    `ua_w_k` holds at the design flows; elsewhere it follows both film coefficients, each with its flow to the
-    power `flow_exponent` (plates: about 0.7; 0 = constant UA). `primary_j_k`, `secondary_j_k`: heat capacity of
+    `ua_w_k` holds at the design flows; elsewhere it follows both film coefficients, each with its flow to
+    the power `flow_exponent` (plates: about 0.7; 0 = constant UA). `primary_j_k`, `secondary_j_k`: heat capacity of
     the water held by each side; the metal's is shared half and half.
     """
 
@@ -125,12 +126,14 @@ class Exchangers:
         out_1, out_2 = steady_1 + end_1, steady_2 + end_2
         return_c = np.where(runs_1, steady_1 + mean_1, out_1)
         supply_c = np.where(runs_2, steady_2 + mean_2, out_2)
-        # After a violent change (a pump starting on a cold circuit) the pull can overshoot what any water here
-        # has; such an exchanger takes this step without it, which is slower but stays inside and conserves heat.
-        known = np.stack(
-            [primary_in_c + 0.0 * ua, secondary_in_c + 0.0 * ua, self.primary_out_c, self.secondary_out_c]
-        )
-        low, high = known.min(axis=0) - 1e-9, known.max(axis=0) + 1e-9
+        # After a violent change (a pump starting on a cold circuit) the pull can overshoot what any water
+        # here has. An exchanger that would by more than OVERSHOOT of the span takes this step without it,
+        # which is slower but cannot overshoot; heat is conserved either way.
+        known = np.stack([primary_in_c + 0.0 * ua, secondary_in_c + 0.0 * ua, self.primary_out_c])
+        low = np.minimum(known.min(axis=0), self.secondary_out_c)
+        high = np.maximum(known.max(axis=0), self.secondary_out_c)
+        margin = OVERSHOOT * (high - low) + 1e-9
+        low, high = low - margin, high + margin
         temps = np.stack([out_1, out_2, return_c, supply_c])
         beyond = ((temps < low) | (temps > high)).any(axis=0)
         if beyond.any():

@@ -1,7 +1,8 @@
 """Sensors between plant and pins: Pt1000, two-wire transmitters, their lag, tolerance and faults.
 
-A sensor here turns the truth into ohms and milliamperes the way its type does, with an error drawn once by seed.
-It converts nothing back: that is the controller's work, and a second conversion would hide the first one's errors.
+A sensor here turns the truth into ohms and milliamperes the way its type does, with an error drawn once by
+seed. It converts nothing back: that is the controller's work, and a second conversion would hide the first
+one's errors.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def pt1000_ohm(temp_c: ArrayLike) -> FloatArray:
     """Resistance of a Pt1000 by IEC 60751, ohm; valid from -200 to 850 degC."""
     t = np.asarray(temp_c, dtype=np.float64)
     cold = np.minimum(t, 0.0)
-    return R0_OHM * (1.0 + t * (A_PER_K + t * B_PER_K2) + C_PER_K4 * (cold - 100.0) * cold**3)
+    ohm: FloatArray = R0_OHM * (1.0 + t * (A_PER_K + t * B_PER_K2) + C_PER_K4 * (cold - 100.0) * cold**3)
+    return ohm
 
 
 def current_ma(value: FloatArray, full_range: FloatArray) -> FloatArray:
@@ -66,7 +68,7 @@ class Sensors:
         shape = (devices, PT1000_CHANNELS)
         self.error_share: FloatArray = random.uniform(-1.0, 1.0, shape) * tolerance_share
         """Error of each Pt1000 as a share of the class B band."""
-        scale = tolerance_share / TOLERANCE_SHARE if TOLERANCE_SHARE else 0.0
+        scale = tolerance_share / TOLERANCE_SHARE
         self.dp_zero_bar: FloatArray = random.uniform(-DP_ZERO_BAR, DP_ZERO_BAR, devices) * scale
         self.dp_gain: FloatArray = 1.0 + random.uniform(-DP_SPAN_SHARE, DP_SPAN_SHARE, devices) * scale
         self.flow_gain: FloatArray = 1.0 + random.uniform(-FLOW_SHARE, FLOW_SHARE, devices) * scale

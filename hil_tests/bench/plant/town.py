@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core_ext.network import BadNetwork, Network
+from core_ext.network import Network
 
 from .weather import Weather
 
@@ -125,7 +125,7 @@ class Town:
         """A town from the content of `town.json` and its network. Raises BadTown."""
         try:
             rows = data["substations"]
-            substations = _substations(rows)
+            substations = substation_columns(rows)
             station = _pump_station(data["pump_station"])
             config = {row["id"]: row["controller_config"] for row in [*rows, data["pump_station"]]}
             wall = data["pipe_wall_j_mk"]
@@ -171,7 +171,8 @@ class Town:
                 )
 
 
-def _substations(rows: Sequence[Mapping[str, Any]]) -> Substations:
+def substation_columns(rows: Sequence[Mapping[str, Any]]) -> Substations:
+    """Columns from the rows of `substations` in town.json. Raises BadTown."""
     columns: dict[str, Any] = {}
     for field in fields(Substations):
         name = field.name
@@ -213,6 +214,3 @@ def _pump_station(row: Mapping[str, Any]) -> PumpStation:
         source_max_heat_w=float(row["source_max_heat_w"]),
         source_lag_s=float(row["source_lag_s"]),
     )
-
-
-__all__ = ["FORMAT", "BadNetwork", "BadTown", "PumpStation", "Substations", "Town"]

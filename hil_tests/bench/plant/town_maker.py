@@ -264,7 +264,13 @@ def _town(
             },
         },
         "substations": [
-            _substation(consumer, float(m), layout, texts)
+            substation_row(
+                consumer,
+                float(m),
+                float(layout.x_m[consumer.node]),
+                float(layout.y_m[consumer.node]),
+                texts.design_outdoor_c,
+            )
             for consumer, m in zip(layout.consumers, flow, strict=True)
         ],
         "pipe_wall_j_mk": {
@@ -273,13 +279,16 @@ def _town(
     }
 
 
-def _substation(consumer: Consumer, flow_kg_s: float, layout: Layout, texts: TownTexts) -> dict[str, Any]:
+def substation_row(
+    consumer: Consumer, flow_kg_s: float, x_m: float, y_m: float, design_outdoor_c: float
+) -> dict[str, Any]:
+    """One row of `substations` in town.json: everything behind the house's two pipes, sized by the rules."""
     heat = consumer.design_heat_w
     valve = sizing.size_valve(flow_kg_s, sizing.PRIMARY_SUPPLY_C)
     radiator_cp = float(
         fluid.heat_capacity_j_kgk((sizing.SECONDARY_SUPPLY_C + sizing.SECONDARY_RETURN_C) / 2.0)
     )
-    loss_w_k = heat / (sizing.INDOOR_C - texts.design_outdoor_c)
+    loss_w_k = heat / (sizing.INDOOR_C - design_outdoor_c)
     through_mass = (1.0 - VENTILATION_SHARE) * loss_w_k
     air_to_mass = AIR_TO_MASS * loss_w_k
     capacity = loss_w_k * consumer.time_constant_h * 3600.0
@@ -292,8 +301,8 @@ def _substation(consumer: Consumer, flow_kg_s: float, layout: Layout, texts: Tow
         "priority": consumer.priority,
         "supply_node": f"s{consumer.node:04d}",
         "return_node": f"r{consumer.node:04d}",
-        "x_m": round(float(layout.x_m[consumer.node]), 2),
-        "y_m": round(float(layout.y_m[consumer.node]), 2),
+        "x_m": round(x_m, 2),
+        "y_m": round(y_m, 2),
         "design_heat_w": round(heat, 1),
         "design_flow_kg_s": round(flow_kg_s, 6),
         "valve_kvs_m3_h": valve.kvs_m3_h,
@@ -324,7 +333,7 @@ def _substation(consumer: Consumer, flow_kg_s: float, layout: Layout, texts: Tow
         "thermostat_setpoint_c": sizing.INDOOR_C,
         "thermostat_band_k": 2.0,
         "controller_config": {
-            "curve_cold_outdoor_temp_c": texts.design_outdoor_c,
+            "curve_cold_outdoor_temp_c": design_outdoor_c,
             "curve_cold_supply_temp_c": sizing.SECONDARY_SUPPLY_C,
             "curve_warm_outdoor_temp_c": 15.0,
             "curve_warm_supply_temp_c": 30.0,

@@ -1,7 +1,7 @@
 """Three-point control valves: a motor that runs while a relay is on, a stem with play, a curve of kv.
 
-All valves of a town at once. It knows positions and kv, not pressures or flows, and has no feedback signal: the
-controllers it serves have none either.
+All valves of a town at once. It knows positions and kv, not pressures or flows, and has no feedback signal:
+the controllers it serves have none either.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Valves:
     """Motor and stem positions, 0 closed to 1 open, moved in whole steps.
 
     `stroke_s`: time from end to end. `backlash`: play between motor and stem as a share of the stroke.
-    `rangeability`: kvs over the smallest kv on the equal-percentage curve. `leakage`: kv when closed over kvs.
+    `rangeability`: kvs over the smallest kv of the equal-percentage curve. `leakage`: closed kv over kvs.
     """
 
     def __init__(
