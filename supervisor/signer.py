@@ -328,6 +328,11 @@ class Signer:
         await self._reserve(device_id, nonce, counter)
         return True
 
+    def challenge(self, device_id: str, label: str) -> bytes:
+        """Return 8 bytes that nobody without the key can foresee; a label is used once."""
+        key = self._keys.keys.get(device_id, b"")
+        return bytes(order_frame.hmac_sha256(key, b"TVC1" + label.encode())[:8])
+
     # -- proof --------------------------------------------------------------------------------
 
     def read_receipt(self, device_id: str, nonce: bytes, words: Sequence[int]) -> Any:
