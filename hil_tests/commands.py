@@ -60,3 +60,38 @@ def emulate(
         speed=_speed(speed),
         announce=lambda line: typer.echo(json_format.dumps(line)),
     )
+
+
+@app.command()
+def demo(
+    site: Annotated[str, typer.Option(help="schutterwald, valley, or a site file.")] = "schutterwald",
+    for_: Annotated[
+        float | None, typer.Option("--for", min=0.0, help="End after so many real seconds with all live.")
+    ] = None,
+    speed: Annotated[str, typer.Option(help="Simulated seconds per second, or max.")] = "20",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the screens; 0 = free one.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Fixed keys and draws; random when left out.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="End with one line {passed, sha256, kpi, ...}.")
+    ] = False,
+) -> None:
+    """Run a whole town here: real firmware, emulated plant, the supervisor and its screens.
+
+    Prints the address and a single-use login link once every substation is live; Ctrl-C ends it.
+    Exit status: 0 ended as asked with all live, 1 something failed, 2 wrong use.
+    """
+    from .demo import run_demo
+
+    result = run_demo(
+        site=site,
+        for_s=for_,
+        speed=_speed(speed),
+        port=port,
+        seed=seed,
+        say=lambda line: typer.echo(line, err=json),
+        progress=lambda line: typer.echo(line, err=True),
+    )
+    if json:
+        typer.echo(json_format.dumps(result))
+    if not result["passed"]:
+        raise typer.Exit(1)

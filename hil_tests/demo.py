@@ -189,7 +189,7 @@ class Demo:
         while live < wanted:
             if clock.now_ms >= until_ms:
                 raise SupervisorFailed(
-                    f"{live} of {wanted} controllers live after {LIVE_WITHIN_S:g} simulated seconds; the demo "
+                    f"{live} of {wanted} controllers live after {LIVE_WITHIN_S:g} simulated s; the demo "
                     f"stopped. The supervisor's last lines:\n{self.supervisor.log()}"
                 )
             self.tick()
