@@ -1,8 +1,9 @@
 """The whole emulated town: weather, heat plant, network, substations, houses and the sensors on their boards.
 
-One step moves valves and pump, solves the network's hydraulics with the project's own core, carries heat through the
-supply pipes, exchangers, houses and return pipes, and ends with what the controllers' pins see. It is the truth
-the controllers are judged by: no order and no measurement error ever changes it, and it decides nothing.
+One step moves valves and pump, solves the network's hydraulics with the project's own core, carries heat
+through supply pipes, exchangers, houses and return pipes, and ends with what the controllers' pins see. It is
+the truth the controllers are judged by: no order and no measurement error ever changes it, and it decides
+nothing.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ PUMP_RAMP_S = 10.0  # frequency converter from standstill to full speed (estimat
 class TownPlant:
     """A town in motion. Devices: the substations in the order of the town, then the pump station.
 
-    `weather`: a Weather, or one constant outdoor temperature. `seed` draws the sensors' errors. `start_s`: where in
-    the weather to begin. Same arguments and same outputs give bitwise the same run on the same build.
+    `weather`: a Weather, or one constant outdoor temperature. `seed` draws the sensors' errors. `start_s`: where
+    in the weather to begin. Same arguments and same outputs give bitwise the same run on the same build.
     """
 
     def __init__(self, town: Town, weather: Weather | float, seed: int = 0, *, start_s: float = 0.0) -> None:
@@ -141,7 +142,7 @@ class TownPlant:
         return self.town.substations.id[int(np.argmin(self.primary_dp_pa))]
 
     def energy_balance_error_j(self) -> float:
-        """Heat of the source less losses, heat to rooms and what water, pipes and radiators store since the start."""
+        """Heat of the source less losses, heat to rooms and the change of what water and metal store, J."""
         stored = self._water_j() - self._stored_at_start
         return self.source_energy_j - self.loss_energy_j - self.building_energy_j - stored
 
@@ -150,13 +151,14 @@ class TownPlant:
     def step(self, dt_s: float, outputs: BoardOutputs) -> BoardInputs:
         """Advance by dt_s with what the boards did meanwhile; returns what their pins see then.
 
-        The returned object is reused by the next step. Raises ValueError for outputs of another town, BadWeather
-        at the end of the weather and NotConverged of the hydraulics; the state is then not to be used further.
+        The returned object is reused by the next step. Raises ValueError for outputs of another town,
+        BadWeather at the end of the weather, NotConverged of the hydraulics; the state is then not to be used.
         """
         count = self.devices - 1
         if len(outputs.open_s) != self.devices:
             raise ValueError(
-                f"outputs are for {len(outputs.open_s)} boards, this town has {self.devices}; nothing was changed"
+                f"outputs are for {len(outputs.open_s)} boards, this town has {self.devices}; "
+                "nothing was changed"
             )
         self.outdoor_temp_c = self.weather.outdoor_temp_c(self.time_s + dt_s)
         self.time_s += dt_s
@@ -189,6 +191,13 @@ class TownPlant:
         self._heat_water(dt_s, float(outputs.heat_demand[count]))
         return self._sense(dt_s)
 
+    def sense(self) -> BoardInputs:
+        """Return what the pins see now, without letting time pass: a board looks at power-on.
+
+        The returned object is reused by the next step.
+        """
+        return self._sense(0.0)
+
     def _account(self, dt_s: float) -> None:
         flow = max(self.plant_flow_kg_s, 0.0)
         self.source_heat_w = flow * self.cp_j_kgk * (self.plant_supply_temp_c - self.plant_return_temp_c)
@@ -203,7 +212,7 @@ class TownPlant:
         self.pump_energy_j += self.pump_power_w * dt_s
 
     def _heat_water(self, dt_s: float, demand: float) -> None:
-        """Supply temperature of the next step: follows the demand with a lag, within what the source can give."""
+        """Supply temperature of the next step: follows the demand with a lag, within the source's heat."""
         station = self.town.pump_station
         target = float(np.clip(demand, 0.0, 1.0)) * HIGHEST_DEMAND_C
         self._source_c += (target - self._source_c) * -np.expm1(-dt_s / station.source_lag_s)
@@ -269,7 +278,7 @@ class TownPlant:
         if net.pumps.rows:
             raise BadTown(f"{town.name}: booster pumps in the network are not emulated yet. Take them out")
         tables["consumers"] = consumers
-        # one pump in place of the source: the network file's dp is the supervisor's view, the curve is the truth
+        # one pump in place of the source: the file's dp is the supervisor's view, the pump curve is the truth
         tables["pumps"] = {
             "id": [station.id],
             "from_node": [station.return_node],
