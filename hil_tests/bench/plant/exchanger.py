@@ -41,8 +41,8 @@ class Exchangers:
     """Outlet temperatures of both sides of each exchanger.
 
     `ua_w_k` holds at the design flows; elsewhere it follows both film coefficients, each with its flow to
-    the power `flow_exponent` (plates: about 0.7; 0 = constant UA). `primary_j_k`, `secondary_j_k`: heat capacity of
-    the water held by each side; the metal's is shared half and half.
+    the power `flow_exponent` (plates: about 0.7; 0 = constant UA). `primary_j_k`, `secondary_j_k`: heat
+    capacity of the water held by each side; the metal's is shared half and half.
     """
 
     def __init__(

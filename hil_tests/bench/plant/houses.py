@@ -25,7 +25,7 @@ PLATE_FLOW_EXPONENT = 0.7  # film coefficient over flow in plate exchangers (tex
 
 
 class Houses:
-    """State of every substation and house; starts with closed valves and rooms at the thermostats' setpoint."""
+    """State of every substation and house; starts with closed valves and rooms at their setpoints."""
 
     def __init__(self, substations: Substations, outdoor_temp_c: float) -> None:
         s = substations

@@ -8,7 +8,7 @@ nothing.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,16 +44,25 @@ HIGHEST_DEMAND_C = 130.0  # full scale of the heat source's supply temperature d
 PUMP_RAMP_S = 10.0  # frequency converter from standstill to full speed (estimate)
 
 
+class OutdoorAir(Protocol):
+    """Anything that knows the outdoor temperature; Weather does."""
+
+    def outdoor_temp_c(self, time_s: float) -> float:
+        """Temperature so many seconds after the start, degC."""
+
+
 class TownPlant:
     """A town in motion. Devices: the substations in the order of the town, then the pump station.
 
-    `weather`: a Weather, or one constant outdoor temperature. `seed` draws the sensors' errors. `start_s`: where
-    in the weather to begin. Same arguments and same outputs give bitwise the same run on the same build.
+    `weather`: a Weather or the like, or one constant outdoor temperature. `seed` draws the sensors' errors.
+    `start_s`: where in the weather to begin. Same arguments and same outputs give bitwise the same run on the same build.
     """
 
-    def __init__(self, town: Town, weather: Weather | float, seed: int = 0, *, start_s: float = 0.0) -> None:
+    def __init__(
+        self, town: Town, weather: OutdoorAir | float, seed: int = 0, *, start_s: float = 0.0
+    ) -> None:
         self.town = town
-        self.weather = weather if isinstance(weather, Weather) else Weather.constant(float(weather))
+        self.weather: OutdoorAir = Weather.constant(weather) if isinstance(weather, int | float) else weather
         self.time_s = start_s
         """Seconds since the start of the weather."""
         self.outdoor_temp_c = self.weather.outdoor_temp_c(start_s)
@@ -151,8 +160,9 @@ class TownPlant:
     def step(self, dt_s: float, outputs: BoardOutputs) -> BoardInputs:
         """Advance by dt_s with what the boards did meanwhile; returns what their pins see then.
 
-        The returned object is reused by the next step. Raises ValueError for outputs of another town,
-        BadWeather at the end of the weather, NotConverged of the hydraulics; the state is then not to be used.
+        With 0 s it only looks. The returned object is reused by the next step. Raises ValueError for outputs
+        of another town or time running backwards (nothing is changed), BadWeather at the end of the weather and
+        NotConverged of the hydraulics (the state is then not to be used).
         """
         count = self.devices - 1
         if len(outputs.open_s) != self.devices:
@@ -160,7 +170,11 @@ class TownPlant:
                 f"outputs are for {len(outputs.open_s)} boards, this town has {self.devices}; "
                 "nothing was changed"
             )
+        if not dt_s >= 0.0:
+            raise ValueError(f"dt_s is {dt_s}; time does not run backwards. Nothing was changed")
         self.outdoor_temp_c = self.weather.outdoor_temp_c(self.time_s + dt_s)
+        if dt_s == 0.0:
+            return self._sense(0.0)
         self.time_s += dt_s
 
         self._kv[:] = self.houses.move_valves(outputs.open_s[:count], outputs.close_s[:count])
