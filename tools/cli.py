@@ -45,7 +45,8 @@ def assemble() -> tuple[typer.Typer, dict[str, str]]:
         except Exception as reason:
             broken[room.name] = f"{type(reason).__name__}: {reason}"
             continue
-        app.add_typer(room_app)
+        app.registered_commands += room_app.registered_commands
+        app.registered_groups += room_app.registered_groups
 
     # a callback keeps Typer from collapsing a lone command into the root
     app.callback()(_root)

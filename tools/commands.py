@@ -1,21 +1,47 @@
 """The technician's commands: what `toplovod` can do to firmware, keys and controllers.
 
 It refuses to do the work itself: each command reads its arguments, calls one module and prints.
+Modules are imported when their command runs, so that `toplovod --help` stays quick.
 """
 
 import json as json_format
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 app = typer.Typer(no_args_is_help=True)
+keys_app = typer.Typer(
+    no_args_is_help=True, help="The vault of root keys, and the key files that are made from it."
+)
+app.add_typer(keys_app, name="keys")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Host = Annotated[
+    str, typer.Argument(help="Address of the controller: HOST or HOST:PORT (502 when left out).")
+]
+Unit = Annotated[int, typer.Option(min=0, max=255, help="Modbus unit id of the controller.")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer.")]
+Port = Annotated[str, typer.Argument(help="Serial port of the board, for example /dev/ttyACM0.")]
+VaultFile = Annotated[Path, typer.Option("--vault", help="The vault file.")]
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="TOPLOVOD_PASSPHRASE_FILE",
+        help="File whose first line is the vault's passphrase; asked at the terminal when left out.",
+    ),
+]
 
 
 def _print_json(result: Any) -> None:
     typer.echo(json_format.dumps(result, ensure_ascii=False))
+
+
+def _table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 @app.command()
@@ -32,3 +58,338 @@ def build(
         return
     size = sum(file.bytes for file in bundle.files)
     typer.echo(f"{bundle.folder}: {len(bundle.files)} files, {size} bytes, sha256 {bundle.sha256}")
+
+
+@app.command()
+def doctor(json: AsJson = False) -> None:
+    """Say what is missing on this machine and the remedy. Exit status: 0 nothing, 1 something."""
+    from dataclasses import asdict
+
+    from .doctor import MISSING, OK, examine
+
+    findings = examine()
+    good = all(finding.state != MISSING for finding in findings)
+    if json:
+        _print_json({"ok": good, "findings": [asdict(finding) for finding in findings]})
+    else:
+        _table([(f.state, f.name, f.found) for f in findings])
+        for finding in findings:
+            if finding.state != OK:
+                typer.echo(f"{finding.name}: {finding.found}. Remedy: {finding.remedy}", err=True)
+    raise typer.Exit(0 if good else 1)
+
+
+@app.command()
+def registers(
+    profile: Annotated[str, typer.Option(help="substation or pump_station; both when left out.")] = "",
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/registers.md.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the page to this file instead.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Show the register map: every value a controller serves, with unit, range and meaning."""
+    from firmware.substation.registers import MAP_VERSION, PROFILES, map_hash
+
+    from .register_table import as_markdown, as_rows
+
+    if profile and profile not in PROFILES:
+        raise typer.BadParameter(f"{profile!r} is no profile: {', '.join(PROFILES)}", param_hint="--profile")
+    if markdown:
+        if out is not None:
+            out.write_text(as_markdown())
+        else:
+            typer.echo(as_markdown(), nl=False)
+        return
+    rows = as_rows(profile or None)
+    if json:
+        _print_json({"map_version": MAP_VERSION, "map_hash": f"{map_hash():08x}", "registers": rows})
+        return
+    _table(
+        [("space", "address", "name", "unit", "low", "high", "access", "meaning")]
+        + [
+            (r["space"], str(r["address"]), r["name"], r["unit"], f"{r['low']:g}", f"{r['high']:.10g}",
+             r["access"], r["text"])
+            for r in rows
+        ]
+    )  # fmt: skip
+
+
+@app.command()
+def read(host: Host, unit: Unit = 1, timeout: Timeout = 3.0, json: AsJson = False) -> None:
+    """Read who the controller at HOST is and every value it serves. Changes nothing.
+
+    Exit status: 0 read, 1 not ours or an unknown register map, 3 the controller did not answer.
+    """
+    from .controller import Address, Controller, unit_of
+
+    with Controller(Address.parse(host), unit, timeout) as controller:
+        identity = controller.identity()
+        points = controller.points()
+    if json:
+        _print_json(
+            {
+                "address": str(controller.address),
+                "unit": unit,
+                "device_id": identity.device_id_hex,
+                "profile": identity.profile,
+                "map_hash": f"{identity.map_hash:08x}",
+                "firmware_hash": f"{identity.firmware_hash:08x}",
+                "boot_count": identity.boot_count,
+                "uptime_s": identity.uptime_s,
+                "values": {name: point.value for name, point in points.items()},
+            }
+        )
+        return
+    typer.echo(
+        f"{identity.device_id_hex} {identity.profile} at {controller.address} unit {unit}, "
+        f"map {identity.map_hash:08x}, firmware {identity.firmware_hash:08x}, up {identity.uptime_s} s"
+    )
+    _table(
+        [
+            (
+                name,
+                "no reading" if point.value is None else f"{point.value:.10g}",
+                unit_of(name),
+                point.row.text,
+            )
+            for name, point in points.items()
+        ]
+    )
+
+
+@app.command()
+def order(
+    host: Host,
+    assignments: Annotated[
+        list[str], typer.Argument(metavar="NAME=VALUE...", help="Setpoints; a release takes names alone.")
+    ],
+    keys: Annotated[Path, typer.Option(help="Key file of the slot that gives the order.")],
+    lease: Annotated[int, typer.Option(min=300, max=3600, help="Seconds until the order expires.")] = 1800,
+    release: Annotated[bool, typer.Option("--release", help="Give the named setpoints back.")] = False,
+    unit: Unit = 1,
+    timeout: Timeout = 3.0,
+    json: AsJson = False,
+) -> None:
+    """Sign and send one order to the controller at HOST, and prove by its receipt what became of it.
+
+    Exit status: 0 accepted, 1 refused, 2 wrong use, 3 the controller did not answer.
+    """
+    from dataclasses import asdict
+
+    from .controller import Address, Controller
+    from .key_file import KeyFile
+
+    values: dict[str, float | None] = {}
+    for text in assignments:
+        name, equals, number = text.partition("=")
+        try:
+            values[name] = None if release and not equals else float(number)
+        except ValueError as reason:
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE; nothing was sent") from reason
+    key_file = KeyFile.read(keys)
+    with Controller(Address.parse(host), unit, timeout) as controller:
+        result = controller.order(key_file, values, lease, release=release)
+    if json:
+        _print_json({**asdict(result), "address": str(controller.address), "values": values})
+    elif result.accepted:
+        what = "released" if release else f"lease {result.lease_s} s"
+        typer.echo(f"{controller.address}: accepted, {', '.join(assignments)}, {what} (receipt verified)")
+    else:
+        where = f" ({result.detail})" if result.detail else ""
+        typer.echo(
+            f"{controller.address}: {result.result}{where}; nothing was changed (receipt verified)", err=True
+        )
+    raise typer.Exit(0 if result.accepted else 1)
+
+
+@app.command()
+def commission(
+    host: Host,
+    unit: Unit = 1,
+    timeout: Timeout = 3.0,
+    device_id: Annotated[str | None, typer.Option(help="The identity that the papers name.")] = None,
+    outdoor: Annotated[float | None, typer.Option(help="Your own outdoor thermometer, degC.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle that ought to run; this release's own when left out.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="File for the record; named by device and time if not.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Read every sensor of the controller at HOST and judge it. Never moves the valve.
+
+    Exit status: 0 all checks passed, 1 a check failed, 3 the controller did not answer.
+    """
+    from .build import build_bundle, read_bundle
+    from .commission import FAILED, commission
+    from .controller import Address, Controller
+    from .key_file import write_private
+
+    expected = build_bundle() if bundle is None else read_bundle(bundle)
+    with Controller(Address.parse(host), unit, timeout) as controller:
+        result = commission(
+            controller, device_id=device_id, outdoor_temp_c=outdoor, firmware_sha256=expected.sha256
+        )
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    file = Path(f"commissioning-{result['device_id']}-{moment}.json") if record is None else record
+    write_private(file, (json_format.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
+    if json:
+        _print_json({**result, "record": str(file)})
+    else:
+        _table([(check["verdict"], check["name"], check["what"]) for check in result["checks"]])
+        failed = sum(check["verdict"] == FAILED for check in result["checks"])
+        verdict = "passed" if result["passed"] else f"{failed} checks FAILED"
+        typer.echo(f"{result['device_id']} at {result['address']}: {verdict}; record in {file}")
+    raise typer.Exit(0 if result["passed"] else 1)
+
+
+@app.command()
+def flash(
+    port: Port,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle to copy; this release's own when left out.")
+    ] = None,
+    no_reset: Annotated[bool, typer.Option("--no-reset", help="Leave the board in its REPL.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Copy the firmware onto the board at PORT, verify every file there, and start it. Resumable.
+
+    Exit status: 0 verified, 1 it could not be verified, 3 the board did not answer.
+    """
+    from dataclasses import asdict
+
+    from .build import build_bundle, read_bundle
+    from .flash import flash
+
+    chosen = build_bundle() if bundle is None else read_bundle(bundle)
+    report = flash(
+        port, chosen, tell=lambda text: None if json else typer.echo(text, err=True), reset=not no_reset
+    )
+    if json:
+        _print_json(asdict(report))
+        return
+    typer.echo(
+        f"{port}: verified, {len(report.copied)} files copied, {report.unchanged} unchanged, "
+        f"{len(report.removed)} removed, sha256 {report.sha256}"
+    )
+
+
+@app.command()
+def provision(
+    port: Port,
+    settings: Annotated[
+        Path, typer.Option(help="Settings of this device, JSON of format toplovod-device/1.")
+    ],
+    vault: VaultFile,
+    passphrase_file: PassphraseFile = None,
+    rekey: Annotated[bool, typer.Option("--rekey", help="Replace another root key on the board.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Write identity, settings and root key onto the flashed board at PORT, and restart it.
+
+    The root key comes from the vault; for a new device one is made and kept there first.
+    """
+    from dataclasses import asdict
+
+    from .provision import provision, read_settings
+    from .vault import Vault, passphrase_from
+
+    content = read_settings(settings)
+    passphrase = passphrase_from(passphrase_file)
+    opened = Vault.open(vault, passphrase)
+    result = provision(port, content, opened, lambda: opened.save(vault, passphrase), rekey=rekey)
+    if json:
+        _print_json(asdict(result))
+        return
+    key = "a new root key, kept in the vault" if result.new_key else "its root key from the vault"
+    typer.echo(f"{port}: {result.name} {result.device_id} ({result.profile}) has its settings and {key}")
+
+
+@keys_app.command("new")
+def keys_new(
+    vault: VaultFile,
+    device_ids: Annotated[list[str] | None, typer.Argument(help="Identities, 16 hexadecimal digits.")] = None,
+    count: Annotated[int, typer.Option(min=0, help="Make this many random identities as well.")] = 0,
+    passphrase_file: PassphraseFile = None,
+    json: AsJson = False,
+) -> None:
+    """Make root keys for devices, and the vault itself when there is none."""
+    from .vault import Vault, passphrase_from
+
+    exists = vault.exists()
+    passphrase = passphrase_from(passphrase_file, confirm=not exists)
+    opened = Vault.open(vault, passphrase) if exists else Vault()
+    made = [opened.add(device_id) for device_id in device_ids or []]
+    made += [opened.add() for _ in range(count)]
+    opened.save(vault, passphrase)
+    if json:
+        _print_json({"vault": str(vault), "devices": made, "total": len(opened.root_keys)})
+        return
+    for device_id in made:
+        typer.echo(device_id)
+    typer.echo(f"{vault}: {len(opened.root_keys)} devices", err=True)
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    slot: Annotated[str, typer.Argument(help="supervisor, standby, technician or utility.")],
+    vault: VaultFile,
+    passphrase_file: PassphraseFile = None,
+    json: AsJson = False,
+) -> None:
+    """Raise a slot's epoch: keys exported before lose their force at each device's next order."""
+    from .vault import Vault, passphrase_from
+
+    passphrase = passphrase_from(passphrase_file)
+    opened = Vault.open(vault, passphrase)
+    epoch = opened.rotate(slot)
+    opened.save(vault, passphrase)
+    if json:
+        _print_json({"slot": slot, "epoch": epoch})
+    else:
+        typer.echo(f"{slot}: epoch {epoch}; now export its key file and send one order to every device")
+
+
+@keys_app.command("export")
+def keys_export(
+    slot: Annotated[str, typer.Argument(help="supervisor, standby, technician or utility.")],
+    vault: VaultFile,
+    out: Annotated[Path, typer.Option(help="Key file to write, readable by you alone.")],
+    passphrase_file: PassphraseFile = None,
+    json: AsJson = False,
+) -> None:
+    """Write the slot's key file at its present epoch. Root keys never leave the vault."""
+    from .vault import Vault, passphrase_from
+
+    keys = Vault.open(vault, passphrase_from(passphrase_file)).slot_keys(slot)
+    keys.write(out)
+    if json:
+        _print_json({"file": str(out), "slot": slot, "epoch": keys.epoch, "devices": len(keys.devices)})
+    else:
+        typer.echo(f"{out}: {len(keys.devices)} keys of slot {slot}, epoch {keys.epoch}")
+
+
+@keys_app.command("recover")
+def keys_recover(
+    vault: VaultFile,
+    out: Annotated[Path, typer.Option(help="Key file of the new supervisor: DATA/keys.json.")],
+    slot: Annotated[str, typer.Argument(help="The slot that was lost.")] = "supervisor",
+    passphrase_file: PassphraseFile = None,
+    json: AsJson = False,
+) -> None:
+    """After a slot's holder was lost or stolen: raise its epoch and write the key file of its successor."""
+    from .vault import Vault, passphrase_from
+
+    passphrase = passphrase_from(passphrase_file)
+    opened = Vault.open(vault, passphrase)
+    opened.rotate(slot)
+    keys = opened.slot_keys(slot)
+    opened.save(vault, passphrase)  # first: an epoch that is in use must be in the vault
+    keys.write(out)
+    if json:
+        _print_json({"file": str(out), "slot": slot, "epoch": keys.epoch, "devices": len(keys.devices)})
+    else:
+        typer.echo(
+            f"{out}: {len(keys.devices)} keys of slot {slot}, epoch {keys.epoch}. Each device shuts the old "
+            "keys out when the first order with the new ones reaches it."
+        )

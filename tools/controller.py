@@ -1,0 +1,355 @@
+"""One conversation with one controller over Modbus TCP: read its map, send it one order.
+
+It refuses to read past the identity block when the register map is unknown, to write anything but an
+order, to send an order twice, and to believe an answer without a MAC.
+
+Blocking and short-lived, for a person at a terminal; the supervisor's poller is another thing.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from pymodbus.client import ModbusTcpClient
+from pymodbus.exceptions import ConnectionException, ModbusException, ModbusIOException
+
+from firmware.substation import order_frame, registers
+from supervisor.field.identity import Identity, decode_identity
+
+from .errors import FAILED, UNREACHABLE, WRONG_USE, ToolError
+from .key_file import KeyFile
+
+PORT = 502
+TIMEOUT_S = 3.0
+MOST_WORDS = 125  # of one read, Modbus Application Protocol V1.1b3, 6.3
+FLOAT_DIGITS = 3
+ORDER_LIFE_S = 30  # not-after ahead of the uptime just read; the controller allows at most 60
+UNITS = (  # the endings of names, the longer before the shorter
+    ("m3_h", "m³/h"), ("kwh", "kWh"), ("kw", "kW"), ("kh", "K·h"), ("bar", "bar"), ("pct", "%"), ("ms", "ms"),
+    ("c", "°C"), ("k", "K"), ("s", "s"), ("b", "B"),
+)  # fmt: skip
+EXCEPTIONS = {
+    1: "function not implemented",
+    2: "refused: not an address it may be asked for, or an order that does not authenticate",
+    3: "malformed",
+    4: "failed inside the controller",
+    6: "busy",
+}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a controller listens; IPv6 addresses stand in brackets when a port follows."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read HOST, HOST:PORT or [HOST]:PORT; the port is 502 when none is named."""
+        host, port = text, ""
+        if text.startswith("["):
+            host, _, rest = text[1:].partition("]")
+            port = rest.removeprefix(":")
+        elif text.count(":") == 1:
+            host, port = text.split(":")
+        if not host or (port and not (port.isdigit() and 1 <= int(port) <= 65535)):
+            raise ToolError(
+                "bad_address", f"{text!r} is no address; write HOST or HOST:PORT", exit_status=WRONG_USE
+            )
+        return cls(host, int(port) if port else PORT)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One register as read: value None means "no valid reading"."""
+
+    row: registers.Register
+    raw: int
+    value: float | int | None
+
+
+@dataclass(frozen=True)
+class OrderResult:
+    """What the receipt proved, and how long the controller had been up when it answered."""
+
+    accepted: bool
+    result: str
+    detail: str | None
+    counter: int
+    lease_s: int
+    uptime_s: int
+
+
+def unit_of(name: str) -> str:
+    """Return the unit that a register's name ends in, as people write it ("" for numbers and codes)."""
+    for ending, unit in UNITS:
+        if name.endswith("_" + ending):
+            return unit
+    return ""
+
+
+class Controller:
+    """An open connection. Use it in a `with` block."""
+
+    def __init__(self, address: Address, unit: int = 1, timeout_s: float = TIMEOUT_S) -> None:
+        self.address = address
+        self.unit = unit
+        self._timeout_s = timeout_s
+        self._client = ModbusTcpClient(address.host, port=address.port, timeout=timeout_s, retries=0)
+        self._identity: Identity | None = None
+
+    def __enter__(self) -> Self:
+        if not self._client.connect():
+            raise self._unreachable("no connection")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def _unreachable(self, what: str, *, in_doubt: bool = False) -> ToolError:
+        message = f"{self.address} unit {self.unit}: {what} within {self._timeout_s:g} s"
+        if in_doubt:
+            return ToolError(
+                "order_in_doubt",
+                f"{message}; the order was sent and may have taken effect. It was not sent again. "
+                f"See what holds now: toplovod read {self.address}",
+                exit_status=UNREACHABLE,
+                changed=True,
+            )
+        return ToolError(
+            "unreachable",
+            f"{message}; nothing was changed. Check power, network and address; "
+            "a controller answers on TCP port 502 unless its site.json says otherwise.",
+            exit_status=UNREACHABLE,
+        )
+
+    def _words(self, answer: Any, count: int, asked: str) -> tuple[int, ...]:
+        if answer.isError():
+            code = getattr(answer, "exception_code", 0)
+            raise ToolError(
+                "device_refused",
+                f"{self.address} unit {self.unit}: {asked} answered with exception {code:02d} "
+                f"({EXCEPTIONS.get(code, 'unknown')}); nothing was changed",
+            )
+        if len(answer.registers) != count:
+            raise ToolError(
+                "device_odd",
+                f"{self.address}: {asked} brought {len(answer.registers)} words instead of {count}",
+            )
+        return tuple(answer.registers)
+
+    def read_words(self, space: str, address: int, count: int) -> tuple[int, ...]:
+        """Return `count` words; ToolError unreachable, device_refused."""
+        ask = (
+            self._client.read_input_registers
+            if space == registers.INPUT
+            else self._client.read_holding_registers
+        )
+        try:
+            answer = ask(address, count=count, device_id=self.unit)
+        except (ConnectionException, ModbusIOException, OSError) as reason:
+            raise self._unreachable("no answer") from reason
+        except ModbusException as reason:
+            raise ToolError("device_odd", f"{self.address}: {reason}") from reason
+        return self._words(answer, count, f"reading {space} {address}..{address + count - 1}")
+
+    def identity(self, *, fresh: bool = False) -> Identity:
+        """Return the identity block; ToolError not_ours where the magic number is missing."""
+        if self._identity is None or fresh:
+            words = self.read_words(registers.INPUT, 0, registers.IDENTITY_WORDS)
+            identity = decode_identity(words, time.monotonic())
+            if identity.magic != registers.IDENTITY_MAGIC:
+                raise ToolError(
+                    "not_ours",
+                    f"{self.address} unit {self.unit} speaks Modbus but is no Toplovod controller "
+                    f"(identity 0x{identity.magic:04x}); nothing was written to it",
+                )
+            self._identity = identity
+        return self._identity
+
+    def _known_map(self) -> Identity:
+        identity = self.identity()
+        if not identity.known_map or identity.profile not in registers.PROFILES:
+            raise ToolError(
+                "unknown_map",
+                f"{self.address}: register map {identity.map_hash:08x} version {identity.map_version} is not "
+                f"known to this release (own {registers.map_hash():08x}); only its identity is read, and "
+                "it is never written. Install the release that matches the controller's firmware.",
+            )
+        return identity
+
+    def points(self) -> dict[str, Point]:
+        """Return every register of the controller's profile by name, in map order."""
+        identity = self._known_map()
+        found: dict[str, Point] = {}
+        for rows in blocks(registers.BY_PROFILE[identity.profile]):
+            first = rows[0]
+            count = rows[-1].address + registers.words_of(rows[-1]) - first.address
+            words = self.read_words(first.space, first.address, count)
+            for row in rows:
+                at = row.address - first.address
+                raw = registers.raw_of_words(row, words[at : at + registers.words_of(row)])
+                found[row.name] = Point(row, raw, engineering_value(row, raw))
+        return found
+
+    def _last_counter(self, key: bytes, identity: Identity, slot: int) -> int:
+        """Return the slot's counter since boot: from its receipt, or 0 where no order came yet.
+
+        A receipt that does not verify gives 0 as well: with a wrong key the controller refuses anyway.
+        """
+        words = self.read_words(
+            registers.INPUT,
+            registers.RECEIPTS + registers.RECEIPT_WORDS * slot,
+            registers.RECEIPT_WORDS,
+        )
+        try:
+            receipt = order_frame.decode_receipt(
+                key, identity.device_id, identity.boot_nonce, bytes_of(words)
+            )
+        except order_frame.BadFrame:
+            return 0
+        return int(receipt.counter)
+
+    def order(
+        self, keys: KeyFile, values: dict[str, float | None], lease_s: int, *, release: bool = False
+    ) -> OrderResult:
+        """Sign and send one order, and return what its receipt proves.
+
+        values by setpoint name in engineering units (None in a release). Raises ToolError: unknown_map,
+        no_key, not_a_setpoint, out_of_limits, device_refused, receipt_not_genuine, order_in_doubt.
+        """
+        identity = self._known_map()
+        key = keys.key_for(identity.device_id_hex)
+        pairs = tuple(self._pair(identity.profile, name, value, release) for name, value in values.items())
+        counter = self._last_counter(key, identity, keys.slot) + 1
+        identity = self.identity(fresh=True)  # the newest uptime gives the order its 60 s
+        order = order_frame.Order(
+            keys.slot, keys.epoch, counter, identity.uptime_s + ORDER_LIFE_S, 0 if release else lease_s, pairs
+        )
+        frame = order_frame.encode_order(
+            key, identity.device_id, identity.map_hash, identity.boot_nonce, order
+        )
+        block = self._exchange(words_of_bytes(frame), keys.slot)
+        try:
+            receipt = order_frame.decode_receipt(
+                key, identity.device_id, identity.boot_nonce, bytes_of(block)
+            )
+        except order_frame.BadFrame as reason:
+            raise ToolError(
+                "receipt_not_genuine",
+                f"{self.address}: the answer carries no genuine receipt, so nothing is proved. Somebody may "
+                f"answer in the controller's place. See what holds now: toplovod read {self.address}",
+                changed=True,
+            ) from reason
+        if receipt.counter != counter:
+            raise ToolError(
+                "receipt_of_another",
+                f"{self.address}: the receipt is for order {receipt.counter}, not {counter}; another holder "
+                f"of the slot {order_frame.SLOTS[keys.slot]} is at work. Nothing of this order is proved.",
+                changed=True,
+            )
+        detail = next(
+            (r.name for r in registers.BY_PROFILE[identity.profile]
+             if r.space == registers.HOLDING and r.address == receipt.detail),
+            None,
+        )  # fmt: skip
+        return OrderResult(
+            receipt.result == order_frame.ACCEPTED,
+            order_frame.RESULTS[receipt.result]
+            if receipt.result < len(order_frame.RESULTS)
+            else str(receipt.result),
+            detail,
+            int(receipt.counter),
+            int(receipt.lease_s),
+            int(receipt.uptime_s),
+        )
+
+    def _pair(
+        self, profile: str, name: str, value: float | None, release: bool
+    ) -> tuple[int, tuple[int, ...]]:
+        rows = {r.name: r for r in registers.BY_PROFILE[profile] if r.access == registers.SETPOINT}
+        row = rows.get(name)
+        if row is None:
+            raise ToolError(
+                "not_a_setpoint",
+                f"{name!r} is no setpoint of a {profile}; nothing was sent. It has: {', '.join(rows)}",
+                exit_status=WRONG_USE,
+            )
+        if release:
+            return row.address, registers.words_of_raw(row, registers.NO_VALUE[row.type])
+        if value is None:
+            raise ToolError(
+                "no_value", f"{name} needs a value: {name}=…; nothing was sent", exit_status=WRONG_USE
+            )
+        if not row.low <= value <= row.high:
+            raise ToolError(
+                "out_of_limits",
+                f"{name} = {value:g} refused, allowed {row.low:g} to {row.high:g} {unit_of(name)}; "
+                "nothing was sent",
+                exit_status=FAILED,
+            )
+        return row.address, registers.words_of_raw(row, registers.to_raw(row, value))
+
+    def _exchange(self, frame: Sequence[int], slot: int) -> tuple[int, ...]:
+        """Write the frame and read the slot's receipt in one FC23. Never repeated."""
+        try:
+            answer = self._client.readwrite_registers(
+                read_address=registers.RECEIPTS + registers.RECEIPT_WORDS * slot,
+                read_count=registers.RECEIPT_WORDS,
+                write_address=registers.ORDER_MAILBOX,
+                values=list(frame),
+                device_id=self.unit,
+            )
+        except (ConnectionException, ModbusIOException, OSError) as reason:
+            raise self._unreachable("no receipt", in_doubt=True) from reason
+        if answer.isError() and getattr(answer, "exception_code", 0) == 2:
+            raise ToolError(
+                "order_refused",
+                f"{self.address}: the controller did not take the order for genuine (exception 02): wrong "
+                "key or epoch, a used counter, or an order that came too late. Nothing was changed. "
+                "Its refusal counters tell which: toplovod read",
+            )
+        return self._words(answer, registers.RECEIPT_WORDS, "the order")
+
+
+def blocks(rows: Sequence[registers.Register]) -> Iterator[list[registers.Register]]:
+    """Yield the rows grouped as they can be read at once: one space, no gap, at most 125 words."""
+    group: list[registers.Register] = []
+    for row in sorted(rows, key=lambda r: (r.space, r.address)):
+        if group:
+            last = group[-1]
+            touches = (
+                row.space == last.space
+                and row.address == last.address + registers.words_of(last)
+                and row.address + registers.words_of(row) - group[0].address <= MOST_WORDS
+            )
+            if not touches:
+                yield group
+                group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def engineering_value(row: registers.Register, raw: int) -> float | int | None:
+    """Return the value in the unit of the name, rid of the binary dust of the scale."""
+    value = registers.from_raw(row, raw)
+    return round(value, FLOAT_DIGITS) if isinstance(value, float) else value
+
+
+def bytes_of(words: Sequence[int]) -> bytes:
+    """Return the words as bytes, big-endian."""
+    return b"".join(word.to_bytes(2, "big") for word in words)
+
+
+def words_of_bytes(data: bytes) -> tuple[int, ...]:
+    """Return the bytes as words, big-endian."""
+    return tuple(int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2))

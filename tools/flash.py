@@ -1,0 +1,87 @@
+"""Put the firmware bundle onto a board over its USB cable, file by file, provably whole.
+
+It refuses to run a mixture of two releases: while any file differs, main.py is absent, and it comes
+back last. Site settings, keys and state on the board are left alone. Stopped anywhere, it goes on from
+there when it is started again.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .build import MANIFEST, Bundle
+from .errors import ToolError
+from .serial_line import SerialLine
+
+MAIN = "main.py"
+FOLDERS = ("boards", "substation")
+PROGRAM_ENDINGS = (".py", ".mpy", ".new")
+ROOT_PROGRAM = ("boot.py", MAIN)
+SPARE_B = 65536  # left free for records and the file system's own blocks [estimate]
+
+
+@dataclass(frozen=True)
+class FlashReport:
+    """What was done to the board."""
+
+    port: str
+    sha256: str
+    copied: tuple[str, ...]
+    unchanged: int
+    removed: tuple[str, ...]
+
+
+def flash(port: str, bundle: Bundle, *, tell: Callable[[str], None], reset: bool = True) -> FlashReport:
+    """Make the board's program equal to the bundle, verify every file on the board, and reset it.
+
+    tell is called with a line of progress before each file.
+    """
+    line = SerialLine(port)
+    wanted = {file.path: file for file in bundle.files}
+    present, free_b = line.listing(FOLDERS)
+    differing = [path for path, file in wanted.items() if present.get(path) != file.sha256]
+    stale = tuple(sorted(path for path in present if _is_program(path) and path not in wanted))
+    missing_b = sum(wanted[path].bytes for path in differing if path not in present) + SPARE_B
+    if differing and free_b < missing_b:
+        raise ToolError(
+            "board_full",
+            f"{port}: {free_b} bytes free, the bundle needs about {missing_b}; nothing was changed",
+        )
+    if differing or stale:
+        line.make_folders(FOLDERS)
+        line.remove([MAIN, *stale])
+    # main.py was just removed: it is copied again, last, even where it was the same
+    order = [path for path in differing if path != MAIN]
+    order += [MAIN] if (differing or stale) and MAIN in wanted else []
+    for number, path in enumerate(order, 1):
+        if path == MAIN:
+            with tempfile.TemporaryDirectory() as scratch:
+                manifest = Path(scratch) / MANIFEST
+                manifest.write_bytes((bundle.folder / MANIFEST).read_bytes())
+                line.put(manifest, MANIFEST)
+        tell(f"{number}/{len(order)} {path}")
+        line.put(bundle.folder / path, path)
+    after, _ = line.listing(FOLDERS)
+    wrong = sorted(
+        {path for path, file in wanted.items() if after.get(path) != file.sha256}
+        | {path for path in after if _is_program(path) and path not in wanted}
+    )
+    if wrong:
+        line.remove([MAIN])
+        raise ToolError(
+            "flash_not_proved",
+            f"{port}: after copying, {', '.join(wrong)} differ from the bundle; main.py was taken away, "
+            "so the board stands still. Run the command again; if it repeats, the flash chip is failing.",
+            changed=True,
+        )
+    if reset:
+        line.reset()
+    return FlashReport(port, bundle.sha256, tuple(order), len(wanted) - len(order), stale)
+
+
+def _is_program(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    if folder:
+        return folder in FOLDERS and name.endswith(PROGRAM_ENDINGS)
+    return name in ROOT_PROGRAM or name.removesuffix(".mpy") + ".py" in ROOT_PROGRAM or name.endswith(".new")

@@ -1,0 +1,108 @@
+"""Give a flashed board its identity: site.json and keys.bin, over the USB cable.
+
+It refuses settings that the board's own firmware would not take, a root key that is not in the vault
+first, and to replace the root key of a board that has one unless told to.
+"""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import WRONG_USE, ToolError
+from .key_file import write_private
+from .serial_line import SerialLine
+from .vault import Vault, checked_id
+
+SITE = "site.json"
+KEYS = "keys.bin"
+FORMAT = "toplovod-device/1"
+
+# The firmware judges: the same code reads the file at every boot.
+JUDGE = """
+import json, boards
+from substation import site
+s = site.read('/site.json.check', bytes(8), boards.NAMES, boards.default_name())
+print(json.dumps([list(m) for m in s.mistakes]))
+"""
+
+
+@dataclass(frozen=True)
+class Provisioned:
+    """What the board is now."""
+
+    port: str
+    device_id: str
+    name: str
+    profile: str
+    new_key: bool
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the settings file (JSON of format toplovod-device/1); ToolError settings_unreadable."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as reason:
+        raise ToolError(
+            "settings_unreadable", f"{path}: {reason}; nothing was changed", exit_status=WRONG_USE
+        ) from reason
+    if not isinstance(content, dict) or content.get("format") != FORMAT or "device_id" not in content:
+        raise ToolError(
+            "settings_unreadable",
+            f"{path}: needs the format {FORMAT!r} and a device_id; nothing was changed",
+            exit_status=WRONG_USE,
+        )
+    return content
+
+
+def provision(
+    port: str, settings: dict[str, Any], vault: Vault, save_vault: Any, *, rekey: bool = False
+) -> Provisioned:
+    """Write settings and root key onto the board and reset it.
+
+    save_vault() is called before the board learns a new key, so that no key exists only in a cellar.
+    """
+    device_id = checked_id(str(settings["device_id"]))
+    line = SerialLine(port)
+    present, _ = line.listing(("substation",))
+    if "main.py" not in present:
+        raise ToolError("not_flashed", f"{port}: no firmware on this board; first: toplovod flash {port}")
+    with tempfile.TemporaryDirectory() as scratch:
+        site = Path(scratch) / SITE
+        site.write_text(json.dumps(settings, indent=1) + "\n")
+        line.put(site, SITE + ".check")
+        mistakes = line.answer(JUDGE)
+        line.remove([SITE + ".check"])
+        if mistakes:
+            told = "; ".join(f"{key} {sentence}" for key, sentence in mistakes)
+            raise ToolError(
+                "settings_refused",
+                f"{port}: the firmware refuses these settings: {told}. Nothing was changed.",
+            )
+        new_key = device_id not in vault.root_keys
+        if new_key:
+            vault.add(device_id)
+        key = Path(scratch) / KEYS
+        write_private(key, vault.root_key(device_id))
+        if KEYS in present and not rekey and present[KEYS] != _digest(key):
+            raise ToolError(
+                "has_other_key",
+                f"{port}: the board holds another root key than the vault has for {device_id}. Nothing was "
+                "changed. To replace it on purpose, hold the service button and add --rekey.",
+            )
+        if new_key:
+            save_vault()
+        line.put(key, KEYS)
+        line.put(site, SITE)
+    line.make_folders(["state"])
+    line.reset()
+    return Provisioned(
+        port, device_id, str(settings.get("name", "")), str(settings.get("profile", "")), new_key
+    )
+
+
+def _digest(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()

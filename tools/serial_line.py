@@ -1,0 +1,145 @@
+"""A board at the end of a USB cable or a pty, spoken to by stock mpremote, one command at a time.
+
+It refuses to send anything that mpremote itself would not, so it works with every board that mpremote
+knows. Programs for the board are short MicroPython texts; what they print is their answer.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .errors import UNREACHABLE, ToolError
+
+COMMAND_TIMEOUT_S = 120.0
+PLACE = "{path}.new"  # a file gets its own name only when it is whole
+
+# Prints one JSON line: free bytes, and SHA-256 by path of the files in the root and the named folders.
+LIST = """
+import os, json, hashlib
+def _sum(path):
+    h = hashlib.sha256()
+    buffer = bytearray(512)
+    with open(path, 'rb') as f:
+        while True:
+            n = f.readinto(buffer)
+            if not n:
+                break
+            h.update(memoryview(buffer)[:n])
+    return ''.join('%02x' % b for b in h.digest())
+def _list(folders):
+    found = {}
+    for folder in [''] + folders:
+        try:
+            names = os.listdir('/' + folder)
+        except OSError:
+            continue
+        for name in names:
+            path = folder + '/' + name if folder else name
+            if not os.stat('/' + path)[0] & 0x4000:
+                found[path] = _sum('/' + path)
+    v = os.statvfs('/')
+    print(json.dumps({'free_b': v[0] * v[3], 'files': found}))
+"""
+
+# Gives a finished file its name; prints the digest it found.
+RENAME = """
+def _keep(path, digest):
+    got = _sum(path + '.new')
+    if got == digest:
+        os.rename(path + '.new', path)
+    print(got)
+"""
+
+
+class SerialLine:
+    """`port` as mpremote takes it: /dev/ttyACM0, a pty, id:… or auto."""
+
+    def __init__(self, port: str) -> None:
+        self.port = port
+        self._in_raw_repl = False
+
+    def _mpremote(self, *arguments: str) -> str:
+        # the first command resets the board softly and keeps main.py from starting; later ones resume
+        resume = ("resume",) if self._in_raw_repl else ()
+        command = [sys.executable, "-m", "mpremote", "connect", self.port, *resume, *arguments]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S
+            )
+        except subprocess.TimeoutExpired as reason:
+            raise self._silent(f"no answer within {COMMAND_TIMEOUT_S:g} s") from reason
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        if done.returncode:
+            cause = said[-1] if said else f"mpremote ended with {done.returncode}"
+            if "Traceback (most recent call last)" in done.stderr and "mpremote" not in done.stderr:
+                raise ToolError("board_failed", f"{self.port}: the board reported: {cause}", changed=True)
+            raise self._silent(cause)
+        self._in_raw_repl = True
+        return done.stdout
+
+    def _silent(self, cause: str) -> ToolError:
+        return ToolError(
+            "board_unreachable",
+            f"{self.port}: {cause}. Check the cable, that no other program holds the port, and that you may "
+            "use it (group dialout). What was copied so far stays; run the command again and it goes on.",
+            exit_status=UNREACHABLE,
+        )
+
+    def run(self, program: str) -> str:
+        """Run a MicroPython program on the board and return what it printed."""
+        return self._mpremote("exec", program)
+
+    def answer(self, program: str) -> Any:
+        """Run a program whose last line is JSON and return that."""
+        said = self.run(program).strip().splitlines()
+        try:
+            return json.loads(said[-1])
+        except (ValueError, IndexError) as reason:
+            text = said[-1][:120] if said else "nothing"
+            raise ToolError("board_odd", f"{self.port}: the board answered {text!r}") from reason
+
+    def listing(self, folders: Iterable[str]) -> tuple[dict[str, str], int]:
+        """Return SHA-256 by path of the files in the root and in `folders`, and the free bytes."""
+        answer = self.answer(f"{LIST}\n_list({list(folders)!r})")
+        return answer["files"], answer["free_b"]
+
+    def make_folders(self, folders: Iterable[str]) -> None:
+        """Make the folders that are missing."""
+        self.run(
+            "import os\n"
+            f"for folder in {sorted(folders)!r}:\n"
+            "    try:\n        os.mkdir('/' + folder)\n"
+            "    except OSError:\n        os.listdir('/' + folder)\n"
+        )
+
+    def put(self, source: Path, path: str) -> None:
+        """Copy a file so that at `path` there is the old one or the whole new one, and prove its digest."""
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()
+        got = self._mpremote(
+            "fs", "cp", "-f", str(source), f":/{PLACE.format(path=path)}", "+", "exec",
+            f"{LIST}{RENAME}\n_keep('/{path}', '{digest}')",
+        ).strip().splitlines()  # fmt: skip
+        if not got or got[-1] != digest:
+            raise ToolError(
+                "copy_damaged",
+                f"{self.port}: {path} arrived with another SHA-256; the old file is still in place. "
+                "Try another cable, then run the command again.",
+                changed=True,
+            )
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files; missing ones do not matter."""
+        self.run(
+            "import os\n"
+            f"for path in {sorted(paths)!r}:\n"
+            "    try:\n        os.remove('/' + path)\n    except OSError:\n        pass\n"
+        )
+
+    def reset(self) -> None:
+        """Reset the board; it starts its program."""
+        self._mpremote("reset")
+        self._in_raw_repl = False
