@@ -13,11 +13,6 @@ import typer
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.callback()
-def _room() -> None:
-    """Keeps a lone command from becoming the whole application."""
-
-
 def _speed(text: str) -> float | None:
     """Return simulated seconds per second; None for `max`."""
     if text == "max":
@@ -27,7 +22,7 @@ def _speed(text: str) -> float | None:
     except ValueError:
         speed = 0.0
     if not 0.0 < speed < 1e6:
-        raise typer.BadParameter(f"{text!r} is no speed; give a positive number or max")
+        raise typer.BadParameter(f"{text!r} is no speed; give a positive number or max", param_hint="--speed")
     return speed
 
 

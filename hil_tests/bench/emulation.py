@@ -18,9 +18,9 @@ from firmware.substation import registers
 
 from .errors import PortTaken, WrongUse
 from .fleet import Fleet
-from .lockstep import Lockstep
+from .lockstep import EPOCH_UTC, Lockstep
 from .provisioning import Device, Ports, firmware_bundle, provision, write_key_file
-from .street import SteadyWeather, controller_settings, street
+from .street import controller_settings, street
 from .wiring import Stack, WiredPlant
 
 HEAP = re.compile(r"[1-9][0-9]{0,8}[km]?")
@@ -121,14 +121,13 @@ def emulate(
 
 def _plants(folder: Path, count: int, profile: str, seed: int | None) -> list[WiredPlant]:
     """One street with a house for each substation, or a short street behind each pump station."""
-    weather = SteadyWeather()
     if profile == registers.SUBSTATION:
         streets = [street(folder / "town", count)]
         opening = 0.0
     else:
         streets = [street(folder / "town", HOUSES_BEHIND_A_PLANT)] * count
         opening = OPENING_BEHIND_A_PLANT
-    plants = [WiredPlant(town, weather, (seed or 0) + number) for number, town in enumerate(streets)]
+    plants = [WiredPlant(town, (seed or 0) + number, EPOCH_UTC) for number, town in enumerate(streets)]
     for plant in plants:
         plant.wire(_names(plant, profile), opening)
     return plants

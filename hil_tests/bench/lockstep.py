@@ -30,7 +30,11 @@ HELLO_DEADLINE_S = 2.0  # whoever knocks and says nothing may hold the clock no 
 class Plant(Protocol):
     """What the clock needs of a plant; `hil_tests.bench.plant` holds the real ones."""
 
-    def step(self, dt_s: float, outputs: BoardOutputs) -> BoardInputs: ...
+    def step(self, dt_s: float, outputs: BoardOutputs) -> BoardInputs:
+        """Let dt_s pass with what the boards did meanwhile; return what the pins see then."""
+
+    def sense(self) -> BoardInputs:
+        """Return what the pins see now, without letting time pass."""
 
 
 class Member:
@@ -190,7 +194,7 @@ class Lockstep:
 
     def power_on(self) -> None:
         """Put the plant's first state on the pins and switch every board on. No time passes."""
-        self.inputs = self.plant.step(0.0, self.outputs)
+        self.inputs = self.plant.sense()
         self._spoil_inputs()
         self.fleet.on(inputs=self.inputs)
 

@@ -14,9 +14,9 @@ from typing import Any, Self
 from .controller import Controller
 from .errors import BenchError
 from .fleet import HEAP, Fleet
-from .lockstep import TICK_MS, Lockstep
+from .lockstep import EPOCH_UTC, TICK_MS, Lockstep
 from .provisioning import Device, Ports, firmware_bundle, provision
-from .street import SteadyWeather, controller_settings, street
+from .street import controller_settings, street
 from .wiring import WiredPlant
 
 SUBSTATION = "substation"
@@ -34,7 +34,7 @@ class Bench:
         self.folder = folder
         self.seed = seed
         self.town = street(folder / "town", houses)
-        self.plant = WiredPlant(self.town, SteadyWeather(), seed or 0)
+        self.plant = WiredPlant(self.town, seed or 0, EPOCH_UTC)
         self.controllers: list[Controller] = []
         self._bundle = bundle
         self._heap = heap
@@ -92,7 +92,7 @@ class Bench:
             )  # fmt: skip
         self.plant.wire([name for name, _, _ in wanted])
         fleet = Fleet([device.board for device in devices], seed=self.seed, heap=self._heap)
-        self._clock = Lockstep(self.plant, fleet, tick_ms=self._tick_ms, epoch_utc=self.plant.weather.start)
+        self._clock = Lockstep(self.plant, fleet, tick_ms=self._tick_ms, epoch_utc=self.plant.start)
         self._clock.power_on()
         self.controllers = [Controller(device, i) for i, device in enumerate(devices)]
         return self.controllers

@@ -6,8 +6,6 @@ It is a town like any other, made by the same rules, only short. Its houses are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,17 +64,6 @@ def street(folder: Path, houses: int) -> Town:
     )
     write_town(layout, texts, folder)
     return Town.load(folder)
-
-
-@dataclass
-class SteadyWeather:
-    """Weather held at one temperature until a test changes it."""
-
-    temp_c: float = 0.0
-    start: datetime = datetime(2026, 1, 12, tzinfo=UTC)
-
-    def outdoor_temp_c(self, time_s: float) -> float:
-        return self.temp_c
 
 
 def controller_settings(town: Town, name: str, profile: str) -> dict[str, Any]:

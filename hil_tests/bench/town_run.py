@@ -19,8 +19,8 @@ from firmware.substation import registers
 from .errors import WrongUse
 from .fleet import HEAP, Fleet
 from .lockstep import TICK_MS, Lockstep
-from .plant import TownPlant
 from .plant.town import Town
+from .plant.town_plant import TownPlant
 from .plant.weather import Weather
 from .provisioning import Device, Ports, firmware_bundle, provision, site_rows, write_key_file
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from .board_io import BoardInputs, BoardOutputs
-from .plant import TownPlant
 from .plant.town import Town
-from .street import SteadyWeather
+from .plant.town_plant import TownPlant
+from .plant.weather import Weather
 
 STEADY_PUMP_SPEED = 0.8
 STEADY_SUPPLY_C = 80.0
@@ -24,38 +25,45 @@ OUTPUTS = tuple(field.name for field in fields(BoardOutputs))
 
 
 class WiredPlant:
-    """A town plant of which only some rows have a board.
+    """A town plant of which only some rows have a board, under weather held until it is changed.
 
-    Attributes of the town plant are readable here. `outdoor_temp_c` may be set at any time.
+    Attributes of the town plant are readable here once `wire` has set it in motion; houses begin in
+    balance with the outdoor temperature that holds then.
     """
 
-    def __init__(self, town: Town, weather: SteadyWeather, seed: int) -> None:
+    def __init__(self, town: Town, seed: int, start: datetime, outdoor_temp_c: float = 0.0) -> None:
         self.town = town
-        self.weather = weather
-        self.inner = TownPlant(town, weather, seed)
         self.rows = len(town.substations) + 1
         self.wired: list[int] = []
         """Row of the plant behind each board, in the order of the boards."""
         self.unwired = BoardOutputs.idle(self.rows)
         """What drives the rows without a board: relays as shares of the tick, 0..1."""
         self.button = np.zeros(self.rows, dtype=np.bool_)
+        self.start = start
+        self._seed = seed
+        self._weather = Weather.constant(outdoor_temp_c, start)
         self._still_opening_s = np.zeros(self.rows)
 
     @property
     def outdoor_temp_c(self) -> float:
-        return self.weather.temp_c
+        return float(self._weather.temp_c[0])
 
     @outdoor_temp_c.setter
     def outdoor_temp_c(self, temp_c: float) -> None:
-        self.weather.temp_c = temp_c
+        self._weather = Weather.constant(temp_c, self.start)
+        if "inner" in self.__dict__:
+            self.inner.weather = self._weather
 
     def __getattr__(self, name: str) -> Any:
+        if "inner" not in self.__dict__:
+            raise AttributeError(f"the plant has no {name} before its controllers are started")
         return getattr(self.__dict__["inner"], name)
 
     def wire(self, names: Sequence[str], opening: float = 0.0) -> None:
         """Say which controllers have a board. The other houses open their valves to `opening`, 0..1;
         a plant without a board pumps at 80 % and heats to 80 degC.
         """
+        self.inner = TownPlant(self.town, self._weather, self._seed)
         order = [*self.town.substations.id, self.town.pump_station.id]
         self.wired = [order.index(name) for name in names]
         free = np.setdiff1d(np.arange(self.rows), self.wired)
@@ -78,7 +86,12 @@ class WiredPlant:
         )
         for name in OUTPUTS:
             getattr(whole, name)[self.wired] = getattr(outputs, name)
-        inputs = self.inner.step(dt_s, whole)
+        return self._at_the_boards(self.inner.step(dt_s, whole))
+
+    def sense(self) -> BoardInputs:
+        return self._at_the_boards(self.inner.sense())
+
+    def _at_the_boards(self, inputs: BoardInputs) -> BoardInputs:
         return BoardInputs(
             inputs.resistance_ohm[self.wired],
             inputs.current_ma[self.wired],
@@ -98,4 +111,11 @@ class Stack:
             own = slice(first, first + len(plant.wired))
             first = own.stop
             parts.append(plant.step(dt_s, BoardOutputs(*(getattr(outputs, name)[own] for name in OUTPUTS))))
-        return BoardInputs(*(np.concatenate([getattr(part, name) for part in parts]) for name in INPUTS))
+        return _joined(parts)
+
+    def sense(self) -> BoardInputs:
+        return _joined([plant.sense() for plant in self._plants])
+
+
+def _joined(parts: Sequence[BoardInputs]) -> BoardInputs:
+    return BoardInputs(*(np.concatenate([getattr(part, name) for part in parts]) for name in INPUTS))

@@ -20,6 +20,9 @@ from ..bench.lockstep import Lockstep
 
 class Nothing:
     def step(self, dt_s: float, outputs: BoardOutputs) -> BoardInputs:
+        return self.sense()
+
+    def sense(self) -> BoardInputs:
         return BoardInputs.unconnected(0)
 
 
