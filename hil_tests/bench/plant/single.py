@@ -55,7 +55,8 @@ class SinglePlant:
     """`count` substations, or given ones, each at its own fixed supply.
 
     Settable at any time, one number for all or one per device: `outdoor_temp_c` (one for all),
-    `primary_supply_temp_c`, `primary_dp_bar`, `button`. Sensor faults: `plant.sensors.fail(device, channel, kind)`.
+    `primary_supply_temp_c`, `primary_dp_bar`, `button`. Sensor faults: `plant.sensors.fail(device, channel,
+    kind)`.
     """
 
     def __init__(

@@ -55,7 +55,8 @@ class TownPlant:
     """A town in motion. Devices: the substations in the order of the town, then the pump station.
 
     `weather`: a Weather or the like, or one constant outdoor temperature. `seed` draws the sensors' errors.
-    `start_s`: where in the weather to begin. Same arguments and same outputs give bitwise the same run on the same build.
+    `start_s`: where in the weather to begin. Same arguments and same outputs give bitwise the same run on the
+    same build.
     """
 
     def __init__(
@@ -161,8 +162,8 @@ class TownPlant:
         """Advance by dt_s with what the boards did meanwhile; returns what their pins see then.
 
         With 0 s it only looks. The returned object is reused by the next step. Raises ValueError for outputs
-        of another town or time running backwards (nothing is changed), BadWeather at the end of the weather and
-        NotConverged of the hydraulics (the state is then not to be used).
+        of another town or time running backwards (nothing is changed), BadWeather at the end of the weather
+        and NotConverged of the hydraulics (the state is then not to be used).
         """
         count = self.devices - 1
         if len(outputs.open_s) != self.devices:
