@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from fastapi.staticfiles import StaticFiles
 
 from .api import refusals, routes, ws
 from .api.live import Ticker
@@ -37,7 +38,8 @@ def create_app(station: Station, *, extra_routers: Sequence[APIRouter] = ()) -> 
         app.include_router(router)
     app.include_router(routes.router)
     app.include_router(ws.router)
-    pages.install(app)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     return app
 
 

@@ -652,22 +652,23 @@ class _Reader:
         return file
 
     def _nodes(self, network: Path, devices: tuple[Device, ...]) -> None:
-        if network.suffix != ".json":
-            return  # other formats are read, and their names checked, by the hydraulic core
+        from core_ext import BadNetwork, Network  # half a second: only where a site has a network
+
+        line = self.lines.of("site", 0, "network")
         try:
-            nodes = {str(node) for node in json.loads(network.read_text(encoding="utf-8"))["nodes"]["id"]}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            self._wrong(
-                self.lines.of("site", 0, "network"),
-                f"network file {network.name!r} cannot be used: {error!r}",
-                "Write it with toplovod, format toplovod-network/1",
-            )
+            nodes = [str(node) for node in Network.read(network).nodes["id"]]
+        except BadNetwork as error:
+            what = f"network file {network.name!r}: {error.element}: {error.reason}"
+            self._wrong(line, what, error.remedy.rstrip("."))
+            return
+        except (OSError, ValueError) as error:
+            self._wrong(line, f"network file {network.name!r} cannot be read: {error}", "Write it again")
             return
         for device in devices:
             for key in ("node", "return_node"):
                 node = getattr(device, key)
                 if node and node not in nodes:
-                    near = difflib.get_close_matches(node, list(nodes), n=1)
+                    near = difflib.get_close_matches(node, nodes, n=1)
                     remedy = f"Did you mean {near[0]!r}" if near else f"Take an id from {network.name}"
                     table = "substation" if device.profile == registers.SUBSTATION else "pump_station"
                     index = [d.line for d in devices if d.profile == device.profile].index(device.line)

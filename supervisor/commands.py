@@ -1,0 +1,450 @@
+"""The supervisor's commands: serve, site, user, audit.
+
+Each reads its arguments, calls one module and prints. It refuses to change a data folder that a running
+server holds, and never shows or takes a password on the command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json as json_format
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .errors import Refused
+from .site import Area, Device, Site, SiteMistakes, device_fields
+
+app = typer.Typer(no_args_is_help=True)
+site_app = typer.Typer(no_args_is_help=True, help="Check, start, exchange site files.")
+user_app = typer.Typer(no_args_is_help=True, help="People who may log in.")
+audit_app = typer.Typer(no_args_is_help=True, help="The record of everything ordered.")
+app.add_typer(site_app, name="site")
+app.add_typer(user_app, name="user")
+app.add_typer(audit_app, name="audit")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+SitePath = Annotated[Path, typer.Argument(metavar="SITE", help="The site file, site.toml.")]
+DataPath = Annotated[Path, typer.Option("--data", help="Folder of the databases and keys.")]
+WitnessPath = Annotated[
+    Path | None, typer.Option("--witness", help="Second path of the audit; DATA/witness when left out.")
+]
+
+
+class WrongUse(Refused):
+    """Arguments that make no sense together; nothing was done."""
+
+    exit_status = 2
+
+
+class CheckFailed(Refused):
+    """A check was done and did not pass."""
+
+    exit_status = 1
+
+
+# -- serve ---------------------------------------------------------------------------------------------
+
+
+@app.command()
+def serve(
+    site: SitePath,
+    data: DataPath = Path("data"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = chosen by the system.")] = 8710,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond this machine only with TLS.")
+    ] = "127.0.0.1",
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    witness: WitnessPath = None,
+    json: Json = False,
+) -> None:
+    """Poll, record, alarm and show the town of SITE until Ctrl-C or SIGTERM.
+
+    Exit status: 0 ended on request, 1 a part failed, 2 wrong use: mistakes in the site file, port taken,
+    data folder in use, no TLS beyond this machine.
+    """
+    import uvloop
+
+    from .app import serve as answer
+    from .clock import WallClock
+    from .settings import Settings, bind
+    from .station import Station
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings(data, host, port, tls_cert, tls_key, witness)
+    settings.check()
+    town = _load(site)
+    listener = bind(host, port)
+    bound = listener.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    address = f"{'https' if settings.tls else 'http'}://{shown}:{bound}"
+
+    async def run() -> None:
+        station = Station(town, settings, WallClock())
+        await station.start()
+
+        def announce() -> None:
+            facts = {
+                "address": address,
+                "site": town.name,
+                "substations": len(town.substations),
+                "stations": len(town.stations),
+                "data": str(data),
+                "people": len(station.access.users()),
+            }
+            if json:
+                typer.echo(json_format.dumps(facts))
+            else:
+                typer.echo(f"{town.name}: {len(town.devices)} controllers, screens at {address}")
+                if station.keys_missing:
+                    typer.echo(f"No orders: {station.keys_missing}")
+                if not facts["people"]:
+                    typer.echo(
+                        "Nobody can log in yet. Stop, then: toplovod user add NAME --role AREA=operator"
+                    )
+            sys.stdout.flush()
+
+        try:
+            await answer(station, listener, settings, when_up=announce)
+        finally:
+            await station.stop()
+
+    uvloop.run(run())
+
+
+# -- site ----------------------------------------------------------------------------------------------
+
+
+@site_app.command("check")
+def check(site: SitePath, json: Json = False) -> None:
+    """Explain every mistake in SITE with its line and remedy. Exit status: 0 none, 1 mistakes."""
+    try:
+        town = Site.load(site)
+    except SiteMistakes as mistakes:
+        if json:
+            typer.echo(
+                json_format.dumps(
+                    {"site": str(site), "passed": False, "mistakes": mistakes.facts["mistakes"]},
+                    ensure_ascii=False,
+                )
+            )
+        else:
+            typer.echo(mistakes.message)
+        raise typer.Exit(1) from None
+    unassigned = sum(not device.assigned for device in town.devices)
+    if json:
+        typer.echo(
+            json_format.dumps(
+                {
+                    "site": str(site),
+                    "passed": True,
+                    "mistakes": [],
+                    "substations": len(town.substations),
+                    "stations": len(town.stations),
+                    "unassigned": unassigned,
+                }
+            )
+        )
+        return
+    typer.echo(
+        f"{town.name}: no mistakes, {len(town.substations)} substations, {len(town.stations)} pump stations, "
+        f"{len(town.areas)} areas"
+    )
+    if unassigned:
+        typer.echo(f"{unassigned} controllers have no address yet (port 0)")
+
+
+@site_app.command("new")
+def new(
+    site: SitePath,
+    name: Annotated[str, typer.Option(help="Name of the town.")] = "My town",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite SITE.")] = False,
+) -> None:
+    """Write a small site file to start from. Exit status: 0 written, 2 SITE is there already."""
+    town = Site(
+        name=name,
+        path=site,
+        areas=(Area("town", name),),
+        substations=(
+            Device(
+                "house-01", "First house", "tcp", "192.0.2.11", 502, 1, "substation", "", "town",
+                priority=2, deficit_budget_kh=40.0,
+                limits={
+                    "supply_temp_minimum_c": 20.0,
+                    "supply_temp_maximum_c": 70.0,
+                    "contract_flow_limit_m3_h": 1.2,
+                },
+            ),
+        ),
+        stations=(
+            Device(
+                "plant", "Heat plant and network pump", "tcp", "192.0.2.10", 502, 1, "pump_station", "",
+                "town", limits={"plant_dp_minimum_bar": 0.4, "plant_dp_maximum_bar": 4.0},
+            ),
+        ),
+    )  # fmt: skip
+    _write(site, town.to_toml(), force)
+    typer.echo(f"{site} written; check it with: toplovod site check {site}")
+
+
+@site_app.command("export")
+def export(
+    site: SitePath,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File; standard output when left out.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="csv or json.")] = "csv",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Write the controllers of SITE as a table, one row each. Exit status: 0 done, 2 wrong use."""
+    town = _load(site)
+    rows = [{"table": _table(device), **device_fields(device)} for device in town.devices]
+    if form == "json":
+        text = json_format.dumps(rows, ensure_ascii=False, indent=1) + "\n"
+    elif form == "csv":
+        buffer = io.StringIO()
+        columns = list(dict.fromkeys(key for row in rows for key in row if key != "limits"))
+        limits = sorted({name for row in rows for name in row.get("limits", {})})
+        writer = csv.DictWriter(buffer, [*columns, *(f"limits.{name}" for name in limits)])
+        writer.writeheader()
+        for row in rows:
+            flat = {key: value for key, value in row.items() if key != "limits"}
+            flat.update({f"limits.{name}": value for name, value in row.get("limits", {}).items()})
+            writer.writerow(flat)
+        text = buffer.getvalue()
+    else:
+        raise WrongUse("wrong_format", f"{form!r} is not csv or json; nothing was written.")
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        _write(output, text, force)
+
+
+@site_app.command("import")
+def import_(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV or JSON as written by export.")],
+    site: SitePath,
+    base: Annotated[
+        Path | None,
+        typer.Option(help="Site file that gives name, areas and network; SITE itself when it exists."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite SITE.")] = False,
+) -> None:
+    """Write SITE with the controllers of TABLE. Nothing is written when a row has a mistake.
+
+    Exit status: 0 written, 1 mistakes, 2 wrong use.
+    """
+    source = base or (site if site.exists() else None)
+    rows = _rows(table)
+    if source is not None:
+        town = replace(_load(source), path=site)
+    else:
+        areas = dict.fromkeys(str(row.get("area", "town")) for row in rows)
+        town = Site(site.stem, site, tuple(Area(area, area) for area in areas), (), ())
+    head = replace(town, substations=(), stations=()).to_toml()
+    tables = []
+    for row in rows:
+        kind = row.pop("table", "substation")
+        tables.append(f"\n[[{kind}]]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in row.items()))
+    if site.exists() and not force:
+        raise WrongUse(
+            "file_exists", f"{site} is there already; nothing was written. Overwrite it with --force."
+        )
+    draft = site.with_name(site.name + ".import")
+    draft.write_text(head + "\n".join(tables) + "\n", encoding="utf-8")
+    try:
+        checked = Site.load(draft)
+    except SiteMistakes as mistakes:
+        text = "\n".join(f"  {mistake}" for mistake in mistakes.mistakes)
+        raise CheckFailed(
+            "import_mistakes",
+            f"{table} would make a site file with {len(mistakes.mistakes)} mistakes; {site} was not changed. "
+            f"Lines are those of {draft}, kept for you:\n{text}",
+        ) from mistakes
+    draft.replace(site)
+    typer.echo(
+        f"{site} written: {len(checked.substations)} substations, {len(checked.stations)} pump stations"
+    )
+
+
+# -- people --------------------------------------------------------------------------------------------
+
+
+@user_app.command("add")
+def user_add(
+    name: str,
+    role: Annotated[
+        list[str], typer.Option(help="AREA=viewer or AREA=operator; * for every area. Repeatable.")
+    ],
+    site: Annotated[Path, typer.Option("--site", help="The site file, for its areas.")],
+    data: DataPath = Path("data"),
+    witness: WitnessPath = None,
+    password_stdin: Annotated[bool, typer.Option(help="Read the password from standard input.")] = False,
+    json: Json = False,
+) -> None:
+    """Add a person to the data folder. The server must not be running.
+
+    Exit status: 0 added, 1 refused, 2 wrong use.
+    """
+    roles = {}
+    for item in role:
+        area, equals, kind = item.partition("=")
+        if not equals:
+            raise WrongUse("wrong_role", f"--role {item!r} is not AREA=ROLE; nobody was added.")
+        roles[area] = kind
+    town = _load(site)
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+    else:
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+
+    async def add() -> Any:
+        from .access import Access
+        from .audit import Audit
+        from .clock import WallClock
+        from .settings import DataFolder
+        from .state import open_state
+
+        with DataFolder(data):
+            audit = Audit(data, witness or data / "witness", WallClock())
+            await audit.open()
+            state = open_state(data)
+            try:
+                return await Access(state, audit, town.areas).add_user(name, password, roles, by="console")
+            finally:
+                state.close()
+                await audit.close()
+
+    user = asyncio.run(add())
+    typer.echo(json_format.dumps(user.as_dict()) if json else f"{user.name} may log in: {dict(user.roles)}")
+
+
+# -- audit ---------------------------------------------------------------------------------------------
+
+
+@audit_app.command("verify")
+def audit_verify(
+    data: DataPath = Path("data"),
+    witness: WitnessPath = None,
+    public_key: Annotated[
+        Path | None, typer.Option(help="Copy of the audit's public key kept elsewhere.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check the chain of the audit and its signed checkpoints.
+
+    Exit status: 0 sound, 1 findings, 2 no audit.
+    """
+    from .audit import verify
+
+    path = _audit_file(data)
+    verdict = verify(path, witness or data / "witness", public_key)
+    if json:
+        typer.echo(json_format.dumps(verdict.as_dict()))
+    else:
+        for finding in verdict.findings:
+            typer.echo(f"rows {finding.first} to {finding.last}: {finding.kind}: {finding.text}")
+        what = "sound" if verdict.sound else f"{len(verdict.findings)} findings"
+        typer.echo(f"{verdict.rows} rows, {verdict.checkpoints} checkpoints: {what}")
+    if not verdict.sound:
+        raise typer.Exit(1)
+
+
+@audit_app.command("export")
+def audit_export(
+    data: DataPath = Path("data"),
+    after: Annotated[int, typer.Option(min=0, help="Only rows after this number.")] = 0,
+) -> None:
+    """Print every row of the audit as one JSON line. Exit status: 0 done, 2 no audit."""
+    from .audit import export as lines
+
+    for line in lines(_audit_file(data), after):
+        typer.echo(line)
+
+
+# -- inside --------------------------------------------------------------------------------------------
+
+
+def _audit_file(data: Path) -> Path:
+    path = data / "audit.sqlite"
+    if not path.is_file():
+        raise WrongUse(
+            "no_audit", f"there is no audit in {data}; nothing was read. Name the folder with --data."
+        )
+    return path
+
+
+def _load(path: Path) -> Site:
+    try:
+        return Site.load(path)
+    except SiteMistakes as mistakes:
+        raise WrongUse(mistakes.code, mistakes.message) from mistakes
+
+
+def _write(path: Path, text: str, force: bool) -> None:
+    if path.exists() and not force:
+        raise WrongUse(
+            "file_exists", f"{path} is there already; nothing was written. Overwrite it with --force."
+        )
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WrongUse(
+            "cannot_write", f"{path} cannot be written: {error.strerror}; nothing was written."
+        ) from error
+
+
+def _table(device: Device) -> str:
+    return "substation" if device.profile == "substation" else "pump_station"
+
+
+def _rows(table: Path) -> list[dict[str, Any]]:
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUse("cannot_read", f"{table} cannot be read: {error}; nothing was written.") from error
+    if table.suffix == ".json":
+        try:
+            content = json_format.loads(text)
+        except ValueError as error:
+            raise WrongUse("not_json", f"{table} is not JSON: {error}; nothing was written.") from error
+        if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+            raise WrongUse("not_rows", f"{table} is not a list of objects; nothing was written.")
+        return [dict(row) for row in content]
+    rows = []
+    for flat in csv.DictReader(io.StringIO(text)):
+        row: dict[str, Any] = {}
+        for key, value in flat.items():
+            if not value or key is None:
+                continue
+            if key.startswith("limits."):
+                row.setdefault("limits", {})[key.removeprefix("limits.")] = _number(value)
+            else:
+                row[key] = _number(value) if key in _NUMBERS else value
+        rows.append(row)
+    return rows
+
+
+_NUMBERS = ("unit", "priority", "x_m", "y_m", "deficit_budget_kh", "baudrate")
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    return json_format.dumps(value, ensure_ascii=False)
