@@ -1,0 +1,130 @@
+"""The boards: one interface, relays that exclude each other, and readings that survive a dead converter."""
+
+import ast
+
+import pytest
+
+from firmware.boards import NAMES
+
+FAKES = """
+import machine, sys
+class I2C:
+    def __init__(self, *a, **k):
+        self.microvolts = {}
+        self.channel = {}
+        self.dead = set()
+    def writeto_mem(self, chip, register, data):
+        if chip in self.dead: raise OSError(5)
+        self.channel[chip] = (data[0] >> 4) & 3
+        assert data[0] & 0xCE == 0xC2 and data[1] == 0xA3
+    def readfrom_mem_into(self, chip, register, data):
+        if chip in self.dead: raise OSError(5)
+        count = self.microvolts.get((chip, self.channel[chip]), 0) // 125
+        data[0] = count >> 8; data[1] = count & 255
+class Nic:
+    def __init__(self, *a): self.up = None
+    def active(self, on): self.on = on
+    def ifconfig(self, what): self.up = what
+class SPI:
+    def __init__(self, *a, **k): pass
+machine.I2C = I2C; machine.SPI = SPI
+class network: WIZNET5K = Nic
+sys.modules["network"] = network
+import boards
+"""
+
+INTERFACE = (
+    "sample", "resistance_mohm", "current_ua", "valve", "pump", "pump_speed", "heat_demand", "button_pressed",
+    "start_network", "watchdog", "reset", "reset_cause", "device_id",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_board_has_the_interface_and_starts_with_everything_off(in_vm, name):
+    printed = in_vm(
+        FAKES + f"b = boards.open_board({name!r})\n"
+        f"print([n for n in {INTERFACE!r} if not hasattr(b, n)], sorted(machine.pins.items()),"
+        " sorted(machine.duties.items()))\n"
+    )
+    assert printed.strip() == "[] [(10, 0), (11, 0), (12, 0)] [(13, 0), (14, 0)]"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_two_relays_are_never_on_together(in_vm, name):
+    printed = in_vm(
+        FAKES + "set_pin = machine.Pin.value\n"
+        "def watched(self, level=None):\n"
+        "    result = set_pin(self, level)\n"
+        "    assert not (machine.pins.get(10) and machine.pins.get(11))\n"
+        "    return result\n"
+        "machine.Pin.value = watched\n"
+        f"b = boards.open_board({name!r})\n"
+        "seen = []\n"
+        "for d in (1, -1, 1, 0, -1, 0, 1):\n"
+        "    b.valve(d); seen.append((machine.pins[10], machine.pins[11]))\n"
+        "print(seen)\n"
+    )
+    assert printed.strip() == "[(1, 0), (0, 1), (1, 0), (0, 0), (0, 1), (0, 0), (1, 0)]"
+
+
+def test_the_emulated_board_reads_what_its_circuits_give(in_vm):
+    printed = in_vm(
+        FAKES + "from substation.sensors import pt1000_mc, loop_value\n"
+        "b = boards.open_board('emulated')\n"
+        "out = []\n"
+        "for ohm in (0, 843, 1000, 1385.055, 1573):\n"
+        "    machine.counts[0] = round(65535 * ohm / (ohm + 1500)); out.append(pt1000_mc(b.resistance_mohm(0)))\n"
+        "machine.counts[0] = 65535; out.append(pt1000_mc(b.resistance_mohm(0)))\n"
+        "for ma in (0, 3.5, 4, 12, 20, 21.5):\n"
+        "    machine.counts[6] = round(65535 * ma * 0.15 / 3.3); out.append(loop_value(b.current_ua(6), 16000))\n"
+        "print(out)\n"
+    )
+    values = ast.literal_eval(printed)
+    assert values[0] is None
+    assert [values[k] for k in (1, 2, 3, 4)] == pytest.approx([-39_921, 0, 100_000, 149_925], abs=40)
+    assert values[5:8] == [None, None, None]
+    assert values[8] == pytest.approx(0, abs=2)
+    assert values[9:11] == pytest.approx([8_000, 16_000], abs=2)
+    assert values[11] is None
+
+
+def test_the_real_board_reads_through_its_converters_and_survives_a_dead_one(in_vm):
+    printed = in_vm(
+        FAKES + "from substation.sensors import pt1000_mc, loop_value\n"
+        "b = boards.open_board('w5500_evb_pico2')\n"
+        "i = b._i2c\n"
+        "i.microvolts[(0x48, 1)] = 3300000 * 1000 // 2500\n"
+        "i.microvolts[(0x49, 0)] = 3300000 * 1385 // 2885\n"
+        "i.microvolts[(0x49, 2)] = 1800000\n"
+        "i.microvolts[(0x48, 3)] = 3300000\n"
+        "b.sample()\n"
+        "out = [pt1000_mc(b.resistance_mohm(c)) for c in (1, 4, 3)] + [loop_value(b.current_ua(6), 16000)]\n"
+        "i.dead.add(0x49); b.sample()\n"
+        "out += [pt1000_mc(b.resistance_mohm(1)), pt1000_mc(b.resistance_mohm(4)), loop_value(b.current_ua(6), 16000)]\n"
+        "print(out)\n"
+    )
+    values = ast.literal_eval(printed)
+    assert values[0] == pytest.approx(0, abs=50)
+    assert values[1] == pytest.approx(100_000, abs=100)
+    assert values[2] is None
+    assert values[3] == pytest.approx(8_000, abs=2)
+    assert values[4] == values[0]
+    assert values[5:] == [None, None]
+
+
+def test_the_real_boards_network_needs_a_fixed_address(in_vm):
+    printed = in_vm(
+        FAKES + "b = boards.open_board('w5500_evb_pico2')\n"
+        "try: b.start_network({})\n"
+        "except OSError as e: print(e)\n"
+        "b.start_network({'address': '10.0.3.17', 'gateway': '10.0.3.1'})\n"
+        "print(b._nic.on, b._nic.up)\n"
+    ).splitlines()
+    assert "network.address is missing" in printed[0]
+    assert printed[1] == "True ('10.0.3.17', '255.255.255.0', '10.0.3.1', '10.0.3.1')"
+
+
+def test_an_unknown_board_is_named(in_vm):
+    printed = in_vm(FAKES + "try: boards.open_board('toaster')\nexcept ValueError as e: print(e)\n")
+    assert "'toaster'" in printed
+    assert "emulated" in printed

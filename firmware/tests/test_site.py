@@ -1,0 +1,117 @@
+"""site.json: every mistake is named, none stops the heating."""
+
+import json
+
+import pytest
+
+from firmware.substation import registers, site
+
+from .order_rig import BOARDS, DEVICE_ID, SITE, settings_of
+
+
+def test_a_right_file_is_taken_whole():
+    settings = settings_of(curve_cold_supply_temp_c=70.5)
+    assert settings.mistakes == []
+    assert settings.device_id.hex() == DEVICE_ID
+    assert settings.fixed("curve_cold_supply_temp_c") == 70_500
+    assert settings.fixed("contract_flow_limit_m3_h") == 2_000
+    assert settings.modbus_unit == 1
+
+
+def test_every_config_register_has_a_default_inside_its_range():
+    for row in registers.REGISTERS:
+        if row.access == registers.CONFIG:
+            assert row.low <= site.DEFAULTS[row.name] <= row.high, row.name
+    assert set(site.DEFAULTS) == {r.name for r in registers.REGISTERS if r.access == registers.CONFIG}
+    for profile in registers.PROFILES:
+        assert settings_of(profile=profile).mistakes == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("format", "toplovod-device/2"), ("profile", "boiler"), ("board", "toaster"), ("device_id", "0011"),
+        ("device_id", "zz11223344556677"), ("device_id", None), ("modbus_port", 0), ("modbus_port", 65536),
+        ("modbus_port", 502.5), ("modbus_port", "502"), ("modbus_unit", 0), ("modbus_unit", 248),
+        ("epochs", [1, 1, 1]), ("epochs", [1, 1, 1, -1]), ("epochs", [1, 1, 1, True]), ("epochs", "1111"),
+        ("deficit_budget_kh", -1), ("deficit_budget_kh", 656), ("valve_stroke_s", 4), ("valve_stroke_s", True),
+        ("curve_cold_supply_temp_c", 91), ("curve_cold_supply_temp_c", None), ("curve_cold_supply_temp_c", "70"),
+        ("frost_supply_temp_c", 4.9), ("proportional_band_k", 4), ("integral_time_s", 0),
+        ("curve_cold_suply_temp_c", 70), ("own_plant_dp_bar", 1.5),
+    ],
+)  # fmt: skip
+def test_every_mistake_is_named_with_its_key(key, value):
+    settings = settings_of(**{key: value})
+    assert [k for k, _ in settings.mistakes] == [key]
+    assert settings.mistakes[0][1]
+    for name in settings.names():
+        row = registers.BY_NAME[name]
+        assert (
+            round(row.low * 1000)
+            <= settings.fixed(name) * (1000 // site_scale(name))
+            <= round(row.high * 1000)
+        )
+
+
+def site_scale(name):
+    from firmware.substation.fixed_point import per_unit
+
+    return per_unit(name)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "values"),
+    [
+        ("curve_cold_outdoor_temp_c", "curve_warm_outdoor_temp_c", (15, 10)),
+        ("curve_warm_supply_temp_c", "curve_cold_supply_temp_c", (60, 50)),
+        ("supply_temp_minimum_c", "supply_temp_maximum_c", (60, 60)),
+    ],
+)
+def test_limits_that_cross_are_named_and_replaced(low, high, values):
+    settings = settings_of(**{low: values[0], high: values[1]})
+    assert [k for k, _ in settings.mistakes] == [low]
+    assert settings.fixed(low) < settings.fixed(high)
+
+
+def test_damaged_epochs_shut_everybody_out():
+    assert settings_of(epochs=None).epochs == [65534] * 4
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '"site"', "null", '{"format": 1e999}'])
+def test_a_file_that_is_no_site_still_heats(tmp_path, content, capsys):
+    path = tmp_path / "site.json"
+    path.write_text(content)
+    settings = site.read(str(path), b"12345678", BOARDS, "emulated")
+    assert settings.mistakes
+    assert settings.board == "emulated"
+    assert settings.fixed("curve_cold_supply_temp_c") == 75_000
+    assert "safe start" in capsys.readouterr().out
+
+
+def test_a_missing_file_is_told(tmp_path, capsys):
+    settings = site.read(str(tmp_path / "site.json"), b"12345678", BOARDS, "emulated")
+    assert settings.mistakes
+    assert settings.device_id == b"12345678"
+    assert "cannot be read" in capsys.readouterr().out
+
+
+def test_the_limits_hash_follows_every_limit():
+    hashes = {settings_of().limits_hash}
+    for name, value in (
+        ("supply_temp_maximum_c", 80), ("contract_flow_limit_m3_h", 1.9), ("deficit_budget_kh", 21),
+        ("curve_cold_supply_temp_c", 70.01),
+    ):  # fmt: skip
+        hashes.add(settings_of(**{name: value}).limits_hash)
+    assert len(hashes) == 5
+    assert settings_of(name="other").limits_hash in hashes
+
+
+def test_the_vm_reads_the_same_site(in_vm, tmp_path):
+    (tmp_path / "site.json").write_text(json.dumps({**SITE, "curve_cold_supply_temp_c": 70.55}))
+    printed = in_vm(
+        "from substation import site\n"
+        "s = site.read('site.json', bytes(8), ('emulated',), 'emulated')\n"
+        "print(s.mistakes, s.limits_hash, s.fixed('curve_cold_supply_temp_c'))\n"
+    )
+    expected = settings_of(curve_cold_supply_temp_c=70.55)
+    assert printed.strip() == f"[] {expected.limits_hash} 70550"
