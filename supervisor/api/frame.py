@@ -8,7 +8,7 @@ f64 utc in s, f32 simulated seconds per second of wall time, u32 alarms version,
 u16 subscription, u16 blocks, u16 unacknowledged alarms, u16 active alarms of priority 1, 2 and 3.
 Then each block: u8 profile (1 substation, 2 pump station), u8 zero, u16 devices, u16 points, u16 zero,
 f32 values (devices x points, NaN = no reading), f32 age in s (devices), u8 quality (devices x points),
-u8 link (devices), zeros up to a multiple of four.
+u8 link (devices), zeros up to a multiple of four. Quality and link are the numbers of `latest`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,6 @@ FLAG_SIMULATED = 1
 
 HEADER = struct.Struct("<2sBBIdfIIHHHHHH")
 BLOCK = struct.Struct("<BBHHH")
-
-# The order is the wire's: a quality is sent as its index. Only ever appended to.
-QUALITIES = ("good", "stale", "lost", "failed_sensor", "manual", "substituted", "unknown")
-LINKS = ("ok", "late", "lost", "unknown_map")
 
 
 @dataclass(frozen=True)

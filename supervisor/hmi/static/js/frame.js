@@ -5,7 +5,7 @@
 
 export const QUALITIES = Object.freeze(
   ["good", "stale", "lost", "failed_sensor", "manual", "substituted", "unknown"]);
-export const LINKS = Object.freeze(["ok", "late", "lost", "unknown_map"]);
+export const LINKS = Object.freeze(["ok", "late", "lost", "unknown_map", "wrong_device"]);
 
 const HEADER_BYTES = 40;
 const BLOCK_BYTES = 8;

@@ -1,0 +1,451 @@
+/**
+ * The faceplate of one controller: readings in their bands, setpoints with owner and time left, and the one
+ * way to change them: select, preview, execute, verified. The button says whose value becomes what, for how
+ * long; nothing on this page is carried out by a key alone except giving a point back.
+ */
+import { get, post, Refusal } from "./api.js";
+import { byId, h, setText } from "./dom.js";
+import * as format from "./format.js";
+import { Indicator, ValueText, valueText } from "./indicator.js";
+import { bind } from "./keys.js";
+import { Mimic } from "./mimic.js";
+import { startShell } from "./shell.js";
+import { known, t } from "./strings.js";
+import { alarmSymbol } from "./symbols.js";
+import { TrendPlot } from "./trend_plot.js";
+
+const SPAN_S = 24 * 3600;
+const LEASES_S = [900, 1800, 3600];
+const STEPS = ["selected", "previewed", "executed", "sent", "accepted", "effective"];
+const IN_FLIGHT = new Set(["executed", "sent"]);
+const READINGS = {
+  substation: ["outdoor_temp_c", "primary_supply_temp_c", "primary_return_temp_c", "primary_dp_bar", "primary_flow_m3_h", "primary_heat_kw",
+    "secondary_supply_temp_c", "secondary_return_temp_c", "room_temp_c", "valve_position_out_pct", "deficit_used_kh"],
+  pump_station: ["outdoor_temp_c", "plant_supply_temp_c", "plant_return_temp_c", "plant_dp_bar", "plant_flow_m3_h", "plant_heat_kw",
+    "pump_speed_out_pct"],
+};
+const PENS = {
+  substation: ["secondary_supply_temp_c", "secondary_supply_temp_effective_c", "primary_return_temp_c", "primary_dp_bar"],
+  pump_station: ["plant_supply_temp_c", "plant_return_temp_c", "plant_dp_bar"],
+};
+
+/** @typedef {{hash: string, old: number | null, new: number, low: number, high: number, unit: string, lease_s: number,
+ *   effect: any, warnings: any[], expires_utc: string, needs_second_person: boolean, approved_by: string, user: string, point: string}} Preview */
+
+const { site, live, alarms } = await startShell();
+const deviceId = document.body.dataset.device ?? "";
+const found = site.device(deviceId);
+if (!found) throw new Error(`${deviceId} is not in the site`);
+const device = found;
+const profile = /** @type {"substation" | "pump_station"} */ (device.profile);
+const leases = site.profiles[profile].leases;
+const mayOrder = document.body.dataset.mayOrder === "1";
+sessionStorage.setItem("toplovod.selected", deviceId);
+
+/** @param {string} point */
+const read = (point) => live.reading(deviceId, point);
+
+// ---- readings --------------------------------------------------------------------------------------------
+const indicators = READINGS[profile].map((point) => new Indicator(device, site, point));
+byId("readings").replaceChildren(...indicators.map((indicator) => indicator.element));
+const mimic = new Mimic(profile, site);
+byId("mimic").replaceChildren(mimic.element);
+
+// ---- setpoints ----------------------------------------------------------------------------------------------
+let selected = 0;
+/** @type {Preview | null} */
+let preview = null;
+/** @type {any} */
+let order = null;
+/** @type {any[]} */
+let orders = [];
+let ordersVersion = -1;
+let busy = false;
+
+const rows = leases.map((lease, index) => {
+  const effective = new ValueText(site.point(lease.effective));
+  const ordered = h("span", { class: "muted" });
+  const owner = h("span", {});
+  const left = h("span", { class: "number" });
+  const bar = h("i", {});
+  const element = h("div", {
+    class: "setpoint", role: "option", id: `setpoint-${index}`, "data-point": lease.setpoint, "aria-selected": "false",
+    onclick: () => choose(index), ondblclick: () => startEditing(),
+  },
+  h("div", { class: "line" }, h("strong", {}, t(`point.${lease.setpoint}`)), ordered, effective.element),
+  h("div", { class: "lease" }, h("span", {}, owner, " ", left), h("span", { class: "lease-bar", style: null }, bar)));
+  /** @type {HTMLElement} */ (element.querySelector(".lease-bar")).style.width = "150px";
+  return { lease, effective, ordered, owner, left, bar, element };
+});
+byId("setpoints").replaceChildren(...rows.map((row) => row.element));
+
+/** @param {number} index */
+function choose(index) {
+  if (preview || busy) return;
+  selected = Math.min(rows.length - 1, Math.max(0, index));
+  order = null;
+  showSetpoints();
+  showCommand();
+}
+
+function showSetpoints() {
+  rows.forEach((row, index) => {
+    row.element.setAttribute("aria-selected", String(index === selected));
+    row.effective.show(read(row.lease.effective));
+    const sp = read(row.lease.setpoint);
+    const ownerNumber = read(row.lease.owner).value ?? 0;
+    const seconds = read(row.lease.seconds_left).value ?? 0;
+    setText(row.owner, ownerNumber ? t("lease.owner", { owner: t(`value.lease_owner.${ownerNumber}`) }) : t("lease.nobody"));
+    setText(row.left, ownerNumber ? format.leaseTime(seconds) : "");
+    row.bar.style.width = ownerNumber ? `${Math.min(100, (100 * seconds) / 3600)}%` : "0";
+    const point = site.point(row.lease.setpoint);
+    const active = orders.find((candidate) => candidate.point === row.lease.setpoint && HOLDING.has(candidate.state));
+    const value = sp.value ?? (ownerNumber && active ? active.value : null);
+    setText(row.ordered, ownerNumber && value !== null ? t("lease.ordered", { value: `${format.number(value, point.decimals)} ${point.unit}` }) : "");
+  });
+}
+const HOLDING = new Set(["accepted", "pending", "effective"]);
+
+// ---- the command ----------------------------------------------------------------------------------------------
+const box = byId("command");
+
+/** @param {number | null} value @param {string} pointName */
+function withUnit(value, pointName) {
+  const point = site.point(pointName);
+  return `${format.number(value, point.decimals)} ${point.unit}`;
+}
+
+/** The sentence on the button: address, change, length. @param {Preview} p */
+function changeText(p) {
+  const point = site.point(p.point);
+  const old = format.number(p.old, point.decimals);
+  return t("command.change_text", {
+    address: deviceId, old, new: format.number(p.new, point.decimals), unit: point.unit, length: format.leaseLength(p.lease_s),
+  });
+}
+
+function showCommand() {
+  const lease = leases[selected];
+  if (!mayOrder) {
+    box.replaceChildren(h("p", { class: "muted" }, t("command.view_only", { area: site.areaName(device.area) })));
+    return;
+  }
+  if (preview) {
+    showPreview(preview);
+    return;
+  }
+  if (order) {
+    showOrder(order);
+    return;
+  }
+  box.replaceChildren(
+    h("h2", {}, t(`point.${lease.setpoint}`), h("span", { class: "aside" }, deviceId)),
+    h("p", { class: "muted" }, t("command.how")),
+    h("div", { class: "fields needs-live" },
+      h("button", { id: "change", onclick: startEditing }, h("kbd", {}, "Enter"), " ", t("command.change")),
+      h("button", { id: "release", onclick: () => release() }, h("kbd", {}, "R"), " ", t("command.release"))));
+}
+
+function startEditing() {
+  if (!mayOrder || busy || preview) return;
+  order = null;
+  const lease = leases[selected];
+  const point = site.point(lease.setpoint);
+  const current = read(lease.effective).value;
+  const value = /** @type {HTMLInputElement} */ (h("input", {
+    id: "value", inputmode: "decimal", autocomplete: "off", value: current === null ? "" : format.number(current, point.decimals),
+    "aria-describedby": "range",
+  }));
+  const length = /** @type {HTMLSelectElement} */ (h("select", { id: "lease" },
+    ...LEASES_S.map((seconds) => h("option", { value: seconds, selected: seconds === 1800 }, format.leaseLength(seconds)))));
+  const form = h("form", {
+    class: "needs-live",
+    onsubmit: (/** @type {SubmitEvent} */ event) => {
+      event.preventDefault();
+      void makePreview(lease.setpoint, value, Number(length.value));
+    },
+  },
+  h("h2", {}, t(`point.${lease.setpoint}`), h("span", { class: "aside" }, deviceId)),
+  h("div", { class: "fields" },
+    h("label", {}, t("command.new_value", { unit: point.unit }), value),
+    h("label", {}, t("command.lease"), length),
+    h("button", { id: "preview" }, t("command.preview")),
+    h("button", { type: "button", onclick: cancel }, h("kbd", {}, "Esc"), " ", t("command.cancel"))),
+  h("p", { id: "range", class: "muted" }, t("command.range", { low: withUnit(lowOf(lease.setpoint), lease.setpoint), high: withUnit(highOf(lease.setpoint), lease.setpoint) })));
+  box.replaceChildren(steps("selected"), form);
+  value.focus();
+  value.select();
+}
+
+const LIMITS = /** @type {Record<string, [string | null, string | null]>} */ ({
+  secondary_supply_temp_sp_c: ["supply_temp_minimum_c", "supply_temp_maximum_c"],
+  primary_flow_limit_sp_m3_h: [null, "contract_flow_limit_m3_h"],
+  plant_dp_sp_bar: ["plant_dp_minimum_bar", "plant_dp_maximum_bar"],
+  plant_supply_temp_sp_c: ["plant_supply_temp_minimum_c", "plant_supply_temp_maximum_c"],
+});
+/** Shown beforehand only; the desk decides. @param {string} name */
+function lowOf(name) {
+  const low = LIMITS[name]?.[0];
+  return Math.max(site.point(name).low, low ? device.limits[low] ?? -Infinity : -Infinity);
+}
+/** @param {string} name */
+function highOf(name) {
+  const high = LIMITS[name]?.[1];
+  return Math.min(site.point(name).high, high ? device.limits[high] ?? Infinity : Infinity);
+}
+
+/** @param {string} pointName @param {HTMLInputElement} input @param {number} lease_s */
+async function makePreview(pointName, input, lease_s) {
+  const value = format.parseNumber(input.value);
+  if (Number.isNaN(value)) {
+    showProblem({ code: "not_a_number", message: t("command.not_a_number", { text: input.value }), whatNow: t("command.not_a_number.now"), changed: false });
+    input.focus();
+    return;
+  }
+  await guarded(async () => {
+    preview = await post("/orders/preview", { substation: deviceId, point: pointName, value, lease_s });
+    showCommand();
+    byId("preview-panel").focus();
+  });
+}
+
+/** @param {Preview} p */
+function showPreview(p) {
+  const point = site.point(p.point);
+  const effect = p.effect ?? {};
+  /** @type {Node[]} */
+  const facts = [];
+  /** @param {string} name @param {string} text */
+  const fact = (name, text) => facts.push(h("dt", {}, name), h("dd", {}, text));
+  fact(t("preview.change"), `${withUnit(p.old, p.point)} → ${withUnit(p.new, p.point)}`);
+  fact(t("preview.limits"), `${format.number(p.low, point.decimals)} … ${format.number(p.high, point.decimals)} ${point.unit}`);
+  fact(t("preview.lease"), t("preview.lease_text", { length: format.leaseLength(p.lease_s) }));
+  for (const [name, decimals, unit] of /** @type {[string, number, string][]} */ ([
+    ["heat_kw", 1, "kW"], ["flow_m3_h", 3, "m³/h"], ["secondary_supply_temp_c", 1, "°C"], ["plant_dp_bar", 2, "bar"], ["hydraulic_power_kw", 2, "kW"]])) {
+    if (effect[name]) fact(t(`effect.${name}`), `${format.number(effect[name].before, decimals)} → ${format.number(effect[name].after, decimals)} ${unit}`);
+  }
+  if (effect.house_dp_change_bar !== undefined) fact(t("effect.house_dp_change_bar"), `${format.number(effect.house_dp_change_bar, 2)} bar`);
+  if (!effect.available) fact(t("preview.effect"), t("preview.no_effect"));
+  const reason = /** @type {HTMLInputElement} */ (h("input", { class: "reason", id: "reason", maxlength: 200, autocomplete: "off" }));
+  box.replaceChildren(steps("previewed"),
+    h("div", { id: "preview-panel", tabindex: -1, class: "needs-live" },
+      h("h2", {}, t("preview.title", { point: t(`point.${p.point}`) }), h("span", { class: "aside" }, t("preview.estimate"))),
+      h("dl", {}, ...facts),
+      ...p.warnings.map((warning) => h("div", { class: "warning" }, warningText(warning))),
+      h("div", { class: "fields" },
+        h("label", {}, t("command.reason"), reason),
+        h("button", { type: "button", onclick: cancel }, h("kbd", {}, "Esc"), " ", t("command.cancel"))),
+      h("p", {}, h("button", { class: "execute", id: "execute", onclick: () => execute(reason.value) },
+        t(p.needs_second_person ? "command.approve" : "command.execute", { text: changeText(p) })), " ",
+      h("span", { class: "muted" }, t("preview.tab_hint")))));
+}
+
+/** @param {any} warning */
+function warningText(warning) {
+  if (typeof warning === "string") return known(`warning.${warning}`, warning);
+  return known(`warning.${warning.code}`, warning.message ?? warning.code, warning);
+}
+
+/** @param {string} reason */
+async function execute(reason) {
+  const current = preview;
+  if (!current) return;
+  await guarded(async () => {
+    const answer = await post("/orders/execute", { preview_hash: current.hash, reason });
+    preview = null;
+    order = answer;
+    showCommand();
+    byId("order-panel").focus();
+    void fetchOrders();
+  }, () => { preview = null; });
+}
+
+async function release() {
+  if (!mayOrder || busy) return;
+  preview = null;
+  const lease = leases[selected];
+  await guarded(async () => {
+    order = await post("/orders/release", { substation: deviceId, point: lease.setpoint, reason: "" });
+    showCommand();
+    byId("order-panel").focus();
+    void fetchOrders();
+  });
+}
+
+function cancel() {
+  if (busy) return;
+  preview = null;
+  order = null;
+  showCommand();
+  byId("setpoints").focus();
+}
+
+/** One command at a time; a refusal is shown where the command was. @param {() => Promise<void>} work @param {() => void} [after] on failure */
+async function guarded(work, after) {
+  if (busy) return;
+  busy = true;
+  document.body.classList.add("busy");
+  try {
+    await work();
+  } catch (error) {
+    after?.();
+    if (error instanceof Refusal) showProblem(error);
+    else throw error;
+  } finally {
+    busy = false;
+    document.body.classList.remove("busy");
+  }
+}
+
+/** @param {{code: string, message: string, whatNow: string, changed: boolean}} problem */
+function showProblem(problem) {
+  box.querySelector(".problem")?.remove();
+  box.append(h("div", { class: "problem", role: "alert" },
+    h("strong", {}, problem.message), h("div", {}, problem.whatNow),
+    h("div", { class: "code" }, `${problem.code} · ${t(problem.changed ? "problem.changed" : "problem.unchanged")}`)));
+}
+
+/** @param {string} state @returns {HTMLElement} */
+function steps(state, releasing = false) {
+  const bad = ["refused", "failed", "expired", "unknown"].includes(state);
+  const reached = state === "pending" ? STEPS.indexOf("accepted") : bad ? STEPS.indexOf("sent") : state === "released" ? STEPS.length : STEPS.indexOf(state);
+  const list = h("ol", { class: "steps", "aria-label": t("steps.label") });
+  STEPS.forEach((step, index) => {
+    const name = releasing && step === "effective" ? "released" : step;
+    list.append(h("li", { class: index < reached ? "done" : index === reached ? (bad ? "bad" : "now") : "", "data-step": name },
+      t(`state.${bad && index === reached ? state : state === "pending" && index === reached ? "pending" : name}`)));
+  });
+  return list;
+}
+
+/** @param {any} o */
+function showOrder(o) {
+  const title = o.release ? t("command.release_text", { address: deviceId, point: t(`point.${o.point}`) })
+    : t("command.change_text", {
+      address: deviceId, old: format.number(o.old, site.point(o.point).decimals), new: format.number(o.value, site.point(o.point).decimals),
+      unit: site.point(o.point).unit, length: format.leaseLength(o.lease_s),
+    });
+  box.replaceChildren(steps(o.state, o.release),
+    h("div", { id: "order-panel", tabindex: -1, "data-state": o.state, role: "status" },
+      h("h2", {}, title),
+      h("p", {}, h("strong", {}, t(`state.${o.state}`)), ` · ${format.dayTime(Date.parse(o.changed_utc) / 1000)} · `, t(`state.${o.state}.meaning`)),
+      o.message ? h("p", {}, known(`code.${o.code}`, o.message)) : null,
+      h("div", { class: "fields" },
+        h("button", { onclick: cancel }, h("kbd", {}, "Esc"), " ", t("command.done")),
+        o.release || ["refused", "failed", "expired", "released"].includes(o.state) ? null
+          : h("button", { id: "release", onclick: () => release() }, h("kbd", {}, "R"), " ", t("command.release")))));
+}
+
+// ---- orders of this device -----------------------------------------------------------------------------------
+let fetchingOrders = false;
+async function fetchOrders() {
+  if (fetchingOrders) return;
+  fetchingOrders = true;
+  ordersVersion = live.frame?.ordersVersion ?? ordersVersion;
+  try {
+    orders = (await get(`/orders?substation=${encodeURIComponent(deviceId)}`)).orders;
+    const shown = order && orders.find((candidate) => candidate.id === order.id);
+    if (shown && (shown.state !== order.state || shown.changed_utc !== order.changed_utc)) {
+      order = shown;
+      if (!preview) showCommand();
+    }
+    showOrders();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    ordersVersion = -1; // ask again with the next frame
+  } finally {
+    fetchingOrders = false;
+  }
+}
+
+function showOrders() {
+  byId("orders").replaceChildren(...orders.slice(0, 12).map((o) => h("tr", { "data-order": o.id, "data-state": o.state },
+    h("td", { class: "number" }, format.shortTime(Date.parse(o.executed_utc) / 1000)),
+    h("td", {}, t(`short.${o.point}`)),
+    h("td", { class: "number" }, o.release ? t("orders.release") : `${format.number(o.old, site.point(o.point).decimals)} → ${withUnit(o.value, o.point)}`),
+    h("td", {}, o.user || t(`owner.${o.owner}`)),
+    h("td", {}, h("span", { class: IN_FLIGHT.has(o.state) || ["refused", "failed", "unknown"].includes(o.state) ? "tag strong" : "tag" }, t(`state.${o.state}`))))));
+  byId("orders-empty").hidden = orders.length > 0;
+}
+
+// ---- alarms, diagnostics, trend -------------------------------------------------------------------------------
+function showAlarms() {
+  const mine = alarms.alarms.filter((alarm) => alarm.device === deviceId);
+  byId("device-alarms").replaceChildren(...(mine.length ? mine.map((alarm) => h("div", {
+    class: alarm.unacknowledged ? "unacknowledged" : "",
+  }, alarmSymbol(alarm.priority), " ", h("strong", {}, alarm.text), " ", h("span", { class: "muted" }, format.dayTime(alarm.since_s)),
+  h("div", { class: "muted" }, alarm.action))) : [h("div", { class: "empty" }, t("faceplate.no_alarms"))]));
+}
+
+const diagnostics = site.profiles[profile].points.filter((point) => point.access === "diagnostic" && point.space === "input"
+  && !point.name.includes("_lease_") && !point.name.endsWith("_code"));
+const diagnosticRows = diagnostics.map((point) => {
+  const value = h("td", { class: "number" });
+  return { point, value, element: h("tr", {}, h("td", {}, t(`point.${point.name}`)), value) };
+});
+byId("diagnostics").replaceChildren(...diagnosticRows.map((row) => row.element));
+
+const plot = new TrendPlot(byId("trend"), site, { compact: true });
+plot.setPens(PENS[profile].map((point) => ({ device: deviceId, point })));
+byId("pens").replaceChildren(...PENS[profile].map((point, index) => h("span", { class: "pen" }, penLine(index), t(`short.${point}`))));
+let plottedAt = 0;
+let plottedWall = 0;
+
+/** @param {number} index */
+function penLine(index) {
+  const line = h("i", {});
+  line.className = `pen-line pen-${index + 1}`;
+  return line;
+}
+
+function refresh() {
+  for (const indicator of indicators) indicator.show(read);
+  mimic.show(read);
+  showSetpoints();
+  const link = live.link(deviceId);
+  const mode = read("control_mode_number");
+  const limiter = read("active_limiter_number");
+  byId("device-state").replaceChildren(
+    h("span", { class: `tag${link === "ok" ? "" : " strong"}` }, t(`link.${link}`)), " ",
+    h("span", { class: "tag" }, mode.value === null ? format.NO_VALUE : t(`value.control_mode_number.${mode.value}`)), " ",
+    limiter.value ? h("span", { class: "tag strong" }, t(`value.active_limiter_number.${limiter.value}`)) : "",
+    h("span", { class: "muted" }, ` ${t("faceplate.age", { age: format.duration(read("outdoor_temp_c").age_s) })}`));
+  if (/** @type {HTMLDetailsElement} */ (byId("diagnostics-panel")).open) {
+    for (const row of diagnosticRows) setText(row.value, `${valueText(row.point, read(row.point.name).value)} ${row.point.unit}`);
+  }
+  const frame = live.frame;
+  if (!frame) return;
+  if (frame.ordersVersion !== ordersVersion) void fetchOrders();
+  const now = performance.now();
+  if (now - plottedWall > 3000 && (frame.utc_s - plottedAt > SPAN_S / 600 || now - plottedWall > 60000)) {
+    plottedWall = now;
+    plottedAt = frame.utc_s;
+    void plot.load(frame.utc_s - SPAN_S, frame.utc_s);
+  }
+}
+
+bind([
+  { key: "ArrowDown", show: "↑ ↓", label: t("keys.faceplate.select"), run: () => choose(selected + 1) },
+  { key: "ArrowUp", label: "", run: () => choose(selected - 1) },
+  { key: "Enter", label: t("keys.faceplate.change"), run: () => { if (!preview && !order) startEditing(); } },
+  { key: "r", label: t("keys.faceplate.release"), run: () => release() },
+  { key: "R", label: "", run: () => release() },
+  { key: "Escape", label: t("keys.faceplate.cancel"), typing: true, run: () => {
+    if (preview || order || box.querySelector("form")) cancel();
+    else history.back();
+  } },
+  { key: "d", label: t("keys.faceplate.diagnostics"), run: () => {
+    const panel = /** @type {HTMLDetailsElement} */ (byId("diagnostics-panel"));
+    panel.open = !panel.open;
+    refresh();
+  } },
+  { key: "t", label: t("keys.faceplate.trend"), run: () => location.assign(`/trend?pens=${PENS[profile].map((point) => `${deviceId}.${point}`).join(",")}`) },
+  { key: "m", label: t("keys.faceplate.map"), run: () => location.assign(`/?select=${encodeURIComponent(deviceId)}`) },
+]);
+
+showCommand();
+showAlarms();
+byId("setpoints").focus();
+live.onFrame(refresh);
+alarms.onChange(showAlarms);
+live.subscribe({ [profile]: { devices: [deviceId], points: site.profiles[profile].points.filter((point) => point.live).map((point) => point.name) } });
