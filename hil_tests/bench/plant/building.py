@@ -80,10 +80,15 @@ class Radiators:
         """Advance by dt_s; returns the mean heat given to the room, W (negative when it takes heat).
 
         Water leaves at the temperature the last cell had before the step, so that the exchanger can be solved
-        first and heat is conserved to rounding; for that a step must not replace the last cell's water
-        (about 200 s at design flow). Everything else is implicit and stable.
+        first and heat is conserved to rounding. Everything else is implicit and stable. Raises ValueError,
+        with nothing changed, for a step in which the last cell's water is replaced (above about 200 s).
         """
         capacity = flow_kg_s * self.cp_j_kgk
+        if (capacity * dt_s > self.cell_j_k).any():
+            raise ValueError(
+                f"a step of {dt_s} s replaces more than a radiator's last cell; nothing was changed. "
+                "Take a shorter step"
+            )
         inlet = supply_c
         heat = np.zeros(len(flow_kg_s))
         for cell in range(CELLS):

@@ -1,0 +1,226 @@
+"""The town closes its balances, keeps its rooms warm under simple controllers, and repeats itself."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hil_tests.bench.board_io import (
+    DIFFERENTIAL_PRESSURE,
+    PRIMARY_SUPPLY,
+    SECONDARY_SUPPLY,
+    VOLUME_FLOW,
+    BoardInputs,
+    BoardOutputs,
+)
+from hil_tests.bench.plant import SinglePlant, SinglePumpStation, Town, TownPlant, Weather
+from hil_tests.bench.plant.sensors import pt1000_ohm
+
+SCHUTTERWALD = Path(__file__).resolve().parents[2] / "examples" / "schutterwald"
+DT_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def town():
+    return Town.load(SCHUTTERWALD)
+
+
+class IdealControllers:
+    """PI on every valve by the true supply temperature and a pump holding the index dp: no firmware."""
+
+    def __init__(self, devices, index_dp_bar=0.65):
+        self.houses = devices - 1
+        self.outputs = BoardOutputs.idle(devices)
+        self.outputs.pump_on_s[: self.houses] = DT_S
+        self._last = np.zeros(self.houses)
+        self._debt_s = np.zeros(self.houses)
+        self._index_dp_bar = index_dp_bar
+
+    def __call__(self, plant):
+        outdoor = plant.outdoor_temp_c
+        error = np.interp(outdoor, [-12.0, 15.0], [55.0, 30.0]) - plant.secondary_supply_temp_c
+        self._debt_s += 120.0 / 60.0 * (error - self._last + error * DT_S / 30.0)
+        self._last = error
+        run = np.where(np.abs(self._debt_s) >= 0.3, np.clip(self._debt_s, -DT_S, DT_S), 0.0)
+        self._debt_s = np.clip(self._debt_s - run, -3.0, 3.0)
+        self.outputs.open_s[: self.houses] = np.maximum(run, 0.0)
+        self.outputs.close_s[: self.houses] = np.maximum(-run, 0.0)
+        missing = self._index_dp_bar - plant.index_dp_pa / 1e5
+        speed = self.outputs.pump_speed[self.houses] + 0.01 * missing
+        self.outputs.pump_speed[self.houses] = np.clip(speed, 0.25, 1.0)
+        self.outputs.heat_demand[self.houses] = np.interp(outdoor, [-12.0, 15.0], [80.0, 65.0]) / 130.0
+        return self.outputs
+
+
+def run(plant, hours, controllers=None):
+    controllers = controllers or IdealControllers(plant.devices)
+    outputs = controllers.outputs
+    for _ in range(round(hours * 3600 / DT_S)):
+        inputs = plant.step(DT_S, outputs)
+        outputs = controllers(plant)
+    return inputs
+
+
+def test_rooms_stay_warm_and_the_index_house_has_its_pressure(town):
+    weather = town.weather()
+    coldest_s = float(weather.time_s[np.argmin(weather.temp_c)])
+    plant = TownPlant(town, weather, seed=1, start_s=coldest_s - 4 * 3600.0)
+    controllers = IdealControllers(plant.devices)
+    run(plant, 1.5, controllers)
+    lowest_dp, worst_error = np.inf, 0.0
+    for _ in range(round(3.0 * 3600 / DT_S)):
+        plant.step(DT_S, controllers(plant))
+        lowest_dp = min(lowest_dp, plant.index_dp_pa)
+        wanted = np.interp(plant.outdoor_temp_c, [-12.0, 15.0], [55.0, 30.0])
+        worst_error = max(worst_error, float(np.abs(plant.secondary_supply_temp_c - wanted).max()))
+    assert plant.outdoor_temp_c < -8.0
+    assert plant.room_temp_c.min() > 19.0 and plant.room_temp_c.max() < 21.0
+    assert lowest_dp > 0.6e5
+    assert worst_error < 1.0
+    assert plant.pump_speed < 1.0
+    assert 0.5 < plant.valve_position.max() < 1.0
+
+
+def test_the_energy_balance_closes(town):
+    plant = TownPlant(town, town.weather(), seed=1)
+    controllers = IdealControllers(plant.devices)
+    buildings = plant.houses.buildings
+    before, lost = buildings.stored_j(), 0.0
+    outputs = controllers.outputs
+    for step in range(5400):
+        plant.pump_tripped = 1800 <= step < 2100  # standing water, then a restart
+        plant.step(DT_S, outputs)
+        outputs = controllers(plant)
+        lost += DT_S * float(buildings.loss_w.sum())
+    assert abs(plant.energy_balance_error_j()) <= 1e-6 * plant.source_energy_j
+    change = buildings.stored_j() - before
+    assert plant.building_energy_j - lost - change == pytest.approx(0.0, abs=1e-9 * plant.source_energy_j)
+
+
+def test_pump_energy_is_hydraulic_over_efficiency(town):
+    plant = TownPlant(town, 0.0, seed=1)
+    run(plant, 0.5)
+    station = town.pump_station
+    hydraulic = plant.plant_flow_kg_s * plant.plant_dp_pa / 983.2
+    assert plant.pump_power_w == pytest.approx(hydraulic / station.pump_efficiency, rel=1e-3)
+    # affinity laws on the quadratic curve through the station's points
+    fall = station.pump_dp_pa[0] - station.pump_dp_pa[1]
+    head = plant.pump_speed**2 * station.pump_dp_pa[0]
+    head -= fall * (plant.plant_flow_kg_s / station.pump_flow_kg_s[1]) ** 2
+    assert plant.plant_dp_pa == pytest.approx(head, rel=1e-4)
+    assert plant.plant_flow_kg_s == pytest.approx(plant.primary_flow_kg_s.sum(), rel=1e-6)
+
+
+def digest_of_run(town, seed):
+    plant = TownPlant(town, town.weather(), seed=seed)
+    controllers = IdealControllers(plant.devices)
+    digest = hashlib.sha256()
+    outputs = controllers.outputs
+    for _ in range(400):
+        inputs = plant.step(DT_S, outputs)
+        outputs = controllers(plant)
+        digest.update(inputs.resistance_ohm.tobytes() + inputs.current_ma.tobytes())
+    return digest.hexdigest()
+
+
+def test_the_same_seed_gives_the_same_bits(town):
+    assert digest_of_run(town, 5) == digest_of_run(town, 5)
+    assert digest_of_run(town, 5) != digest_of_run(town, 6)
+
+
+def test_unpowered_boards_leave_a_cold_standing_town(town):
+    plant = TownPlant(town, -5.0, seed=1)
+    outputs = BoardOutputs.idle(plant.devices)
+    first = plant.step(0.0, outputs)
+    assert plant.time_s == 0.0 and np.isfinite(first.resistance_ohm[:-1]).all()
+    before = plant.supply_pipes.stored_j
+    for _ in range(600):
+        inputs = plant.step(DT_S, outputs)
+    assert plant.plant_flow_kg_s == pytest.approx(0.0, abs=1e-6)
+    assert np.isfinite(inputs.current_ma).all() and np.isnan(inputs.resistance_ohm[-1, 3:]).all()
+    assert plant.supply_pipes.stored_j < before
+    assert plant.room_temp_c.max() < 20.0
+
+
+def test_closing_every_valve_but_one_leaves_it_most_of_the_pump(town):
+    plant = TownPlant(town, 0.0, seed=1)
+    outputs = BoardOutputs.idle(plant.devices)
+    outputs.pump_speed[-1] = 0.5
+    outputs.open_s[10] = DT_S  # house-11, the index house
+    for _ in range(120):
+        plant.step(DT_S, outputs)
+    assert plant.primary_flow_kg_s[10] > 20.0 * np.delete(plant.primary_flow_kg_s, 10).max()
+    assert plant.primary_dp_pa[10] > 0.8 * plant.plant_dp_pa
+    shutoff = 0.25 * town.pump_station.pump_dp_pa[0]
+    assert plant.plant_dp_pa == pytest.approx(shutoff, rel=0.01)
+
+
+def test_a_short_source_cannot_hold_its_temperature(town):
+    plant = TownPlant(town, -9.0, seed=1)
+    controllers = IdealControllers(plant.devices)
+    run(plant, 1.5, controllers)
+    full_w = plant.source_heat_w
+    plant.source_available = 0.4
+    run(plant, 1.0, controllers)
+    limit_w = 0.4 * town.pump_station.source_max_heat_w
+    assert limit_w < full_w
+    assert plant.source_heat_w <= limit_w * 1.02  # the limit uses the return of the step before
+    assert plant.plant_supply_temp_c < 70.0
+
+
+def test_outputs_of_another_town_are_refused(town):
+    plant = TownPlant(town, 0.0)
+    with pytest.raises(ValueError, match="44 boards, this town has 45"):
+        plant.step(DT_S, BoardOutputs.idle(44))
+    with pytest.raises(ValueError, match="backwards"):
+        plant.step(-1.0, BoardOutputs.idle(45))
+    assert plant.time_s == 0.0
+
+
+def test_a_single_house_follows_its_valve_and_its_settable_supply():
+    plant = SinglePlant(count=3, seed=4, tolerance_share=0.0)
+    plant.primary_dp_bar = np.array([0.6, 0.6, 0.0])
+    outputs = BoardOutputs.idle(3)
+    outputs.pump_on_s[:] = DT_S
+    outputs.open_s[:] = [DT_S, 0.0, DT_S]
+    for _ in range(300):
+        inputs = plant.step(DT_S, outputs)
+    assert plant.secondary_supply_temp_c[0] > 50.0
+    assert plant.secondary_supply_temp_c[1] < 30.0 and plant.secondary_supply_temp_c[2] < 30.0
+    assert plant.primary_flow_kg_s[2] == 0.0
+    # at 0.6 bar an open valve passes at least the design flow, at most a size more
+    assert 1.0 <= plant.primary_flow_kg_s[0] / plant.substations.design_flow_kg_s[0] < 1.6
+    shown = inputs.resistance_ohm[:, SECONDARY_SUPPLY]
+    assert shown == pytest.approx(pt1000_ohm(plant.secondary_supply_temp_c), abs=0.5)
+    assert inputs.current_ma[0, DIFFERENTIAL_PRESSURE] == pytest.approx(4.0 + 0.6)
+    flow_m3_h = plant.primary_flow_kg_s[0] * 3.6 / 0.98323
+    assert inputs.current_ma[0, VOLUME_FLOW] == pytest.approx(4.0 + 16.0 * flow_m3_h / 20.0, rel=1e-4)
+    plant.primary_supply_temp_c = 40.0
+    plant.button = True
+    plant.sensors.fail(0, PRIMARY_SUPPLY, "open")
+    for _ in range(120):
+        inputs = plant.step(DT_S, outputs)
+    assert plant.secondary_supply_temp_c[0] < 40.0
+    assert np.isnan(inputs.resistance_ohm[0, PRIMARY_SUPPLY]) and inputs.button.all()
+
+
+def test_a_single_pump_station_turns_speed_into_pressure():
+    plant = SinglePumpStation(seed=1)
+    outputs = BoardOutputs.idle(1)
+    outputs.pump_speed[:] = 0.5
+    outputs.heat_demand[:] = 80.0 / 130.0
+    inputs = BoardInputs.unconnected(1)
+    for _ in range(600):
+        inputs = plant.step(DT_S, outputs)
+    assert plant.plant_dp_pa[0] == pytest.approx(2e5 * 0.25 * 1.5 / 1.3)
+    assert plant.supply_temp_c[0] == pytest.approx(80.0, abs=0.01)
+    assert inputs.current_ma[0, DIFFERENTIAL_PRESSURE] == pytest.approx(
+        4.0 + plant.plant_dp_pa[0] / 1e5, abs=0.02
+    )
+    assert np.isnan(inputs.resistance_ohm[0, 3:]).all()
+
+
+def test_any_weather_can_start_anywhere_within_itself(town):
+    weather = Weather.constant(-3.0)
+    assert TownPlant(town, weather, start_s=1e6).outdoor_temp_c == -3.0
