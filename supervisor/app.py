@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from .api import refusals, routes, ws
+from .api import documentation, metrics, refusals, routes, ws
 from .api.live import Ticker
 from .api.security import SecurityHeaders
 from .hmi import pages
@@ -37,6 +37,8 @@ def create_app(station: Station, *, extra_routers: Sequence[APIRouter] = ()) -> 
     for router in extra_routers:
         app.include_router(router)
     app.include_router(routes.router)
+    app.include_router(documentation.router)
+    app.include_router(metrics.router)
     app.include_router(ws.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
@@ -70,6 +72,7 @@ async def serve(
         access_log=False,
         lifespan="off",
         server_header=False,
+        proxy_headers=False,  # a client may not say by itself where it comes from
         ws_max_size=256 * 1024,
         timeout_graceful_shutdown=SHUTDOWN_S,
         **options,

@@ -1,7 +1,8 @@
 """Put one tick of live values into one binary frame, version 1, for the screens.
 
 Refuses to know stations, sockets or sessions: arrays in, bytes out, so that every client with the same
-subscription can be sent the same bytes. `static/js/frame.js` is the other half; a test runs both on one frame.
+subscription can be sent the same bytes. `static/js/frame.js` is the other half;
+a test runs both on one frame.
 
 Little-endian. Header, 40 bytes: 2 s magic "TV", u8 version, u8 flags (1 = simulated time), u32 sequence,
 f64 utc in s, f32 simulated seconds per second of wall time, u32 alarms version, u32 orders version,

@@ -69,7 +69,8 @@ class Subscription:
         except (KeyError, TypeError, ValueError, AttributeError):
             raise Refused(
                 "bad_subscription",
-                "The subscription cannot be read; nothing is sent. It needs a number and profiles with points.",
+                "The subscription cannot be read; nothing is sent. It needs a number and profiles "
+                "with points.",
             ) from None
         return cls(number, tuple(parts), tuple(watched))
 
@@ -171,14 +172,14 @@ class InHand:
 
 
 def in_hand(station: Any) -> InHand:
-    """Count the alarms in hand; the version changes whenever the list does."""
-    alarms = station.alarms.active()
+    """Count the alarms in hand; what another alarm explains counts with that one."""
     active = [0, 0, 0]
-    for alarm in alarms:
-        active[min(3, max(1, alarm.priority)) - 1] += 1
-    unacknowledged = sum(1 for alarm in alarms if alarm.needs_acknowledgement)
-    version = hash(tuple((alarm.id, alarm.state, alarm.priority) for alarm in alarms)) & 0xFFFFFFFF
-    return InHand(version, unacknowledged, (active[0], active[1], active[2]))
+    unacknowledged = 0
+    for alarm in station.alarms.active():
+        if not alarm.cause_id:
+            active[min(3, max(1, alarm.priority)) - 1] += 1
+            unacknowledged += alarm.needs_acknowledgement
+    return InHand(station.alarms.version, unacknowledged, (active[0], active[1], active[2]))
 
 
 def orders_version(station: Any) -> int:

@@ -6,10 +6,11 @@ It refuses to know hydraulics: coordinates and diameters only.
 from __future__ import annotations
 
 import asyncio
-import json
+import math
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+
+from core_ext import Network
 
 
 async def map_lines(network_path: Path | None) -> list[list[float]]:
@@ -21,19 +22,20 @@ async def map_lines(network_path: Path | None) -> list[list[float]]:
 
 @lru_cache(maxsize=4)
 def _lines(network_path: Path) -> list[list[float]]:
-    content: dict[str, Any] = json.loads(network_path.read_text(encoding="utf-8"))
-    nodes, pipes = content["nodes"], content["pipes"]
+    net = Network.read(network_path)
     place = {
-        name: (round(float(x), 2), round(float(y), 2))
-        for name, x, y in zip(nodes["id"], nodes["x_m"], nodes["y_m"], strict=True)
-        if x is not None and y is not None
+        str(name): (round(float(x), 2), round(float(y), 2))
+        for name, x, y in zip(net.nodes["id"], net.nodes["x_m"], net.nodes["y_m"], strict=True)
+        if not (math.isnan(x) or math.isnan(y))
     }
     widest: dict[tuple[tuple[float, float], tuple[float, float]], float] = {}
+    pipes = net.pipes
     for start, end, diameter in zip(
         pipes["from_node"], pipes["to_node"], pipes["inner_diameter_m"], strict=True
     ):
-        if start not in place or end not in place or place[start] == place[end]:
+        a, b = place.get(str(start)), place.get(str(end))
+        if a is None or b is None or a == b:
             continue
-        a, b = sorted((place[start], place[end]))
-        widest[a, b] = max(widest.get((a, b), 0.0), round(float(diameter), 4))
+        line = (a, b) if a <= b else (b, a)
+        widest[line] = max(widest.get(line, 0.0), round(float(diameter), 4))
     return [[*a, *b, diameter] for (a, b), diameter in widest.items()]

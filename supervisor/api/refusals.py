@@ -24,9 +24,7 @@ LANGUAGE_COOKIE = "toplovod_language"
 
 def language_of(request: Request) -> str:
     """Return the language chosen by cookie, else by the browser's wish."""
-    return catalogue.choose(
-        request.cookies.get(LANGUAGE_COOKIE), request.headers.get("accept-language", "")
-    )
+    return catalogue.choose(request.cookies.get(LANGUAGE_COOKIE), request.headers.get("accept-language", ""))
 
 
 def body(language: str, status: int, code: str, detail: str, changed: bool, **facts: Any) -> dict[str, Any]:
@@ -38,7 +36,14 @@ def body(language: str, status: int, code: str, detail: str, changed: bool, **fa
         message = detail
     now = f"error.{code}.now"
     what_now = catalogue.text(language, now if now in known else f"error.status.{status}.now", **facts)
-    return {"code": code, "message": message, "what_now": what_now, "changed": changed, "detail": detail, **facts}
+    return {
+        "code": code,
+        "message": message,
+        "what_now": what_now,
+        "changed": changed,
+        "detail": detail,
+        **facts,
+    }
 
 
 def refusal_response(request: Request, refusal: Refusal) -> JSONResponse:
@@ -72,7 +77,9 @@ def install(app: FastAPI) -> None:
 
     async def plain(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        code = {404: "no_such_address", 405: "wrong_method"}.get(error.status_code, f"http_{error.status_code}")
+        code = {404: "no_such_address", 405: "wrong_method"}.get(
+            error.status_code, f"http_{error.status_code}"
+        )
         detail = f"{request.method} {request.url.path}: {error.detail}; nothing was done."
         content = body(
             language_of(request), error.status_code, code, detail, False,

