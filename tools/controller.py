@@ -6,6 +6,7 @@ order, to send an order twice, and to believe an answer without a MAC.
 Blocking and short-lived, for a person at a terminal; the supervisor's poller is another thing.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -101,6 +102,8 @@ class Controller:
         self.address = address
         self.unit = unit
         self._timeout_s = timeout_s
+        # it logs what we raise; a person needs one sentence
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
         self._client = ModbusTcpClient(address.host, port=address.port, timeout=timeout_s, retries=0)
         self._identity: Identity | None = None
 
@@ -189,8 +192,9 @@ class Controller:
     def points(self) -> dict[str, Point]:
         """Return every register of the controller's profile by name, in map order."""
         identity = self._known_map()
+        wanted = registers.BY_PROFILE[identity.profile]
         found: dict[str, Point] = {}
-        for rows in blocks(registers.BY_PROFILE[identity.profile]):
+        for rows in blocks(wanted):
             first = rows[0]
             count = rows[-1].address + registers.words_of(rows[-1]) - first.address
             words = self.read_words(first.space, first.address, count)
@@ -198,7 +202,7 @@ class Controller:
                 at = row.address - first.address
                 raw = registers.raw_of_words(row, words[at : at + registers.words_of(row)])
                 found[row.name] = Point(row, raw, engineering_value(row, raw))
-        return found
+        return {row.name: found[row.name] for row in wanted}
 
     def _last_counter(self, key: bytes, identity: Identity, slot: int) -> int:
         """Return the slot's counter since boot: from its receipt, or 0 where no order came yet.

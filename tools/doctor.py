@@ -19,7 +19,7 @@ from .errors import ToolError
 
 ROOMS = ("firmware", "core_ext", "supervisor", "tools", "hil_tests", "examples")
 PYTHONS = ((3, 11), (3, 13))
-SQLITE_LEAST = (3, 45, 0)  # the system's 3.40.1 lacks fixes that the history relies on
+SQLITE_LEAST = (3, 50, 0)  # what the supervisor asserts at its start
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 KERNELS = ("_newton", "_elements", "_ordering")
 SAY_TIMEOUT_S = 30.0

@@ -43,8 +43,8 @@ def as_markdown() -> str:
         "Nothing here can be written with a plain Modbus write. A setpoint changes only through an order "
         f"(holding {registers.ORDER_MAILBOX}, {registers.ORDER_MAILBOX_WORDS} words at most, function code "
         f"16 or 23), whose layout stands in `firmware/substation/order_frame.py`; its receipt is read at "
-        f"input {registers.RECEIPTS} + {registers.RECEIPT_WORDS} × slot, the authenticated status block at input "
-        f"{registers.STATUS_BLOCK} with a challenge in holding {registers.CHALLENGE_MAILBOX}. "
+        f"input {registers.RECEIPTS} + {registers.RECEIPT_WORDS} × slot, the authenticated status block at "
+        f"input {registers.STATUS_BLOCK} with a challenge in holding {registers.CHALLENGE_MAILBOX}. "
         f"Slots: {', '.join(f'{n} {name}' for n, name in enumerate(order_frame.SLOTS))}.",
     ]
     for title, rows in SECTIONS:

@@ -1,0 +1,327 @@
+"""From an empty board to a judged controller: flash, provision, read, order, commission.
+
+The board is the emulated one on a pty, the tool that talks to it is stock mpremote, the firmware is the
+shipped bundle.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.build import build_bundle
+
+from .processes import DEADLINE_S, ROOT, free_port, serial_board, toplovod
+
+pytestmark = pytest.mark.slow
+
+DEVICE = "0011223344556677"
+PASSPHRASE = "a kettle full of snow\n"
+
+
+def wait_until_it_listens(port: int) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, "the controller never opened its port"
+            time.sleep(0.05)
+
+
+class Cellar:
+    """A flashed and provisioned board's image, its port and its keys."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.image = folder / "flash.img"
+        self.tcp_port = free_port()
+        self.settings = folder / "site.json"
+        self.vault = folder / "vault.json"
+        self.env = {"TOPLOVOD_PASSPHRASE_FILE": str(folder / "passphrase")}
+        (folder / "passphrase").write_text(PASSPHRASE)
+        self.settings.write_text(
+            json.dumps(
+                {
+                    "format": "toplovod-device/1", "device_id": DEVICE, "profile": "substation",
+                    "name": "house-01", "board": "emulated", "modbus_address": "127.0.0.1",
+                    "modbus_port": self.tcp_port, "epochs": [1, 1, 1, 1], "deficit_budget_kh": 40,
+                }
+            )
+        )  # fmt: skip
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.tcp_port}"
+
+    def keys(self, slot: str) -> Path:
+        out = self.folder / f"{slot}.json"
+        assert toplovod("keys", "export", slot, "--vault", self.vault, "--out", out, env=self.env).status == 0
+        return out
+
+
+@pytest.fixture(scope="module")
+def cellar(tmp_path_factory: pytest.TempPathFactory) -> Cellar:
+    made = Cellar(tmp_path_factory.mktemp("cellar"))
+    assert toplovod("keys", "new", "--vault", made.vault, env=made.env).status == 0
+    with serial_board(made.image) as port:
+        flashed = toplovod("flash", port, "--json")
+        assert flashed.status == 0, flashed.err + flashed.out
+        assert len(flashed.json["copied"]) == len(build_bundle().files)
+        given = toplovod(
+            "provision", port, "--settings", made.settings, "--vault", made.vault, "--json", env=made.env
+        )
+        assert given.status == 0, given.err + given.out
+        assert given.json["new_key"] is True and given.json["device_id"] == DEVICE
+    return made
+
+
+@pytest.fixture
+def image(cellar: Cellar, tmp_path: Path) -> Path:
+    return Path(shutil.copy(cellar.image, tmp_path / "flash.img"))
+
+
+@pytest.fixture
+def running(cellar: Cellar, image: Path) -> Iterator[Cellar]:
+    with serial_board(image):
+        wait_until_it_listens(cellar.tcp_port)
+        yield cellar
+
+
+def on_board(port: str, program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", port, "exec", program],
+        capture_output=True, text=True, check=True, timeout=DEADLINE_S,
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_the_controller_answers_after_the_cable_is_pulled(running: Cellar):
+    said = toplovod("read", running.address, "--json")
+    assert said.status == 0, said.err
+    assert said.json["device_id"] == DEVICE
+    assert said.json["firmware_hash"] == build_bundle().sha256[:8]
+    assert said.json["values"]["primary_supply_temp_c"] == pytest.approx(80, abs=0.05)
+    assert said.json["values"]["deficit_budget_kh"] > 0
+
+
+def test_an_order_is_proved_by_its_receipt_and_can_be_released(running: Cellar):
+    keys = running.keys("supervisor")
+    said = toplovod("order", running.address, "secondary_supply_temp_sp_c=45", "--keys", keys, "--json")
+    assert said.status == 0, said.err + said.out
+    assert (said.json["accepted"], said.json["result"], said.json["lease_s"]) == (True, "accepted", 1800)
+    values = toplovod("read", running.address, "--json").json["values"]
+    assert values["secondary_supply_temp_sp_c"] == 45
+    assert values["secondary_supply_temp_lease_number"] == 1
+
+    said = toplovod(
+        "order", running.address, "secondary_supply_temp_sp_c", "--release", "--keys", keys, "--json"
+    )
+    assert said.status == 0, said.err + said.out
+    assert said.json["counter"] == 2
+    assert (
+        toplovod("read", running.address, "--json").json["values"]["secondary_supply_temp_lease_number"] == 0
+    )
+
+
+def test_an_order_without_the_right_is_refused_and_proved_refused(running: Cellar):
+    keys = running.keys("technician")
+    said = toplovod("order", running.address, "secondary_supply_temp_sp_c=45", "--keys", keys, "--json")
+    assert said.status == 1
+    assert said.json["result"] == "refused_right"
+    values = toplovod("read", running.address, "--json").json["values"]
+    assert values["accepted_order_count"] == 0 and values["secondary_supply_temp_sp_c"] is None
+
+
+def test_an_order_with_a_foreign_key_is_refused_and_counted(running: Cellar, tmp_path: Path):
+    content = json.loads(running.keys("supervisor").read_text())
+    content["devices"][DEVICE] = "00" * 32
+    forged = tmp_path / "forged.json"
+    forged.touch(mode=0o600)
+    forged.write_text(json.dumps(content))
+    said = toplovod("order", running.address, "curve_shift_sp_k=5", "--keys", forged, "--json")
+    assert (said.status, said.json["code"], said.json["changed"]) == (1, "order_refused", False)
+    values = toplovod("read", running.address, "--json").json["values"]
+    assert values["refused_mac_count"] == 1 and values["accepted_order_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("assignment", "status", "code"),
+    [
+        ("secondary_supply_temp_sp_c=200", 1, "out_of_limits"),
+        ("room_temp_c=20", 2, "not_a_setpoint"),
+        ("plant_dp_sp_bar=2", 2, "not_a_setpoint"),
+    ],
+)
+def test_an_order_that_cannot_be_meant_is_not_sent(running: Cellar, assignment: str, status: int, code: str):
+    said = toplovod("order", running.address, assignment, "--keys", running.keys("supervisor"), "--json")
+    assert (said.status, said.json["code"], said.json["changed"]) == (status, code, False)
+    assert toplovod("read", running.address, "--json").json["values"]["accepted_order_count"] == 0
+
+
+def test_a_raised_epoch_shuts_the_old_keys_out(running: Cellar, tmp_path: Path):
+    old = running.keys("utility")
+    vault = Path(shutil.copy(running.vault, tmp_path / "vault.json"))
+    new = tmp_path / "new.json"
+    recovered = toplovod("keys", "recover", "utility", "--vault", vault, "--out", new, env=running.env)
+    assert recovered.status == 0, recovered.err
+
+    # the order itself may be refused for want of rights; its genuine receipt proves that the key is taken
+    said = toplovod("order", running.address, "curve_shift_sp_k=-1", "--keys", new, "--json")
+    assert "result" in said.json, said.out
+    assert toplovod("read", running.address, "--json").json["values"]["utility_key_epoch_number"] == 2
+    said = toplovod("order", running.address, "curve_shift_sp_k=-1", "--keys", old, "--json")
+    assert (said.status, said.json["code"]) == (1, "order_refused")
+
+
+def test_commissioning_passes_and_leaves_a_record(running: Cellar, tmp_path: Path):
+    record = tmp_path / "record.json"
+    said = toplovod(
+        "commission", running.address, "--device-id", DEVICE, "--outdoor", -4, "--record", record, "--json"
+    )
+    assert said.status == 0, said.out
+    kept = json.loads(record.read_text())
+    assert kept["passed"] is True and kept["device_id"] == DEVICE
+    assert {check["name"] for check in kept["checks"]} >= {
+        "register_map",
+        "firmware",
+        "outdoor_agrees",
+        "alarms",
+    }
+    assert kept["readings"]["valve_position_out_pct"] is not None
+
+
+SWAPPED_PRIMARY = (-5, 50, 80, 45, 40, 21)
+OPEN_ROOM = (-5, 80, 50, 55, 40, 900)  # 900 degC is beyond any Pt1000 input: reads as open
+
+
+@pytest.mark.parametrize(
+    ("temps_c", "options", "failed"),
+    [
+        (SWAPPED_PRIMARY, (), "primary_supply_above_return"),
+        (OPEN_ROOM, (), "room_temp_c"),
+        ((-5, 80, 50, 55, 40, 21), ("--outdoor", 12), "outdoor_agrees"),
+        ((-5, 80, 50, 55, 40, 21), ("--device-id", "ffffffffffffffff"), "device_id"),
+    ],
+)
+def test_commissioning_names_what_is_wrong(
+    cellar: Cellar,
+    image: Path,
+    tmp_path: Path,
+    temps_c: tuple[float, ...],
+    options: tuple[object, ...],
+    failed: str,
+):
+    with serial_board(image, "--temp", *temps_c):
+        wait_until_it_listens(cellar.tcp_port)
+        said = toplovod(
+            "commission", cellar.address, *options, "--record", tmp_path / "record.json", "--json"
+        )
+    assert said.status == 1, said.out
+    checks = {check["name"]: check for check in said.json["checks"]}
+    assert checks[failed]["verdict"] == "failed"
+    assert said.json["passed"] is False and (tmp_path / "record.json").exists()
+
+
+def test_commissioning_notices_other_firmware(running: Cellar, tmp_path: Path):
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "firmware", other, ignore=shutil.ignore_patterns("__pycache__"))
+    (other / "main.py").write_text((other / "main.py").read_text() + "# another release\n")
+    program = "import sys; from pathlib import Path; from tools.build import write_bundle; "
+    subprocess.run(
+        [sys.executable, "-c", program + "write_bundle(Path(sys.argv[1]), Path(sys.argv[2]))",
+         tmp_path / "bundle", other],
+        check=True, cwd=ROOT,
+    )  # fmt: skip
+    said = toplovod(
+        "commission",
+        running.address,
+        "--bundle",
+        tmp_path / "bundle",
+        "--record",
+        tmp_path / "r.json",
+        "--json",
+    )
+    assert said.status == 1
+    assert [c["name"] for c in said.json["checks"] if c["verdict"] == "failed"] == ["firmware"]
+
+
+def test_flashing_again_copies_nothing_and_a_changed_file_is_put_right(image: Path):
+    with serial_board(image) as port:
+        said = toplovod("flash", port, "--no-reset", "--json")
+        assert said.status == 0, said.out
+        assert (said.json["copied"], said.json["removed"]) == ([], [])
+        on_board(
+            port,
+            "f = open('/substation/valve.mpy', 'ab'); f.write(b'x'); f.close()\n"
+            "f = open('/substation/valve.py', 'w'); f.write('stale source'); f.close()",
+        )
+        said = toplovod("flash", port, "--no-reset", "--json")
+        assert said.status == 0, said.out
+        assert said.json["copied"] == ["substation/valve.mpy", "main.py"]
+        assert said.json["removed"] == ["substation/valve.py"]
+        assert "site.json" in on_board(port, "import os; print(os.listdir('/'))")
+
+
+def test_a_flash_that_was_killed_runs_no_mixture_and_goes_on(tmp_path: Path):
+    image = tmp_path / "flash.img"
+    total = len(build_bundle().files)
+    with serial_board(image) as port:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tools.cli", "flash", port],
+            stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True,
+        )  # fmt: skip
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith("6/"):
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+    # leaving the block pulled the plug as well
+    with serial_board(image) as port:
+        assert "main.py" not in on_board(port, "import os; print(os.listdir('/'))")
+        said = toplovod("flash", port, "--no-reset", "--json")
+        assert said.status == 0, said.out + said.err
+        assert 0 < len(said.json["copied"]) <= total - 4
+        assert len(said.json["copied"]) + said.json["unchanged"] == total
+
+
+def test_settings_that_the_firmware_would_refuse_change_nothing(cellar: Cellar, image: Path, tmp_path: Path):
+    wrong = json.loads(cellar.settings.read_text())
+    wrong["supply_temp_maximum_c"] = 400
+    (tmp_path / "wrong.json").write_text(json.dumps(wrong))
+    with serial_board(image) as port:
+        before = on_board(port, "print(open('/site.json').read())")
+        said = toplovod(
+            "provision", port, "--settings", tmp_path / "wrong.json", "--vault", cellar.vault, "--json",
+            env=cellar.env,
+        )  # fmt: skip
+        assert (said.status, said.json["code"]) == (1, "settings_refused")
+        assert "supply_temp_maximum_c" in said.json["message"]
+        assert on_board(port, "print(open('/site.json').read())") == before
+
+
+def test_a_board_with_another_root_key_keeps_it(cellar: Cellar, image: Path, tmp_path: Path):
+    with serial_board(image) as port:
+        before = on_board(port, "print(open('/keys.bin','rb').read())")
+        vault = tmp_path / "vault.json"
+        assert toplovod("keys", "new", DEVICE, "--vault", vault, env=cellar.env).status == 0
+        said = toplovod(
+            "provision", port, "--settings", cellar.settings, "--vault", vault, "--json", env=cellar.env
+        )
+        assert (said.status, said.json["code"]) == (1, "has_other_key")
+        assert on_board(port, "print(open('/keys.bin','rb').read())") == before
+
+
+def test_no_board_at_the_port_is_unreachable(tmp_path: Path):
+    said = toplovod("flash", tmp_path / "nothing", "--json")
+    assert (said.status, said.json["code"]) == (3, "board_unreachable")
