@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Turns the columns that change from tick to tick into link coefficients, without allocating.
 
-Each function fills the slices of the solver's arrays that belong to its table and returns the first row
-whose values have no meaning, or -1. It never decides what to do about that row.
+Each class holds the columns of one table and the slices of the solver's arrays they end in; `refresh` fills
+the latter and returns the first row whose values have no meaning, or -1. It never decides what to do about
+that row, and it allocates nothing.
 """
 
 from libc.math cimport M_PI, fabs, isfinite, isnan, pow, sqrt
@@ -30,177 +31,319 @@ cdef inline double kv_law(double kv, double density) noexcept nogil:
     return 1e5 * 3600.0 * 3600.0 / (1000.0 * density * kv * kv)
 
 
-def refresh_consumers(
-    Py_ssize_t at, double[:, ::1] par, double[::1] low, double[::1] high, double[::1] cold, int8_t[::1] is_open,
-    const int8_t[::1] mode, const double[::1] flow, const double[::1] kv, const double[::1] heat,
-    const double[::1] supply, const double[::1] back, const double[::1] most, double density, double cp,
-):
+cdef class ConsumerLaws:
     """mode: 0 flow, 1 valve, 2 heat."""
-    cdef Py_ssize_t row, e
-    cdef double m
-    for row in range(mode.shape[0]):
-        e = at + row
-        high[e] = INFINITE
-        if not isnan(most[row]):
-            if most[row] < 0.0:
-                return row
-            high[e] = most[row]
-        is_open[e] = 1
-        if mode[row] == 1:
-            if not isfinite(kv[row]) or kv[row] < 0.0:
-                return row
-            if kv[row] < SHUT or high[e] <= 0.0:
-                is_open[e] = 0
-                quadratic(par, cold, e, kv_law(1.0, density))
+
+    cdef Py_ssize_t at
+    cdef double[:, ::1] par
+    cdef double[::1] low
+    cdef double[::1] high
+    cdef double[::1] cold
+    cdef int8_t[::1] is_open
+    cdef const int8_t[::1] mode
+    cdef const double[::1] flow
+    cdef const double[::1] kv
+    cdef const double[::1] heat
+    cdef const double[::1] supply
+    cdef const double[::1] back
+    cdef const double[::1] most
+    cdef double density
+    cdef double cp
+
+    def __init__(
+        self, Py_ssize_t at, par, low, high, cold, is_open, mode, flow, kv, heat, supply, back, most,
+        double density, double cp,
+    ):
+        self.at = at
+        self.par = par
+        self.low = low
+        self.high = high
+        self.cold = cold
+        self.is_open = is_open
+        self.mode = mode
+        self.flow = flow
+        self.kv = kv
+        self.heat = heat
+        self.supply = supply
+        self.back = back
+        self.most = most
+        self.density = density
+        self.cp = cp
+
+    cpdef Py_ssize_t refresh(self) noexcept:
+        cdef Py_ssize_t row, e
+        cdef double m
+        for row in range(self.mode.shape[0]):
+            e = self.at + row
+            self.high[e] = INFINITE
+            if not isnan(self.most[row]):
+                if self.most[row] < 0.0:
+                    return row
+                self.high[e] = self.most[row]
+            self.is_open[e] = 1
+            if self.mode[row] == 1:
+                if not isfinite(self.kv[row]) or self.kv[row] < 0.0:
+                    return row
+                if self.kv[row] < SHUT or self.high[e] <= 0.0:
+                    self.is_open[e] = 0
+                    quadratic(self.par, self.cold, e, kv_law(1.0, self.density))
+                else:
+                    quadratic(self.par, self.cold, e, kv_law(self.kv[row], self.density))
+                continue
+            if self.mode[row] == 0:
+                m = self.flow[row]
             else:
-                quadratic(par, cold, e, kv_law(kv[row], density))
-            continue
-        if mode[row] == 0:
-            m = flow[row]
-        else:
-            if not supply[row] > back[row]:
+                if not self.supply[row] > self.back[row]:
+                    return row
+                m = self.heat[row] / (self.cp * (self.supply[row] - self.back[row]))
+            if not isfinite(m):
                 return row
-            m = heat[row] / (cp * (supply[row] - back[row]))
-        if not isfinite(m):
-            return row
-        par[e, 0] = m if m < high[e] else high[e]
-    return -1
+            self.par[e, 0] = m if m < self.high[e] else self.high[e]
+        return -1
 
 
-def refresh_valves(
-    Py_ssize_t at, double[:, ::1] par, double[::1] low, double[::1] high, double[::1] cold, int8_t[::1] is_open,
-    const int8_t[::1] code, const int8_t[::1] percentage, const double[::1] kv, const double[::1] loss,
-    const double[::1] diameter, const double[::1] opening, const double[::1] setting, double density,
-    double loss_factor,
-):
-    """code: 0 throttle, 1 check, 2 flow limit, 3 loss curve, 4 throttle without any loss.
+cdef class ValveLaws:
+    """code: 0 throttle, 1 check, 2 flow limit, 3 loss curve.
 
     loss_factor multiplies loss coefficients (1, or EPANET's rounding of it).
     """
-    cdef Py_ssize_t row, e
-    cdef double k, f, area
-    for row in range(code.shape[0]):
-        e = at + row
-        f = opening[row]
-        if not (f >= 0.0 and f <= 1.0):
-            return row
-        is_open[e] = f >= SHUT
-        low[e] = 0.0 if code[row] == 1 else -INFINITE
-        high[e] = INFINITE
-        if code[row] == 2:
-            if not (setting[row] >= 0.0 and isfinite(setting[row])):
+
+    cdef Py_ssize_t at
+    cdef double[:, ::1] par
+    cdef double[::1] low
+    cdef double[::1] high
+    cdef double[::1] cold
+    cdef int8_t[::1] is_open
+    cdef const int8_t[::1] code
+    cdef const int8_t[::1] percentage
+    cdef const double[::1] kv
+    cdef const double[::1] loss
+    cdef const double[::1] diameter
+    cdef const double[::1] opening
+    cdef const double[::1] setting
+    cdef double density
+    cdef double loss_factor
+
+    def __init__(
+        self, Py_ssize_t at, par, low, high, cold, is_open, code, percentage, kv, loss, diameter,
+        opening, setting, double density, double loss_factor,
+    ):
+        self.at = at
+        self.par = par
+        self.low = low
+        self.high = high
+        self.cold = cold
+        self.is_open = is_open
+        self.code = code
+        self.percentage = percentage
+        self.kv = kv
+        self.loss = loss
+        self.diameter = diameter
+        self.opening = opening
+        self.setting = setting
+        self.density = density
+        self.loss_factor = loss_factor
+
+    cpdef Py_ssize_t refresh(self) noexcept:
+        cdef Py_ssize_t row, e
+        cdef double k, f, area
+        for row in range(self.code.shape[0]):
+            e = self.at + row
+            f = self.opening[row]
+            if not (f >= 0.0 and f <= 1.0):
                 return row
-            high[e] = setting[row]
-            if setting[row] <= 0.0:
-                is_open[e] = 0
-        if code[row] >= 3:
-            continue
-        if isnan(kv[row]):
-            if not (isfinite(loss[row]) and loss[row] >= 0.0):
-                return row
-            area = M_PI * diameter[row] * diameter[row] / 4.0
-            k = loss_factor * loss[row] / (2.0 * density * area * area)
-        else:
-            if not (isfinite(kv[row]) and kv[row] >= 0.0):
-                return row
-            if kv[row] < SHUT:
-                is_open[e] = 0
+            self.is_open[e] = f >= SHUT
+            self.low[e] = 0.0 if self.code[row] == 1 else -INFINITE
+            self.high[e] = INFINITE
+            if self.code[row] == 2:
+                if not (self.setting[row] >= 0.0 and isfinite(self.setting[row])):
+                    return row
+                self.high[e] = self.setting[row]
+                if self.setting[row] <= 0.0:
+                    self.is_open[e] = 0
+            if self.code[row] >= 3:
                 continue
-            k = kv_law(kv[row], density)
-        if not is_open[e]:
-            continue
-        if percentage[row]:
-            f = pow(RANGEABILITY, f - 1.0)
-        k = k / (f * f)
-        # a valve of no resistance at all would have no law: 1 Pa at 1 t/s, far below any tolerance
-        quadratic(par, cold, e, k if k > 1e-6 else 1e-6)
-    return -1
+            if isnan(self.kv[row]):
+                if not (isfinite(self.loss[row]) and self.loss[row] >= 0.0):
+                    return row
+                area = M_PI * self.diameter[row] * self.diameter[row] / 4.0
+                k = self.loss_factor * self.loss[row] / (2.0 * self.density * area * area)
+            else:
+                if not (isfinite(self.kv[row]) and self.kv[row] >= 0.0):
+                    return row
+                if self.kv[row] < SHUT:
+                    self.is_open[e] = 0
+                    continue
+                k = kv_law(self.kv[row], self.density)
+            if not self.is_open[e]:
+                continue
+            if self.percentage[row]:
+                f = pow(RANGEABILITY, f - 1.0)
+            k = k / (f * f)
+            # a valve of no resistance self.at all would have no law: 1 Pa self.at 1 t/s, far below any tolerance
+            quadratic(self.par, self.cold, e, k if k > 1e-6 else 1e-6)
+        return -1
 
 
-def refresh_pumps(
-    Py_ssize_t at, double[:, ::1] par, double[::1] low, double[::1] high, double[::1] cold, int8_t[::1] is_open,
-    const int8_t[::1] code, const double[:, ::1] law, const double[::1] speed, const double[::1] fixed,
-):
+cdef class PumpLaws:
     """code: 0 fixed gain, 1 power law, 2 points. law: the coefficients at speed 1, the last one the cold flow."""
-    cdef Py_ssize_t row, e
-    cdef double w
-    for row in range(code.shape[0]):
-        e = at + row
-        w = speed[row]
-        if not (w >= 0.0 and isfinite(w)):
-            return row
-        is_open[e] = w > 0.0
-        if code[row] == 0:
-            if not isfinite(fixed[row]):
+
+    cdef Py_ssize_t at
+    cdef double[:, ::1] par
+    cdef double[::1] low
+    cdef double[::1] high
+    cdef double[::1] cold
+    cdef int8_t[::1] is_open
+    cdef const int8_t[::1] code
+    cdef const double[:, ::1] law
+    cdef const double[::1] speed
+    cdef const double[::1] fixed
+
+    def __init__(
+        self, Py_ssize_t at, par, low, high, cold, is_open, code, law, speed, fixed,
+    ):
+        self.at = at
+        self.par = par
+        self.low = low
+        self.high = high
+        self.cold = cold
+        self.is_open = is_open
+        self.code = code
+        self.law = law
+        self.speed = speed
+        self.fixed = fixed
+
+    cpdef Py_ssize_t refresh(self) noexcept:
+        cdef Py_ssize_t row, e
+        cdef double w
+        for row in range(self.code.shape[0]):
+            e = self.at + row
+            w = self.speed[row]
+            if not (w >= 0.0 and isfinite(w)):
                 return row
-            par[e, 0] = w * w * fixed[row]
-            continue
-        low[e] = 0.0
-        cold[e] = w * law[row, 3]
-        if w == 0.0:
-            continue
-        if code[row] == 1:
-            par[e, 0] = w * w * law[row, 0]
-            par[e, 1] = law[row, 1] * pow(w, 2.0 - law[row, 2])
-            par[e, 2] = law[row, 2]
-        else:
-            par[e, 0] = law[row, 0]
-            par[e, 1] = law[row, 1]
-            par[e, 2] = w
-            par[e, 3] = -1.0
-    return -1
+            self.is_open[e] = w > 0.0
+            if self.code[row] == 0:
+                if not isfinite(self.fixed[row]):
+                    return row
+                self.par[e, 0] = w * w * self.fixed[row]
+                continue
+            self.low[e] = 0.0
+            self.cold[e] = w * self.law[row, 3]
+            if w == 0.0:
+                continue
+            if self.code[row] == 1:
+                self.par[e, 0] = w * w * self.law[row, 0]
+                self.par[e, 1] = self.law[row, 1] * pow(w, 2.0 - self.law[row, 2])
+                self.par[e, 2] = self.law[row, 2]
+            else:
+                self.par[e, 0] = self.law[row, 0]
+                self.par[e, 1] = self.law[row, 1]
+                self.par[e, 2] = w
+                self.par[e, 3] = -1.0
+        return -1
 
 
-def refresh_sources(
-    Py_ssize_t at, double[:, ::1] par, const int8_t[::1] code, const double[::1] dp, const double[::1] flow,
-    const double[::1] supply_pressure, const double[::1] return_pressure, const int32_t[::1] supply_node,
-    const int32_t[::1] return_node, double[::1] pressure,
-):
+cdef class SourceLaws:
     """code: 0 dp, 1 mass flow, 2 both pressures. Nodes are in elimination order."""
-    cdef Py_ssize_t row, e
-    for row in range(code.shape[0]):
-        e = at + row
-        if code[row] == 0:
-            if not isfinite(dp[row]):
+
+    cdef Py_ssize_t at
+    cdef double[:, ::1] par
+    cdef const int8_t[::1] code
+    cdef const double[::1] dp
+    cdef const double[::1] flow
+    cdef const double[::1] supply_pressure
+    cdef const double[::1] return_pressure
+    cdef const int32_t[::1] supply_node
+    cdef const int32_t[::1] return_node
+    cdef double[::1] pressure
+
+    def __init__(
+        self, Py_ssize_t at, par, code, dp, flow, supply_pressure, return_pressure, supply_node,
+        return_node, pressure,
+    ):
+        self.at = at
+        self.par = par
+        self.code = code
+        self.dp = dp
+        self.flow = flow
+        self.supply_pressure = supply_pressure
+        self.return_pressure = return_pressure
+        self.supply_node = supply_node
+        self.return_node = return_node
+        self.pressure = pressure
+
+    cpdef Py_ssize_t refresh(self) noexcept:
+        cdef Py_ssize_t row, e
+        for row in range(self.code.shape[0]):
+            e = self.at + row
+            if self.code[row] == 0:
+                if not isfinite(self.dp[row]):
+                    return row
+                self.par[e, 0] = self.dp[row]
+            elif self.code[row] == 1:
+                if not isfinite(self.flow[row]):
+                    return row
+                self.par[e, 0] = self.flow[row]
+            else:
+                if not isfinite(self.supply_pressure[row]):
+                    return row
+                self.pressure[self.supply_node[row]] = self.supply_pressure[row]
+            if not isnan(self.return_pressure[row]):
+                self.pressure[self.return_node[row]] = self.return_pressure[row]
+            elif self.code[row] == 2:
                 return row
-            par[e, 0] = dp[row]
-        elif code[row] == 1:
-            if not isfinite(flow[row]):
-                return row
-            par[e, 0] = flow[row]
-        else:
-            if not isfinite(supply_pressure[row]):
-                return row
-            pressure[supply_node[row]] = supply_pressure[row]
-        if not isnan(return_pressure[row]):
-            pressure[return_node[row]] = return_pressure[row]
-        elif code[row] == 2:
-            return row
-    return -1
+        return -1
 
 
-def refresh_nodes(
-    const int32_t[::1] place, double[::1] injection, double[::1] pressure,
-    const double[::1] mass_injection, const double[::1] fixed_pressure,
-):
+cdef class NodeValues:
     """Scatter node columns into elimination order; nodes without fixed pressure keep their solution."""
-    cdef Py_ssize_t row
-    for row in range(place.shape[0]):
-        if not isfinite(mass_injection[row]):
-            return row
-        injection[place[row]] = mass_injection[row]
-        if not isnan(fixed_pressure[row]):
-            if not isfinite(fixed_pressure[row]):
+
+    cdef const int32_t[::1] place
+    cdef double[::1] injection
+    cdef double[::1] pressure
+    cdef const double[::1] mass_injection
+    cdef const double[::1] fixed_pressure
+
+    def __init__(
+        self, place, injection, pressure, mass_injection, fixed_pressure,
+    ):
+        self.place = place
+        self.injection = injection
+        self.pressure = pressure
+        self.mass_injection = mass_injection
+        self.fixed_pressure = fixed_pressure
+
+    cpdef Py_ssize_t refresh(self) noexcept:
+        cdef Py_ssize_t row
+        for row in range(self.place.shape[0]):
+            if not isfinite(self.mass_injection[row]):
                 return row
-            pressure[place[row]] = fixed_pressure[row]
-    return -1
+            self.injection[self.place[row]] = self.mass_injection[row]
+            if not isnan(self.fixed_pressure[row]):
+                if not isfinite(self.fixed_pressure[row]):
+                    return row
+                self.pressure[self.place[row]] = self.fixed_pressure[row]
+        return -1
 
 
-def refresh_open(Py_ssize_t at, int8_t[::1] is_open, const int8_t[::1] column):
+cdef class OpenFlags:
     """Open flags of pipes."""
-    cdef Py_ssize_t row
-    for row in range(column.shape[0]):
-        if column[row] != 0 and column[row] != 1:
-            return row
-        is_open[at + row] = column[row]
-    return -1
+
+    cdef Py_ssize_t at
+    cdef int8_t[::1] is_open
+    cdef const int8_t[::1] column
+
+    def __init__(
+        self, Py_ssize_t at, is_open, column,
+    ):
+        self.at = at
+        self.is_open = is_open
+        self.column = column
+
+    cpdef Py_ssize_t refresh(self) noexcept:
+        cdef Py_ssize_t row
+        for row in range(self.column.shape[0]):
+            if self.column[row] != 0 and self.column[row] != 1:
+                return row
+            self.is_open[self.at + row] = self.column[row]
+        return -1

@@ -343,7 +343,7 @@ def _build_table(table: str, given: Mapping[str, Any]) -> Table:
                     f"table {table}", f"column {name} is missing", f"Add {name}.", "missing_column"
                 )
             values = [0.0 if spec.default is _REQUIRED else spec.default] * rows
-        elif np.ndim(values) == 0 and rows:
+        elif np.ndim(values) == 0:
             values = [values] * rows
         if len(values) != rows:
             raise BadNetwork(

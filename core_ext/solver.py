@@ -17,14 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ._elements import (
-    refresh_consumers,
-    refresh_nodes,
-    refresh_open,
-    refresh_pumps,
-    refresh_sources,
-    refresh_valves,
-)
+from ._elements import ConsumerLaws, NodeValues, OpenFlags, PumpLaws, SourceLaws, ValveLaws
 from ._newton import Newton
 from ._ordering import elimination_program, entry_positions, minimum_degree
 from .network import LINK_ENDS, SCHEMA, SINGULAR, BadNetwork, FloatArray, HydraulicFluid, Network, check_range
@@ -429,6 +422,7 @@ class HydraulicSolver:
                 )
             else:
                 self._pump_law[row] = at, count, 0.0, float(flow[-1]) / 2.0
+        self._make_refreshers()
 
     # -- numeric values -------------------------------------------------------------------
 
@@ -448,6 +442,7 @@ class HydraulicSolver:
     def _refresh_all(self) -> None:
         for table in ("nodes", *LINK_ENDS):
             self._refresh(table)
+        self._refresh_pipes()
         self._refresh_offsets()
 
     def _refresh_pipes(self) -> None:
@@ -537,43 +532,67 @@ class HydraulicSolver:
         # p_from - p_to = dp(m) + rho g (z_to - z_from)
         self._a["offset"][:] = self.fluid.gravity_m_s2 * weight * (height[self._second] - height[self._first])
 
-    def _refresh(self, table: str) -> None:
-        """Fill the coefficients of one table from its columns; allocates nothing but for pipes."""
+    def _make_refreshers(self) -> None:
+        """Bind the coefficient kernel to the columns and to the solver's arrays."""
         c, a = self._columns, self._a
         density = self.fluid.density_kg_m3
-        if table == "consumers":
-            bad = refresh_consumers(
-                self._slices[table].start, a["par"], a["low"], a["high"], a["cold"], a["open"],
-                self._consumer_mode, c["consumers_mass_flow_kg_s"], c["consumers_kv_m3_h"],
-                c["consumers_heat_w"], c["consumers_supply_temp_c"], c["consumers_return_temp_c"], c["consumers_max_flow_kg_s"],
-                density, self.fluid.cp_j_kgk,
-            )  # fmt: skip
-        elif table == "valves":
-            bad = refresh_valves(
-                self._slices[table].start, a["par"], a["low"], a["high"], a["cold"], a["open"],
-                self._valve_code, self._percentage, c["valves_kv_m3_h"], c["valves_loss_coefficient"],
-                c["valves_diameter_m"], c["valves_opening"], c["valves_setting"], density,
+        laws = (a["par"], a["low"], a["high"], a["cold"], a["open"])
+        at = {table: part.start for table, part in self._slices.items()}
+        self._refreshers: dict[str, Any] = {
+            "nodes": NodeValues(
+                self._place,
+                a["injection"],
+                a["pressure"],
+                c["nodes_mass_injection_kg_s"],
+                c["nodes_fixed_pressure_pa"],
+            ),
+            "pipes": OpenFlags(at["pipes"], a["open"], c["pipes_open"]),
+            "valves": ValveLaws(
+                at["valves"],
+                *laws,
+                self._valve_code,
+                self._percentage,
+                c["valves_kv_m3_h"],
+                c["valves_loss_coefficient"],
+                c["valves_diameter_m"],
+                c["valves_opening"],
+                c["valves_setting"],
+                density,
                 self._epanet_factors()[1],
-            )  # fmt: skip
-        elif table == "pumps":
-            bad = refresh_pumps(
-                self._slices[table].start, a["par"], a["low"], a["high"], a["cold"], a["open"],
-                self._pump_code, self._pump_law, c["pumps_speed"], c["pumps_fixed_dp_pa"],
-            )  # fmt: skip
-        elif table == "sources":
-            bad = refresh_sources(
-                self._slices[table].start, a["par"], self._source_code, c["sources_dp_pa"],
-                c["sources_mass_flow_kg_s"], c["sources_supply_pressure_pa"], c["sources_return_pressure_pa"],
-                self._supply_place, self._return_place, a["pressure"],
-            )  # fmt: skip
-        elif table == "nodes":
-            bad = refresh_nodes(
-                self._place, a["injection"], a["pressure"],
-                c["nodes_mass_injection_kg_s"], c["nodes_fixed_pressure_pa"],
-            )  # fmt: skip
-        else:
-            self._refresh_pipes()
-            bad = refresh_open(self._slices[table].start, a["open"], c["pipes_open"])
+            ),
+            "pumps": PumpLaws(
+                at["pumps"], *laws, self._pump_code, self._pump_law, c["pumps_speed"], c["pumps_fixed_dp_pa"]
+            ),
+            "consumers": ConsumerLaws(
+                at["consumers"],
+                *laws,
+                self._consumer_mode,
+                c["consumers_mass_flow_kg_s"],
+                c["consumers_kv_m3_h"],
+                c["consumers_heat_w"],
+                c["consumers_supply_temp_c"],
+                c["consumers_return_temp_c"],
+                c["consumers_max_flow_kg_s"],
+                density,
+                self.fluid.cp_j_kgk,
+            ),
+            "sources": SourceLaws(
+                at["sources"],
+                a["par"],
+                self._source_code,
+                c["sources_dp_pa"],
+                c["sources_mass_flow_kg_s"],
+                c["sources_supply_pressure_pa"],
+                c["sources_return_pressure_pa"],
+                self._supply_place,
+                self._return_place,
+                a["pressure"],
+            ),
+        }
+
+    def _refresh(self, table: str) -> None:
+        """Fill the coefficients of one table from its columns; of pipes, the open flags."""
+        bad = self._refreshers[table].refresh()
         if bad >= 0:
             raise self._bad_row(table, bad)
 
@@ -635,12 +654,10 @@ class HydraulicSolver:
             self._columns[key][...] = values
         if any(key in ("nodes_elevation_m", "pipes_temp_c") for key in columns):
             self._refresh_offsets()
+        if any(key.startswith("pipes_") and key != "pipes_open" for key in columns):
+            self._refresh_pipes()
         for table in dict.fromkeys(key.partition("_")[0] for key in columns):
-            if table == "pipes" and all(key in ("pipes_open", "nodes_elevation_m") for key in columns):
-                bad = refresh_open(self._slices["pipes"].start, self._a["open"], self._columns["pipes_open"])
-                assert bad < 0
-            else:
-                self._refresh(table)
+            self._refresh(table)
 
     # -- solving --------------------------------------------------------------------------
 
@@ -744,8 +761,8 @@ class HydraulicSolver:
         """Solve with the network's values and all changes made so far.
 
         changes: full columns named `<table>_<column>`, kept until changed again; the network is not touched.
-        tol: largest pressure residual of any element in Pa (default: 1e-9 m of head); mass balances to
-        1e-8 kg/s. warm_start: begin at the last solution. out: a result of this solver to overwrite.
+        tol: largest pressure residual of any element in Pa (default: 1e-9 m of head; rounding at absurd
+        pressures, above some 10^9 Pa, is let through); mass balances to 1e-8 kg/s. warm_start: begin at the last solution. out: a result of this solver to overwrite.
         Raises BadNetwork (nothing changed), NotConverged, SolverBusy.
         """
         kernel = self._kernel
@@ -804,14 +821,7 @@ class HydraulicSolver:
             raise SolverBusy
         try:
             for table in self._bound_tables:
-                if table == "pipes":
-                    bad = refresh_open(
-                        self._slices["pipes"].start, self._a["open"], self._columns["pipes_open"]
-                    )
-                    if bad >= 0:
-                        raise self._bad_row("pipes", bad)
-                else:
-                    self._refresh(table)
+                self._refresh(table)
             status = self._run(result, self._default_tol_pa, True)
             if status:
                 raise self._failed(status)

@@ -468,8 +468,8 @@ def format_inp(net: Network) -> str:
     """The network as an EPANET file in LPS and D-W (H-W if no pipe has a roughness).
 
     Elevations are scaled by the ratio of the fluid's gravity to EPANET's, so that pressures stay. Refuses by
-    name what EPANET has no element for: sources with dp_pa, pumps with fixed_dp_pa, check valves, kinds without
-    counterpart.
+    name what EPANET has no element for: sources with dp_pa, pumps with fixed_dp_pa, check valves and other
+    kinds without counterpart.
     """
     fluid = net.fluid or HydraulicFluid.water(REFERENCE_TEMP_C)
     density = fluid.density_kg_m3
