@@ -40,6 +40,8 @@ def create_app(station: Station, *, extra_routers: Sequence[APIRouter] = ()) -> 
     app.include_router(documentation.router)
     app.include_router(metrics.router)
     app.include_router(ws.router)
+    app.include_router(metrics.router)
+    app.include_router(documentation.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     return app

@@ -381,6 +381,7 @@ class _Reader:
             self._wrong(
                 0, "there is no [[substation]] and no [[pump_station]]", "Add at least one controller"
             )
+        self._alarms()
         network = self._file("network")
         weather = self._file("weather")
         if network is not None:
@@ -484,6 +485,17 @@ class _Reader:
                 "Put them in that order",
             )
         return Polling(**values)
+
+    def _alarms(self) -> None:
+        from .alarms.records import records_of  # the alarms know their keys, and build on this module
+
+        for key, value in self.document.get("alarms", {}).items():
+            try:
+                records_of({key: value})
+            except Refused as refusal:
+                what, _, remedy = refusal.message.partition(". Nothing was started. ")
+                what = what.removeprefix("[alarms] of the site file: ")
+                self._wrong(self.lines.of("alarms", 0, key), f"[alarms] {what}", remedy.rstrip("."))
 
     def _areas(self) -> tuple[Area, ...]:
         areas: list[Area] = []

@@ -14,6 +14,7 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from .access import Access
+from .alarms import Alarms
 from .audit import Audit
 from .clock import Clock, LockstepClock
 from .errors import Unavailable
@@ -46,7 +47,7 @@ class Station:
     access: Access
     signer: Signer
     desk: Desk
-    alarms: Any
+    alarms: Alarms
     coordinator: Any
 
     def __init__(self, site: Site, settings: Settings, clock: Clock) -> None:
@@ -103,11 +104,24 @@ class Station:
         self.signer = Signer(self._keys(), site, state, self.audit, clock)
         self.desk = Desk(site, self.latest, state, self.signer, self.audit, self.access, self.outbox, clock)
         await self.desk.open()
+        self.alarms = Alarms(
+            site,
+            state,
+            self.audit,
+            self.access,
+            clock,
+            signals={
+                "history_stopped": lambda: self.historian.state.message or None,
+                "audit_stopped": lambda: self.audit.failure,
+            },
+        )
+        await self.alarms.open()
         # tasks last: from here on something runs, and it ends before the files above are closed
         self._closers.append(clock.close)
         self.poller.start()
         clock.spawn("audit", self.audit.run())
         clock.spawn("desk", self.desk.run())
+        clock.spawn("alarms", self.alarms.run(self.latest))
 
     async def stop(self) -> None:
         """Stop the tasks, finish what is queued, close the files and give the folder back."""

@@ -125,6 +125,7 @@ MISTAKES = [
     ('limits = { plant_dp', 'device_id = "ABC"\nlimits = { plant_dp', 13, "16 hexadecimal", "label"),
     ('limits = { plant_dp', 'profile = "substation"\nlimits = { plant_dp', 13, "does not belong", "own"),
     ('limits = { plant_dp', 'limits = { plant_dp = ', 13, "not TOML", "brackets"),
+    ('[[area]]', '[alarms]\nlow_dp = 3\n[[area]]', 6, "[alarms] low_dp is not known", "low_dp_bar"),
     ('[[area]]', '[poll]\ncycle_s = 0.1\n[[area]]', 6, "outside 2 to 3600", "inside"),
 ]  # fmt: skip
 
