@@ -41,9 +41,9 @@ class House:
         self.flow_m3_h = 0.8 * self.valve * self.dp_bar**0.5
         demand_kw = 0.55 * (20.0 - self.outdoor_c) * max(0.0, self.supply_c - 20.0) / 40.0
         taken_kw = 1.147 * self.flow_m3_h * max(0.0, self.primary_supply_c - self.return_c - 3.0)
-        self.supply_c += (taken_kw - demand_kw) * dt_s / 400.0  # 400 kJ/K: exchanger and first pipes
+        self.supply_c += (taken_kw - demand_kw) * dt_s / 80.0  # 80 kJ/K: exchanger and first pipes
         self.supply_c = min(self.supply_c, self.primary_supply_c)
-        self.return_c += ((self.supply_c + self.outdoor_c) / 2 + 12.0 - self.return_c) * dt_s / 600.0
+        self.return_c += (20.0 + (self.supply_c - 20.0) / 2 - self.return_c) * dt_s / 600.0  # radiators
 
     def show(self):
         """Put the temperatures on the board's terminals, but for the sensors that are lost."""

