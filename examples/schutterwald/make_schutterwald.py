@@ -30,7 +30,7 @@ EARTH_RADIUS_M = 6_371_000.0
 
 
 def main() -> None:
-    import pandapipes.networks  # type: ignore[import-untyped]
+    import pandapipes.networks
 
     net: Any = pandapipes.networks.schutterwald_heat()
     layout = read_layout(net)

@@ -36,6 +36,10 @@ DN_SERIES: tuple[tuple[int, float, float, float], ...] = (
     (450, 0.4446, 0.0063, 0.670),
     (500, 0.4954, 0.0063, 0.800),
     (600, 0.5958, 0.0071, 0.900),
+    (700, 0.6950, 0.0080, 1.000),
+    (800, 0.7954, 0.0088, 1.100),
+    (900, 0.8940, 0.0100, 1.200),
+    (1000, 0.9940, 0.0110, 1.300),
 )
 
 # R5-like series of valve makers (Danfoss AVQ: 1.6 to 25; the ends are an estimate)
@@ -45,6 +49,8 @@ KVS_SERIES: tuple[float, ...] = (
 
 ROUGHNESS_M = 1e-4  # steel, aged lightly: 0.05 mm new, 0.1 to 0.5 mm aged
 PRESSURE_LOSS_LIMIT_PA_M = 150.0  # middle of the 100 to 200 Pa/m used in practice
+# Tried in turn where one pump would need more than a town's largest plant dp.
+LOWER_LIMITS_PA_M: tuple[float, ...] = (150.0, 125.0, 100.0, 80.0, 60.0, 50.0, 40.0, 30.0, 20.0)
 INSULATION_W_MK = 0.027  # polyurethane foam, 0.024 to 0.030 (EN 13941)
 SOIL_W_MK = 1.5  # 1.0 to 2.0 (EN 13941)
 AXIS_DEPTH_M = 0.8  # estimate
@@ -87,13 +93,13 @@ def pressure_loss_pa_m(mass_flow_kg_s: float, diameter_m: float, temp_c: float) 
     return float(friction / diameter_m * density / 2.0 * velocity**2)
 
 
-def size_pipe(mass_flow_kg_s: float, temp_c: float) -> PipeSize:
-    """The smallest size of DN_SERIES whose friction loss stays within PRESSURE_LOSS_LIMIT_PA_M.
+def size_pipe(mass_flow_kg_s: float, temp_c: float, limit_pa_m: float = PRESSURE_LOSS_LIMIT_PA_M) -> PipeSize:
+    """The smallest size of DN_SERIES whose friction loss stays within the limit.
 
     Raises ValueError when even the largest is too small.
     """
     for dn, inner, wall, casing in DN_SERIES:
-        if pressure_loss_pa_m(mass_flow_kg_s, inner, temp_c) <= PRESSURE_LOSS_LIMIT_PA_M:
+        if pressure_loss_pa_m(mass_flow_kg_s, inner, temp_c) <= limit_pa_m:
             return PipeSize(
                 dn, inner, wall_heat_capacity_j_mk(inner, wall), linear_loss_w_mk(inner, wall, casing)
             )

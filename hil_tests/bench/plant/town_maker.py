@@ -83,12 +83,15 @@ class TownTexts:
     areas: Mapping[str, str]
 
 
-def write_town(layout: Layout, texts: TownTexts, folder: Path) -> dict[str, float]:
+def write_town(
+    layout: Layout, texts: TownTexts, folder: Path, *, largest_plant_dp_pa: float = np.inf
+) -> dict[str, float]:
     """Size the town, write `network.json`, `town.json` and `site.toml`, return its main figures.
 
-    Raises ValueError when the streets are not one tree or something needs a size beyond the series.
+    Where the plant would need more than `largest_plant_dp_pa` at design flow, pipes are sized for a lower
+    loss. Raises ValueError when the streets are not one tree or something needs a size beyond the series; no
+    file is written then.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     heat = np.array([c.design_heat_w for c in layout.consumers])
     mean_c = (sizing.PRIMARY_SUPPLY_C + sizing.PRIMARY_RETURN_C) / 2.0
     cp = float(fluid.heat_capacity_j_kgk(mean_c))
@@ -96,10 +99,17 @@ def write_town(layout: Layout, texts: TownTexts, folder: Path) -> dict[str, floa
     demand = np.zeros(len(layout.x_m))
     np.add.at(demand, [c.node for c in layout.consumers], flow)
     pipe_flow, parent = sizing.tree_flows_kg_s(layout.from_row, layout.to_row, demand, layout.root)
-    sizes = [sizing.size_pipe(float(m), sizing.PRIMARY_SUPPLY_C) for m in pipe_flow]
-    dp = _differential_pressure_pa(layout, sizes, pipe_flow, parent)
-    index = int(np.argmin([dp[c.node] for c in layout.consumers]))
-    needed_pa = sizing.INDEX_DP_PA - float(dp[layout.consumers[index].node])
+    for limit in sizing.LOWER_LIMITS_PA_M:
+        sizes = [sizing.size_pipe(abs(float(m)), sizing.PRIMARY_SUPPLY_C, limit) for m in pipe_flow]
+        dp = _differential_pressure_pa(layout, sizes, pipe_flow, parent)
+        needed_pa = sizing.INDEX_DP_PA - float(min(dp[c.node] for c in layout.consumers))
+        if needed_pa <= largest_plant_dp_pa:
+            break
+    else:
+        raise ValueError(
+            f"even at {limit} Pa/m the plant would need {needed_pa / 1e5:.1f} bar; no file was written. "
+            "Give the town a second plant or allow more"
+        )
     total_kg_s = float(flow.sum())
 
     loss_w = float(
@@ -110,9 +120,10 @@ def write_town(layout: Layout, texts: TownTexts, folder: Path) -> dict[str, floa
         )
     )
     network = _network(layout, texts, sizes, flow, needed_pa, loss_w)
-    network.write(folder / "network.json")
-    town = _town(layout, texts, sizes, flow, needed_pa, loss_w)
+    town = _town(layout, texts, sizes, flow, needed_pa, loss_w, limit)
     Town.build(town, network)  # refuses what the reader would refuse
+    folder.mkdir(parents=True, exist_ok=True)
+    network.write(folder / "network.json")
     _write_json(folder / "town.json", town)
     (folder / "site.toml").write_text(_site(layout, texts, town), encoding="utf-8")
     return {
@@ -122,6 +133,7 @@ def write_town(layout: Layout, texts: TownTexts, folder: Path) -> dict[str, floa
         "design_flow_kg_s": round(total_kg_s, 3),
         "trench_m": round(float(layout.length_m.sum()), 1),
         "plant_dp_design_bar": round(needed_pa / 1e5, 3),
+        "pressure_loss_limit_pa_m": limit,
         "largest_dn": max(s.dn for s in sizes),
     }
 
@@ -140,13 +152,17 @@ def _differential_pressure_pa(
             for m, size, length in zip(flow, sizes, layout.length_m, strict=True)
         ]
     )
-    dp = np.zeros(len(layout.x_m))
+    dp = np.full(len(layout.x_m), np.nan)
+    dp[layout.root] = 0.0
     for node in range(len(dp)):
-        at = node
-        while parent[at] >= 0:
+        way, at = [], node
+        while np.isnan(dp[at]):
+            way.append(at)
             edge = parent[at]
-            dp[node] -= loss[edge]
             at = int(layout.from_row[edge] if layout.to_row[edge] == at else layout.to_row[edge])
+        for step in reversed(way):
+            dp[step] = dp[at] - loss[parent[step]]
+            at = step
     return dp
 
 
@@ -214,6 +230,7 @@ def _town(
     flow: FloatArray,
     plant_dp_pa: float,
     loss_w: float,
+    limit_pa_m: float,
 ) -> dict[str, Any]:
     total = float(flow.sum())
     design_head = PUMP_RESERVE * plant_dp_pa
@@ -236,7 +253,7 @@ def _town(
             "primary_return_temp_c": sizing.PRIMARY_RETURN_C,
             "secondary_supply_temp_c": sizing.SECONDARY_SUPPLY_C,
             "secondary_return_temp_c": sizing.SECONDARY_RETURN_C,
-            "pressure_loss_limit_pa_m": sizing.PRESSURE_LOSS_LIMIT_PA_M,
+            "pressure_loss_limit_pa_m": limit_pa_m,
             "index_dp_pa": sizing.INDEX_DP_PA,
         },
         "pump_station": {

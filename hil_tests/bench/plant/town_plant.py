@@ -290,9 +290,9 @@ class TownPlant:
             name: dict(net.tables[name]) for name in ("nodes", "pipes", "valves", "curves")
         }
         tables["nodes"]["fixed_pressure_pa"] = fixed
-        # Level ground: only differential pressures are used here, and heights would cancel in them but for the
-        # buoyancy of the warm supply. That (0.2 kPa in Schutterwald, against 60 kPa) is left out, because it
-        # drives water backwards through substations when the pump stands, which they are not modelled for.
+        # Level ground: only differential pressures are used here, and heights would cancel in them but for
+        # the buoyancy of the warm supply. That (0.2 kPa in Schutterwald against 60 kPa) is left out: with the
+        # pump standing it drives water backwards through substations, which they are not modelled for.
         tables["nodes"]["elevation_m"] = np.zeros(nodes.rows)
         if net.pumps.rows:
             raise BadTown(f"{town.name}: booster pumps in the network are not emulated yet. Take them out")
