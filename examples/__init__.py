@@ -1,0 +1,1 @@
+"""Towns a user can start from: small files, or generators of them."""

@@ -1,0 +1,1 @@
+"""Schutterwald: 44 consumers, real streets, a real winter week."""

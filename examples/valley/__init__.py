@@ -1,0 +1,1 @@
+"""Synthetic valleys after published totals."""
