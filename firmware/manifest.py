@@ -6,9 +6,9 @@ and __init__.py beside it (the device's root is no package).
 
 BOARDS = ("__init__", "emulated", "w5500_evb_pico2")
 SUBSTATION = (
-    "__init__", "alarms", "app", "boots", "deficit", "energy", "fixed_point", "heating_curve", "image", "keys", "leases",
-    "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence", "pi_controller", "progress",
-    "pump_station", "refusals", "register_bank", "registers", "sensors", "service_mode", "site",
+    "__init__", "alarms", "app", "boots", "deficit", "energy", "fixed_point", "heating_curve", "image",
+    "keys", "leases", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence", "pi_controller",
+    "progress", "pump_station", "refusals", "register_bank", "registers", "sensors", "service_mode", "site",
     "supply_loop", "uptime", "valve",
 )  # fmt: skip
 FILES = (

@@ -25,7 +25,7 @@ PWM_FULL = 65535
 CONVERTERS = (0x48, 0x49)
 CONVERSION_REGISTER = 0
 CONFIG_REGISTER = 1
-# start one conversion, single-ended input in bits 12..14, +-4.096 V, single shot, 250 samples/s, no comparator
+# start, single-ended input in bits 12..13, +-4.096 V, single shot, 250 samples/s, no comparator
 CONFIG_WORD = 0x8000 | 0x4000 | 0x0200 | 0x0100 | 0x00A0 | 0x0003
 CONVERSION_MS = 5  # 4 ms at 250 samples/s, and the oscillator's 10 %
 

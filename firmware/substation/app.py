@@ -133,6 +133,7 @@ class Controller:
             self._progress,
         )
         self._network = settings.network
+        self.tasks = ()
         bank.forget_rows()
         print(
             "%s: %s, boot %d, map %08x, firmware %08x"
@@ -252,6 +253,8 @@ async def run(boards):
     _let_go_of("registers", "site", "image")
     gc.collect()
     watchdog = controller._board.watchdog(WATCHDOG_MS)
-    asyncio.create_task(controller.guarded_control())
-    asyncio.create_task(controller.serve())
+    controller.tasks = (
+        asyncio.create_task(controller.guarded_control()),
+        asyncio.create_task(controller.serve()),
+    )
     await controller.monitor(watchdog)

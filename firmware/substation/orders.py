@@ -169,8 +169,16 @@ class Mailbox:
             key,
             self._device_id,
             Status(
-                slot, challenge, self._uptime.advance(), self._map_hash, self._limits_hash, self._firmware_hash,
-                self._nonce, self._bank.raw(self._mode_point), self._bank.raw(self._fault_point), self._bank.raw(self._alarm_point),
+                slot,
+                challenge,
+                self._uptime.advance(),
+                self._map_hash,
+                self._limits_hash,
+                self._firmware_hash,
+                self._nonce,
+                self._bank.raw(self._mode_point),
+                self._bank.raw(self._fault_point),
+                self._bank.raw(self._alarm_point),
                 self._bank.status_words(),
             ),
-        )  # fmt: skip
+        )

@@ -123,9 +123,12 @@ class Site:
         return (bytes(board_device_id) + bytes(8))[:8]
 
     def _epochs(self, epochs):
-        if isinstance(epochs, list) and len(epochs) == 4:
-            if all(isinstance(e, int) and not isinstance(e, bool) and 0 <= e <= 65534 for e in epochs):
-                return epochs
+        if (
+            isinstance(epochs, list)
+            and len(epochs) == 4
+            and all(isinstance(e, int) and not isinstance(e, bool) and 0 <= e <= 65534 for e in epochs)
+        ):
+            return epochs
         # the highest floor: with a damaged key setting nobody gives orders
         self._mistake(
             "epochs", "%r must be four whole numbers between 0 and 65534; no order is accepted" % (epochs,)

@@ -68,8 +68,8 @@ class OrderRig:
         self.device_id = self.settings.device_id
         identity = (self.device_id, MAP_HASH, nonce, self.settings.limits_hash, 0xF1F2F3F4)
         self.mailbox = Mailbox(
-            self.bank, identity, self.keys, self.influences, self.deficit, self.service, self.refusals, self.uptime,
-            bool(self.settings.mistakes),
+            self.bank, identity, self.keys, self.influences, self.deficit, self.service, self.refusals,
+            self.uptime, bool(self.settings.mistakes),
         )  # fmt: skip
         self.counter = [0, 0, 0, 0]
         self.step(0)
@@ -89,11 +89,11 @@ class OrderRig:
             self.counter[slot] += 1
             counter = self.counter[slot]
         if isinstance(pairs, dict):
+            rows = [(registers.BY_NAME[name], value) for name, value in pairs.items()]
             pairs = tuple(
-                (registers.BY_NAME[name].address,
-                 registers.words_of_raw(registers.BY_NAME[name], registers.to_raw(registers.BY_NAME[name], value)))
-                for name, value in pairs.items()
-            )  # fmt: skip
+                (row.address, registers.words_of_raw(row, registers.to_raw(row, value)))
+                for row, value in rows
+            )
         order = order_frame.Order(slot, epoch, counter, self.uptime.advance() + ahead_s, lease_s, pairs)
         key = key or order_frame.slot_key(ROOT_KEY, slot, epoch)
         return order_frame.encode_order(

@@ -73,10 +73,12 @@ def test_the_emulated_board_reads_what_its_circuits_give(in_vm):
         "b = boards.open_board('emulated')\n"
         "out = []\n"
         "for ohm in (0, 843, 1000, 1385.055, 1573):\n"
-        "    machine.counts[0] = round(65535 * ohm / (ohm + 1500)); out.append(pt1000_mc(b.resistance_mohm(0)))\n"
+        "    machine.counts[0] = round(65535 * ohm / (ohm + 1500))\n"
+        "    out.append(pt1000_mc(b.resistance_mohm(0)))\n"
         "machine.counts[0] = 65535; out.append(pt1000_mc(b.resistance_mohm(0)))\n"
         "for ma in (0, 3.5, 4, 12, 20, 21.5):\n"
-        "    machine.counts[6] = round(65535 * ma * 0.15 / 3.3); out.append(loop_value(b.current_ua(6), 16000))\n"
+        "    machine.counts[6] = round(65535 * ma * 0.15 / 3.3)\n"
+        "    out.append(loop_value(b.current_ua(6), 16000))\n"
         "print(out)\n"
     )
     values = ast.literal_eval(printed)
@@ -100,7 +102,7 @@ def test_the_real_board_reads_through_its_converters_and_survives_a_dead_one(in_
         "b.sample()\n"
         "out = [pt1000_mc(b.resistance_mohm(c)) for c in (1, 4, 3)] + [loop_value(b.current_ua(6), 16000)]\n"
         "i.dead.add(0x49); b.sample()\n"
-        "out += [pt1000_mc(b.resistance_mohm(1)), pt1000_mc(b.resistance_mohm(4)), loop_value(b.current_ua(6), 16000)]\n"
+        "out += [pt1000_mc(b.resistance_mohm(c)) for c in (1, 4)] + [loop_value(b.current_ua(6), 16000)]\n"
         "print(out)\n"
     )
     values = ast.literal_eval(printed)

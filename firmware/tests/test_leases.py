@@ -40,7 +40,7 @@ def test_s3_a_storm_of_orders_moves_no_faster(rig):
 
 
 def test_the_slew_has_a_residue(rig):
-    """2 K/min in steps of 2 s are 66.67 mK: without the residue 40 K would take a second longer per minute."""
+    """2 K/min in steps of 2 s are 66.67 mK: without the residue 40 K would take 12 s longer."""
     rig.order({SUPPLY: 20.0}, lease_s=3600)
     rig.step(600)
     assert rig.influences[SUPPLY].effective == 60_000 - 20_000

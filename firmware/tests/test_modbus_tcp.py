@@ -46,6 +46,7 @@ asyncio.run(main())
 
 READ = struct.pack(">HHHBBHH", 7, 0, 6, 1, 4, 40, 1)
 REPLY = struct.pack(">HHHBBBH", 7, 0, 5, 1, 4, 2, 65036)
+REPLY_BYTES = len(REPLY)
 READ_STEPS = struct.pack(">HHHBBHH", 7, 0, 6, 1, 4, 15, 2)
 READ_CLIENTS = struct.pack(">HHHBBHH", 7, 0, 6, 1, 4, 63, 1)
 DEADLINE_S = 20.0
@@ -85,7 +86,7 @@ def receive(client, count):
     return data
 
 
-def ask(client, request=READ, size=len(REPLY)):
+def ask(client, request=READ, size=REPLY_BYTES):
     client.sendall(request)
     return receive(client, size)
 

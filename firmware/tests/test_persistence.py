@@ -84,7 +84,7 @@ class Cut:
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0], ids=["nothing", "a third", "all"])
 @pytest.mark.parametrize("operation", range(1, 6))
 def test_s9_a_power_cut_at_any_operation_leaves_old_or_new(tmp_path, monkeypatch, operation, share):
-    """Operations of one save: create the draft, write the body, write the check, rename; then the next save."""
+    """One save: create the draft, write the body, write the check, rename; operation 5 is none."""
     kept = Persistence(str(tmp_path))
     for k in range(3):
         kept.save("deficit", b"old %d" % k)
