@@ -1,10 +1,10 @@
 """Heat carried by water through the pipes of a network: plug flow, losses, mixing, reversal.
 
 Water moves in parcels that keep their temperature but for the loss to the ground; nodes mix perfectly and
-hold no water. The pipe wall is an enlarged effective heat capacity: it takes the water's temperature at once, so a
-front travels slower than the water by the ratio of both capacities, and its blurring by the wall is left out.
-Density and heat capacity are constant. It solves no hydraulics: flows are given, and water missing at a node
-is taken as entering there from outside.
+hold no water. The pipe wall is an enlarged effective heat capacity: it takes the water's temperature at once,
+so a front travels slower than the water by the ratio of both capacities, and its blurring by the wall is left
+out. Density and heat capacity are constant. It solves no hydraulics: flows are given, and water missing at a
+node is taken as entering there from outside.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class ThermalTransport:
 
     `wall_heat_capacity_j_mk`: per metre of pipe; None = a steel wall estimated from the diameter, 0 = none.
     `reference_temp_c`: where density and heat capacity are taken. `parcels`: most parcels in a pipe, beyond
-    which the two neighbours closest to one straight profile are joined, which moves no energy in or out. `merge_k`:
-    neighbours are joined at once when no point changes by more than this. Raises BadNetwork, BadTransport and
-    fluid.TemperatureOutOfRange.
+    which the two neighbours closest to one straight profile are joined, which moves no energy in or out.
+    `merge_k`: neighbours are joined at once when no point changes by more than this. Raises BadNetwork,
+    BadTransport and fluid.TemperatureOutOfRange.
     """
 
     def __init__(
@@ -135,11 +135,11 @@ class ThermalTransport:
     ) -> FloatArray:
         """Advance by `dt_s` seconds with constant flows; returns `node_temp_c`, written in place.
 
-        `mass_flow_kg_s`: kg/s in the pipes in row order, or a mapping by table like HydraulicResult's of which
-        pipes and the `through` tables are used. `inflow_temp_c`: temperature of water entering at a node from
-        outside, degC, one for all or one per node; NaN where none enters; None = the last one given. How much
-        enters or leaves at a node follows from the pipes' flows. `ground_temp_c`: None = as before.
-        Raises BadTransport; the state is then unchanged.
+        `mass_flow_kg_s`: kg/s in the pipes in row order, or a mapping by table like HydraulicResult's of
+        which pipes and the `through` tables are used. `inflow_temp_c`: temperature of water entering at a
+        node from outside, degC, one for all or one per node; NaN where none enters; None = the last one
+        given. How much enters or leaves at a node follows from the pipes' flows. `ground_temp_c`: None = as
+        before. Raises BadTransport; the state is then unchanged.
         """
         if not (np.isfinite(dt_s) and dt_s > 0.0):
             raise BadTransport(

@@ -74,9 +74,9 @@ def test_a_front_arrives_when_water_and_wall_have_been_heated():
     for step in range(round(2 * arrival_s)):
         times.append(step + 0.5)
         temps.append(transport.step(1.0, np.array([0.25]), inflow)[1])
-    temps = np.array(temps)
-    assert temps[np.array(times) < arrival_s - 1.0] == pytest.approx(40.0)
-    assert temps[np.array(times) > arrival_s + 1.0] == pytest.approx(80.0)
+    outlet = np.array(temps)
+    assert outlet[np.array(times) < arrival_s - 1.0] == pytest.approx(40.0)
+    assert outlet[np.array(times) > arrival_s + 1.0] == pytest.approx(80.0)
     assert arrival_s > 1.1 * water_kg / 0.25  # the wall delays the front
 
 
