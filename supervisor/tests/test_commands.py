@@ -10,6 +10,10 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow  # each test starts processes of its own
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "schutterwald" / "site.toml"
 PASSWORD = "cevovod-pod-ulico-7"
 
