@@ -38,11 +38,8 @@ setup: prerequisites $(VENV)/.toplovod-installed core vendor  ## make .venv, bui
 core: $(VENV)/.toplovod-installed  ## rebuild the Cython kernels that changed
 	$(BIN)/python setup.py --quiet build_ext --inplace
 
-supervisor/hmi/static/vendor/.complete: supervisor/hmi/package-lock.json $(VENV)/.toplovod-installed
+vendor: $(VENV)/.toplovod-installed  ## fetch the screens' third-party part, by lock and digest
 	$(BIN)/python -m supervisor.hmi.vendor
-	@touch $@
-
-vendor: supervisor/hmi/static/vendor/.complete
 
 demo: setup  ## set up from nothing, then run the town of Schutterwald with its screens
 	$(BIN)/toplovod demo $(DEMO_FLAGS)
@@ -70,7 +67,8 @@ lint: setup stubs  ## style, types, borders
 	$(BIN)/mypy --config-file tools/checks/firmware-mypy.ini firmware
 	$(BIN)/cython-lint core_ext
 	$(BIN)/lint-imports
-	if [ -f supervisor/hmi/jsconfig.json ]; then $(BIN)/python -m tools.checks.scripts; fi
+	$(BIN)/python -m supervisor.hmi.vendor --types
+	$(BIN)/python -m tools.checks.scripts
 
 docs: $(VENV)/.toplovod-installed  ## write the generated pages of docs/ anew
 	$(BIN)/toplovod registers --markdown --out docs/registers.md

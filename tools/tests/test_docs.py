@@ -1,0 +1,83 @@
+"""The docs: every link leads somewhere, every command and make target they name exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools.cli import assemble, command_names
+
+from .processes import ROOT
+
+SKIP = {".venv", "node_modules", "build", ".git", ".pytest_cache"}
+PAGES = sorted(p for p in ROOT.rglob("*.md") if not SKIP & set(p.relative_to(ROOT).parts))
+LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"```.*?```", re.DOTALL)
+
+
+def links(page: Path) -> list[str]:
+    text = CODE.sub("", page.read_text())
+    return [a or b for a, b in LINK.findall(text) if not re.match(r"[a-z]+:", a or b)]
+
+
+def headings(page: Path) -> set[str]:
+    found = re.findall(r"^#+ (.*)$", CODE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path):
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.relative_to(ROOT)} points to {link}"
+        if anchor:
+            assert anchor in headings(target), f"{page.relative_to(ROOT)} points to {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_command_named_exists(page: Path):
+    app, broken = assemble()
+    assert broken == {}
+    named = set(re.findall(r"^\s*toplovod ([a-z]+)|`toplovod ([a-z]+)", page.read_text(), re.MULTILINE))
+    assert {a or b for a, b in named} <= command_names(app)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_make_target_named_exists(page: Path):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"^\s*make ([a-z-]+)|`make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    assert {a or b for a, b in named} <= targets
+
+
+def test_every_decision_is_in_the_list():
+    folder = ROOT / "docs" / "decisions"
+    listed = set(links(folder / "README.md"))
+    assert listed == {p.name for p in folder.glob("0*.md")}
+
+
+def test_the_architecture_names_files_that_exist():
+    """A journey by file and function is worth nothing when the file has moved."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    missing = []
+    room = ""
+    for line in text.splitlines():
+        heading = re.match(r"## \d\. .*?: `(\w+)/", line)
+        if heading:
+            room = heading.group(1)
+        for name in re.findall(r"`([\w/]+\.py)`", line):
+            if not any((ROOT / base / name).exists() for base in ("", room, "supervisor", "firmware")):
+                missing.append(name)
+    assert missing == []
+
+
+def test_every_module_says_what_it_is_for_and_what_it_refuses():
+    silent = []
+    for room in ("tools",):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            text = path.read_text()
+            if path.name == "__init__.py" or "tests" in path.parts:
+                continue
+            if not text.startswith('"""') or "refuse" not in text.split('"""')[1]:
+                silent.append(path.name)
+    assert silent == []
