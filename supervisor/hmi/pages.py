@@ -50,12 +50,12 @@ COMMON_MODULES = (
     "strings", "symbols",
 )  # fmt: skip
 MODULES = {
-    "map": ("map_page", "map_view"),
+    "map": ("map_page", "map_view", "trend_plot"),
     "table": ("table_page", "virtual_table"),
     "alarms": ("alarms_page",),
     "substation": ("substation_page", "mimic", "trend_plot"),
     "trend": ("trend_page", "trend_plot"),
-    "coordinator": ("coordinator_page",),
+    "coordinator": ("coordinator_page", "trend_plot"),
 }
 
 router = APIRouter(include_in_schema=False)
@@ -156,7 +156,13 @@ async def trend(request: Request) -> Response:
 @router.get("/coordinator")
 async def coordinator(request: Request) -> Response:
     """What the coordinator wants and why."""
-    return _shell(request, "coordinator")
+    try:
+        person = person_of(request)
+    except NotLoggedIn:
+        return _shell(request, "coordinator", areas=[])
+    site = request.app.state.station.site
+    areas = [area.id for area in site.areas if person.user.can("coordinator_mode", area.id)]
+    return _shell(request, "coordinator", areas=areas)
 
 
 @router.get("/substation/{device_id}")

@@ -7,7 +7,9 @@ import { get } from "./api.js";
 /**
  * @typedef {Object} Alarm
  * @property {string} id
- * @property {string} device
+ * @property {string} device a device, an area, or empty for the supervisor itself
+ * @property {string} where its name for people
+ * @property {string} area
  * @property {string} kind
  * @property {number} priority
  * @property {string} state
@@ -16,9 +18,13 @@ import { get } from "./api.js";
  * @property {number} since_s
  * @property {string} text
  * @property {string} action
+ * @property {string} consequence
  * @property {number | null} respond_within_s
  * @property {string | null} cause_id
  * @property {string[]} children
+ * @property {number | null} shelved_until_s
+ * @property {string} shelved_by
+ * @property {string} shelve_reason
  */
 
 const REFETCH_MS = 1000;
@@ -29,6 +35,12 @@ export class AlarmStore {
     this.live = live;
     /** @type {Alarm[]} */
     this.alarms = [];
+    /** @type {Alarm[]} those that no other alarm explains: what an operator counts */
+    this.roots = [];
+    /** @type {Alarm[]} set aside by a person */
+    this.shelved = [];
+    /** @type {any} the load on the operator */
+    this.kpis = {};
     /** @type {Map<string, Alarm>} by device: the worst */
     this.worst = new Map();
     this.version = -1;
@@ -55,10 +67,15 @@ export class AlarmStore {
     this.busy = true;
     this.notBefore = performance.now() + REFETCH_MS;
     try {
-      const answer = await get("/alarms");
-      this.alarms = answer.alarms;
+      const answer = await get("/alarms?shelved=true");
+      /** @type {Alarm[]} */
+      const all = answer.alarms;
+      this.kpis = answer.kpis;
+      this.shelved = all.filter((alarm) => alarm.state === "shelved");
+      this.alarms = all.filter((alarm) => alarm.state !== "shelved");
       this.alarms.sort((a, b) =>
         Number(b.unacknowledged) - Number(a.unacknowledged) || a.priority - b.priority || b.since_s - a.since_s || a.id.localeCompare(b.id));
+      this.roots = this.alarms.filter((alarm) => !alarm.cause_id);
       this.worst = new Map();
       for (const alarm of this.alarms) {
         const known = this.worst.get(alarm.device);

@@ -12,7 +12,8 @@
 
 const FOLLOWS_WITHIN_K = 3; // own estimate: the loop's wander around its setpoint, from hil limits on overshoot
 const EXCHANGER_NEEDS_K = 3; // own estimate: grade of the primary above the wanted secondary
-const ROOM_BAND_C = /** @type {[number, number]} */ ([20, 24]); // EN 16798-1 category II, heating season
+// design indoor 20 degC (reference/domain.md 4.2) less the thermostat's kelvin; upper end EN 16798-1 category II
+const ROOM_BAND_C = /** @type {[number, number]} */ ([19, 24]);
 const LEAST_DP_BAR = 0.3; // shown when the site names no limit; the alarm record is what counts
 
 /**
@@ -62,8 +63,8 @@ export function bandOf(device, point, value, site) {
       // 45 K at the contract flow: 1.163 kWh per m3 and K
       return { scale: [0, contract ? Math.ceil(contract * 45 * 1.163) : 100], normal: null, target: null };
     }
-    case "valve_position_out_pct":
-      return { scale: [0, 100], normal: [5, 95], target: null };
+    case "valve_position_out_pct": // where it stands is no fault; what it fails to reach shows in the temperature
+      return { scale: [0, 100], normal: null, target: null };
     case "plant_supply_temp_c": {
       const wanted = value("plant_supply_temp_effective_c");
       return {

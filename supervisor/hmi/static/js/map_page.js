@@ -3,6 +3,7 @@ import { byId, h, setText } from "./dom.js";
 import * as format from "./format.js";
 import { Indicator } from "./indicator.js";
 import { bind } from "./keys.js";
+import { TrendPlot } from "./trend_plot.js";
 import { MapView } from "./map_view.js";
 import { bandOf } from "./bands.js";
 import { startShell } from "./shell.js";
@@ -75,6 +76,39 @@ function open(id) {
   location.assign(`/substation/${encodeURIComponent(id)}`);
 }
 
+// ---- trends ------------------------------------------------------------------------------------------------
+const SPAN_S = 24 * 3600;
+const plantPlot = new TrendPlot(byId("plant-trend"), site, { compact: true });
+const housePlot = new TrendPlot(byId("house-trend"), site, { compact: true });
+let plottedAt = 0, plottedWall = 0, plottedFor = "";
+
+/** @param {string} element @param {import("./trend_plot.js").Pen[]} pens */
+function namePens(element, pens) {
+  byId(element).replaceChildren(...pens.map((pen, index) => h("span", { class: "pen" }, h("i", { class: `pen-line pen-${index + 1}` }), t(`short.${pen.point}`))));
+}
+
+/** @param {number} utc_s */
+function replot(utc_s) {
+  const now = performance.now();
+  if (now - plottedWall < (plottedFor === selected ? 5000 : 300)) return;
+  if (plottedFor === selected && utc_s - plottedAt < SPAN_S / 300) return;
+  plottedAt = utc_s;
+  plottedWall = now;
+  if (plant) {
+    const pens = ["plant_supply_temp_c", "plant_return_temp_c", "plant_dp_bar"].map((point) => ({ device: plant.id, point }));
+    plantPlot.setPens(pens);
+    namePens("plant-pens", pens);
+    void plantPlot.load(utc_s - SPAN_S, utc_s);
+  }
+  const device = site.device(selected);
+  plottedFor = selected;
+  const points = device?.profile === "substation" ? ["secondary_supply_temp_c", "primary_return_temp_c", "primary_dp_bar"] : ["outdoor_temp_c", "pump_speed_out_pct"];
+  const pens = points.map((point) => ({ device: selected, point }));
+  housePlot.setPens(pens);
+  namePens("house-pens", pens);
+  void housePlot.load(utc_s - SPAN_S, utc_s);
+}
+
 // ---- lens ------------------------------------------------------------------------------------------------
 const lensSelect = /** @type {HTMLSelectElement} */ (byId("lens"));
 lensSelect.replaceChildren(...LENSES.map((name) => h("option", { value: name, selected: name === lens }, t(`point.${name}`))));
@@ -130,6 +164,13 @@ function refresh() {
   for (const indicator of plantIndicators) indicator.show((point) => live.reading(indicator.device.id, point));
   for (const indicator of houseIndicators) indicator.show((point) => live.reading(indicator.device.id, point));
 
+  if (live.frame) replot(live.frame.utc_s);
+  const lensPoint = site.point(lens);
+  const lensBand = houses[0] && bandOf(houses[0], lens, (point) => live.reading(houses[0].id, point).value, site);
+  if (lensBand) {
+    setText(byId("lens-scale"), t("map.lens_scale", {
+      low: format.number(lensBand.scale[0], 0), high: format.number(lensBand.scale[1], lensPoint.decimals), unit: lensPoint.unit }));
+  }
   setText(byId("live-count"), t("map.live_count", { ok, all: houses.length }));
   setText(byId("ordered-count"), t("map.ordered_count", { count: ordered }));
   setText(byId("index-house"), indexId === null ? format.NO_VALUE

@@ -8,7 +8,6 @@ import { drawAlarm, palette } from "./symbols.js";
 
 const HOUSE_PX = 13;
 const HIT_PX = 16;
-const LABEL_FROM_PX_PER_M = 2.2;
 
 /**
  * @typedef {Object} Spot
@@ -209,7 +208,6 @@ export class MapView {
     const { clientWidth: width, clientHeight: height } = this.frame;
     g.clearRect(0, 0, width, height);
     const c = this.colours;
-    const labels = this.scale >= LABEL_FROM_PX_PER_M;
     /** @type {Spot[]} */
     const alarmed = [];
     for (const spot of this.spots) {
@@ -223,7 +221,6 @@ export class MapView {
         g.strokeRect(x - HOUSE_PX, y - HOUSE_PX, 2 * HOUSE_PX, 2 * HOUSE_PX);
       }
       if (spot.alarm) alarmed.push(spot);
-      else if (labels || spot.id === this.selected || spot.plant || spot.index) this.label(g, spot, x, y);
     }
     for (const spot of alarmed) {
       const x = this.x(spot.x_m), y = this.y(spot.y_m);
@@ -231,8 +228,35 @@ export class MapView {
       g.globalAlpha = spot.unacknowledged && this.blink ? 0.35 : 1;
       drawAlarm(g, spot.alarm, x + 11, y - 11, 18, c);
       g.globalAlpha = 1;
-      this.label(g, spot, x, y);
     }
+    this.drawLabels(g, width, height);
+  }
+
+  /**
+   * Names where there is room, the important ones first; one that would cover another or a house is left out.
+   * @param {CanvasRenderingContext2D} g @param {number} width @param {number} height
+   */
+  drawLabels(g, width, height) {
+    /** @type {number[][]} */
+    const taken = [];
+    const inSight = this.spots.filter((spot) => {
+      const x = this.x(spot.x_m), y = this.y(spot.y_m);
+      return x > -20 && y > -20 && x < width + 20 && y < height + 20;
+    });
+    if (inSight.length > 400) {
+      // too many to read: the important ones alone
+      for (const spot of inSight) if (this.rank(spot) < 4) this.label(g, spot, this.x(spot.x_m), this.y(spot.y_m), taken);
+      return;
+    }
+    for (const spot of inSight) taken.push([this.x(spot.x_m) - 9, this.y(spot.y_m) - 9, this.x(spot.x_m) + 9, this.y(spot.y_m) + 9]);
+    for (const spot of [...inSight].sort((a, b) => this.rank(a) - this.rank(b))) {
+      this.label(g, spot, this.x(spot.x_m), this.y(spot.y_m), taken);
+    }
+  }
+
+  /** @param {Spot} spot */
+  rank(spot) {
+    return spot.id === this.selected ? 0 : spot.alarm ? 1 : spot.plant ? 2 : spot.index ? 3 : 4;
   }
 
   /** @param {CanvasRenderingContext2D} g @param {Spot} spot @param {number} x @param {number} y */
@@ -302,19 +326,31 @@ export class MapView {
     g.fill();
   }
 
-  /** @param {CanvasRenderingContext2D} g @param {Spot} spot @param {number} x @param {number} y */
-  label(g, spot, x, y) {
+  /**
+   * @param {CanvasRenderingContext2D} g @param {Spot} spot @param {number} x @param {number} y
+   * @param {number[][]} taken boxes already used: left, top, right, bottom
+   */
+  label(g, spot, x, y, taken) {
     const c = this.colours;
     g.font = spot.id === this.selected ? '700 13px "DejaVu Sans", sans-serif' : '12px "DejaVu Sans", sans-serif';
-    g.textAlign = "left";
-    g.textBaseline = "middle";
-    const at = x + (spot.alarm ? 24 : 18);
-    const width = g.measureText(spot.name).width;
-    g.globalAlpha = 0.85;
-    g.fillStyle = c.ground;
-    g.fillRect(at - 2, y - 8, width + 4, 16);
-    g.globalAlpha = 1;
-    g.fillStyle = c.text;
-    g.fillText(spot.name, at, y);
+    const width = g.measureText(spot.name).width + 4;
+    const gap = spot.plant || spot.index ? 17 : spot.alarm ? 22 : 11;
+    const must = this.rank(spot) < 4;
+    const places = [[x + gap, y - 8], [x - gap - width, y - 8], [x - width / 2, y - gap - 17], [x - width / 2, y + gap + 1]];
+    for (const [left, top] of places) {
+      const box = [left, top, left + width, top + 16];
+      const free = !taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]);
+      if (!free && !(must && top === places[3][1])) continue;
+      taken.push(box);
+      g.textAlign = "left";
+      g.textBaseline = "middle";
+      g.globalAlpha = 0.82;
+      g.fillStyle = c.panel;
+      g.fillRect(left, top, width, 16);
+      g.globalAlpha = 1;
+      g.fillStyle = must ? c.text : c["text-muted"];
+      g.fillText(spot.name, left + 2, top + 8);
+      return;
+    }
   }
 }

@@ -9,18 +9,18 @@ import { t } from "./strings.js";
 /** @type {Record<string, {view: string, readings: [string, number, number][]}>} x, y of the right edge of each plate */
 const LAYOUT = {
   substation: {
-    view: "0 0 620 250",
+    view: "0 0 620 258",
     readings: [
-      ["primary_supply_temp_c", 118, 62], ["primary_return_temp_c", 118, 206], ["primary_dp_bar", 118, 134],
-      ["primary_flow_m3_h", 262, 206], ["valve_position_out_pct", 246, 100],
-      ["secondary_supply_temp_c", 470, 62], ["secondary_return_temp_c", 470, 206], ["room_temp_c", 604, 150],
+      ["primary_supply_temp_c", 118, 50], ["primary_return_temp_c", 118, 222], ["primary_dp_bar", 118, 140],
+      ["primary_flow_m3_h", 264, 222], ["valve_position_out_pct", 264, 128],
+      ["secondary_supply_temp_c", 488, 50], ["secondary_return_temp_c", 488, 222], ["room_temp_c", 520, 140],
     ],
   },
   pump_station: {
-    view: "0 0 620 250",
+    view: "0 0 620 258",
     readings: [
-      ["plant_supply_temp_c", 590, 62], ["plant_return_temp_c", 590, 206], ["plant_dp_bar", 590, 134],
-      ["plant_flow_m3_h", 330, 62], ["pump_speed_out_pct", 330, 232], ["plant_heat_kw", 150, 150],
+      ["plant_supply_temp_c", 600, 50], ["plant_return_temp_c", 600, 222], ["plant_dp_bar", 600, 140],
+      ["plant_flow_m3_h", 440, 50], ["pump_speed_out_pct", 340, 236], ["plant_heat_kw", 158, 150],
     ],
   },
 };
@@ -64,34 +64,34 @@ function caption(x, y, key, anchor = "start") {
 
 function substation() {
   return [
-    s("path", { class: "pipe", d: "M0 84 H330" }), s("path", { class: "pipe", d: "M330 184 H0" }),
-    s("path", { class: "pipe", d: "M360 84 H560 V104" }), s("path", { class: "pipe", d: "M560 164 V184 H360" }),
+    s("path", { class: "pipe", d: "M0 90 H320" }), s("path", { class: "pipe", d: "M320 190 H0" }),
+    s("path", { class: "pipe", d: "M370 90 H578 V112" }), s("path", { class: "pipe", d: "M578 168 V190 H370" }),
     // exchanger
-    s("rect", { class: "equipment", x: 318, y: 66, width: 54, height: 136 }),
-    s("path", { d: "M318 202 L372 66", stroke: "var(--line-strong)", "stroke-width": 2 }),
+    s("rect", { class: "equipment", x: 318, y: 72, width: 54, height: 136 }),
+    s("path", { d: "M318 208 L372 72", stroke: "var(--line-strong)", "stroke-width": 2 }),
     // control valve
-    s("path", { class: "equipment", d: "M176 72 L176 96 L204 72 L204 96 Z" }),
-    s("path", { d: "M190 84 V66", stroke: "var(--line-strong)", "stroke-width": 2 }),
-    s("rect", { class: "equipment", x: 180, y: 50, width: 20, height: 16 }),
+    s("path", { d: "M212 90 V66", stroke: "var(--line-strong)", "stroke-width": 2 }),
+    s("path", { class: "equipment", d: "M194 76 L194 104 L230 76 L230 104 Z" }),
+    s("rect", { class: "equipment", x: 201, y: 48, width: 22, height: 18 }),
     // circulation pump
-    s("circle", { class: "equipment pump", cx: 510, cy: 84, r: 15 }),
-    s("path", { d: "M503 75 L522 84 L503 93 Z", fill: "var(--mark)" }),
+    s("circle", { class: "equipment pump", cx: 532, cy: 90, r: 16 }),
+    s("path", { d: "M524 80 L545 90 L524 100 Z", fill: "var(--mark)" }),
     // radiator
-    s("rect", { class: "vessel", x: 530, y: 104, width: 60, height: 60 }),
-    ...[542, 554, 566, 578].map((x) => s("path", { d: `M${x} 110 V158`, stroke: "var(--line-strong)", "stroke-width": 2 })),
-    caption(14, 40, "mimic.primary_supply"), caption(14, 240, "mimic.primary_return"),
-    caption(366, 40, "mimic.secondary_supply"), caption(366, 240, "mimic.secondary_return"),
-    caption(604, 124, "mimic.room", "end"), caption(14, 112, "mimic.dp"),
+    s("rect", { class: "vessel", x: 544, y: 112, width: 68, height: 56 }),
+    ...[556, 568, 580, 592, 602].map((x) => s("path", { d: `M${x} 118 V162`, stroke: "var(--line-strong)", "stroke-width": 2 })),
+    caption(14, 30, "mimic.primary_supply"), caption(14, 252, "mimic.primary_return"),
+    caption(384, 30, "mimic.secondary_supply"), caption(384, 252, "mimic.secondary_return"),
+    caption(416, 120, "mimic.room"), caption(14, 120, "mimic.dp"), caption(160, 252, "point.primary_flow_m3_h"),
   ];
 }
 
 function plant() {
   return [
-    s("path", { class: "pipe", d: "M190 84 H620" }), s("path", { class: "pipe", d: "M620 184 H190" }),
-    s("rect", { class: "vessel", x: 30, y: 66, width: 160, height: 136 }),
-    s("circle", { class: "equipment pump", cx: 278, cy: 184, r: 18 }),
-    s("path", { d: "M286 172 L262 184 L286 196 Z", fill: "var(--mark)" }),
-    caption(110, 100, "mimic.heat_source", "middle"),
-    caption(486, 40, "mimic.plant_supply"), caption(486, 240, "mimic.plant_return"), caption(486, 112, "mimic.dp"),
+    s("path", { class: "pipe", d: "M190 90 H620" }), s("path", { class: "pipe", d: "M620 190 H190" }),
+    s("rect", { class: "vessel", x: 30, y: 72, width: 160, height: 136 }),
+    s("circle", { class: "equipment pump", cx: 288, cy: 190, r: 19 }),
+    s("path", { d: "M297 177 L271 190 L297 203 Z", fill: "var(--mark)" }),
+    caption(110, 104, "mimic.heat_source", "middle"), caption(336, 30, "point.plant_flow_m3_h"),
+    caption(600, 30, "mimic.plant_supply", "end"), caption(600, 252, "mimic.plant_return", "end"), caption(600, 120, "mimic.dp", "end"),
   ];
 }

@@ -37,7 +37,7 @@ export async function startShell() {
   const alarms = new AlarmStore(live);
   live.onFrame(() => showState(live));
   setInterval(() => showClock(live), 200);
-  alarms.onChange(() => showAlarmLine(site, alarms));
+  alarms.onChange(() => showAlarmLine(alarms));
   window.addEventListener("toplovod:zone", () => showClock(live));
   return { site, live, alarms };
 }
@@ -85,21 +85,26 @@ function showState(live) {
     }));
   }
   if (live.frame) {
-    live.frame.active.forEach((count, index) => setText(byId(`count-p${index + 1}`), String(count)));
+    live.frame.active.forEach((count, index) => {
+      const element = byId(`count-p${index + 1}`);
+      setText(element, String(count));
+      // a colour only where there is something: a standing zero is grey
+      element.previousElementSibling?.classList.toggle("none", count === 0);
+    });
     setText(byId("count-unacknowledged"), String(live.frame.unacknowledged));
     byId("alarm-line").classList.toggle("unacknowledged", live.frame.unacknowledged > 0);
   }
 }
 
-/** @param {import("./site.js").Site} site @param {AlarmStore} alarms */
-function showAlarmLine(site, alarms) {
+/** @param {AlarmStore} alarms */
+function showAlarmLine(alarms) {
   const newest = byId("newest-alarm");
-  const first = alarms.alarms[0];
+  const first = alarms.roots[0];
   if (alarms.failed) newest.replaceChildren(t("alarms.not_fetched"));
   else if (!first) newest.replaceChildren(h("span", { class: "muted" }, t("alarms.none")));
   else {
     newest.replaceChildren(h("a", { href: `/alarms#${encodeURIComponent(first.id)}` },
-      alarmSymbol(first.priority), " ", h("strong", {}, site.device(first.device)?.name ?? first.device), " · ", first.text,
+      alarmSymbol(first.priority), " ", h("strong", {}, first.where), " · ", first.text,
       h("span", { class: "muted" }, ` · ${format.dayTime(first.since_s)}`)));
   }
 }

@@ -94,6 +94,9 @@ search.addEventListener("input", () => {
   table.arrange();
 });
 
+search.value = new URLSearchParams(location.search).get("search") ?? "";
+if (search.value) search.dispatchEvent(new Event("input"));
+
 let arrangedAt = 0;
 function refresh() {
   // re-sorting under an operator's finger is worse than a second of old order

@@ -40,6 +40,7 @@ export class VirtualTable {
     /** @type {(id: string) => boolean} */
     this.filter = () => true;
     this.tracks = columns.map((column) => column.width).join(" ");
+    // one width for head and rows, else a long title would shift its column
     this.head = h("div", { class: "head", role: "row" });
     this.head.style.gridTemplateColumns = this.tracks;
     this.body = h("div", { role: "rowgroup" });
