@@ -28,6 +28,7 @@ from .access import EVERYWHERE, OPERATOR, VIEWER
 from .api.security import client_of, give_cookie
 from .app import serve
 from .clock import LockstepClock
+from .coordinator import AUTOMATIC
 from .errors import NotFound, Refusal
 from .settings import LOOPBACK, Settings, bind, is_loopback
 from .site import Site
@@ -152,7 +153,11 @@ async def run(arguments: argparse.Namespace) -> None:
     await station.start()
     ended = asyncio.Event()
     try:
+        first_start = not station.access.users()
         await add_people(station, arguments.data)
+        if first_start:  # the demo shows the closed loop; later starts keep what people chose
+            for area in site.areas:
+                await station.coordinator.set_mode(LINK_USER, area.id, AUTOMATIC, "start of the demo")
         link = LoginLink(station)
         address = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         write_private(arguments.login_token_file, f"{address}/login/link/{link.token}\n")

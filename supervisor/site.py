@@ -382,6 +382,7 @@ class _Reader:
                 0, "there is no [[substation]] and no [[pump_station]]", "Add at least one controller"
             )
         self._alarms()
+        self._coordinator()
         network = self._file("network")
         weather = self._file("weather")
         if network is not None:
@@ -496,6 +497,20 @@ class _Reader:
                 what, _, remedy = refusal.message.partition(". Nothing was started. ")
                 what = what.removeprefix("[alarms] of the site file: ")
                 self._wrong(self.lines.of("alarms", 0, key), f"[alarms] {what}", remedy.rstrip("."))
+
+    def _coordinator(self) -> None:
+        if not self.document.get("coordinator"):
+            return
+        from .coordinator.coordinator import settings_of
+
+        for key, value in self.document["coordinator"].items():
+            try:
+                settings_of({key: value})
+            except Refused as refusal:
+                what = refusal.message.removeprefix("[coordinator] of the site file: ")
+                what = what.removesuffix(". Nothing was started.")
+                remedy = "Correct it, or leave the key out for its default"
+                self._wrong(self.lines.of("coordinator", 0, key), f"[coordinator] {what}", remedy)
 
     def _areas(self) -> tuple[Area, ...]:
         areas: list[Area] = []

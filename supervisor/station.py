@@ -17,6 +17,7 @@ from .access import Access
 from .alarms import Alarms
 from .audit import Audit
 from .clock import Clock, LockstepClock
+from .coordinator import Coordinator
 from .errors import Unavailable
 from .field.outbox import FieldOutbox
 from .field.poller import LATENESS_BUCKETS_S, Counters, Poller
@@ -48,7 +49,7 @@ class Station:
     signer: Signer
     desk: Desk
     alarms: Alarms
-    coordinator: Any
+    coordinator: Coordinator
 
     def __init__(self, site: Site, settings: Settings, clock: Clock) -> None:
         self.site = site
@@ -116,12 +117,16 @@ class Station:
             },
         )
         await self.alarms.open()
+        self.coordinator = Coordinator(site, self.latest, self.desk, state, self.audit, self.access, clock)
+        self._closers.append(self.coordinator.close)
+        await self.coordinator.open()
         # tasks last: from here on something runs, and it ends before the files above are closed
         self._closers.append(clock.close)
         self.poller.start()
         clock.spawn("audit", self.audit.run())
         clock.spawn("desk", self.desk.run())
         clock.spawn("alarms", self.alarms.run(self.latest))
+        clock.spawn("coordinator", self.coordinator.run())
 
     async def stop(self) -> None:
         """Stop the tasks, finish what is queued, close the files and give the folder back."""

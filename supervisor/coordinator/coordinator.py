@@ -175,7 +175,7 @@ class Coordinator:
         self._audit = audit
         self._access = access
         self._clock = clock
-        settings = _settings(site.coordinator)
+        settings = settings_of(site.coordinator)
         self._sp_bar: float = settings["index_dp_sp_bar"]
         self._default_mode: str = settings["mode"]
         self._modes: dict[str, tuple[str, str, datetime | None]] = {
@@ -538,7 +538,7 @@ def _reason(wish: Explanation) -> str:
     return f"{wish.why}: " + ", ".join(f"{key} {value}" for key, value in wish.numbers.items())
 
 
-def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the site file's [coordinator] with defaults. Raises Refused naming what cannot be used."""
     settings: dict[str, Any] = {"index_dp_sp_bar": INDEX_DP_SP_BAR, "mode": ADVISORY}
     mistakes = [f"{key} is not known" for key in given if key not in settings]

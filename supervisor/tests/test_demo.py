@@ -20,7 +20,6 @@ from firmware.substation import registers
 
 from .modbus_server import Controller, Server, write_site
 
-
 pytestmark = pytest.mark.slow  # each test starts processes of its own
 
 

@@ -126,6 +126,7 @@ MISTAKES = [
     ('limits = { plant_dp', 'profile = "substation"\nlimits = { plant_dp', 13, "does not belong", "own"),
     ('limits = { plant_dp', 'limits = { plant_dp = ', 13, "not TOML", "brackets"),
     ('[[area]]', '[alarms]\nlow_dp = 3\n[[area]]', 6, "[alarms] low_dp is not known", "low_dp_bar"),
+    ('[[area]]', '[coordinator]\nmode = "fast"\n[[area]]', 6, "[coordinator] mode = 'fast'", "default"),
     ('[[area]]', '[poll]\ncycle_s = 0.1\n[[area]]', 6, "outside 2 to 3600", "inside"),
 ]  # fmt: skip
 
