@@ -65,7 +65,7 @@ lint: setup stubs  ## style, types, borders
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file tools/checks/firmware-mypy.ini firmware
-	$(BIN)/cython-lint core_ext
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint core_ext
 	$(BIN)/lint-imports
 	$(BIN)/python -m supervisor.hmi.vendor --types
 	$(BIN)/python -m tools.checks.scripts
