@@ -44,19 +44,32 @@ HOUSE_SERIES = (
 class Observed(Protocol):
     """The public state of a town plant after a step; units are in the names."""
 
-    outdoor_temp_c: float
-    plant_supply_temp_c: float
-    plant_return_temp_c: float
-    plant_dp_pa: float
-    plant_flow_kg_s: float
-    pump_power_w: float
-    source_heat_w: float
-    room_temp_c: FloatArray
-    primary_dp_pa: FloatArray
-    primary_flow_kg_s: FloatArray
-    primary_return_temp_c: FloatArray
-    secondary_supply_temp_c: FloatArray
-    valve_position: FloatArray
+    @property
+    def outdoor_temp_c(self) -> float: ...
+    @property
+    def plant_supply_temp_c(self) -> float: ...
+    @property
+    def plant_return_temp_c(self) -> float: ...
+    @property
+    def plant_dp_pa(self) -> float: ...
+    @property
+    def plant_flow_kg_s(self) -> float: ...
+    @property
+    def pump_power_w(self) -> float: ...
+    @property
+    def source_heat_w(self) -> float: ...
+    @property
+    def room_temp_c(self) -> FloatArray: ...
+    @property
+    def primary_dp_pa(self) -> FloatArray: ...
+    @property
+    def primary_flow_kg_s(self) -> FloatArray: ...
+    @property
+    def primary_return_temp_c(self) -> FloatArray: ...
+    @property
+    def secondary_supply_temp_c(self) -> FloatArray: ...
+    @property
+    def valve_position(self) -> FloatArray: ...
 
 
 @dataclass

@@ -1,0 +1,319 @@
+"""A winter week of a whole town: coordinated by the supervisor, beside the lowest constant pressure.
+
+Both runs use the same shipped firmware, seed, weather and plant in lockstep; a day of warm-up is
+discarded. The rival is chosen fairly: the *lowest* constant differential pressure at which every house
+still gets what its own heating curve asks for in the coldest hour, found by running that hour. Results
+are kept with what they were made from, so that a report may show them only with their origin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firmware.substation import registers
+
+from .bench.controller import Controller
+from .bench.emulation import run_folder
+from .bench.lockstep import TICK_MS, Lockstep
+from .bench.plant.town import Town
+from .bench.plant.weather import Weather
+from .bench.provisioning import firmware_bundle
+from .bench.recording import Recording
+from .bench.town_run import TownRun
+from .demo import Demo, Supervisor, choose_port, town_folder
+
+WARM_UP_S = 86_400.0
+WEEK_S = 7 * 86_400.0
+HOUR_S = 3_600.0
+BEFORE_COLDEST_HOUR_S = 6 * HOUR_S  # lets exchangers, pipes and valves settle from their start values
+SERVED_WITHIN_K = 1.4  # control accuracy limit of EN 15500-1 as quoted for zone controllers
+DP_RESOLUTION_BAR = 0.02
+RESULT_FORMAT = "toplovod-week/1"
+WEEK_FILE = "week.json"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run: everything that decides the result."""
+
+    town: str = "schutterwald"
+    seed: int = 1
+    warm_up_s: float = WARM_UP_S
+    span_s: float = WEEK_S
+    tick_ms: int = TICK_MS
+
+
+@dataclass(frozen=True)
+class Coldest:
+    """How the coldest hour went at one constant pressure."""
+
+    plant_dp_bar: float
+    worst_shortfall_k: float
+    worst_house: str
+    index_dp_bar: float
+
+    @property
+    def served(self) -> bool:
+        """Whether every house had its supply temperature within the accuracy limit, on average."""
+        return self.worst_shortfall_k <= SERVED_WITHIN_K
+
+
+def later(weather: Weather, by_s: float) -> Weather:
+    """Return the same weather with its clock started `by_s` later."""
+    kept = np.concatenate(([by_s], weather.time_s[weather.time_s > by_s]))
+    temps = np.array([weather.outdoor_temp_c(float(t)) for t in kept])
+    begin = weather.start.timestamp() + by_s
+    return Weather(type(weather.start).fromtimestamp(begin, weather.start.tzinfo), kept - by_s, temps)
+
+
+def coldest_hour(plan: Plan, weather: Weather) -> float:
+    """Return the second at which the coldest hour of the judged span begins."""
+    starts = np.arange(plan.warm_up_s, plan.warm_up_s + plan.span_s - HOUR_S + 1.0, HOUR_S)
+    means = [(weather.outdoor_temp_c(t) + weather.outdoor_temp_c(t + HOUR_S)) / 2.0 for t in starts.tolist()]
+    return float(starts[int(np.argmin(means))])
+
+
+def constant_settings(town: Town, plant_dp_bar: float) -> dict[str, dict[str, float]]:
+    """Settings of a pump station that holds this pressure, within its limits, whatever happens."""
+    return {town.pump_station.id: {"own_plant_dp_bar": plant_dp_bar}}
+
+
+def run_coldest_hour(plan: Plan, plant_dp_bar: float) -> Coldest:
+    """Run the coldest hour, and six before it, at a constant pressure; no supervisor takes part."""
+    with run_folder("coldest") as folder:
+        source = town_folder(plan.town, folder)
+        town = Town.load(source)
+        weather = town.weather()
+        begin = max(0.0, coldest_hour(plan, weather) - BEFORE_COLDEST_HOUR_S)
+        settle_s = coldest_hour(plan, weather) - begin
+        with TownRun(
+            folder / "run",
+            source,
+            seed=plan.seed,
+            weather=later(weather, begin),
+            tick_ms=plan.tick_ms,
+            settings=constant_settings(town, plant_dp_bar),
+        ) as run:
+            run.power_on()
+            run.clock.run_for(settle_s)
+            houses = [
+                Controller(device, row) for row, device in enumerate(run.devices[: len(town.substations)])
+            ]
+            shortfalls, pressures = [], []
+            for _ in range(round(HOUR_S / 60.0)):
+                run.clock.run_for(60.0)
+                shortfalls.append([_shortfall_k(house) for house in houses])
+                pressures.append(float(run.plant.primary_dp_pa.min()) / 1e5)
+            for house in houses:
+                house.disconnect()
+            mean = np.mean(np.array(shortfalls), axis=0)
+            worst = int(mean.argmax())
+            return Coldest(plant_dp_bar, float(mean[worst]), houses[worst].name, float(np.min(pressures)))
+
+
+def _shortfall_k(house: Controller) -> float:
+    """How far the supply is below what the own curve asks for; 0 when it is not."""
+    wanted, measured = house.read("own_curve_temp_c"), house.read("secondary_supply_temp_c")
+    return max(0.0, float(wanted) - float(measured))
+
+
+def lowest_constant_dp(plan: Plan, low_bar: float, high_bar: float, progress: Progress) -> list[Coldest]:
+    """Bisect for the lowest pressure that serves every house in the coldest hour; return every try.
+
+    The last served try with the lowest pressure is the answer. ValueError when even high_bar does not serve.
+    """
+    tries = [run_coldest_hour(plan, high_bar)]
+    progress(_try_line(tries[-1]))
+    if not tries[0].served:
+        raise ValueError(
+            f"{high_bar:g} bar does not serve {tries[0].worst_house}: {tries[0].worst_shortfall_k:.1f} K "
+            "short in the coldest hour; no constant pressure can be the rival"
+        )
+    while high_bar - low_bar > DP_RESOLUTION_BAR:
+        middle = round((low_bar + high_bar) / 2.0, 3)
+        tries.append(run_coldest_hour(plan, middle))
+        progress(_try_line(tries[-1]))
+        if tries[-1].served:
+            high_bar = middle
+        else:
+            low_bar = middle
+    return tries
+
+
+def _try_line(result: Coldest) -> str:
+    verdict = "served" if result.served else "not served"
+    return (
+        f"constant {result.plant_dp_bar:.3f} bar: coldest hour {verdict}, "
+        f"worst {result.worst_house} {result.worst_shortfall_k:.2f} K short, "
+        f"lowest dp {result.index_dp_bar:.2f} bar"
+    )
+
+
+def run_constant(plan: Plan, plant_dp_bar: float, keep: Path | None = None) -> dict[str, Any]:
+    """Run the span at a constant pressure, houses on their own curves, and return figures and digest."""
+    with run_folder("constant") as folder:
+        source = town_folder(plan.town, folder)
+        town = Town.load(source)
+        with TownRun(
+            folder / "run", source, seed=plan.seed, tick_ms=plan.tick_ms,
+            settings=constant_settings(town, plant_dp_bar),
+        ) as run:  # fmt: skip
+            recording = record(run.clock, run, plan.warm_up_s)
+            started = time.monotonic()
+            run.power_on()
+            run.clock.run_for(plan.warm_up_s + plan.span_s)
+            return _result(recording, run.clock, started, keep)
+
+
+def run_coordinated(plan: Plan, keep: Path | None = None, progress: Progress | None = None) -> dict[str, Any]:
+    """Run the span with the supervisor coordinating every area by itself; return figures and digest."""
+    with run_folder("coordinated") as folder, contextlib.ExitStack() as stack:
+        source = town_folder(plan.town, folder)
+        run = stack.enter_context(
+            TownRun(folder / "run", source, seed=plan.seed, tick_ms=plan.tick_ms, speed=None)
+        )
+        _coordinate_by_itself(run.site_path)
+        data = folder / "data"
+        run.write_keys(data)
+        supervisor = Supervisor(run.site_path, data, choose_port(0), folder / "supervisor.log")
+        stack.callback(supervisor.stop)
+        demo = Demo(run, supervisor, lambda line: None)
+        recording = record(run.clock, run, plan.warm_up_s)
+        started = time.monotonic()
+        demo.start()
+        end_ms = round((plan.warm_up_s + plan.span_s) * 1000)
+        lost_before = None
+        next_line = 0.0
+        while run.clock.now_ms < end_ms:
+            demo.tick()
+            if lost_before is None and run.clock.now_ms >= plan.warm_up_s * 1000:
+                lost_before = polls(supervisor)
+            if progress is not None and time.monotonic() >= next_line:
+                next_line = time.monotonic() + 30.0
+                share = run.clock.now_ms / end_ms
+                left_s = (time.monotonic() - started) * (1.0 - share) / max(share, 1e-6)
+                progress(f"coordinated week: {share:.0%} done, about {left_s / 60:.0f} min left")
+        result = _result(recording, run.clock, started, keep)
+        after = polls(supervisor)
+        result["kpi"] |= {name: after[name] - (lost_before or {}).get(name, 0) for name in after}
+        return result
+
+
+def record(clock: Lockstep, run: TownRun, since_s: float) -> Recording:
+    """Attach a recording to the clock; what happens before since_s is discarded."""
+    recording = Recording(tuple(run.town.substations.id), since_s=since_s)
+    dt_s = clock.tick_ms / 1000.0
+    clock.recorders.append(lambda c: recording.tick(c.now_ms / 1000.0, dt_s, run.plant))
+    return recording
+
+
+def polls(supervisor: Supervisor) -> dict[str, int]:
+    """Return the supervisor's own count of poll slots due, lost and missed, summed over its controllers."""
+    with urllib.request.urlopen(f"{supervisor.address}/metrics", timeout=30.0) as answer:
+        lines = answer.read().decode().splitlines()
+    sums = dict.fromkeys(("due", "lost", "missed"), 0)
+    for line in lines:
+        for name in sums:
+            if line.startswith(f"toplovod_field_{name}_total{{"):
+                sums[name] += round(float(line.rsplit(" ", 1)[1]))
+    return {f"polls_{name}": count for name, count in sums.items()}
+
+
+def _coordinate_by_itself(site: Path) -> None:
+    """Set the coordinator of the run's own site file to automatic."""
+    text = site.read_text(encoding="utf-8")
+    if "[coordinator]" not in text:
+        text += "\n[coordinator]\n"
+    lines = [line for line in text.splitlines() if not line.startswith("mode = ")]
+    lines.insert(lines.index("[coordinator]") + 1, 'mode = "automatic"')
+    site.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _result(recording: Recording, clock: Lockstep, started: float, keep: Path | None) -> dict[str, Any]:
+    if keep is not None:
+        recording.save(keep)
+    return {"kpi": recording.kpi(), "sha256": clock.sha256, "wall_s": round(time.monotonic() - started, 1)}
+
+
+def bundle_digest() -> str:
+    """Return the digest of the firmware bundle as it would be shipped now."""
+    with run_folder("digest") as folder:
+        manifest = json.loads((firmware_bundle(folder / "bundle") / "manifest.json").read_text())
+    return str(manifest["sha256"])
+
+
+def provenance(plan: Plan) -> dict[str, Any]:
+    """Name everything a result was made from, so that it can be told from another."""
+    return {
+        **asdict(plan),
+        "firmware_sha256": bundle_digest(),
+        "map_hash": f"{registers.map_hash():08x}",
+        "command": f"toplovod hil run week --site {plan.town} --seed {plan.seed}",
+    }
+
+
+def run_week(plan: Plan, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Search the rival, run both weeks side by side on two cores, and write week.json into folder.
+
+    A finished part is kept in folder and not run again while everything it was made from is the same.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    origin = provenance(plan)
+    path = folder / WEEK_FILE
+    week = load_week(path) or {}
+    if week.get("provenance") != origin:
+        week = {"format": RESULT_FORMAT, "provenance": origin}
+    with ProcessPoolExecutor(1) as beside:
+        rival = None
+        if "lowest_constant_dp" not in week:
+            rival = beside.submit(_rival, plan, folder / "constant.npz")
+        if "coordinated" not in week:
+            week["coordinated"] = run_coordinated(plan, folder / "coordinated.npz", progress)
+            _save(path, week)
+        if rival is not None:
+            progress("waiting for the week at constant pressure")
+            week["lowest_constant_dp"] = rival.result()
+            _save(path, week)
+    return week
+
+
+def _rival(plan: Plan, keep: Path) -> dict[str, Any]:
+    with run_folder("limits") as scratch:
+        config = Town.load(town_folder(plan.town, scratch)).controller_config
+    limits = next(values for values in config.values() if "plant_dp_maximum_bar" in values)
+    tries = lowest_constant_dp(
+        plan, limits["plant_dp_minimum_bar"], limits["plant_dp_maximum_bar"], lambda line: None
+    )
+    lowest = min(t.plant_dp_bar for t in tries if t.served)
+    return {
+        **run_constant(plan, lowest, keep),
+        "plant_dp_bar": lowest,
+        "search": [{**asdict(t), "served": t.served} for t in tries],
+    }
+
+
+def load_week(path: Path) -> dict[str, Any] | None:
+    """Return a kept result, None where there is none that can be read."""
+    try:
+        week = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return week if isinstance(week, dict) and week.get("format") == RESULT_FORMAT else None
+
+
+def _save(path: Path, week: dict[str, Any]) -> None:
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps(week, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    draft.replace(path)
