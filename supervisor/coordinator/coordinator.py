@@ -11,7 +11,7 @@ import asyncio
 import logging
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -50,7 +50,8 @@ LIARS_MOST = 0.20  # with more contradictions than this the model is wrong, not 
 OVER_SHARE = 1.25  # a house takes too much above this multiple of its share (own estimate)
 LIMIT_AT = 1.10  # and is then limited to this multiple: never below what the weather asks for
 OVER_TIMES = 2  # evaluations in a row
-SHORT_TIMES = 3  # evaluations without shortage until limits are no longer renewed
+PRESSES = 0.95  # a house whose flow is above this share of its limit would take more
+FREE_TIMES = 5  # evaluations without pressing until the limit is no longer renewed
 
 
 @dataclass
@@ -148,9 +149,9 @@ class Picture:
 
 @dataclass
 class _Over:
-    times: int = 0
-    limit: float = 0.0
-    at: dict[str, Any] = field(default_factory=dict)
+    times: int = 0  # evaluations in a row in which the house took too much
+    limit: float = 0.0  # m3/h, 0 while it is free
+    free: int = 0  # evaluations in a row in which it did not press against the limit
 
 
 class Coordinator:
@@ -191,7 +192,6 @@ class Coordinator:
         self.picture = Picture(setpoint_bar=self._sp_bar)
         self._explanations: list[Explanation] = []
         self._over: dict[str, _Over] = {}
-        self._not_short = 0
         self._last_good_s: dict[str, float] = {}
         self._last_dp: dict[str, float] = {}
 
@@ -430,7 +430,6 @@ class Coordinator:
 
     def _limits(self, picture: Picture, flow: Mapping[str, float]) -> list[Explanation]:
         shares = picture.shares
-        self._not_short = 0 if picture.short else self._not_short + 1
         found: list[Explanation] = []
         if shares is None:
             return found
@@ -442,10 +441,12 @@ class Coordinator:
             if taken is None:
                 over.times = 0
                 continue  # unconfirmed: an order in force runs out by itself
-            # once limited, a house stays so while the town is short of pressure and a little after
+            # once limited, a house stays so while it presses against the limit: freeing it at the first
+            # sight of pressure would only bring the shortage back
             if over.limit:
-                if self._not_short >= SHORT_TIMES:
-                    over.limit, over.times = 0.0, 0
+                over.free = over.free + 1 if taken < PRESSES * over.limit else 0
+                if over.free >= FREE_TIMES:
+                    over.limit, over.times, over.free = 0.0, 0, 0
             else:
                 over.times = over.times + 1 if picture.short and taken > OVER_SHARE * share else 0
                 if over.times >= OVER_TIMES:
