@@ -44,7 +44,7 @@ cdef class Transport:
     cdef readonly double loss_kg_k, entered_kg_k, left_kg_k
     cdef readonly double merge_k
     cdef double _dt
-    cdef int _order_known
+    cdef int _order_known, _busy
     cdef const int[::1] _from, _to, _slot_start, _slot_pipe
     cdef const double[::1] _pipe_mass, _rate
     cdef double _fit_temp, _fit_rise, _fit_error
@@ -79,6 +79,7 @@ cdef class Transport:
         self._carry = np.zeros(self.nodes)
         self._node_temp = node_temp_c
         self._order_known = 0
+        self._busy = 0
         cdef Py_ssize_t p
         for p in range(self.pipes):
             if pipe_mass_kg[p] > 0.0:
@@ -91,6 +92,17 @@ cdef class Transport:
         """Advance by dt_s. Temperatures of nodes are written into the array given at construction."""
         with nogil:
             self._step(dt_s, flow_kg_s, inflow_temp_c, ground_temp_c)
+
+    def claim(self):
+        """Take the transport for one thread; False while another one has it."""
+        if self._busy:
+            return False
+        self._busy = 1
+        return True
+
+    def release(self):
+        """Give it back."""
+        self._busy = 0
 
     def stored_kg_k(self):
         """Sum of mass times temperature over every parcel, kg degC, with what loops still owe."""

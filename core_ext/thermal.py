@@ -35,6 +35,17 @@ class BadTransport(ValueError):
     code = "bad-transport"
 
 
+class TransportBusy(RuntimeError):
+    """Another thread is stepping this transport."""
+
+    code = "transport-busy"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another thread is stepping this transport; nothing was changed. Give each thread one of its own"
+        )
+
+
 class ThermalTransport:
     """Temperatures in the pipes and nodes of a network over time.
 
@@ -119,6 +130,7 @@ class ThermalTransport:
         order = np.argsort(touching, kind="stable")
         slots = np.concatenate([np.arange(links), np.arange(links)])[order].astype(np.intc)
         self._flow = np.zeros(links)
+        self._finite = np.zeros(links, dtype=np.bool_)
         self._inflow = np.full(len(nodes), np.nan)
         self._kernel = Transport(
             from_rows, to_rows, start, slots, mass, rate, initial, self.node_temp_c, parcels, merge_k
@@ -139,8 +151,22 @@ class ThermalTransport:
         which pipes and the `through` tables are used. `inflow_temp_c`: temperature of water entering at a
         node from outside, degC, one for all or one per node; NaN where none enters; None = the last one
         given. How much enters or leaves at a node follows from the pipes' flows. `ground_temp_c`: None = as
-        before. Raises BadTransport; the state is then unchanged.
+        before. Raises BadTransport and TransportBusy; the state is then unchanged.
         """
+        if not self._kernel.claim():
+            raise TransportBusy
+        try:
+            return self._step(dt_s, mass_flow_kg_s, inflow_temp_c, ground_temp_c)
+        finally:
+            self._kernel.release()
+
+    def _step(
+        self,
+        dt_s: float,
+        mass_flow_kg_s: Flows,
+        inflow_temp_c: float | ArrayLike | None,
+        ground_temp_c: float | ArrayLike | None,
+    ) -> FloatArray:
         if not (np.isfinite(dt_s) and dt_s > 0.0):
             raise BadTransport(
                 f"dt_s is {dt_s}; a step needs a positive number of seconds. Nothing was changed"
@@ -158,7 +184,7 @@ class ThermalTransport:
                 break
             self._flow[row : row + rows] = flow
             row += rows
-        if not np.isfinite(self._flow).all():
+        if not np.isfinite(self._flow, out=self._finite).all():
             raise BadTransport("mass_flow_kg_s has a value that is not finite. Nothing was changed")
         if inflow_temp_c is not None:
             self._inflow[:] = inflow_temp_c

@@ -1,5 +1,7 @@
 """Plug flow keeps the energy, cools as the formula says, reverses, and agrees with a plain NumPy twin."""
 
+import threading
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core_ext.network import BadNetwork, Network
-from core_ext.thermal import BadTransport, ThermalTransport
+from core_ext.thermal import BadTransport, ThermalTransport, TransportBusy
 
 
 def line(lengths, diameter=0.05, loss=0.3, **more):
@@ -245,6 +247,42 @@ def test_two_runs_are_bitwise_equal():
         return transport.node_temp_c.tobytes()
 
     assert once() == once()
+
+
+def test_a_step_allocates_nothing_of_the_networks_size():
+    random = np.random.default_rng(5)
+    transport = ThermalTransport(random_tree(random, 5000), initial_temp_c=50.0)
+    flow, inflow = random.uniform(0.0, 1.0, 4999), np.full(5000, 70.0)
+    transport.step(2.0, flow, inflow)
+    tracemalloc.start()
+    for _ in range(5):
+        transport.step(2.0, flow, inflow)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4000  # one byte for each pipe would already be more
+
+
+def test_two_threads_cannot_step_one_transport():
+    random = np.random.default_rng(6)
+    transport = ThermalTransport(random_tree(random, 20000), initial_temp_c=50.0)
+    flow = random.uniform(0.0, 1.0, 19999)
+    refused = threading.Event()
+
+    def step_until_refused():
+        for _ in range(2000):
+            if refused.is_set():
+                return
+            try:
+                transport.step(2.0, flow, 70.0)
+            except TransportBusy:
+                refused.set()
+
+    threads = [threading.Thread(target=step_until_refused) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused.is_set()
 
 
 def test_bad_input_is_refused_and_changes_nothing():
