@@ -97,6 +97,21 @@ def test_weather_interpolates_and_refuses_to_invent(tmp_path):
             weather.outdoor_temp_c(time_s)
 
 
+def test_weather_can_be_repeated_without_a_jump(town):
+    once = town.weather()
+    twice = once.repeated(86400.0, 2)
+    assert twice.duration_s == once.duration_s + 2 * (once.duration_s - 86400.0)
+    seam = once.duration_s
+    times = np.arange(0.0, twice.duration_s, 600.0)
+    temps = np.array([twice.outdoor_temp_c(t) for t in times])
+    steepest = np.abs(np.diff([once.outdoor_temp_c(t) for t in times if t <= seam])).max()
+    assert np.abs(np.diff(temps)).max() <= steepest
+    later = 3 * 86400.0
+    assert twice.outdoor_temp_c(seam + later - 86400.0) == once.outdoor_temp_c(later)
+    with pytest.raises(BadWeather, match="Repeat from an earlier time"):
+        once.repeated(once.duration_s, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
+JOINT_S = 6 * 3600.0  # over which a repetition of the weather is joined to its end
+
 
 class BadWeather(ValueError):
     """A weather file that cannot be used, or a time it does not cover. Nothing was changed."""
@@ -63,6 +65,23 @@ class Weather:
         if np.any(np.diff(seconds) <= 0.0):
             raise BadWeather(f"{path.name}: the times do not rise. Sort the rows and remove doubles")
         return cls(times[0], seconds, np.array(temps))
+
+    def repeated(self, after_s: float, times: int) -> Weather:
+        """This weather, then `times` more its part after `after_s`, joined by six hours of straight lines.
+
+        For demonstrations that run on past the file; a week that is judged ends with it. Raises BadWeather.
+        """
+        part = self.time_s >= after_s + JOINT_S
+        if not part.any():
+            raise BadWeather(
+                f"nothing is left {after_s + JOINT_S:.0f} s after the start. Repeat from an earlier time"
+            )
+        time, temp = [self.time_s], [self.temp_c]
+        for number in range(1, times + 1):
+            shift = number * (self.duration_s - after_s)
+            time.append(self.time_s[part] + shift)
+            temp.append(self.temp_c[part])
+        return Weather(self.start, np.concatenate(time), np.concatenate(temp))
 
     @property
     def duration_s(self) -> float:
