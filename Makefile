@@ -29,13 +29,14 @@ $(VENV)/.locks-installed: $(LOCKS) | $(BIN)/pip
 	$(PIP) install --quiet --require-hashes $(LOCKS:%=-r %)
 	@touch $@
 
-$(VENV)/.toplovod-installed: pyproject.toml setup.py $(VENV)/.locks-installed
-	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+# the kernels are compiled once, by `core`; without the variable pip would compile them again
+$(VENV)/.toplovod-installed: pyproject.toml setup.py $(VENV)/.locks-installed | core
+	TOPLOVOD_KERNELS=compiled $(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-setup: prerequisites $(VENV)/.toplovod-installed core vendor  ## make .venv, build the core, fetch the screens' parts
+setup: prerequisites $(VENV)/.toplovod-installed vendor  ## make .venv, build the core, fetch the screens' parts
 
-core: $(VENV)/.toplovod-installed  ## rebuild the Cython kernels that changed
+core: $(VENV)/.locks-installed  ## rebuild the Cython kernels that changed
 	$(BIN)/python setup.py --quiet build_ext --inplace
 
 vendor: $(VENV)/.toplovod-installed  ## fetch the screens' third-party part, by lock and digest
@@ -80,7 +81,8 @@ locks: $(VENV)/.locks-installed  ## resolve the locks anew (needs uv and the net
 	sh tools/checks/locks.sh
 
 wheel: setup
-	rm -rf build/wheel build/lib build/bdist.*
+	rm -rf build/wheel build/bdist.*
+	find build -path 'build/lib*' -type f ! -name '*.so' -delete
 	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
 
 wheel-check: wheel  ## install the wheel into an empty environment outside the tree and run the demo there

@@ -1,5 +1,10 @@
-"""Builds the Cython kernels of core_ext; everything else stands in pyproject.toml."""
+"""Builds the Cython kernels of core_ext; everything else stands in pyproject.toml.
 
+TOPLOVOD_KERNELS=compiled leaves them alone: `make` compiles them in place first, and an editable
+installation would do it a second time.
+"""
+
+import os
 from pathlib import Path
 
 import numpy
@@ -7,7 +12,9 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 # Results must not depend on the machine at hand: no -march=native, no -ffast-math, no contraction.
-FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+# -g0: debug information makes the kernels ten times as large.
+FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+CORES = os.cpu_count() or 1
 
 kernels = [
     Extension(
@@ -20,4 +27,10 @@ kernels = [
     for path in sorted(Path("core_ext").glob("_*.pyx"))
 ]
 
-setup(ext_modules=cythonize(kernels, compiler_directives={"language_level": 3}) if kernels else [])
+if kernels and os.environ.get("TOPLOVOD_KERNELS") != "compiled":
+    setup(
+        ext_modules=cythonize(kernels, nthreads=CORES, compiler_directives={"language_level": 3}),
+        options={"build_ext": {"parallel": CORES}},
+    )
+else:
+    setup()
