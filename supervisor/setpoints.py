@@ -354,6 +354,11 @@ class Desk:
         self._previews[preview_hash] = approved
         return approved
 
+    def awaiting_second_person(self) -> list[Preview]:
+        """Return the previews a second person has still to agree to, oldest first."""
+        waiting = [p for p in self._previews.values() if p.needs_second_person and p.expires >= self._now()]
+        return sorted((p for p in waiting if not p.approved_by), key=lambda p: p.expires)
+
     async def execute(self, user: str, preview_hash: str, reason: str = "") -> Order:
         """Send what was previewed; returns once the order is on disk and on its way.
 
@@ -749,7 +754,7 @@ class Desk:
             return
         order.proof = "receipt"
         order.accepted_s = self._clock.monotonic()
-        for other in self._orders.values():
+        for other in list(self._orders.values()):
             older = int(other.id) < int(order.id) and other.point == order.point
             if older and other.device_id == order.device_id and other.state in (*HOLDING, UNKNOWN):
                 self._set(other, RELEASED, "superseded", f"replaced by order {order.id}")

@@ -199,6 +199,13 @@ async def preview_order(request: Request, person: Writer, body: PreviewOrder) ->
     return dict(preview.as_dict())
 
 
+@router.get("/previews", tags=["orders"])
+async def previews(request: Request, person: Reader) -> dict[str, Any]:
+    """Return the previews that wait for a second person."""
+    waiting = station_of(request).desk.awaiting_second_person()
+    return {"previews": [preview.as_dict() for preview in waiting]}
+
+
 @router.post("/orders/approve", tags=["orders"])
 async def approve_order(request: Request, person: Writer, body: ApproveOrder) -> dict[str, Any]:
     """Agree, as the second person, to exactly this preview."""

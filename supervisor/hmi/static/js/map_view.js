@@ -339,7 +339,8 @@ export class MapView {
     const places = [[x + gap, y - 8], [x - gap - width, y - 8], [x - width / 2, y - gap - 17], [x - width / 2, y + gap + 1]];
     for (const [left, top] of places) {
       const box = [left, top, left + width, top + 16];
-      const free = !taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]);
+      const inside = left > 0 && left + width < this.frame.clientWidth;
+      const free = inside && !taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]);
       if (!free && !(must && top === places[3][1])) continue;
       taken.push(box);
       g.textAlign = "left";

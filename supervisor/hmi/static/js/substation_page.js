@@ -95,11 +95,13 @@ function showSetpoints() {
     const sp = read(row.lease.setpoint);
     const ownerNumber = read(row.lease.owner).value ?? 0;
     const seconds = read(row.lease.seconds_left).value ?? 0;
-    setText(row.owner, ownerNumber ? t("lease.owner", { owner: t(`value.lease_owner.${ownerNumber}`) }) : t("lease.nobody"));
     setText(row.left, ownerNumber ? format.leaseTime(seconds) : "");
     row.bar.style.width = ownerNumber ? `${Math.min(100, (100 * seconds) / 3600)}%` : "0";
     const point = site.point(row.lease.setpoint);
     const active = orders.find((candidate) => candidate.point === row.lease.setpoint && HOLDING.has(candidate.state));
+    // the controller names the key slot; whether person or coordinator is behind ours, our own orders know
+    const owner = active ? active.owner === "coordinator" ? t("owner.coordinator") : active.user : t(`value.lease_owner.${ownerNumber}`);
+    setText(row.owner, ownerNumber ? t("lease.owner", { owner }) : t("lease.nobody"));
     const value = sp.value ?? (ownerNumber && active ? active.value : null);
     setText(row.ordered, ownerNumber && value !== null ? t("lease.ordered", { value: `${format.number(value, point.decimals)} ${point.unit}` }) : "");
   });
@@ -363,7 +365,7 @@ function showOrders() {
     h("td", { class: "number" }, format.shortTime(Date.parse(o.executed_utc) / 1000)),
     h("td", {}, t(`short.${o.point}`)),
     h("td", { class: "number" }, o.release ? t("orders.release") : `${format.number(o.old, site.point(o.point).decimals)} → ${withUnit(o.value, o.point)}`),
-    h("td", {}, o.user || t(`owner.${o.owner}`)),
+    h("td", {}, o.owner === "coordinator" ? t("owner.coordinator") : o.user),
     h("td", {}, h("span", { class: IN_FLIGHT.has(o.state) || ["refused", "failed", "unknown"].includes(o.state) ? "tag strong" : "tag" }, t(`state.${o.state}`))))));
   byId("orders-empty").hidden = orders.length > 0;
 }
@@ -377,7 +379,7 @@ function showAlarms() {
   h("div", { class: "muted" }, alarm.action))) : [h("div", { class: "empty" }, t("faceplate.no_alarms"))]));
 }
 
-const diagnostics = site.profiles[profile].points.filter((point) => point.access === "diagnostic" && point.space === "input"
+const diagnostics = site.profiles[profile].points.filter((point) => point.live && point.access === "diagnostic" && point.space === "input"
   && !point.name.includes("_lease_") && !point.name.endsWith("_code"));
 const diagnosticRows = diagnostics.map((point) => {
   const value = h("td", { class: "number" });

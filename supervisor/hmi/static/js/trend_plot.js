@@ -8,6 +8,7 @@ import * as format from "./format.js";
 import { t } from "./strings.js";
 
 const PENS = 6;
+const SHORTER_H = [1, 3, 6, 12];
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 2], [1, 2]];
 
 /** @typedef {{device: string, point: string}} Pen */
@@ -31,6 +32,7 @@ export class TrendPlot {
     /** @type {{utc_s: number[], min: (number | null)[], mean: (number | null)[], max: (number | null)[]}[]} */
     this.data = [];
     this.asked = 0;
+    this.hours = 24;
     this.failed = "";
     new ResizeObserver(() => this.resize()).observe(element);
     window.addEventListener("toplovod:palette", () => this.build());
@@ -63,7 +65,17 @@ export class TrendPlot {
     }
     this.start_s = start_s;
     this.end_s = end_s;
+    if (this.options.compact) this.narrow();
     this.build();
+  }
+
+  /** A young history fills a shorter span; `hours` tells which, so that nobody takes it for a day. */
+  narrow() {
+    const first = Math.min(...this.data.map((column) => column.utc_s[0] ?? Infinity));
+    const asked_h = (this.end_s - this.start_s) / 3600;
+    const needed_h = Number.isFinite(first) ? (this.end_s - first) / 3600 : asked_h;
+    this.hours = Math.min(asked_h, SHORTER_H.find((hours) => hours >= needed_h) ?? asked_h);
+    this.start_s = this.end_s - this.hours * 3600;
   }
 
   /** @param {number} pen */
@@ -103,7 +115,7 @@ export class TrendPlot {
     /** @type {uPlot.Axis[]} */
     const axes = [{
       stroke: colour("--text-muted"), grid: { stroke: colour("--line"), width: 0.5 }, ticks: { stroke: colour("--line") },
-      font: '12px "DejaVu Sans", sans-serif', space: 70,
+      font: '12px "DejaVu Sans", sans-serif', space: 70, size: 46,
       values: (_, splits) => splits.map((at, index) => {
         const time = format.shortTime(at);
         return time === "00:00" || index === 0 ? `${time}\n${format.calendarDay(at).split(" ").slice(1, 3).join(" ")}` : time;
@@ -115,13 +127,13 @@ export class TrendPlot {
       grid: { show: index === 0, stroke: colour("--line"), width: 0.5 }, ticks: { stroke: colour("--line") },
       values: (_, splits) => splits.map((at) => {
         const step = splits.length > 1 ? Math.abs(splits[1] - splits[0]) : 1;
-        return format.number(at, Math.min(3, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9))));
+        return format.number(at, decimalsOf(step));
       }),
     }));
     /** @type {uPlot.Options} */
     const options = {
       width: Math.max(200, this.element.clientWidth), height: Math.max(120, this.element.clientHeight),
-      series, bands, axes, legend: { show: false }, ms: 1e-3, padding: [8, 8, 0, 0],
+      series, bands, axes, legend: { show: false }, ms: 1e-3, tzDate: (at) => uPlot.tzDate(new Date(at * 1000), format.zoneName()), padding: [8, 8, 0, 0],
       cursor: { drag: { x: false, y: false }, points: { show: true, size: 6 } },
       scales: {
         x: { time: true, range: () => [this.start_s, this.end_s] },
@@ -178,6 +190,15 @@ function withGaps(answer) {
     for (const key of /** @type {const} */ (["min", "mean", "max"])) gapped[key].push(answer[key][index]);
   });
   return gapped;
+}
+
+/** How many decimals a step of an axis needs: 2.5 needs one. @param {number} step */
+function decimalsOf(step) {
+  for (let decimals = 0; decimals < 3; decimals++) {
+    const scaled = step * 10 ** decimals;
+    if (Math.abs(scaled - Math.round(scaled)) < 1e-6 * scaled) return decimals;
+  }
+  return 3;
 }
 
 /** @param {number} utc_s */
