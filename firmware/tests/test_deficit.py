@@ -39,15 +39,30 @@ def test_s11_a_thousandth_of_a_kelvin_is_counted_too(flash):
 
 def test_s2_it_is_spent_at_the_budget_and_opens_again_a_day_later(flash):
     deficit = make(flash)
-    run(deficit, 1.99, below_mk=10_000)
+    run(deficit, 1.95, below_mk=10_000)  # the way back from 10 K costs 0.417 K h
     assert not deficit.spent
-    run(deficit, 0.02, below_mk=10_000)
+    run(deficit, 0.06, below_mk=10_000)
     assert deficit.spent
     run(deficit, 21.9)
     assert deficit.spent
     run(deficit, 3)
     assert not deficit.spent
     assert deficit.used_mkh < 20_000 * 0.9
+
+
+@pytest.mark.parametrize("depth_mk", [5_000, 15_000, 33_000])
+def test_s2_the_way_back_at_the_slew_limit_still_fits_the_budget(flash, depth_mk):
+    deficit = make(flash)
+    below_mk, slew_mk = 0, 2_000 * 2 // 60  # a period of 2 s
+    for _ in range(6 * HOUR_STEPS):
+        if deficit.spent:
+            below_mk = max(0, below_mk - slew_mk)
+        else:
+            below_mk = min(depth_mk, below_mk + slew_mk)
+        deficit.step(below_mk, 18_000, 2_000)
+    assert deficit.spent
+    assert below_mk == 0
+    assert 20_000 * 0.95 <= deficit.used_mkh <= 20_000 * 1.02
 
 
 def test_it_forgets_everything_after_a_day(flash):
