@@ -26,6 +26,8 @@ class BadNetwork(ValueError):
     stable and meant for scripts.
     """
 
+    exit_status = 2
+
     def __init__(self, element: str, reason: str, remedy: str, code: str = "bad_network") -> None:
         super().__init__(f"{element}: {reason}. {remedy}")
         self.element = element

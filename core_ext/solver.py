@@ -762,7 +762,8 @@ class HydraulicSolver:
 
         changes: full columns named `<table>_<column>`, kept until changed again; the network is not touched.
         tol: largest pressure residual of any element in Pa (default: 1e-9 m of head; rounding at absurd
-        pressures, above some 10^9 Pa, is let through); mass balances to 1e-8 kg/s. warm_start: begin at the last solution. out: a result of this solver to overwrite.
+        pressures, above some 10^9 Pa, is let through); mass balances to 1e-8 kg/s. warm_start:
+        begin at the last solution. out: a result of this solver to overwrite.
         Raises BadNetwork (nothing changed), NotConverged, SolverBusy.
         """
         kernel = self._kernel

@@ -410,7 +410,8 @@ def any_network(draw: st.DrawFn) -> Network:
         "return_node": b,
         "mode": [draw(st.sampled_from(["flow", "valve"])) for _ in a],
         "mass_flow_kg_s": [draw(st.floats(0.0, 2.0)) for _ in a],
-        "kv_m3_h": [draw(st.floats(0.0, 8.0)) for _ in a],
+        # below 1e-3 m3/h a forced flow means 1e12 Pa and more: beyond any number a pressure can have
+        "kv_m3_h": [draw(st.one_of(st.just(0.0), st.floats(1e-3, 8.0))) for _ in a],
         "max_flow_kg_s": [draw(st.one_of(st.just(math.nan), st.floats(0.0, 2.0))) for _ in a],
     }
     return Network(tables, fluid=WATER_75)
@@ -430,7 +431,10 @@ def flows_exist(solver: HydraulicSolver) -> bool:
         matrix[solver._second[link], column] += 1.0
     bounds = [(max(a["low"][e], -1e6), min(a["high"][e], 1e6)) for e in moving] or [(0.0, 0.0)]
     found = linprog(
-        np.zeros(matrix.shape[1]), A_eq=matrix[: kernel.unknowns], b_eq=-need[: kernel.unknowns], bounds=bounds
+        np.zeros(matrix.shape[1]),
+        A_eq=matrix[: kernel.unknowns],
+        b_eq=-need[: kernel.unknowns],
+        bounds=bounds,
     )
     return bool(found.status == 0)
 
