@@ -128,7 +128,7 @@ function replot(indexId) {
   if (indexId) pens.push({ device: indexId, point: "primary_dp_bar" });
   plot.setPens(pens);
   byId("pens").replaceChildren(...pens.map((pen, place) => h("span", { class: "pen" }, h("i", { class: `pen-line pen-${place + 1}` }), `${nameOf(pen.device)} · ${t(`short.${pen.point}`)}`)));
-  void plot.load(frame.utc_s - SPAN_S, frame.utc_s);
+  void plot.load(frame.utc_s - SPAN_S, frame.utc_s).then(() => setText(byId("trend-title"), t("coordinator.trend", { hours: plot.hours })));
 }
 
 /** The reason as a sentence, with its numbers. @param {Wish} wish */

@@ -30,7 +30,7 @@ const PENS = {
 };
 
 /** @typedef {{hash: string, old: number | null, new: number, low: number, high: number, unit: string, lease_s: number,
- *   effect: any, warnings: any[], expires_utc: string, needs_second_person: boolean, approved_by: string, user: string, point: string}} Preview */
+ *   effect: any, warnings: any[], expires_utc: string, needs_second_person: boolean, approved_by: string, user: string, device_id: string, point: string}} Preview */
 
 const { site, live, alarms } = await startShell();
 const deviceId = document.body.dataset.device ?? "";
@@ -233,14 +233,68 @@ function showPreview(p) {
     h("div", { id: "preview-panel", tabindex: -1, class: "needs-live" },
       h("h2", {}, t("preview.title", { point: t(`point.${p.point}`) }), h("span", { class: "aside" }, t("preview.estimate"))),
       h("dl", {}, ...facts),
+      ...(p.needs_second_person ? [h("div", { class: "warning", id: "second-person" }, t("preview.second", { time: wallTime(p.expires_utc) }))] : []),
       ...p.warnings.map((warning) => h("div", { class: "warning" }, warningText(warning))),
       h("div", { class: "fields" },
         h("label", {}, t("command.reason"), reason),
         h("button", { type: "button", onclick: cancel }, h("kbd", {}, "Esc"), " ", t("command.cancel"))),
-      h("p", {}, h("button", { class: "execute", id: "execute", onclick: () => execute(reason.value) },
-        t(p.needs_second_person ? "command.approve" : "command.execute", { text: changeText(p) })), " ",
-      h("span", { class: "muted" }, t("preview.tab_hint")))));
+      h("p", {}, h("button", { class: "execute", id: "execute", disabled: p.needs_second_person, onclick: () => execute(reason.value) },
+        t("command.execute", { text: changeText(p) })), " ",
+      h("span", { class: "muted" }, t(p.needs_second_person ? "preview.waiting" : "preview.tab_hint")))));
 }
+
+/** Previews end in real time, whatever the plant's clock shows. @param {string} utc */
+function wallTime(utc) {
+  return new Date(utc).toLocaleTimeString("en-GB", { hourCycle: "h23" });
+}
+
+// ---- the second person: what moves the whole town -------------------------------------------------------------
+let waitingShown = "";
+
+async function fetchWaiting() {
+  if (busy || live.stopped) return;
+  try {
+    /** @type {Preview[]} */
+    const previews = (await get("/previews")).previews;
+    const mine = previews.filter((candidate) => candidate.device_id === deviceId);
+    if (preview?.needs_second_person && !mine.some((candidate) => candidate.hash === preview?.hash)) {
+      // agreed to and executed by the second person, or over: either way the list of orders knows
+      preview = null;
+      await fetchOrders();
+      order = orders.find((candidate) => candidate.user === document.body.dataset.user) ?? null;
+      showCommand();
+    }
+    showWaiting(mine.filter((candidate) => candidate.user !== document.body.dataset.user));
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+  }
+}
+
+/** @param {Preview[]} others */
+function showWaiting(others) {
+  const now = others.map((candidate) => candidate.hash).join();
+  if (now === waitingShown) return;
+  waitingShown = now;
+  byId("waiting").replaceChildren(...others.map((candidate) => h("div", { class: "command needs-live", "data-preview": candidate.hash },
+    h("h2", {}, t("preview.asked_by", { who: candidate.user }), h("span", { class: "aside" }, t("preview.until", { time: wallTime(candidate.expires_utc) }))),
+    h("p", {}, `${t(`point.${candidate.point}`)}: ${withUnit(candidate.old, candidate.point)} → ${withUnit(candidate.new, candidate.point)}`),
+    h("p", {}, h("button", { class: "execute", id: "approve", onclick: () => approve(candidate) }, t("command.approve", { text: changeText(candidate) }))))));
+}
+
+/** @param {Preview} candidate */
+async function approve(candidate) {
+  await guarded(async () => {
+    await post("/orders/approve", { preview_hash: candidate.hash });
+    order = await post("/orders/execute", { preview_hash: candidate.hash, reason: "" });
+    preview = null;
+    showCommand();
+    void fetchOrders();
+  });
+  waitingShown = "";
+  void fetchWaiting();
+}
+
+if (profile === "pump_station" && mayOrder) setInterval(fetchWaiting, 2000);
 
 /** @param {any} warning */
 function warningText(warning) {
@@ -366,7 +420,7 @@ function showOrders() {
     h("td", {}, t(`short.${o.point}`)),
     h("td", { class: "number" }, o.release ? t("orders.release") : `${format.number(o.old, site.point(o.point).decimals)} → ${withUnit(o.value, o.point)}`),
     h("td", {}, o.owner === "coordinator" ? t("owner.coordinator") : o.user),
-    h("td", {}, h("span", { class: IN_FLIGHT.has(o.state) || ["refused", "failed", "unknown"].includes(o.state) ? "tag strong" : "tag" }, t(`state.${o.state}`))))));
+    h("td", {}, h("span", { class: IN_FLIGHT.has(o.state) || ["refused", "failed", "unknown"].includes(o.state) ? "tag strong" : "tag" }, t(o.code === "superseded" ? "state.superseded" : `state.${o.state}`))))));
   byId("orders-empty").hidden = orders.length > 0;
 }
 
@@ -419,10 +473,11 @@ function refresh() {
   if (!frame) return;
   if (frame.ordersVersion !== ordersVersion) void fetchOrders();
   const now = performance.now();
-  if (now - plottedWall > 3000 && (frame.utc_s - plottedAt > SPAN_S / 600 || now - plottedWall > 60000)) {
+  if (now - plottedWall > 3000 && (frame.utc_s - plottedAt > (plot.hours * 3600) / 400 || now - plottedWall > 60000)) {
     plottedWall = now;
     plottedAt = frame.utc_s;
-    void plot.load(frame.utc_s - SPAN_S, frame.utc_s);
+    void plot.load(frame.utc_s - SPAN_S, frame.utc_s).then(() =>
+      setText(byId("trend-title"), t("faceplate.trend", { hours: plot.hours })));
   }
 }
 
