@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
@@ -128,7 +129,8 @@ class Server:
             ignore_missing_devices=True,
         )
         await self._server.serve_forever(background=True)
-        self.port = self._server.transport.sockets[0].getsockname()[1]
+        listening: Any = self._server.transport
+        self.port = listening.sockets[0].getsockname()[1]
         return self.port
 
     async def stop(self) -> None:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 pytestmark = pytest.mark.slow  # each test starts processes of its own
 
@@ -132,6 +139,38 @@ def test_beyond_this_machine_nothing_is_served_without_tls(tmp_path: Path) -> No
     assert not (tmp_path / "data").exists()
     half = toplovod("serve", small_site(tmp_path), "--tls-cert", tmp_path / "c.pem")
     assert half.returncode == 2 and "tls_incomplete" in half.stderr
+
+
+def test_with_a_certificate_it_serves_tls_beyond_this_machine(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (tmp_path / "c.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "k.pem").write_bytes(plain)
+    served = Served(
+        small_site(tmp_path), "--data", tmp_path / "data", "--host", "0.0.0.0", "--port", "0",
+        "--tls-cert", tmp_path / "c.pem", "--tls-key", tmp_path / "k.pem",
+    )  # fmt: skip
+    try:
+        assert served.facts["address"].startswith("https://")
+        port = served.facts["address"].rpartition(":")[2]
+        trust = ssl.create_default_context(cafile=str(tmp_path / "c.pem"))
+        with urllib.request.urlopen(f"https://localhost:{port}/healthz", timeout=30, context=trust) as answer:
+            assert json.load(answer)["devices"] == 1
+    finally:
+        assert served.stop()[0] == 0
 
 
 def test_a_site_with_mistakes_or_without_addresses_is_not_served(tmp_path: Path) -> None:
