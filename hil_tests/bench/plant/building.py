@@ -31,7 +31,7 @@ def radiator_conductance_w_kn(
             "nothing was sized. Raise its flow"
         )
     low, high = np.zeros_like(heat_w), np.full_like(heat_w, 1e6)
-    for _ in range(200):
+    for _ in range(70):
         middle = 0.5 * (low + high)
         enough = _steady_heat(middle, flow_kg_s * cp_j_kgk, supply_c - indoor_c) >= heat_w
         high = np.where(enough, middle, high)
