@@ -5,7 +5,10 @@ It refuses to do the work itself: each command reads its arguments, calls one mo
 
 from __future__ import annotations
 
+import itertools
 import json as json_format
+import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -24,6 +27,14 @@ def _speed(text: str) -> float | None:
     if not 0.0 < speed < 1e6:
         raise typer.BadParameter(f"{text!r} is no speed; give a positive number or max", param_hint="--speed")
     return speed
+
+
+def _progress() -> Callable[[str], None]:
+    """Return a printer of one living line on a terminal, of a line every twenty seconds elsewhere."""
+    if sys.stderr.isatty():
+        return lambda line: typer.echo(f"\r\x1b[K{line}", err=True, nl=False)
+    calls = itertools.count()
+    return lambda line: typer.echo(line, err=True) if next(calls) % 10 == 0 else None
 
 
 @app.command()
@@ -84,7 +95,7 @@ def demo(
         port=port,
         seed=seed,
         say=lambda line: typer.echo(line, err=json),
-        progress=lambda line: typer.echo(line, err=True),
+        progress=_progress(),
     )
     if json:
         typer.echo(json_format.dumps(result))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,13 +24,19 @@ from typing import Any
 
 from .bench.emulation import ended_by_signal, run_folder
 from .bench.errors import BenchError, PortTaken, WrongUse
-from .bench.town_run import TownRun
+from .bench.lockstep import Lockstep
+from .bench.plant.town import Town
+from .bench.recording import Recording
+from .bench.town_run import TOWN_FILES, TownRun, require_town_files
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 KNOWN_TOWNS = ("schutterwald", "valley")
 JOIN_DEADLINE_S = 120.0  # real seconds: imports and an empty data folder on a busy machine
 LIVE_WITHIN_S = 600.0  # simulated seconds until every controller must have answered
 STOP_DEADLINE_S = 20.0
+PROGRESS_S = 2.0
+WARM_UP_S = 86_400.0  # the first day of a town's weather; repetitions begin after it
+WINTERS = 500  # nine years of the same week, so that no demo outlives its weather
 HOST = "127.0.0.1"
 SUPERVISOR_LOG_LINES = 20
 
@@ -135,11 +142,19 @@ def town_folder(site: str, scratch: Path) -> Path:
             )
         raise WrongUse(f"--site {site}: its files are not installed at {folder}; nothing was started")
     path = Path(site)
-    folder = path if path.is_dir() else path.parent
     if not path.exists():
         raise WrongUse(
             f"--site {site}: no such town or file; nothing was started. Known towns: {', '.join(KNOWN_TOWNS)}"
         )
+    folder = path if path.is_dir() else path.parent
+    if path.is_file() and path.name != "site.toml":  # a site file of another name beside the town's files
+        folder = scratch / "own"
+        folder.mkdir()
+        for file in path.parent.iterdir():
+            if file.name in TOWN_FILES:
+                shutil.copy(file, folder)
+        shutil.copy(path, folder / "site.toml")
+    require_town_files(folder)
     return folder
 
 
@@ -159,11 +174,19 @@ def choose_port(wanted: int) -> int:
 
 @dataclass
 class Demo:
-    """One running demo. `run.clock.recorders` is where a report takes note of every tick."""
+    """One running demo. `recording` takes note of every tick from power-on."""
 
     run: TownRun
     supervisor: Supervisor
     say: Say
+    recording: Recording = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.recording = Recording(self.run.town.substations.id)
+        self.run.clock.recorders.append(self._record)
+
+    def _record(self, clock: Lockstep) -> None:
+        self.recording.tick(clock.now_ms / 1000.0, clock.tick_ms / 1000.0, self.run.plant)
 
     def start(self) -> None:
         """Power the town, start the supervisor, and run until it sees every controller live.
@@ -229,7 +252,8 @@ def run_demo(
     chosen = choose_port(port)
     with run_folder("demo") as folder, ended_by_signal(), contextlib.ExitStack() as stack:
         source = town_folder(site, folder)
-        run = stack.enter_context(TownRun(folder / "run", source, seed=seed, speed=speed))
+        weather = Town.load(source).weather().repeated(WARM_UP_S, WINTERS)
+        run = stack.enter_context(TownRun(folder / "run", source, seed=seed, speed=speed, weather=weather))
         data = folder / "data"
         run.write_keys(data)
         supervisor = Supervisor(run.site_path, data, chosen, folder / "supervisor.log")
@@ -250,12 +274,12 @@ def run_demo(
             while for_s is None or time.monotonic() - begin < for_s:
                 demo.tick()
                 if time.monotonic() >= next_line:
-                    next_line = time.monotonic() + 2.0
+                    next_line = time.monotonic() + PROGRESS_S
                     progress(_progress_line(demo))
         result: dict[str, Any] = {
             "passed": demo.live() == len(run.devices),
             "sha256": run.clock.sha256,
-            "kpi": {},
+            "kpi": demo.recording.kpi(),
             "simulated_s": run.clock.now_ms / 1000.0,
             "live": demo.live(),
             "devices": len(run.devices),

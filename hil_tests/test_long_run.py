@@ -33,6 +33,7 @@ def poll(controller: Controller) -> None:
     client.read_input(first, count)
 
 
+@pytest.mark.slow
 @pytest.mark.needs("heap.measured")
 def test_a_day_of_service_takes_no_more_heap_than_its_first_hours(bench: Bench) -> None:
     bench.plant.outdoor_temp_c = -5.0

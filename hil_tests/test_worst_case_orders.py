@@ -17,11 +17,11 @@ from .bench.controller import Controller
 from .bench.station import Bench
 
 OUTDOOR_C = -10.0
-SETTLE_H = 12
+SETTLE_H = 6
 ATTACK_H = 48
-EVERY_S = 120
-# Own figures, to be replaced by a standard's when one is read: a room that its thermostat holds at 20 degC
-# is cold below 18 degC, and the deficit budget of 40 K h a day was chosen for about 1 K.
+EVERY_S = 300
+# Own figures, to be replaced by a standard's when one is read: a room whose thermostat stands at 20 degC is
+# cold below 18 degC, and a budget of 40 K h a day may cost it a kelvin and a half for an hour.
 FLOOR_C = 18.0
 COST_K = 1.5
 

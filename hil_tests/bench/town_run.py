@@ -24,7 +24,8 @@ from .plant.town_plant import TownPlant
 from .plant.weather import Weather
 from .provisioning import Device, Ports, firmware_bundle, provision, site_rows, write_key_file
 
-TOWN_FILES = ("site.toml", "network.json", "weather.csv", "town.json")
+NEEDED_FILES = ("site.toml", "network.json", "town.json")
+TOWN_FILES = (*NEEDED_FILES, "weather.csv")
 TABLE = re.compile(r"^\s*\[\[?\s*([A-Za-z_]+)\s*\]\]?\s*$")
 ADDRESS = re.compile(r"^\s*address\s*=")
 ID = re.compile(r'^\s*id\s*=\s*"([^"]*)"')
@@ -120,15 +121,20 @@ class TownRun:
         self._ports.close()
 
 
+def require_town_files(source: Path) -> None:
+    """Raise WrongUse naming what a folder lacks to be a town with an emulated plant."""
+    if missing := [name for name in NEEDED_FILES if not (source / name).is_file()]:
+        raise WrongUse(
+            f"{source}: {', '.join(missing)} missing, so this town has no emulated plant; nothing was "
+            f"started. The folder needs {', '.join(TOWN_FILES)}"
+        )
+
+
 def _copy_town(source: Path, folder: Path) -> Path:
+    require_town_files(source)
     for name in TOWN_FILES:
         if (source / name).is_file():
             shutil.copy(source / name, folder / name)
-        elif name != "weather.csv":
-            raise WrongUse(
-                f"{source}: {name} is missing, so this town has no emulated plant; nothing was started. The "
-                f"folder needs {', '.join(TOWN_FILES)}"
-            )
     return folder / "site.toml"
 
 
