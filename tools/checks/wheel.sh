@@ -7,6 +7,15 @@ python=$1
 wheel=$(ls "$2"/toplovod-*.whl)
 locks=$PWD/requirements.lock
 wheel=$PWD/$wheel
+
+# every committed file that the product reads while it runs is in the wheel
+git ls-files firmware supervisor core_ext tools hil_tests examples |
+    grep -v -e '/tests/' -e '\.pyx$' -e '\.ini$' | "$python" -c '
+import sys, zipfile
+inside = set(zipfile.ZipFile(sys.argv[1]).namelist())
+missing = [name for name in sys.stdin.read().split() if name not in inside]
+sys.exit(f"wheel-check: missing in the wheel: {missing}" if missing else 0)' "$wheel"
+
 outside=$(mktemp -d)
 trap 'rm -rf "$outside"' EXIT
 "$python" -m venv "$outside/venv"
