@@ -1,0 +1,165 @@
+"""Every device invariant is broken on purpose in a copy of the firmware, and its test must notice.
+
+A test that cannot fail proves nothing; this one keeps the others honest. Not here because the slice has
+no such function yet: S10 (updates) and S13 (manual operation).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FIRMWARE = Path(__file__).parent.parent
+PROJECT = FIRMWARE.parent
+
+# (invariant, file, [(right, broken)], the test that must fail)
+BREAKS = [
+    ("S1 a lost supply sensor opens the valve", "substation/supply_loop.py",
+     [("SUPPLY_LOST_POSITION_BP = 3_000", "SUPPLY_LOST_POSITION_BP = 0")],
+     "test_supply_loop.py::test_s1_supply_lost_puts_the_valve_to_30_percent"),
+    ("S1 a lost outdoor sensor fixes the setpoint", "substation/supply_loop.py",
+     [("OUTDOOR_LOST_SUPPLY_MC = 50_000", "OUTDOOR_LOST_SUPPLY_MC = 20_000")],
+     "test_supply_loop.py::test_s1_outdoor_lost_fixes_the_setpoint"),
+    ("S1 a shorted sensor is no reading", "substation/sensors.py",
+     [("if mohm <= _knots[0] or", "if"), ("TEMPERATURE_LOW_MC = -40_000", "TEMPERATURE_LOW_MC = -400_000")],
+     "test_sensors.py::test_open_short_or_out_of_range_is_no_reading"),
+    ("S2 limits", "substation/orders.py",
+     [("if not influence.low <= value <= influence.high:", "if False:")],
+     "test_orders.py::test_s2_limits_are_the_devices_own"),
+    ("S2 all or none", "substation/orders.py",
+     [("            seen.add(address)\n", "            seen.add(address)\n"
+       "            influence.grant(1, self._value(influence, words), 9999)\n")],
+     "test_orders.py::test_all_pairs_apply_or_none"),
+    ("S2 a spent budget lets nothing be taken", "substation/leases.py",
+     [("if only_raise and target < own:", "if False:")],
+     "test_leases.py::test_s2_with_the_budget_spent_an_order_can_only_raise"),
+    ("S2 restarts give nothing back", "substation/deficit.py",
+     [("        saved = persistence.load(RECORD)\n", "        saved = None\n")],
+     "test_deficit.py::test_s2_restarts_give_nothing_back"),
+    ("S2 tighter when colder", "substation/deficit.py",
+     [("COLDEST_SHARE_PCT = 50", "COLDEST_SHARE_PCT = 100")],
+     "test_deficit.py::test_s2_the_budget_is_tighter_when_it_is_colder"),
+    ("S3 slew", "substation/leases.py",
+     [("reach = budget // 60_000", "reach = budget // 600")],
+     "test_leases.py::test_s3_the_effective_value_moves_by_the_slew_limit"),
+    ("S4 a lease ends", "substation/leases.py",
+     [("if left_s <= -self._delay_s:", "if False:")],
+     "test_leases.py::test_s4_expiry_is_bumpless_delayed_and_ends_at_the_own_curve"),
+    ("S4 not all together", "substation/leases.py",
+     [("return spread % EXPIRY_SPREAD_S", "return 300")],
+     "test_leases.py::test_v10_a_town_does_not_move_in_step"),
+    ("S5 frost beats limiters", "substation/supply_loop.py",
+     [("        if self._frost:\n            self._limiter = FROST\n            return wanted_bp\n", "")],
+     "test_supply_loop.py::test_s5_frost_protection_beats_every_order"),
+    ("S5 the pump in frost", "substation/supply_loop.py",
+     [("outdoor_mc < self._frost_outdoor_mc", "False"), ("or self._supply_ask.owner:", "and False:")],
+     "test_supply_loop.py::test_s5_the_pump_never_rests_in_frost"),
+    ("S5 the supply maximum", "substation/supply_loop.py",
+     [("if supply_mc > self._maximum_mc + OVERSHOOT_MK:", "if False:")],
+     "test_supply_loop.py::test_s5_far_above_the_maximum_the_valve_closes_whatever_is_ordered"),
+    ("S6 settings are no setpoints", "substation/registers.py",
+     [('"return_limit_temp_c", HOLDING, 307, I16, 0.01, 20, 90, CONFIG',
+       '"return_limit_temp_c", HOLDING, 307, I16, 0.01, 20, 90, SETPOINT')],
+     "test_registers.py::test_s6_no_measurement_or_setting_is_a_setpoint"),
+    ("S7 the MAC", "substation/orders.py",
+     [("if not order_verifies(", "if False and not order_verifies(")],
+     "test_orders.py::test_s7_what_does_not_authenticate_changes_nothing"),
+    ("S7 the counter", "substation/orders.py",
+     [("        self._counter[slot] = order.counter\n", "")],
+     "test_orders.py::test_a_replay_is_refused"),
+    ("S7 the time", "substation/orders.py",
+     [("if not now_s <= order.not_after_s <= now_s + NOT_AFTER_AHEAD_S:", "if False:")],
+     "test_orders.py::test_s7_what_does_not_authenticate_changes_nothing"),
+    ("S7 a counter is used up by a frame too early", "substation/orders.py",
+     [("        self._counter[slot] = order.counter\n", ""),
+      ("        result, detail = self._judge(order)\n",
+       "        self._counter[slot] = order.counter\n        result, detail = self._judge(order)\n")],
+     "test_orders.py::test_an_order_too_early_cannot_be_delivered_when_its_time_has_come"),
+    ("S7 the epoch is kept", "substation/keys.py",
+     [("if not self._persistence.save(", "if False and not self._persistence.save(")],
+     "test_orders.py::test_a_later_epoch_proves_itself_and_shuts_out_the_earlier_for_good"),
+    ("S7 broadcast", "substation/modbus_server.py",
+     [("count > self._order_words or unit == 0:", "count > self._order_words:")],
+     "test_modbus_server.py::test_s7_broadcast_acts_on_nothing"),
+    ("S8 the watchdog", "substation/app.py",
+     [("            if standing < 0:\n", "            if True:\n")],
+     "test_app.py::test_s8_the_watchdog_is_fed_only_by_progress"),
+    ("S8 a dead control task", "substation/app.py",
+     [("            self._board.reset()\n", "            return\n")],
+     "test_app.py::test_s8_a_dead_control_task_resets_the_board_with_the_valve_held"),
+    ("S8 a dead server", "substation/app.py",
+     [("            await asyncio.sleep_ms(SERVER_PAUSE_MS)\n", "            return\n")],
+     "test_app.py::test_s8_a_dead_server_is_begun_again_and_control_goes_on"),
+    ("S9 a power cut", "substation/persistence.py",
+     [('self._path(name, "new")', "self._path(name, 0)"), ("self._path(name, generation & 1)", "draft")],
+     "test_persistence.py::test_s9_a_power_cut_at_any_operation_leaves_old_or_new"),
+    ("S9 a flooder hides nobody", "substation/refusals.py",
+     [("if entry[0] == source:", "if False:")],
+     "test_refusals.py::test_s9_a_flooder_fills_one_entry"),
+    ("S9 wear", "substation/refusals.py",
+     [("now_s - self._saved_s >= SAVE_EVERY_S", "True")],
+     "test_refusals.py::test_s9_a_flood_writes_flash_once_an_hour"),
+    ("S11 the integrator's residue", "substation/pi_controller.py",
+     [("self._residue = gathered - steps * self._per_bp", "self._residue = 0")],
+     "test_pi_controller.py::test_s11_the_smallest_lasting_error_moves_the_output_in_the_end"),
+    ("S11 the clock's residue", "substation/uptime.py",
+     [("self._residue_ms = passed % 1000", "self._residue_ms = 0")],
+     "test_uptime.py::test_s11_seconds_are_exact_over_months"),
+    ("S12 a silent crowd", "substation/modbus_tcp.py",
+     [("self._longest_idle(False) or self._longest_idle(True)",
+       "self._longest_idle(True) or self._longest_idle(False)")],
+     "test_modbus_tcp.py::test_s12_a_silent_crowd_pushes_out_only_itself"),
+    ("S12 a flood", "substation/modbus_tcp.py",
+     [("                await readable\n                got =", "                got =")],
+     "test_modbus_tcp.py::test_s12_a_flood_costs_no_control_cycle"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the firmware in a place of its own, with the project's settings for pytest."""
+    shutil.copytree(FIRMWARE, tmp_path / "firmware", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def run(copy, test):
+    """Run one test of the copy; return its exit status and what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout=60",
+         f"firmware/tests/{test}"],
+        cwd=copy, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "changes", "test"), [b[1:] for b in BREAKS], ids=[b[0] for b in BREAKS])
+def test_a_broken_invariant_is_noticed(copy, file, changes, test):
+    path = copy / "firmware" / file
+    text = path.read_text()
+    for right, broken in changes:
+        assert text.count(right) >= 1, f"{file} has no {right!r} any more: bring this row up to date"
+        text = text.replace(right, broken)
+    path.write_text(text)
+    status, printed = run(copy, test)
+    assert status == 1, printed
+    assert re.search(r"^FAILED ", printed, re.M), printed
+
+
+@pytest.mark.slow
+def test_the_same_tests_pass_in_an_unbroken_copy(copy):
+    """The copy itself is sound: what fails above fails because of the break."""
+    for test in sorted({b[3].split("::")[0] for b in BREAKS}):
+        wanted = " or ".join(sorted({b[3].split("::")[1] for b in BREAKS if b[3].startswith(test)}))
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"firmware/tests/{test}", "-k",
+             wanted],
+            cwd=copy, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
