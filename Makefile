@@ -31,7 +31,7 @@ $(VENV)/.locks-installed: $(LOCKS) | $(BIN)/pip
 
 # the kernels are compiled once, by `core`; without the variable pip would compile them again
 $(VENV)/.toplovod-installed: pyproject.toml setup.py $(VENV)/.locks-installed | core
-	TOPLOVOD_KERNELS=compiled $(PIP) install --quiet --no-deps --no-build-isolation -e .
+	PYTHONWARNINGS=ignore TOPLOVOD_KERNELS=compiled $(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 setup: prerequisites $(VENV)/.toplovod-installed vendor  ## make .venv, build the core, fetch the screens' parts
