@@ -34,6 +34,10 @@ FRACTION_WIDTH = 1e-11
 PROBE = 1e-6
 # a limit counts as kept within this share of itself (pressures: of 1 bar)
 SLACK = 1e-10
+# pressures inside a balance are solved to this, Pa, so that kv is good to 1e-9 at 100 Pa and more
+TIGHT_PA = 1e-7
+# least pressure a valve can be set by, Pa
+LEAST_VALVE_PA = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +254,7 @@ class _Balancing:
         for _ in range(30):
             self.twin.solve(
                 out=self.result,
+                tol=TIGHT_PA,
                 consumers_mass_flow_kg_s=flow,
                 sources_dp_pa=np.where(self.is_head, self.source_dp(), np.nan),
             )
@@ -258,7 +263,7 @@ class _Balancing:
             lacking = float(np.max((need - dp)[taking])) if taking.any() else lowest - self.shift
             if self.shift + lacking < lowest:
                 lacking = lowest - self.shift
-            if abs(lacking) <= 1e-6:
+            if abs(lacking) <= 10.0 * TIGHT_PA:
                 break
             self.shift += lacking
             if self.exact_shift:
@@ -325,6 +330,7 @@ class _Balancing:
         for _ in range(self.consumers + 1):
             self.twin.solve(
                 out=self.result,
+                tol=TIGHT_PA,
                 consumers_mass_flow_kg_s=ceiling * self.target,
                 sources_dp_pa=np.where(self.is_head, self.source_dp(), np.nan),
             )
@@ -403,11 +409,12 @@ class _Balancing:
         kv = np.zeros(self.consumers)
         with np.errstate(divide="ignore", invalid="ignore"):
             kv[taking] = 3600.0 * flow[taking] * np.sqrt(1e5 / (1000.0 * self.density * dp[taking]))
-        if not np.isfinite(kv).all():
-            row = int(np.argmax(~np.isfinite(kv)))
+        starved = taking & ~(dp >= LEAST_VALVE_PA)
+        if starved.any():
+            row = int(np.argmax(starved))
             raise BadNetwork(
                 f"consumer {self.net.consumers['id'][row]}",
-                f"{dp[row]:g} Pa are left for its valve",
+                f"{dp[row]:.3g} Pa are left for its valve",
                 "Give it a min_dp_pa above 0.",
                 "no_dp_left",
             )
@@ -447,12 +454,13 @@ class _Balancing:
         for shift in (0.0, 1e4):
             self.twin.solve(
                 out=self.result,
+                tol=TIGHT_PA,
                 consumers_mass_flow_kg_s=flow,
                 sources_dp_pa=np.where(self.is_head, self.base_dp + shift, np.nan),
             )
             seen.append(self.result._flow.copy())
         scale = max(1e-9, float(np.max(np.abs(seen[0]), initial=0.0)))
-        self.exact_shift = bool(np.max(np.abs(seen[1] - seen[0]), initial=0.0) <= 1e-9 * scale)
+        self.exact_shift = bool(np.max(np.abs(seen[1] - seen[0]), initial=0.0) <= 1e-7 * scale)
 
 
 def find_balance(

@@ -25,10 +25,16 @@ def _colour(share: float) -> str:
 
 
 def _page(title: str, body: Sequence[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" '
-        f'font-family="sans-serif" font-size="12">\n<title>{escape(title)}</title>\n<rect width="100%" height="100%" fill="#fff"/>\n'
-        f'<text x="{EDGE:g}" y="24" font-size="16">{escape(title)}</text>\n' + "\n".join(body) + "\n</svg>\n"
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" font-size="12"'
+    return "\n".join(
+        [
+            f'{head} font-family="sans-serif">',
+            f"<title>{escape(title)}</title>",
+            '<rect width="100%" height="100%" fill="#fff"/>',
+            f'<text x="{EDGE:g}" y="24" font-size="16">{escape(title)}</text>',
+            *body,
+            "</svg>\n",
+        ]
     )
 
 

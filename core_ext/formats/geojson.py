@@ -32,7 +32,8 @@ def to_feature_collection(net: Network) -> dict[str, Any]:
         for row in range(net.tables[table].rows):
             properties = {"table": table}
             for name, values in columns[table].items():
-                if table == "nodes" and name in ("x_m", "y_m"):
+                # half a position is no Point, but still the network's
+                if name in ("x_m", "y_m") and (place[nodes["id"][row]] or math.isnan(values[row])):
                     continue
                 properties[name] = _plain(values[row])
             if table == "nodes":
@@ -50,7 +51,7 @@ def to_feature_collection(net: Network) -> dict[str, Any]:
 def from_feature_collection(document: dict[str, Any], where: str) -> Network:
     """Network of Points (nodes) and LineStrings (property `table`, default pipes). Raises BadNetwork."""
     rows: dict[str, list[dict[str, Any]]] = {t: [] for t in ("nodes", *LINK_ENDS)}
-    lines: list[tuple[dict[str, Any], str, list[list[float]]]] = []
+    pipes: list[tuple[dict[str, Any], str, list[list[float]]]] = []
     for number, feature in enumerate(document.get("features", [])):
         properties = dict(feature.get("properties") or {})
         geometry = feature.get("geometry") or {}
@@ -70,15 +71,15 @@ def from_feature_collection(document: dict[str, Any], where: str) -> Network:
             )
         if kind == "Point":
             properties["x_m"], properties["y_m"] = (float(v) for v in geometry["coordinates"][:2])
-        elif kind == "LineString":
-            lines.append((properties, label, geometry["coordinates"]))
+        elif kind == "LineString" and table == "pipes":
+            pipes.append((properties, label, geometry["coordinates"]))
         rows[table].append(properties)
     spot: dict[tuple[float, float], str] = {}
     for node in rows["nodes"]:
-        if "x_m" in node and "id" in node:
+        if "x_m" in node and "y_m" in node and "id" in node:
             spot.setdefault((node["x_m"], node["y_m"]), str(node["id"]))
-    for properties, label, points in lines:
-        if "from_node" not in properties and "supply_node" not in properties:
+    for properties, label, points in pipes:
+        if "from_node" not in properties:
             for end, point in (("from_node", points[0]), ("to_node", points[-1])):
                 node_id = spot.get((float(point[0]), float(point[1])))
                 if node_id is None:
@@ -86,7 +87,7 @@ def from_feature_collection(document: dict[str, Any], where: str) -> Network:
                         label, f"no Point at its end {point[:2]}", "Add from_node and to_node.", "open_end"
                     )
                 properties[end] = node_id
-        if "length_m" not in properties and "supply_node" not in properties and "kind" not in properties:
+        if "length_m" not in properties:
             properties["length_m"] = sum(math.dist(a[:2], b[:2]) for a, b in itertools.pairwise(points))
     own = document.get("toplovod") or {}
     tables: dict[str, dict[str, Any]] = {}

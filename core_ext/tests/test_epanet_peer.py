@@ -41,11 +41,11 @@ def epanet_flows(net: Network, folder: Path, loss_factor: float = 1.0) -> tuple[
     nodes, pipes = net.nodes, net.pipes
     fixed = np.isfinite(nodes["fixed_pressure_pa"])
     lines = ["[JUNCTIONS]"]
-    for row in np.flatnonzero(~fixed):
+    for row in np.flatnonzero(~fixed).tolist():
         litres = -nodes["mass_injection_kg_s"][row] / fluid.density_kg_m3 * 1000.0
         lines.append(f"{nodes['id'][row]} {number(nodes['elevation_m'][row])} {number(litres)}")
     lines.append("[RESERVOIRS]")
-    for row in np.flatnonzero(fixed):
+    for row in np.flatnonzero(fixed).tolist():
         head = nodes["elevation_m"][row] + nodes["fixed_pressure_pa"][row] / weight
         lines.append(f"{nodes['id'][row]} {number(head)}")
     lines.append("[PIPES]")

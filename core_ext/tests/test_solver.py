@@ -28,7 +28,9 @@ def pipes_between(ends: list[tuple[str, str]], fluid: HydraulicFluid = WATER_75,
         given_values = columns.pop(column, {})
         blank = math.nan if column == "fixed_pressure_pa" else 0.0
         nodes[column] = [given_values.get(n, blank) for n in names]
-    extra = {t: columns.pop(t) for t in ("valves", "pumps", "curves", "consumers", "sources") if t in columns}
+    extra: dict[str, Any] = {
+        t: columns.pop(t) for t in ("valves", "pumps", "curves", "consumers", "sources") if t in columns
+    }
     return Network(
         {
             "nodes": nodes,
@@ -506,7 +508,7 @@ def test_every_column_can_change_between_solves() -> None:
     solver = HydraulicSolver(net)
     solver.solve()
     rng = np.random.default_rng(0)
-    changed = {
+    changed: dict[str, Any] = {
         "pipes_length_m": net.pipes["length_m"] * rng.uniform(0.5, 2.0, net.pipes.rows),
         "pipes_roughness_m": np.full(net.pipes.rows, 3e-4),
         "nodes_elevation_m": rng.uniform(0.0, 9.0, net.nodes.rows),
