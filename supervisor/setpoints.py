@@ -661,6 +661,9 @@ class Desk:
 
     async def _send(self, order: Order, again: bool = True) -> None:
         emergency = order.release or order.restore
+        for doubtful in self._earlier(order):
+            if doubtful.state == UNKNOWN:  # its receipt is about to be overwritten: read it first
+                await self._resolve(doubtful)
         try:
             identity = await self._outbox.identity(order.device_id)
             signed = await self._signer.sign(self._wish(order), identity)
@@ -754,12 +757,29 @@ class Desk:
             return
         order.proof = "receipt"
         order.accepted_s = self._clock.monotonic()
-        for other in list(self._orders.values()):
-            older = int(other.id) < int(order.id) and other.point == order.point
-            if older and other.device_id == order.device_id and other.state in (*HOLDING, UNKNOWN):
+        for other in self._earlier(order):
+            if other.state in HOLDING:
                 self._set(other, RELEASED, "superseded", f"replaced by order {order.id}")
-                await self._keep_if_possible(other)
+            elif not other.counter:
+                self._set(other, FAILED, "not_sent", "it never left this supervisor")
+            else:
+                # the newer receipt has overwritten the older one; it can have no effect any more
+                self._set(
+                    other, RELEASED, "superseded_in_doubt",
+                    f"replaced by order {order.id}; whether it was in force before is not known",
+                )  # fmt: skip
+            await self._keep_if_possible(other)
         await self._end(order, RELEASED if order.release else ACCEPTED, "", "", audited=True)
+
+    def _earlier(self, order: Order) -> list[Order]:
+        """Return older orders for the same point that may have an effect and are not on their way."""
+        return [
+            other
+            for other in self._orders.values()
+            if int(other.id) < int(order.id)
+            and (other.device_id, other.point) == (order.device_id, order.point)
+            and other.state in (*HOLDING, UNKNOWN)
+        ]
 
     async def _end(self, order: Order, state: str, code: str, message: str, *, audited: bool = False) -> None:
         """Set a state that is reported: result into the audit, then the row."""
