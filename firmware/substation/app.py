@@ -33,6 +33,7 @@ PERIOD_MS = 2_000
 WATCHDOG_MS = 8_000  # the RP2040 takes no more than 8 388
 CONTROL_ALLOWED_MS = 3 * PERIOD_MS
 HOUSEKEEPING_EVERY = 30  # monitor rounds: a minute
+RESCUE_NEWS_S = 3_600  # how long the alarm stands after a rescue
 SERVER_PAUSE_MS = 1_000  # before a failed server is begun again
 WATCHDOG_CAUSE = 3  # machine.WDT_RESET on the ports we run on
 
@@ -90,7 +91,7 @@ class Controller:
         self._safe_start = bool(settings.mistakes)
         self._alarms = Alarms(bank)
         self._alarms.set(CONFIG_REJECTED, self._safe_start)
-        self._alarms.set(WATCHDOG_RESET, board.reset_cause == WATCHDOG_CAUSE)
+        self._alarms.set(WATCHDOG_RESET, self._boots.rescued)
         self._service = ServiceMode(bank)
         self._refusals = Refusals(bank, persistence, self._uptime, self._boots.count)
         influences = build(bank, settings)
@@ -221,6 +222,8 @@ class Controller:
 
     def _keep_house(self):
         now_s = self._uptime.advance()
+        if now_s > RESCUE_NEWS_S:
+            self._alarms.set(WATCHDOG_RESET, False)
         self._refusals.save_when_due(now_s)
         self._loop.save_when_due(now_s)
         self._bank.put(self._restarts_point, self._progress.restarts)

@@ -290,8 +290,8 @@ def test_s8_a_dead_control_task_resets_the_board_with_the_valve_held(device):
     )
     assert "broken on purpose" in printed
     assert printed.splitlines()[-1] == "[1, 0, 0]"
-    again = device.script("c = app.Controller(boards)\nprint(c._boots.rescues)\n")
-    assert again.splitlines()[-1] == "1"
+    again = device.script("c = app.Controller(boards)\nprint([c._boots.rescues, c._alarms.bits])\n")
+    assert again.splitlines()[-1] == str([1, 1 << registers.ALARM_BITS.index("watchdog_reset")])
 
 
 def test_s8_the_watchdog_is_fed_only_by_progress(device):

@@ -55,10 +55,7 @@ def test_s2_the_way_back_at_the_slew_limit_still_fits_the_budget(flash, depth_mk
     deficit = make(flash)
     below_mk, slew_mk = 0, 2_000 * 2 // 60  # a period of 2 s
     for _ in range(6 * HOUR_STEPS):
-        if deficit.spent:
-            below_mk = max(0, below_mk - slew_mk)
-        else:
-            below_mk = min(depth_mk, below_mk + slew_mk)
+        below_mk = max(0, below_mk - slew_mk) if deficit.spent else min(depth_mk, below_mk + slew_mk)
         deficit.step(below_mk, 18_000, 2_000)
     assert deficit.spent
     assert below_mk == 0

@@ -157,5 +157,9 @@ def test_boots_are_counted_and_rescues_too():
     assert [Boots(flash, watchdog).count for watchdog in (False, True, False)] == [1, 2, 3]
     boots = Boots(flash, False)
     assert (boots.count, boots.rescues) == (4, 1)
+    assert not boots.rescued
     boots.rescue()
+    after = Boots(flash, False)
+    assert (after.rescues, after.rescued) == (2, True)
+    assert not Boots(flash, False).rescued
     assert Boots(flash, True).rescues == 3

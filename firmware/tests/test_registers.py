@@ -23,7 +23,7 @@ def test_no_address_is_given_twice(profile, space):
     [
         (registers.IDENTITY, 0, registers.IDENTITY_WORDS - 1),
         (registers.STATUS, 40, 77),
-        (registers.SUBSTATION_INPUTS, 100, 124),
+        (registers.SUBSTATION_INPUTS, 78, 102),
         (registers.PUMP_STATION_INPUTS, 200, 214),
     ],
 )
