@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +103,38 @@ def _of_profile(profile: str) -> dict[str, Block]:
             Block.of("config", registers.SUBSTATION_CONFIG if substation else registers.PUMP_STATION_CONFIG),
         )
     }
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Neighbouring blocks that one transaction reads; parts are (block name, first word, words)."""
+
+    space: str
+    address: int
+    count: int
+    parts: tuple[tuple[str, int, int], ...]
+
+
+MAX_READ_WORDS = 125  # Modbus application protocol V1.1b3, 6.3 and 6.4
+
+
+@cache
+def stretches(profile: str, names: tuple[str, ...]) -> tuple[Stretch, ...]:
+    """Join the named blocks, in this order, into as few reads as their addresses allow."""
+    joined: list[Stretch] = []
+    for block in (BLOCKS[profile][name] for name in names):
+        last = joined[-1] if joined else None
+        if (
+            last is not None
+            and last.space == block.space
+            and last.address + last.count == block.address
+            and last.count + block.count <= MAX_READ_WORDS
+        ):
+            part = (block.name, last.count, block.count)
+            joined[-1] = Stretch(last.space, last.address, last.count + block.count, (*last.parts, part))
+        else:
+            joined.append(Stretch(block.space, block.address, block.count, ((block.name, 0, block.count),)))
+    return tuple(joined)
 
 
 BLOCKS: dict[str, dict[str, Block]] = {profile: _of_profile(profile) for profile in registers.PROFILES}

@@ -18,7 +18,7 @@ from firmware.substation import registers
 from ..clock import PRIORITY_FIELD, Clock
 from ..latest import Latest, Link
 from ..site import Device, Site
-from .blocks import BLOCKS, Block
+from .blocks import BLOCKS, Stretch, stretches
 from .errors import DeviceLost, FieldRefused, FieldTimeout, UnknownMap
 from .identity import OUR_MAP_HASH, Identity, decode_identity
 from .line import FACEPLATE, POLL, WRITE, Answer, Line, LineDown, LineError, LineRefused
@@ -288,8 +288,8 @@ class Poller:
                 ):
                     blocks = ("status", "inputs", "setpoints", "config")
             if contact.refusal is None:
-                for name in blocks:
-                    await self._read(contact, BLOCKS[contact.device.profile][name], priority)
+                for stretch in stretches(contact.device.profile, blocks):
+                    await self._read(contact, stretch, priority)
                 if "status" in blocks:
                     contact.normal_at = now
                 if "config" in blocks:
@@ -310,12 +310,13 @@ class Poller:
             contact.counters.connects += 1
             await contact.line.connect(priority)
 
-    async def _read(self, contact: _Contact, block: Block, priority: int) -> None:
+    async def _read(self, contact: _Contact, stretch: Stretch, priority: int) -> None:
         answer = await contact.line.read(
-            contact.device.unit, block.space, block.address, block.count, priority
+            contact.device.unit, stretch.space, stretch.address, stretch.count, priority
         )
         contact.digest.update(answer.transcript)
-        self._latest.store(contact.device.id, block.name, answer.words)
+        for name, first, count in stretch.parts:
+            self._latest.store(contact.device.id, name, answer.words[first : first + count])
 
     async def _identify(self, contact: _Contact, priority: int) -> Identity:
         block = BLOCKS[contact.device.profile]["identity"]

@@ -116,8 +116,9 @@ async def test_each_controller_is_read_once_a_cycle_at_its_own_phase(town: Town)
         assert (counters.due, counters.ok, counters.lost, counters.missed) == (10, 10, 0, 0)
         assert counters.lateness_max_s == 0.0
         assert counters.connects == 1  # the connection persists
-        reads = [request for request in house.requests if request[1] == 100 and request[0] == 4]
-        assert len(reads) == 10
+        status = BLOCKS[registers.SUBSTATION]["status"]
+        reads = [request for request in house.requests if request[:2] == (4, status.address)]
+        assert len(reads) == 10  # status and inputs are neighbours: one transaction
         slow = [request for request in house.requests if request[1] == 300]
         assert len(slow) == 1  # configuration only on connecting, then every 15 minutes
     assert len({phase(house.name) for house in houses}) == 5
