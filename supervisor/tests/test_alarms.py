@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -216,7 +217,7 @@ class Control:
                 await self.access.add_user(name, "copper kettle window six", roles, by="setup")
         self.alarms = Alarms(
             self.site, self.state, self.audit, self.access, self.clock,
-            signals={kind: (lambda kind=kind: self.why[kind]) for kind in self.why},
+            signals={kind: partial(self.why.__getitem__, kind) for kind in self.why},
         )  # fmt: skip
         await self.alarms.open()
 
@@ -240,7 +241,8 @@ class Control:
                 device.id,
                 Identity(
                     registers.IDENTITY_MAGIC, 1, registers.map_hash(), device.id.encode()[:8].ljust(8),
-                    device.profile, boots, order_frame.boot_nonce(boots, bytes(8)), 100, 0, 0, 1, (1, 1, 1, 1), 0.0,
+                    device.profile, boots, order_frame.boot_nonce(boots, bytes(8)), 100, 0, 0, 1,
+                    (1, 1, 1, 1), 0.0,
                 ),
             )  # fmt: skip
             self.latest.answered(device.id)
@@ -504,9 +506,9 @@ def test_kill_9_loses_no_noted_transition(tmp_path: Path) -> None:
         for line in process.stdout:
             if line.endswith("\n") and len(line.split()) == 3:
                 said.append((line.split()[0], line.split()[1]))
-    state = open_state(tmp_path)
-    rows = state.read("SELECT alarm, after FROM alarm_journal WHERE event='acknowledge' ORDER BY number")
+    database = open_state(tmp_path)
+    rows = database.read("SELECT alarm, after FROM alarm_journal WHERE event='acknowledge' ORDER BY number")
     kept = [(row["alarm"], row["after"]) for row in rows]
-    state.close()
+    database.close()
     assert len(said) >= 40
     assert kept[: len(said)] == said
