@@ -91,7 +91,7 @@ CHALLENGE = "0001" + "a1a2a3a4a5a6a7a8"
 # (name, request PDU, response PDU, cause noted)
 ROWS = [
     ("read one input", "04 0028 0001", "04 02 fe0c", None),
-    ("read two inputs", "04 0064 0002", "04 04 2334 8000", None),
+    ("read two inputs", "04 004e 0002", "04 04 2334 8000", None),
     ("read a holding register", "03 0064 0001", "03 02 1194", None),
     ("read the identity", "04 0000 0001", "04 02 5456", None),
     ("read a receipt", "04 1f40 0001".replace("1f40", "03f8"), "04 02 0001", None),
@@ -101,7 +101,7 @@ ROWS = [
     ("read 65535 inputs", "04 0028 ffff", "84 03", None),
     ("read 0 holding", "03 0064 0000", "83 03", None),
     ("read 126 holding", "03 0064 007e", "83 03", None),
-    ("read past the block", "04 004d 0002", "84 02", None),
+    ("read past the block", "04 0066 0002", "84 02", None),
     ("read before the block", "04 0027 0002", "84 02", None),
     ("read the last address", "04 ffff 0001", "84 02", None),
     ("read beyond the last address", "04 ffff 0002", "84 02", None),
