@@ -21,7 +21,7 @@ SETTLE_H = 6
 ATTACK_H = 48
 EVERY_S = 300
 # Own figures, to be replaced by a standard's when one is read: a room whose thermostat stands at 20 degC is
-# cold below 18 degC, and a budget of 40 K h a day may cost it a kelvin and a half for an hour.
+# cold below 18 degC, and the budget that the example towns give may cost it a kelvin and a half for an hour.
 FLOOR_C = 18.0
 COST_K = 1.5
 

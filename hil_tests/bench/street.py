@@ -14,7 +14,7 @@ import numpy as np
 from firmware.substation import registers
 
 from .plant.town import Town
-from .plant.town_maker import Consumer, Layout, TownTexts, write_town
+from .plant.town_maker import DEFICIT_BUDGET_KH, Consumer, Layout, TownTexts, write_town
 from .provisioning import site_rows
 
 HOUSE_HEAT_W = 15_000.0
@@ -24,7 +24,6 @@ DESIGN_OUTDOOR_C = -12.0
 GROUND_C = 8.0
 TO_FIRST_HOUSE_M = 40.0
 BETWEEN_HOUSES_M = 20.0
-DEFICIT_BUDGET_KH = 40.0  # as the example towns give their houses
 
 
 def street(folder: Path, houses: int) -> Town:
