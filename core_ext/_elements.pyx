@@ -6,7 +6,7 @@ the latter and returns the first row whose values have no meaning, or -1. It nev
 that row, and it allocates nothing.
 """
 
-from libc.math cimport M_PI, fabs, isfinite, isnan, pow, sqrt
+from libc.math cimport M_PI, isfinite, isnan, pow, sqrt
 from libc.stdint cimport int8_t, int32_t
 
 # below this drop a quadratic law is linear (Pa); a tenth of the certified tolerance of 1e-9 m
@@ -180,13 +180,13 @@ cdef class ValveLaws:
             if self.percentage[row]:
                 f = pow(RANGEABILITY, f - 1.0)
             k = k / (f * f)
-            # a valve of no resistance self.at all would have no law: 1 Pa self.at 1 t/s, far below any tolerance
+            # a valve of no resistance would have no law: 1 Pa at 1 t/s is far below any tolerance
             quadratic(self.par, self.cold, e, k if k > 1e-6 else 1e-6)
         return -1
 
 
 cdef class PumpLaws:
-    """code: 0 fixed gain, 1 power law, 2 points. law: the coefficients at speed 1, the last one the cold flow."""
+    """code: 0 fixed gain, 1 power law, 2 points. law: coefficients at speed 1, the last is the cold flow."""
 
     cdef Py_ssize_t at
     cdef double[:, ::1] par

@@ -61,9 +61,9 @@ cdef inline double colebrook(double re, double rough, double* slope) noexcept no
     cdef double a = 2.0 / LN10
     cdef double b = 2.51 / re
     cdef double unused, x, step, inside
-    cdef int trial
+    cdef int _trial
     x = 1.0 / sqrt(swamee_jain(re, rough, &unused))
-    for trial in range(8):
+    for _trial in range(8):
         inside = rough + b * x
         step = (x + a * log(inside)) / (1.0 + a * b / inside)
         x -= step
@@ -536,7 +536,7 @@ cdef class Newton:
             self.rhs[k] = t
 
     cdef bint advance(self, double slack, double* slope) noexcept nogil:
-        """Take the step; True when no link met or left a limit. slope gets the content's slope at its start."""
+        """Take the step; True when no link left a limit. slope gets the content's slope at its start."""
         cdef Py_ssize_t e
         cdef int32_t i
         cdef double d, x, s = 0.0

@@ -9,7 +9,6 @@ import numpy as np
 
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy
 
 
 cdef struct List:
@@ -252,7 +251,7 @@ def entry_positions(
     const int32_t[::1] first,
     const int32_t[::1] second,
 ):
-    """Position in `rows` of the coupling of each pair of elimination positions; -1 where an end is negative."""
+    """Position in `rows` of the coupling of each pair of elimination positions; -1 if an end is negative."""
     cdef Py_ssize_t e
     cdef int64_t low, high, middle
     cdef int32_t a, b, swap
