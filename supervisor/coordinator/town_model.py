@@ -63,8 +63,10 @@ class TownModel:
             consumers_max_flow_kg_s=np.full(count, np.nan),
         )
         self._solver = HydraulicSolver(self._flow_net)
-        self._supply = np.array([net.nodes.row(str(node)) for node in net.consumers["supply_node"]])
-        self._return = np.array([net.nodes.row(str(node)) for node in net.consumers["return_node"]])
+        supply, back = net.consumers["supply_node"], net.consumers["return_node"]
+        # a network drawn before its consumers has none: the type must not come from an empty list
+        self._supply = np.array([net.nodes.row(str(node)) for node in supply], dtype=np.intp)
+        self._return = np.array([net.nodes.row(str(node)) for node in back], dtype=np.intp)
         self._design_flow = self._design_flows()
 
     def _design_flows(self) -> NDArray[np.float64]:
