@@ -229,3 +229,21 @@ asyncio.run(main())
     assert done.returncode == 1
     assert "poller of house-17" in done.stderr and "the bus is gone" in done.stderr
     assert "still alive" not in done.stdout
+
+
+async def test_a_task_whose_answer_meets_its_cancellation_still_ends() -> None:
+    clock = WallClock(on_death=Deaths())
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def polls_for_ever() -> None:
+        await asyncio.wait_for(answer, 60.0)  # until Python 3.12 this may swallow the cancellation
+        while True:
+            await asyncio.sleep(3600.0)
+
+    task = clock.spawn("poller of house-17", polls_for_ever())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    answer.set_result(None)
+    async with asyncio.timeout(20):
+        await clock.close()
+    assert task.done()
