@@ -443,7 +443,8 @@ def flows_exist(solver: HydraulicSolver) -> bool:
 
 
 @given(any_network())
-@settings(max_examples=400, deadline=None)
+# the same networks in every run: what the search at large finds becomes a test of its own
+@settings(max_examples=300, deadline=None, derandomize=True)
 def test_any_network_is_solved_or_refused_but_never_wrong(net: Network) -> None:
     solver = HydraulicSolver(net)
     try:
@@ -582,7 +583,7 @@ def test_concurrent_entry_raises_and_copies_do_not() -> None:
     deadline = time.monotonic() + 60.0
 
     def work() -> None:
-        # a solve runs for milliseconds without the GIL, so two threads must meet; either may be the one refused
+        # a solve runs for milliseconds without the GIL, so two threads must meet; either may be refused
         while not busy and time.monotonic() < deadline:
             try:
                 solver.solve(warm_start=False)
