@@ -9,6 +9,7 @@ import itertools
 import json as json_format
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -77,6 +78,9 @@ def demo(
     speed: Annotated[str, typer.Option(help="Simulated seconds per second, or max.")] = "20",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the screens; 0 = free one.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Fixed keys and draws; random when left out.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write report.html and report.json into this folder.")
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="End with one line {passed, sha256, kpi, ...}.")
     ] = False,
@@ -87,7 +91,9 @@ def demo(
     Exit status: 0 ended as asked with all live, 1 something failed, 2 wrong use.
     """
     from .demo import run_demo
+    from .demo_report import DemoReport
 
+    page = DemoReport(report, ["toplovod", *sys.argv[1:]], site) if report is not None else None
     result = run_demo(
         site=site,
         for_s=for_,
@@ -96,8 +102,54 @@ def demo(
         seed=seed,
         say=lambda line: typer.echo(line, err=json),
         progress=_progress(),
+        live=page.live if page else None,
+        finish=page.finish if page else None,
     )
+    if page:
+        typer.echo(f"Report: {result['report']}", err=json)
     if json:
         typer.echo(json_format.dumps(result))
     if not result["passed"]:
+        raise typer.Exit(1)
+
+
+hil = typer.Typer(no_args_is_help=True, help="Long runs of the bench, each with its report.")
+app.add_typer(hil, name="hil")
+
+
+@hil.callback()
+def _hil() -> None:
+    """Long runs of the bench, each with its report."""
+
+
+@hil.command("run")
+def hil_run(
+    scenario: Annotated[str, typer.Argument(help="week: a winter week beside the lowest constant pressure.")],
+    site: Annotated[str, typer.Option(help="schutterwald, valley, or a site file.")] = "schutterwald",
+    seed: Annotated[int, typer.Option(help="Fixed keys and draws.")] = 1,
+    speed: Annotated[str, typer.Option(help="Only max: nothing here is paced.")] = "max",
+    report: Annotated[
+        Path, typer.Option("--report", help="Folder of the result; a rerun resumes in it.")
+    ] = Path("report"),
+    json: Annotated[bool, typer.Option("--json", help="End with one line {passed, sha256, kpi}.")] = False,
+) -> None:
+    """Run a scenario in lockstep as fast as this machine can, and write its result into a folder.
+
+    Exit status: 0 done and every check kept, 1 a check or a part failed, 2 wrong use.
+    """
+    from .bench.errors import WrongUse
+    from .demo_report import write_week_report
+    from .week import Plan, run_week
+
+    if scenario != "week":
+        raise WrongUse(f"{scenario}: no such scenario; nothing was started. Known: week")
+    if speed != "max":
+        raise WrongUse(f"--speed {speed}: scenarios run unpaced; nothing was started. Leave it out")
+    week = run_week(Plan(town=site, seed=seed), report, lambda line: typer.echo(line, err=True))
+    passed, page = write_week_report(report, week, ["toplovod", *sys.argv[1:]])
+    typer.echo(f"Report: {page}", err=json)
+    if json:
+        kpi = {name: week[name]["kpi"] for name in ("coordinated", "lowest_constant_dp")}
+        typer.echo(json_format.dumps({"passed": passed, "sha256": week["coordinated"]["sha256"], "kpi": kpi}))
+    if not passed:
         raise typer.Exit(1)

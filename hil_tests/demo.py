@@ -240,14 +240,15 @@ def run_demo(
     port: int,
     say: Say,
     progress: Callable[[str], None],
-    prepare: Callable[[Demo], None] | None = None,
-    finish: Callable[[Demo], dict[str, Any]] | None = None,
+    live: Callable[[Demo], None] | None = None,
+    finish: Callable[[Demo, float], dict[str, Any]] | None = None,
     seed: int | None = None,
 ) -> dict[str, Any]:
     """Run the demo until Ctrl-C or for `for_s` real seconds after everybody is live; return its result.
 
-    prepare: called before power, to attach recorders. finish: called at the end, the town still running;
-    what it returns joins the result {passed, sha256, kpi, simulated_s, live, devices}.
+    live: called once every controller is live, to attach recorders. finish: called at the end, the town
+    still running, with the real seconds since; what it returns joins the result {passed, sha256, kpi,
+    simulated_s, live, devices}.
     """
     chosen = choose_port(port)
     with run_folder("demo") as folder, ended_by_signal(), contextlib.ExitStack() as stack:
@@ -259,8 +260,6 @@ def run_demo(
         supervisor = Supervisor(run.site_path, data, chosen, folder / "supervisor.log")
         stack.callback(supervisor.stop)
         demo = Demo(run, supervisor, say)
-        if prepare is not None:
-            prepare(demo)
         demo.start()
         houses = len(run.town.substations)
         say(f"{houses} of {houses} substations live, and the pump station")
@@ -268,6 +267,8 @@ def run_demo(
         if link := supervisor.login_link():
             say(f"Log in once, within five minutes: {link}")
         say("Ctrl-C ends the demo." if for_s is None else f"It ends by itself after {for_s:g} s.")
+        if live is not None:
+            live(demo)
         begin = time.monotonic()
         next_line = begin
         with ended_by_signal():
@@ -285,7 +286,7 @@ def run_demo(
             "devices": len(run.devices),
         }
         if finish is not None:
-            result.update(finish(demo))
+            result.update(finish(demo, time.monotonic() - begin))
         return result
     raise KeyboardInterrupt  # ended before everybody was live
 

@@ -1,0 +1,281 @@
+"""The report of a demo: what happened in the window that was shown, and a whole week beside it.
+
+The window's figures come from the run that has just ended. The week takes an hour of computing, so it
+is run by `toplovod hil run week` and kept; it is shown with its origin, and plainly marked when it was
+made with other firmware than the one that just ran.
+"""
+
+from __future__ import annotations
+
+import shlex
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firmware.substation import registers
+
+from .bench.chart import Chart, Limit, Line
+from .bench.recording import DP_ALARM_PA, Recording
+from .bench.report import Check, charts, write_report
+from .demo import EXAMPLES, Demo
+from .week import SERVED_WITHIN_K, WEEK_FILE, bundle_digest, load_week, polls
+
+INDEX_DP_SETPOINT_PA = 0.6e5
+COLDEST_ROOM_C = 18.0
+PRACTICE = "Specific practice for critical consumers: 0.4-1.0 bar; alarm limit of the example site file"
+ROOM_FLOOR = "Room floor of the deficit budget in the example town (own figure)"
+NO_LOSS = "Own goal: a healthy line loses no poll"
+
+ROWS = (
+    ("simulated_h", "Simulated span", "h", ""),
+    ("outdoor_temp_mean_c", "Outdoor air, mean", "°C", ""),
+    ("comfort_deficit_kh", "Comfort: room temperature below 20 °C", "K·h", "sum over all houses"),
+    ("coldest_room_temp_c", "Comfort: coldest room", "°C", ""),
+    ("pump_energy_kwh", "Pump energy, electric", "kWh", "hydraulic power over the pump's efficiency"),
+    ("source_heat_mwh", "Heat from the source", "MWh", ""),
+    ("return_temp_flow_weighted_c", "Return temperature at the plant", "°C", "weighted by flow"),
+    ("index_dp_minimum_bar", "Differential pressure at the index consumer, lowest", "bar", ""),
+    ("index_dp_mean_bar", "Differential pressure at the index consumer, mean", "bar", ""),
+    ("index_dp_below_alarm_share", "Share of time with the index consumer below 0.4 bar", "1", ""),
+    ("polls_due", "Polls due", "1", "as the supervisor counted them"),
+    ("polls_lost", "Polls lost", "1", ""),
+    ("polls_missed", "Polls missed", "1", "slots that passed while a poll was under way"),
+)
+
+
+def checks_of(kpi: dict[str, Any], *, settled: bool) -> list[Check]:
+    """Judge one run. settled: the pressure limits hold for a run whose start was discarded."""
+    checks = [
+        Check("Coldest room", kpi.get("coldest_room_temp_c"), COLDEST_ROOM_C, ">=", "°C", ROOM_FLOOR),
+        Check("Polls lost", kpi.get("polls_lost"), 0, "==", "1", NO_LOSS),
+    ]
+    if settled:
+        share = kpi.get("index_dp_below_alarm_share")
+        checks.append(Check("Time with the index consumer below 0.4 bar", share, 0.01, "<=", "1", PRACTICE))
+    else:
+        lowest = kpi.get("index_dp_minimum_bar")
+        limit = DP_ALARM_PA / 1e5
+        checks.append(Check("Index consumer, lowest pressure", lowest, limit, ">=", "bar", PRACTICE))
+    return checks
+
+
+class DemoReport:
+    """Records a demo from `prepare` on, and writes the report in `finish`."""
+
+    def __init__(self, folder: Path, command: list[str], site: str, week: Path | None = None) -> None:
+        self.folder = folder
+        self._command = shlex.join(command)
+        self._site = site
+        self._week = week or EXAMPLES / site / WEEK_FILE
+        self._recording: Recording | None = None
+        self._events: list[dict[str, str]] = []
+        self._before: dict[str, int] = {}
+        self._began_utc = ""
+        self._began_ms = 0
+
+    def live(self, demo: Demo) -> None:
+        """Begin the window: every controller is live now."""
+        run = demo.run
+        recording = Recording(tuple(run.town.substations.id), since_s=run.clock.now_ms / 1000.0)
+        dt_s = run.clock.tick_ms / 1000.0
+        run.clock.recorders.append(lambda c: recording.tick(c.now_ms / 1000.0, dt_s, run.plant))
+        self._recording = recording
+        self._began_utc = run.clock.utc.isoformat(timespec="seconds")
+        self._began_ms = run.clock.now_ms
+        self._before = polls(demo.supervisor)
+
+    def finish(self, demo: Demo, wall_s: float) -> dict[str, Any]:
+        """Write report.html and report.json; return what joins the demo's result line."""
+        recording, clock = self._recording, demo.run.clock
+        assert recording is not None, "live() comes before finish()"
+        after = polls(demo.supervisor)
+        kpi = recording.kpi() | {name: after[name] - self._before[name] for name in after}
+        firmware = bundle_digest()
+        window_checks = checks_of(kpi, settled=False)
+        simulated_s = (clock.now_ms - self._began_ms) / 1000.0
+        window = {
+            "key": "window",
+            "title": "The window that was shown",
+            "intro": [
+                f"From {self._began_utc} to {clock.utc.isoformat(timespec='seconds')} in simulated time: "
+                f"{simulated_s / 60:.1f} simulated minutes in {wall_s:.0f} real seconds. "
+                f"{demo.live()} of {len(demo.run.devices)} controllers were live at the end.",
+            ],
+            "columns": ["this window"],
+            "figures": _table([kpi]),
+            "checks": [check.record() for check in window_checks],
+            "events": self._events,
+        }
+        pictures: dict[str, list[Chart]] = {"window": charts(recording, dp_setpoint_pa=INDEX_DP_SETPOINT_PA)}
+        week, week_checks = week_section(self._week, firmware)
+        checks = [*window_checks, *week_checks]
+        report = {
+            "title": f"Toplovod demo: {demo.run.town.name}",
+            "summary": (
+                f"{len(demo.run.town.substations)} substation controllers and a pump station, each running "
+                "the shipped firmware in MicroPython, in closed loop with an emulated heat network and the "
+                "supervisor."
+            ),
+            "passed": all(check.passed for check in checks),
+            "checks_passed": sum(check.passed for check in checks),
+            "checks_total": len(checks),
+            "window": {"kpi": kpi, "simulated_s": simulated_s, "wall_s": round(wall_s, 1)},
+            "week": week["content"] if week else None,
+            "sections": [window, *([week["section"]] if week else [_no_week(self._site)])],
+            "provenance": {
+                "toplovod": version("toplovod"),
+                "site": self._site,
+                "firmware_sha256": firmware,
+                "map_hash": f"{registers.map_hash():08x}",
+                "tick_ms": clock.tick_ms,
+                "outputs_and_bus_sha256": clock.sha256,
+            },
+            "command": self._command,
+        }
+        json_path, html_path = write_report(self.folder, report, pictures)
+        return {
+            "kpi": kpi,
+            "passed": report["passed"] and demo.live() == len(demo.run.devices),
+            "report": str(html_path),
+            "report_json": str(json_path),
+        }
+
+
+def _table(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "unit": unit, "note": note, "row": [kpi.get(key) for kpi in columns]}
+        for key, name, unit, note in ROWS
+        if any(key in kpi for kpi in columns)
+    ]
+
+
+def _no_week(site: str) -> dict[str, Any]:
+    return {
+        "key": "week",
+        "title": "A whole week",
+        "intro": [
+            "No week was run for this site, so none is shown. "
+            f"Run it with: toplovod hil run week --site {site}",
+        ],
+        "columns": [],
+        "figures": [],
+        "checks": [],
+        "events": [],
+    }
+
+
+def week_section(path: Path, firmware: str) -> tuple[dict[str, Any] | None, list[Check]]:
+    """Return the kept week as a section with its content, and its checks; (None, []) where there is none."""
+    week = load_week(path)
+    if week is None or not {"coordinated", "lowest_constant_dp"} <= set(week):
+        return None, []
+    ours, rival, origin = week["coordinated"], week["lowest_constant_dp"], week["provenance"]
+    same = origin["firmware_sha256"] == firmware
+    saved = 1.0 - ours["kpi"]["pump_energy_kwh"] / rival["kpi"]["pump_energy_kwh"]
+    checks = checks_of(ours["kpi"], settled=True)
+    coldest = next(t for t in rival["search"] if t["plant_dp_bar"] == rival["plant_dp_bar"])
+    section = {
+        "key": "week",
+        "title": "A whole winter week, beside the lowest constant pressure",
+        "intro": [
+            f"{ours['kpi']['simulated_h']:.0f} h in lockstep at maximum speed after "
+            f"{origin['warm_up_s'] / 3600:.0f} h of warm-up that were discarded; seed {origin['seed']}, the "
+            f"town's own weather. Coordinated: the supervisor holds the index consumer at "
+            f"{INDEX_DP_SETPOINT_PA / 1e5:.1f} bar. Constant: {rival['plant_dp_bar']:.3f} bar across the "
+            f"plant, the lowest of {len(rival['search'])} tries at which every house stays within "
+            f"{SERVED_WITHIN_K} K of its own heating curve in the coldest hour (its index consumer has "
+            f"{coldest['index_dp_bar']:.2f} bar then). Same firmware, seed and weather.",
+            (
+                f"Pump energy: {abs(saved):.1%} {'less' if saved >= 0 else 'more'} than with the lowest "
+                "constant pressure."
+            ),
+            (
+                "Made with the firmware that just ran."
+                if same
+                else "Made with other firmware than the one that just ran: run the week again to compare."
+            ),
+        ],
+        "columns": ["coordinated", f"constant {rival['plant_dp_bar']:.2f} bar"],
+        "figures": _table([ours["kpi"], rival["kpi"]]),
+        "checks": [check.record() for check in checks],
+        "events": [],
+    }
+    content = {**week, "same_firmware": same, "pump_energy_saved_share": saved}
+    return {"section": section, "content": content}, checks
+
+
+def write_week_report(folder: Path, week: dict[str, Any], command: list[str]) -> tuple[bool, Path]:
+    """Write the report of a week that has just been run; return whether it passed, and the page."""
+    found, checks = week_section(folder / WEEK_FILE, bundle_digest())
+    if found is None:
+        raise ValueError(f"{folder / WEEK_FILE} holds no finished week; run it again, it resumes")
+    content = found["content"]
+    passed = all(check.passed for check in checks)
+    _, page = write_report(
+        folder,
+        {
+            "title": f"Toplovod: a winter week in {week['provenance']['town']}",
+            "summary": "The same town, firmware, seed and weather, run twice in lockstep.",
+            "passed": passed,
+            "checks_passed": sum(check.passed for check in checks),
+            "checks_total": len(checks),
+            "window": None,
+            "week": content,
+            "sections": [found["section"]],
+            "provenance": {
+                **week["provenance"],
+                "coordinated_sha256": week["coordinated"]["sha256"],
+                "constant_sha256": week["lowest_constant_dp"]["sha256"],
+            },
+            "command": shlex.join(command),
+        },
+        {"week": week_charts(folder)},
+    )
+    return passed, page
+
+
+def week_charts(folder: Path) -> list[Chart]:
+    """Return pictures of both runs over one time axis, from the samples kept beside week.json."""
+    ours, rival = _samples(folder / "coordinated.npz"), _samples(folder / "constant.npz")
+    if ours is None or rival is None:
+        return []
+    hours = (ours["time_s"] - ours["time_s"][0]) / 3600.0
+    size = min(hours.size, rival["time_s"].size)
+
+    def pair(name: str, scale: float) -> list[Line]:
+        return [
+            Line("coordinated", ours[name][:size] * scale),
+            Line("constant", rival[name][:size] * scale, "#8a5a00", "5 3"),
+        ]
+
+    hours = hours[:size]
+    dp_limits = [
+        Limit("alarm 0.4 bar", DP_ALARM_PA / 1e5),
+        Limit("setpoint", INDEX_DP_SETPOINT_PA / 1e5, "#555"),
+    ]
+    return [
+        Chart("Outdoor air", "°C", hours, [Line("outdoor", ours["town_outdoor_temp_c"][:size])]),
+        Chart("Index consumer", "bar", hours, pair("town_index_dp_pa", 1e-5), (), dp_limits, from_zero=True),
+        Chart("Across the plant", "bar", hours, pair("town_plant_dp_pa", 1e-5), from_zero=True),
+        Chart("Pump power", "kW", hours, pair("town_pump_power_w", 1e-3), from_zero=True),
+        Chart("Return at the plant", "°C", hours, pair("town_plant_return_temp_c", 1.0)),
+        Chart(
+            "Coldest room",
+            "°C",
+            hours,
+            [
+                Line("coordinated", ours["house_room_temp_c"][:size].min(axis=1)),
+                Line("constant", rival["house_room_temp_c"][:size].min(axis=1), "#8a5a00", "5 3"),
+            ],
+        ),
+    ]
+
+
+def _samples(path: Path) -> Any:
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    except OSError:
+        return None
