@@ -62,6 +62,9 @@ RESOLVE_EVERY_S = 10.0
 RENEW_AGAIN_S = 10.0
 VALID_MAX_S = 7 * 86400.0  # a wish longer than a week belongs into the controller's own settings
 LEASE_LOST_SLACK_S = 5.0
+# A controller puts an accepted order into its readings with its next control step; until two of those have
+# passed, a reading without the lease says nothing.
+SHOWN_WITHIN_S = 2 * PERIOD_S
 KEPT_ENDED = 2000  # ended orders kept in memory; all are on disk
 MANUAL_MODE, SERVICE_MODE = 2, 3  # control_mode_number
 
@@ -816,6 +819,8 @@ class Desk:
         left = self._latest.point(order.device_id, rows.seconds_left)
         ours = owner.value == self._signer.slot + 1 and bool(left.value)
         if not ours:
+            if now - owner.age_s <= order.accepted_s + SHOWN_WITHIN_S:
+                return
             if now < order.lease_end_s - LEASE_LOST_SLACK_S:
                 self._set(
                     order, FAILED, "lease_lost",
