@@ -53,6 +53,7 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_the_town_comes_up_and_ends_by_itself_with_its_figures() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tools.cli", "demo", "--for", "5", "--speed", "max", "--json", "--seed", "1"],
@@ -71,6 +72,7 @@ def test_the_town_comes_up_and_ends_by_itself_with_its_figures() -> None:
     assert f"{HOUSES} of {HOUSES} substations live" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_login_link_opens_one_session_and_ctrl_c_ends_everything() -> None:
     with running("--speed", "20") as process:
         match, seen = lines_until(process, r"(http://127\.0\.0\.1:\d+/login/link/\S+)")
@@ -89,6 +91,7 @@ def test_the_login_link_opens_one_session_and_ctrl_c_ends_everything() -> None:
         assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_dies_ends_the_demo_with_a_sentence() -> None:
     with running("--speed", "20") as process:
         lines_until(process, "login/link")

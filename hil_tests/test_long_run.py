@@ -42,7 +42,7 @@ def test_a_day_of_service_takes_no_more_heap_than_its_first_hours(bench: Bench) 
     for hour in range(HOURS):
         for _ in range(3600 // RENEW_S):
             for controller in controllers:
-                receipt = controller.order(lease_s=1800, **wanted(controller))
+                receipt = controller.write_order(controller.order_words(wanted(controller), lease_s=1800))
                 assert receipt.result in (order_frame.ACCEPTED, order_frame.REFUSED_BUDGET)
             for _ in range(RENEW_S // POLL_S):
                 bench.run_for(POLL_S)

@@ -34,6 +34,7 @@ def test_after_a_power_cut_the_house_is_on_its_own_curve(bench: Bench) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.needs("power.cut")
 def test_energy_and_deficit_survive_a_power_cut(bench: Bench) -> None:
     """A restart gives no budget back, and costs no more than an hour's worth of the energy counter."""

@@ -32,6 +32,7 @@ def test_the_house_returns_to_its_own_curve(bench: Bench) -> None:
     assert controller.read("secondary_supply_temp_c") == pytest.approx(OWN_CURVE_AT_MINUS_5_C, abs=2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.street(houses=20)
 def test_a_silent_supervisor_lets_twenty_houses_go_one_by_one_and_gently(bench: Bench) -> None:
     bench.plant.outdoor_temp_c = -5.0

@@ -72,7 +72,8 @@ def test_48_hours_of_worst_case_orders_leave_every_room_above_its_floor(bench: B
     taken = dict.fromkeys(order_frame.RESULTS, 0)
     for turn in range(ATTACK_H * 3600 // EVERY_S):
         for controller, attack in zip(controllers, ATTACKS, strict=False):
-            receipt = controller.order(lease_s=order_frame.LEASE_MAX_S, **attack(controller, turn))
+            frame = controller.order_words(attack(controller, turn), lease_s=order_frame.LEASE_MAX_S)
+            receipt = controller.write_order(frame)
             taken[order_frame.RESULTS[receipt.result]] += 1
         bench.run_for(EVERY_S)
         lowest = np.minimum(lowest, bench.plant.room_temp_c)

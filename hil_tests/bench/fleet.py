@@ -54,6 +54,13 @@ CONSOLE_LINES = 15
 VMBOOT = Path(__file__).parent / "vm" / "vmboot.py"
 
 
+def _rows(frames: NDArray[np.void]) -> list[memoryview]:
+    """Return the bytes of each frame in place, so that an exchange copies nothing."""
+    flat = memoryview(frames.view(np.uint8).reshape(-1)) if len(frames) else memoryview(b"")
+    size = frames.dtype.itemsize
+    return [flat[i * size : (i + 1) * size] for i in range(len(frames))]
+
+
 @dataclass(frozen=True)
 class Board:
     """One controller's board before power-on: what `provisioning` made of it."""
@@ -99,6 +106,8 @@ class Fleet:
         self._grants["kind"] = KIND_GRANT
         self.reports = np.zeros(count, dtype=REPORT)
         """Every board's outputs over the last tick as they came; zero where there is no power."""
+        self._grant_rows = _rows(self._grants)
+        self._report_rows = _rows(self.reports)
         self.heap_b = np.zeros(count, dtype=np.int64)
         """Live heap of each controller after a collection, from the last `exchange(measure_heap=True)`."""
         self._set_inputs(BoardInputs.unconnected(count))
@@ -192,35 +201,37 @@ class Fleet:
         powered = [i for i, slot in enumerate(self._slots) if slot.process is not None]
         self.reports.fill(0)
         for i in powered:
-            self._send(i, self._grants[i].tobytes())
+            self._send(i, self._grant_rows[i])
         for i in powered:
-            self._collect(i)
+            self._receive(i)
+        odd = (self.reports["kind"] != KIND_REPORT) | (self.reports["flags"] & FLAG_ENDED != 0)
+        for i in powered:
+            if odd[i]:
+                self._settle(i)
         self.now_ms = t_ms
         if measure_heap:
             self.heap_b[:] = self.reports["heap_b"]
             self.reports["heap_b"] = 0
         return self._outputs(tick_ms)
 
-    def _collect(self, index: int) -> None:
-        """Read one board's report, starting it again after each reset, and sum what it did meanwhile."""
-        report = self._receive(index)
+    def _settle(self, index: int) -> None:
+        """Start a board again after each reset inside the tick, and sum what it did meanwhile."""
         for _ in range(RESETS_IN_A_TICK):
-            if report["kind"] != KIND_RESET:
+            if self.reports[index]["kind"] != KIND_RESET:
                 break
-            before = report.copy()
+            before = self.reports[index].copy()
             at_ms, cause = int(before["t_ms"]), int(before["flags"])
             self._slots[index].resets.append((at_ms, cause))
             self._kill(index)
             self._start([index], at_ms, cause)
-            self._send(index, self._grants[index].tobytes())
-            report = self._receive(index)
+            self._send(index, self._grant_rows[index])
+            self._receive(index)
             for name in ("open_ms", "close_ms", "pump_ms"):
-                report[name] += before[name]
+                self.reports[name][index] += before[name]
         else:
             self._fail(index, f"reset {RESETS_IN_A_TICK} times within one tick")
-        if report["flags"] & FLAG_ENDED:
+        if self.reports["flags"][index] & FLAG_ENDED:
             self._fail(index, "its program ended and no watchdog restarted it")
-        self.reports[index] = report
 
     def _outputs(self, tick_ms: int) -> BoardOutputs:
         reports = self.reports
@@ -276,9 +287,10 @@ class Fleet:
                            self._entropy(i), *(int(count) for count in grant["counts"])),
             )  # fmt: skip
         for i in which:
-            first = self._receive(i)
-            if first["kind"] == KIND_RESET:
+            self._receive(i)
+            if self.reports["kind"][i] == KIND_RESET:
                 self._fail(i, "reset before it had started")
+            self.reports[i] = np.zeros((), dtype=REPORT)
 
     def _greet(self, awaited: set[int]) -> None:
         """Accept one line from each awaited board."""
@@ -309,7 +321,7 @@ class Fleet:
                 self._slots[index].link = link
                 awaited.discard(index)
 
-    def _send(self, index: int, frame: bytes) -> None:
+    def _send(self, index: int, frame: bytes | memoryview) -> None:
         link = self._slots[index].link
         try:
             assert link is not None
@@ -317,15 +329,14 @@ class Fleet:
         except OSError as error:
             self._fail(index, f"its line broke ({error})")
 
-    def _receive(self, index: int) -> NDArray[np.void]:
-        """Return one report as an array of shape (), or fail with the board's name."""
+    def _receive(self, index: int) -> None:
+        """Read one report into the board's row, or fail with the board's name."""
         link = self._slots[index].link
         assert link is not None
-        frame = bytearray(REPORT.itemsize)
-        view, got = memoryview(frame), 0
+        row, got = self._report_rows[index], 0
         try:
-            while got < len(frame):
-                part = link.recv_into(view[got:])
+            while got < REPORT.itemsize:
+                part = link.recv_into(row[got:] if got else row)
                 if part == 0:
                     process = self._slots[index].process
                     status = process.wait(self._deadline_s) if process is not None else None
@@ -335,7 +346,6 @@ class Fleet:
             self._fail(index, f"did not finish its tick within {self._deadline_s:g} s of real time")
         except OSError as error:
             self._fail(index, f"its line broke ({error})")
-        return np.frombuffer(frame, dtype=REPORT)[0:1].reshape(())
 
     def _kill(self, index: int) -> None:
         slot = self._slots[index]
