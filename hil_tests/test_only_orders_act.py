@@ -237,7 +237,7 @@ def test_an_authentic_order_beyond_the_limits_is_refused_whole(
 ) -> None:
     before = influence(ordered)
     counted = ordered.read("refused_order_count")
-    receipt = ordered.order(**values)
+    receipt = ordered.write_order(ordered.order_words(values))
     assert order_frame.RESULTS[receipt.result] == result
     assert ordered.read("refused_order_count") == counted + 1
     assert influence(ordered) == before

@@ -56,7 +56,7 @@ VMBOOT = Path(__file__).parent / "vm" / "vmboot.py"
 
 def _rows(frames: NDArray[np.void]) -> list[memoryview]:
     """Return the bytes of each frame in place, so that an exchange copies nothing."""
-    flat = memoryview(frames.view(np.uint8).reshape(-1)) if len(frames) else memoryview(b"")
+    flat: memoryview = frames.view(np.uint8).reshape(-1).data
     size = frames.dtype.itemsize
     return [flat[i * size : (i + 1) * size] for i in range(len(frames))]
 
