@@ -41,6 +41,7 @@ def assemble() -> tuple[typer.Typer, dict[str, str]]:
     for room in rooms():
         try:
             room_app = room.load()
+            typer.main.get_command(room_app)  # reads every signature: a bad one is this room's fault alone
         # a room's import may fail in any way; the others must still work
         except Exception as reason:
             broken[room.name] = f"{type(reason).__name__}: {reason}"

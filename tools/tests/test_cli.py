@@ -28,6 +28,19 @@ def test_a_room_that_cannot_be_imported_costs_only_its_own_commands(tmp_path: Pa
     assert toplovod("registers", "--json", env=env).status == 0
 
 
+def test_a_room_with_a_broken_command_costs_only_its_own_commands(tmp_path: Path):
+    """A signature is read when the command line is put together, after the import went well."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import hil_tests.commands as room\n"
+        "@room.app.command()\n"
+        "def broken(out: 'NoSuchName' = None) -> None: ...\n"
+    )
+    env = {"PYTHONPATH": f"{Path(__file__).parents[2]}:{tmp_path}"}
+    assert toplovod("registers", "--json", env=env).status == 0
+    lost = toplovod("emulate", env=env)
+    assert lost.status == 1 and "room_not_loaded" in lost.err and "NoSuchName" in lost.err
+
+
 def test_an_unknown_command_is_wrong_use():
     assert toplovod("levitate").status == 2
 
