@@ -318,6 +318,7 @@ async def test_a_person_takes_the_pressure_and_the_coordinator_stays_away(street
     assert town.plant_orders()[-1] != 3.0
 
 
+@pytest.mark.slow
 async def test_a_house_over_its_share_is_curbed_only_while_the_town_is_short(street_town: Street) -> None:
     town = street_town
     await town.automatic()

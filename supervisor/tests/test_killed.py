@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from ..audit import verify
 from ..orders import ENDED, HOLDING, UNKNOWN
 from .modbus_server import Server
@@ -85,6 +87,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_no_acknowledged_order_is_lost_by_kill_9_and_doubt_is_resolved(tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
     houses = [PaperController(f"house-{n:02d}", loop.time) for n in range(1, HOUSES + 1)]

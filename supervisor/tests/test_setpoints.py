@@ -371,6 +371,7 @@ async def test_a_disabled_person_is_not_renewed(town: Town) -> None:
     assert len(town.controllers["house-01"].accepted) == 1
 
 
+@pytest.mark.slow
 async def test_the_operator_outranks_the_coordinator_and_can_take_a_point_back(town: Town) -> None:
     house = town.controllers["house-01"]
     wish = Wanted("house-01", LIMIT, 2.0, 1800, "share of the feeder")
@@ -411,6 +412,7 @@ async def test_the_coordinators_wish_is_renewed_by_being_wished_again_only(town:
     assert order.state == EXPIRED
 
 
+@pytest.mark.slow
 async def test_one_person_cannot_change_a_whole_area_alone(tmp_path: Path) -> None:
     town = Town(tmp_path)
     for number in range(1, 2 * FLEET_DEVICES + 4):
