@@ -75,7 +75,8 @@ docs: $(VENV)/.toplovod-installed  ## write the generated pages of docs/ anew
 	$(BIN)/toplovod registers --markdown --out docs/registers.md
 
 bench: setup  ## the measurements
-	$(BIN)/python -m pytest core_ext hil_tests supervisor firmware -m "" -k benchmark --benchmark-only
+	$(BIN)/python -m pytest -o python_files='measure_*.py' hil_tests/measurements --benchmark-only \
+	    --benchmark-columns=min,median,max,ops,rounds
 
 locks: $(VENV)/.locks-installed  ## resolve the locks anew (needs uv and the network)
 	sh tools/checks/locks.sh

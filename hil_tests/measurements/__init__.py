@@ -1,0 +1,1 @@
+"""Measurements for `make bench`: no assertion about speed, and no part of the tests."""
