@@ -10,6 +10,7 @@ import { t } from "./strings.js";
  * @property {string} message
  * @property {string} what_now
  * @property {boolean} changed
+ * @property {string} [detail] the service's own sentence, in English
  */
 
 export class Refusal extends Error {
@@ -20,6 +21,7 @@ export class Refusal extends Error {
     this.code = body.code;
     this.whatNow = body.what_now;
     this.changed = body.changed;
+    this.detail = body.detail ?? "";
   }
 }
 

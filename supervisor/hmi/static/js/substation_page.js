@@ -353,11 +353,12 @@ async function guarded(work, after) {
   }
 }
 
-/** @param {{code: string, message: string, whatNow: string, changed: boolean}} problem */
+/** @param {{code: string, message: string, whatNow: string, changed: boolean, detail?: string}} problem */
 function showProblem(problem) {
   box.querySelector(".problem")?.remove();
   box.append(h("div", { class: "problem", role: "alert" },
     h("strong", {}, problem.message), h("div", {}, problem.whatNow),
+    ...(problem.detail && problem.detail !== problem.message ? [h("div", { class: "muted" }, problem.detail)] : []),
     h("div", { class: "code" }, `${problem.code} · ${t(problem.changed ? "problem.changed" : "problem.unchanged")}`)));
 }
 
