@@ -63,6 +63,7 @@ ATTACKS: tuple[Attack, ...] = (lowest_supply, curve_down, no_flow, cold_return, 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)  # 97,200 ticks of seven controllers: two minutes alone, more in company
 @pytest.mark.street(houses=len(ATTACKS) + 1)
 def test_48_hours_of_worst_case_orders_leave_every_room_above_its_floor(bench: Bench) -> None:
     bench.plant.outdoor_temp_c = OUTDOOR_C
