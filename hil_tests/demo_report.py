@@ -7,7 +7,9 @@ made with other firmware than the one that just ran.
 
 from __future__ import annotations
 
+import json
 import shlex
+import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,14 +21,16 @@ from firmware.substation import registers
 from .bench.chart import Chart, Limit, Line
 from .bench.recording import DP_ALARM_PA, Recording
 from .bench.report import Check, charts, write_report
-from .demo import EXAMPLES, Demo
-from .week import SERVED_WITHIN_K, WEEK_FILE, bundle_digest, load_week, polls
+from .demo import EXAMPLES, Demo, Supervisor
+from .week import SERVED_WITHIN_K, WEEK_FILE, bundle_digest, load_week, polls, record
 
 INDEX_DP_SETPOINT_PA = 0.6e5
 COLDEST_ROOM_C = 18.0
 PRACTICE = "Specific practice for critical consumers: 0.4-1.0 bar; alarm limit of the example site file"
 ROOM_FLOOR = "Room floor of the deficit budget in the example town (own figure)"
 NO_LOSS = "Own goal: a healthy line loses no poll"
+
+MAX_EVENTS = 100
 
 ROWS = (
     ("simulated_h", "Simulated span", "h", ""),
@@ -70,7 +74,6 @@ class DemoReport:
         self._site = site
         self._week = week or EXAMPLES / site / WEEK_FILE
         self._recording: Recording | None = None
-        self._events: list[dict[str, str]] = []
         self._before: dict[str, int] = {}
         self._began_utc = ""
         self._began_ms = 0
@@ -78,10 +81,7 @@ class DemoReport:
     def live(self, demo: Demo) -> None:
         """Begin the window: every controller is live now."""
         run = demo.run
-        recording = Recording(tuple(run.town.substations.id), since_s=run.clock.now_ms / 1000.0)
-        dt_s = run.clock.tick_ms / 1000.0
-        run.clock.recorders.append(lambda c: recording.tick(c.now_ms / 1000.0, dt_s, run.plant))
-        self._recording = recording
+        self._recording = record(run.clock, run, run.clock.now_ms / 1000.0)
         self._began_utc = run.clock.utc.isoformat(timespec="seconds")
         self._began_ms = run.clock.now_ms
         self._before = polls(demo.supervisor)
@@ -106,7 +106,7 @@ class DemoReport:
             "columns": ["this window"],
             "figures": _table([kpi]),
             "checks": [check.record() for check in window_checks],
-            "events": self._events,
+            "events": events_of(demo, self._began_utc),
         }
         pictures: dict[str, list[Chart]] = {"window": charts(recording, dp_setpoint_pa=INDEX_DP_SETPOINT_PA)}
         week, week_checks = week_section(self._week, firmware)
@@ -141,6 +141,54 @@ class DemoReport:
             "report": str(html_path),
             "report_json": str(json_path),
         }
+
+
+def events_of(demo: Demo, since_utc: str) -> list[dict[str, str]]:
+    """Return orders and alarms since the window began, oldest first, as the supervisor tells them."""
+    orders, alarms = _ask(demo.supervisor, "orders", "alarms")
+    events = [
+        {
+            "utc": order["executed_utc"],
+            "text": f"{order['user']} ordered {order['device_id']} {order['point']}: {_change(order)}, "
+            f"now {order['state']}. {order['reason'].split(':')[0].replace('_', ' ')}",
+        }
+        for order in orders["orders"]
+    ] + [
+        {
+            "utc": alarm["since_utc"],
+            "text": f"alarm {alarm['kind']} at {alarm['device_id']}: {alarm['state']}",
+        }
+        for alarm in alarms["alarms"]
+    ]
+    events = sorted((e for e in events if e["utc"] >= since_utc), key=lambda e: e["utc"])
+    if len(events) > MAX_EVENTS:
+        left = len(events) - MAX_EVENTS
+        events = [*events[:MAX_EVENTS], {"utc": "", "text": f"and {left} more; the audit has them all"}]
+    return events or [{"utc": since_utc, "text": "Nobody ordered anything and nothing was alarmed."}]
+
+
+def _ask(supervisor: Supervisor, *paths: str) -> list[dict[str, Any]]:
+    """Log in as the demo's own operator and return what each /api/v1 path answers."""
+    people = json.loads((supervisor.data / "demo-people.json").read_text())
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    login = urllib.request.Request(
+        f"{supervisor.address}/api/v1/login",
+        data=json.dumps({"name": "demo", "password": people["demo"]["password"]}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    opener.open(login, timeout=30.0).close()
+    answers = []
+    for path in paths:
+        with opener.open(f"{supervisor.address}/api/v1/{path}", timeout=30.0) as answer:
+            answers.append(json.load(answer))
+    return answers
+
+
+def _change(order: dict[str, Any]) -> str:
+    if order["release"]:
+        return "released"
+    old = "own value" if order["old"] is None else f"{order['old']:g}"
+    return f"{old} → {order['value']:g} {order['unit']}"
 
 
 def _table(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:

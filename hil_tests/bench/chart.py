@@ -145,7 +145,7 @@ class Chart:
 
 def _nice_step(rough: float) -> float:
     power = 10.0 ** math.floor(math.log10(rough))
-    return next((m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999), 10 * power)
+    return next((m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999), 10 * power)
 
 
 def _nice_hours(rough: float) -> float:
