@@ -9,6 +9,7 @@ Who decides over the valve, the strongest first:
   supply sensor lost             30 % open                                         (limiter 5)
   frost protection               supply controller alone, limiters off             (limiter 3)
   no heat wanted                 closed
+  power has just come back       closed until the end stop is sure: the position is known from then on
   otherwise                      the smallest of supply, return and flow controller (0, 1, 2)
 
 FALLBACKS, one row for each lost sensor (S1):
@@ -37,6 +38,7 @@ SUPPLY_LOST_POSITION_BP = 3_000
 # limiter numbers, as the register tells them
 NO_LIMITER, RETURN, FLOW, FROST, MAXIMUM, FALLBACK = range(6)
 
+POWER_ON = 1  # machine.PWRON_RESET
 NEUTRAL_MK = 200  # an error this small moves nothing: 12 steps of the converter
 OVERSHOOT_MK = 5_000  # above the supply maximum the valve closes, whatever any controller says [estimate]
 FROST_RELEASE_MK = 5_000
@@ -87,7 +89,11 @@ class SupplyLoop:
         self._return_limit_mc = fixed("return_limit_temp_c")
         self._frost_outdoor_mc = fixed("frost_outdoor_temp_c")
         self._frost_supply_mc = fixed("frost_supply_temp_c")
-        self.valve = Valve(board, fixed("valve_stroke_s") * 1000)
+        # After a reset without loss of power the valve is held: it goes on from an assumed half.
+        self._seek_stop = board.reset_cause == POWER_ON
+        self.valve = Valve(
+            board, fixed("valve_stroke_s") * 1000, FULL_BP if self._seek_stop else FULL_BP // 2
+        )
         self._supply_pi = PI(settings.proportional_band_mk, settings.integral_time_ms)
         self._supply_pi.track(self.valve.position_bp, 0)
         self._return_pi = PI(RETURN_BAND_MK, RETURN_INTEGRAL_MS)
@@ -217,6 +223,14 @@ class SupplyLoop:
             self._limiter = NO_LIMITER
             self._supply_pi.track(0, error_mk)
             return 0
+        if not self.valve.synced:
+            if self._seek_stop and not self._frost:
+                self._limiter = NO_LIMITER
+                self._supply_pi.track(0, error_mk)
+                return 0
+            if not 0 < self.valve.position_bp < FULL_BP:  # the assumed half was wrong: go on from another
+                self.valve.recentre()
+                self._supply_pi.track(self.valve.position_bp, error_mk)
         wanted_bp = self._supply_pi.step(error_mk, dt_ms)
         if self._frost:
             self._limiter = FROST

@@ -14,15 +14,20 @@ OVERDRIVE_BP = 1000  # 10 % of the stroke beyond an end stop, then the relay res
 
 
 class Valve:
-    """stroke_ms: time from end to end. The start position is unknown; half open is assumed, not moved."""
+    """stroke_ms: time from end to end. position_bp: where it is taken to stand until an end stop is seen.
 
-    def __init__(self, board, stroke_ms):
+    Nobody tells where the valve stands at the start. It is known for sure once the motor's travel since
+    then spans more than a stroke: whatever the start, the last move has then ended at a stop.
+    """
+
+    def __init__(self, board, stroke_ms, position_bp=FULL_BP // 2):
         self._board = board
         self._stroke_ms = stroke_ms
         self._dead_band_ms = max(SHORTEST_PULSE_MS, stroke_ms * DEAD_BAND_BP // FULL_BP)
         self._overdrive_ms = stroke_ms * OVERDRIVE_BP // FULL_BP
-        self._estimate_ms = stroke_ms // 2
+        self._estimate_ms = stroke_ms * position_bp // FULL_BP
         self._beyond_ms = 0  # driven into the end stop so far
+        self._travel_ms = self._travel_low_ms = self._travel_high_ms = 0  # since boot, until synced
         self._direction = 0
         self._since = ticks_ms()
         self.synced = False  # an end stop was reached for sure since boot
@@ -32,11 +37,18 @@ class Valve:
     def position_bp(self):
         return self._estimate_ms * FULL_BP // self._stroke_ms
 
+    def recentre(self):
+        """Take the valve for half open: the estimate has come to an end that the valve has not seen."""
+        self._account()
+        self._estimate_ms = self._stroke_ms // 2
+
     def _account(self):
         """Book the time the motor ran since the last call."""
         now = ticks_ms()
         if self._direction:
             ran = ticks_diff(now, self._since) * self._direction
+            if not self.synced:
+                self._search(ran)
             estimate = self._estimate_ms + ran
             if estimate < 0:
                 self._beyond_ms -= estimate
@@ -47,13 +59,32 @@ class Valve:
             elif 0 < estimate < self._stroke_ms:
                 self._beyond_ms = 0
             self._estimate_ms = estimate
-            if self._beyond_ms >= self._beyond_needed():
-                self.synced = True
         self._since = now
 
-    def _beyond_needed(self):
-        # before the first end stop the estimate may be wrong by the whole stroke
-        return self._overdrive_ms if self.synced else self._stroke_ms
+    def _search(self, ran):
+        """Widen the travel seen since boot; a span above the stroke means: at the stop now."""
+        travel = self._travel_ms = self._travel_ms + ran
+        if travel < self._travel_low_ms:
+            self._travel_low_ms = travel
+        elif travel > self._travel_high_ms:
+            self._travel_high_ms = travel
+        else:
+            return
+        if self._travel_high_ms - self._travel_low_ms >= self._stroke_ms + self._overdrive_ms:
+            self.synced = True
+            self._estimate_ms = self._stroke_ms if ran > 0 else 0
+            self._beyond_ms = self._overdrive_ms
+
+    def _to_stop_ms(self, direction):
+        """Return how long the motor must still run to be sure of the end stop."""
+        if not self.synced:
+            seen = self._travel_ms - self._travel_low_ms
+            if direction < 0:
+                seen = self._travel_high_ms - self._travel_ms
+            return self._stroke_ms + self._overdrive_ms - seen
+        end_ms = self._stroke_ms if direction > 0 else 0
+        left_ms = (end_ms - self._estimate_ms) * direction
+        return left_ms + self._overdrive_ms if left_ms else self._overdrive_ms - self._beyond_ms
 
     def _drive(self, direction):
         self._account()
@@ -69,15 +100,10 @@ class Valve:
         self._account()
         if target_bp <= 0 or target_bp >= FULL_BP:
             direction = 1 if target_bp > 0 else -1
-            end_ms = self._stroke_ms if direction > 0 else 0
-            left_ms = (end_ms - self._estimate_ms) * direction
-            if left_ms == 0:
-                left_ms = self._beyond_needed() - self._beyond_ms
-                if left_ms <= 0:
-                    self._drive(0)
-                    return 0
-            else:
-                left_ms += self._beyond_needed()
+            left_ms = self._to_stop_ms(direction)
+            if left_ms <= 0:
+                self._drive(0)
+                return 0
         else:
             distance_ms = target_bp * self._stroke_ms // FULL_BP - self._estimate_ms
             direction = 1 if distance_ms > 0 else -1

@@ -62,10 +62,11 @@ class House:
 
 
 class LoopRig(OrderRig):
-    """The supply loop of a house."""
+    """The supply loop of a house; the board has just got its power unless another cause is given."""
 
-    def __init__(self, ticks, **changes):
+    def __init__(self, ticks, reset_cause=1, **changes):
         self.board = BoardDouble(ticks)
+        self.board.reset_cause = reset_cause
         self.house = House(self.board)
         self.house.show()
         self.loop = None

@@ -278,8 +278,8 @@ def test_without_files_it_heats_on_defaults(device):
 def test_s8_a_dead_control_task_resets_the_board_with_the_valve_held(device):
     printed = device.script(
         "c = app.Controller(boards)\n"
-        "c._loop.valve.move_to(9000, 2000)\n"
-        "moving = machine.pins[10]\n"
+        "c._loop.valve.move_to(1000, 2000)\n"
+        "moving = machine.pins[11]\n"
         "def broken(now_s, period_ms): raise ValueError('broken on purpose')\n"
         "c._loop.step = broken\n"
         "try:\n"

@@ -24,6 +24,7 @@ FLOW_SP = "primary_flow_limit_sp_m3_h"
 RETURN_SP = "primary_return_limit_sp_c"
 SHIFT_SP = "curve_shift_sp_k"
 EFFECTIVE = "secondary_supply_temp_effective_c"
+WATCHDOG_RESET = 3  # machine.WDT_RESET
 OWN_C = 61.36  # the default curve at -5 degC: 75 - 45 * 10 / 33
 
 
@@ -60,6 +61,40 @@ def test_the_estimated_position_is_the_true_one_once_an_end_stop_was_seen(rig):
     rig.house.primary_supply_c = 90.0
     rig.step(3600)
     assert rig.read("valve_position_out_pct") / 100 == pytest.approx(rig.house.valve, abs=0.02)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.5, 1.0])
+def test_after_power_comes_back_the_position_is_made_sure_of_at_once(ticks, start):
+    rig = LoopRig(ticks)
+    rig.house.valve = start
+    rig.step(140)  # a stroke and a tenth of it
+    assert rig.loop.valve.synced
+    rig.step(1800)
+    assert rig.read("valve_position_out_pct") / 100 == pytest.approx(rig.house.valve, abs=0.02)
+    assert rig.house.supply_c == pytest.approx(OWN_C, abs=1.0)
+
+
+def test_after_power_comes_back_frost_comes_first(ticks):
+    rig = LoopRig(ticks)
+    rig.house.supply_c = rig.house.return_c = 3.0
+    before = rig.house.valve
+    rig.step(20)
+    assert rig.house.valve > before
+
+
+@pytest.mark.parametrize("start", [0.0, 0.2, 0.5, 0.9])
+def test_after_a_watchdog_reset_the_valve_is_held_and_goes_on_from_there(ticks, start):
+    """Nothing closes in a house that was warm; a wrong guess of the position does not stop the loop."""
+    rig = LoopRig(ticks, reset_cause=WATCHDOG_RESET)
+    rig.house.valve = start
+    rig.step(2)
+    assert abs(rig.house.valve - start) < 0.017  # one period of the motor at most
+    rig.step(3600)
+    worst = 0.0
+    for _ in range(600):
+        rig.step(2)
+        worst = max(worst, abs(rig.house.supply_c - OWN_C))
+    assert worst < 1.0
 
 
 def test_an_order_is_followed_and_its_end_is_bumpless(rig):

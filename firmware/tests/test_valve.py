@@ -49,15 +49,34 @@ def test_small_moves_are_not_made(valve, board, ticks):
 
 @pytest.mark.parametrize("target_bp", [0, 10_000])
 def test_the_first_end_stop_is_made_sure_of_from_anywhere(valve, board, ticks, target_bp):
-    """The start position is unknown: a whole stroke beyond the estimate is driven once, a tenth later."""
+    """The start position is unknown: a stroke and a tenth are driven at first, a tenth beyond later."""
     drive(valve, ticks, target_bp, 200)
     assert valve.synced
+    assert valve.position_bp == target_bp
     assert board.direction == 0
-    assert abs(board.moved_ms) == STROKE_MS // 2 + STROKE_MS
+    assert abs(board.moved_ms) == STROKE_MS + STROKE_MS // 10
     drive(valve, ticks, 5_000, 100)
     at_middle = board.moved_ms
     drive(valve, ticks, target_bp, 200)
     assert abs(board.moved_ms - at_middle) == STROKE_MS // 2 + STROKE_MS // 10
+
+
+def test_travel_to_and_fro_counts_as_seen(valve, board, ticks):
+    """After closing by 0.3 stroke, opening by 1.1 stroke ends at the stop, wherever it began."""
+    drive(valve, ticks, 2_000, 100)
+    assert not valve.synced
+    drive(valve, ticks, 10_000, 200)
+    assert valve.synced
+    assert valve.position_bp == 10_000
+    assert board.moved_ms == pytest.approx(-0.3 * STROKE_MS + 1.1 * STROKE_MS, abs=25)
+
+
+def test_a_wrong_guess_is_moved_to_the_middle(valve, board, ticks):
+    drive(valve, ticks, 10_000, 30)  # half a stroke: the estimate is at its end, the valve maybe not
+    valve.hold()
+    assert (valve.position_bp, valve.synced) == (10_000, False)
+    valve.recentre()
+    assert (valve.position_bp, valve.synced) == (5_000, False)
 
 
 def test_relays_rest_at_an_end_stop(valve, board, ticks):
