@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin
 
 from ..api.frame import BLOCK, HEADER, Block, Head, encode
 from ..latest import Link, Quality
@@ -41,7 +42,11 @@ def test_a_frame_carries_what_was_put_in() -> None:
     assert BLOCK.unpack_from(frame, HEADER.size) == (1, 0, 3, 2, 0)
     assert len(frame) == HEADER.size + (8 + 24 + 12 + 6 + 3 + 3) + (8 + 4 + 4 + 1 + 1 + 2)
     with pytest.raises(ValueError, match="block of"):
-        encode(HEAD, 9, [Block(1, np.zeros((2, 2), np.float32), np.zeros(3), np.zeros((2, 2)), np.zeros(2))])
+        encode(
+            HEAD,
+            9,
+            [Block(1, np.zeros((2, 2), "f4"), np.zeros(3, "f4"), np.zeros((2, 2), "u1"), np.zeros(2, "u1"))],
+        )
 
 
 def test_the_pages_decoder_reads_the_same_frame(tmp_path: Path) -> None:
@@ -107,7 +112,9 @@ async def frame_of(socket: ClientConnection, number: int) -> bytes:
 @pytest.mark.slow
 async def test_a_page_gets_its_points_and_no_others(town: RunningTown) -> None:
     session, _, _ = cookie(town, "vesna")
-    async with connect(address(town), additional_headers={"Cookie": session}, origin=town.base) as socket:
+    async with connect(
+        address(town), additional_headers={"Cookie": session}, origin=Origin(town.base)
+    ) as socket:
         wanted = {"substation": {"points": ["room_temp_c", "primary_dp_bar"]}, "pump_station": {"points": []}}
         await subscribe(socket, 5, wanted)
         frame = await frame_of(socket, 5)
@@ -137,7 +144,9 @@ async def test_a_page_gets_its_points_and_no_others(town: RunningTown) -> None:
 )
 async def test_a_bad_subscription_is_answered_and_the_socket_lives_on(town: RunningTown, text: str) -> None:
     session, _, _ = cookie(town, "vesna")
-    async with connect(address(town), additional_headers={"Cookie": session}, origin=town.base) as socket:
+    async with connect(
+        address(town), additional_headers={"Cookie": session}, origin=Origin(town.base)
+    ) as socket:
         await socket.send(text)
         async with asyncio.timeout(20):
             answer = json.loads(await socket.recv())
@@ -151,10 +160,10 @@ async def test_a_foreign_page_and_a_stranger_get_no_frame(town: RunningTown) -> 
     session, _, _ = cookie(town, "vesna")
     with pytest.raises(InvalidStatus):
         async with connect(
-            address(town), additional_headers={"Cookie": session}, origin="https://evil.example"
+            address(town), additional_headers={"Cookie": session}, origin=Origin("https://evil.example")
         ):
             pass
-    async with connect(address(town), origin=town.base) as socket:
+    async with connect(address(town), origin=Origin(town.base)) as socket:
         with pytest.raises(ConnectionClosed) as closed:
             await socket.recv()
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 4401
@@ -163,7 +172,9 @@ async def test_a_foreign_page_and_a_stranger_get_no_frame(town: RunningTown) -> 
 @pytest.mark.slow
 async def test_the_socket_closes_when_the_session_ends(town: RunningTown) -> None:
     session, token, csrf = cookie(town, "bojan")
-    async with connect(address(town), additional_headers={"Cookie": session}, origin=town.base) as socket:
+    async with connect(
+        address(town), additional_headers={"Cookie": session}, origin=Origin(town.base)
+    ) as socket:
         await subscribe(socket, 1, {})
         await frame_of(socket, 1)
         with town.client() as client:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import tomllib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 from pymodbus.client import ModbusTcpClient
 
 from ..hmi import catalogue
@@ -18,11 +16,6 @@ from .running_town import HOUSES, PASSWORDS, RunningTown, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-# nothing of the browser's own may go out while our requests are counted
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 PAGES = ("/", "/table", "/alarms", "/trend", "/coordinator", "/substation/house-01", "/substation/plant")
 WITHIN_MS = 30_000
 SHIFT_ROW = 3  # the fourth setpoint of a house: shift of the curve
@@ -56,19 +49,6 @@ POOR_CONTRAST = """() => {
   }
   return { seen, poor };
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("no system Chromium; with CI set that is no reason to skip")
-        pytest.skip("no system Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 class Desk:

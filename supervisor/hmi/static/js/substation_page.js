@@ -15,7 +15,7 @@ import { alarmSymbol } from "./symbols.js";
 import { TrendPlot } from "./trend_plot.js";
 
 const SPAN_S = 24 * 3600;
-const LEASES_S = [900, 1800, 3600];
+const LEASES_S = [300, 900, 1800, 3600];
 const STEPS = ["selected", "previewed", "executed", "sent", "accepted", "effective"];
 const IN_FLIGHT = new Set(["executed", "sent"]);
 const READINGS = {
