@@ -138,12 +138,14 @@ class Line:
     @property
     def connected(self) -> bool:
         """Say whether a connection is open, as far as this end knows."""
-        return self._client is not None and bool(self._client.connected)
+        client = self._client
+        # a transport that saw the other end close says so before pymodbus hears of it
+        return client is not None and bool(client.connected) and not client.ctx.transport.is_closing()
 
     @property
     def socket(self) -> socket.socket | None:
         """Return the open TCP socket, or None; for tests and for keepalive settings."""
-        if self._client is None or not self._client.connected:
+        if self._client is None or not self.connected:
             return None
         found: socket.socket | None = self._client.ctx.transport.get_extra_info("socket")
         return found
@@ -238,7 +240,7 @@ class Line:
         await self._gate.enter(priority)
         try:
             client = self._client
-            if client is None or not client.connected:
+            if client is None or not self.connected:
                 raise LineDown(f"{self} is not connected", sent=False)
             client.ctx.comm_params.timeout_connect = self._answer_s
             try:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import uvloop
 from pymodbus.constants import ExcCodes
 
 from firmware.substation import registers
@@ -17,6 +20,7 @@ from firmware.substation import registers
 from ..clock import LockstepClock, WallClock
 from ..field.blocks import BLOCKS
 from ..field.errors import DeviceLost, FieldRefused, FieldTimeout, UnknownMap
+from ..field.line import Line, LineDown
 from ..field.outbox import FieldOutbox
 from ..field.poller import BACK_OFF_MAX_S, Poller, back_off_s, phase
 from ..latest import Latest, Link, Quality
@@ -366,6 +370,34 @@ async def test_a_dropped_connection_is_told_at_once_not_after_the_deadline(town:
     assert caught.value.in_doubt  # it was sent
     assert "closed the connection" in str(caught.value)
     assert time.monotonic() - started < 2.5  # the deadline is 3 s
+
+
+def test_a_gateway_that_hangs_up_at_once_is_a_line_that_is_down() -> None:
+    """Under the loop the product runs on, whose transports know of the end before pymodbus does."""
+
+    async def knock(port: int) -> list[str]:
+        line, ends = Line("tcp", "127.0.0.1", port), []
+        for _ in range(200):
+            try:
+                await line.connect()
+                await line.read(1, registers.INPUT, 0, registers.IDENTITY_WORDS)
+            except LineDown as error:
+                ends.append(str(error))
+        line.close()
+        return ends
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                gateway.accept()[0].close()
+
+    with socket.create_server(("127.0.0.1", 0)) as gateway:
+        hangs_up = threading.Thread(target=hang_up)
+        hangs_up.start()
+        ends = uvloop.run(knock(gateway.getsockname()[1]))
+        gateway.shutdown(socket.SHUT_RDWR)
+        hangs_up.join()
+    assert len(ends) == 200
 
 
 async def test_the_connection_sends_without_delay(town: Town) -> None:
