@@ -230,6 +230,12 @@ async def logout(request: Request, csrf: Annotated[str, Form(max_length=128)] = 
     return response
 
 
+@router.get("/favicon.ico")
+async def icon() -> Response:
+    """Browsers ask for it on pages that name no icon, such as the demo's login link."""
+    return RedirectResponse("/static/icon.svg", 301)
+
+
 @router.get("/language/{code}")
 async def language(request: Request, code: str, next: str = "/") -> Response:
     """Choose the language of this browser."""

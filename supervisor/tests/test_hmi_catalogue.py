@@ -72,6 +72,8 @@ def test_every_register_that_is_shown_has_a_name() -> None:
         for block in VALUE_BLOCKS:
             for point in BLOCKS[profile][block].points:
                 assert f"point.{point}" in SL, point
+    for name in registers.ALARM_BITS:
+        assert f"bit.{name}" in SL
     for lease in registers.LEASES:
         assert f"short.{lease.setpoint}" in SL
     for number in range(len(registers.REFUSALS)):

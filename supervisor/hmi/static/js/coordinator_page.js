@@ -8,7 +8,7 @@ import * as format from "./format.js";
 import { bind } from "./keys.js";
 import { startShell } from "./shell.js";
 import { known, t } from "./strings.js";
-import { TrendPlot } from "./trend_plot.js";
+import { penLine, TrendPlot } from "./trend_plot.js";
 
 const MODES = ["off", "advisory", "automatic"];
 const REFETCH_MS = 2000;
@@ -127,7 +127,7 @@ function replot(indexId) {
   if (plant) pens.push({ device: plant.id, point: "plant_dp_bar" });
   if (indexId) pens.push({ device: indexId, point: "primary_dp_bar" });
   plot.setPens(pens);
-  byId("pens").replaceChildren(...pens.map((pen, place) => h("span", { class: "pen" }, h("i", { class: `pen-line pen-${place + 1}` }), `${nameOf(pen.device)} · ${t(`short.${pen.point}`)}`)));
+  byId("pens").replaceChildren(...pens.map((pen, place) => h("span", { class: "pen" }, penLine(place), `${nameOf(pen.device)} · ${t(`short.${pen.point}`)}`)));
   void plot.load(frame.utc_s - SPAN_S, frame.utc_s).then(() => setText(byId("trend-title"), t("coordinator.trend", { hours: plot.hours })));
 }
 

@@ -3,7 +3,7 @@ import { byId, h, setText } from "./dom.js";
 import * as format from "./format.js";
 import { Indicator } from "./indicator.js";
 import { bind } from "./keys.js";
-import { TrendPlot } from "./trend_plot.js";
+import { penLine, TrendPlot } from "./trend_plot.js";
 import { MapView } from "./map_view.js";
 import { bandOf } from "./bands.js";
 import { startShell } from "./shell.js";
@@ -84,7 +84,7 @@ let plottedAt = 0, plottedWall = 0, plottedFor = "";
 
 /** @param {string} element @param {import("./trend_plot.js").Pen[]} pens */
 function namePens(element, pens) {
-  byId(element).replaceChildren(...pens.map((pen, index) => h("span", { class: "pen" }, h("i", { class: `pen-line pen-${index + 1}` }), t(`short.${pen.point}`))));
+  byId(element).replaceChildren(...pens.map((pen, index) => h("span", { class: "pen" }, penLine(index), t(`short.${pen.point}`))));
 }
 
 /** @param {number} utc_s */

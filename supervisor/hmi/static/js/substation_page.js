@@ -12,7 +12,7 @@ import { Mimic } from "./mimic.js";
 import { startShell } from "./shell.js";
 import { known, t } from "./strings.js";
 import { alarmSymbol } from "./symbols.js";
-import { TrendPlot } from "./trend_plot.js";
+import { penLine, TrendPlot } from "./trend_plot.js";
 
 const SPAN_S = 24 * 3600;
 const LEASES_S = [300, 900, 1800, 3600];
@@ -440,20 +440,33 @@ const diagnosticRows = diagnostics.map((point) => {
   const value = h("td", { class: "number" });
   return { point, value, element: h("tr", {}, h("td", {}, t(`point.${point.name}`)), value) };
 });
-byId("diagnostics").replaceChildren(...diagnosticRows.map((row) => row.element));
+const bits = diagnosticRows.find((row) => row.point.name === "alarm_bits");
+const source = h("td", { class: "number" });
+const identity = h("td", { class: "number" });
+byId("diagnostics").replaceChildren(
+  h("tr", {}, h("td", {}, t("point.last_refusal_source_code")), source), h("tr", {}, h("td", {}, t("faceplate.identity")), identity),
+  ...diagnosticRows.map((row) => row.element));
+
+/** An address has 32 bits and a frame's number 24: what needs all of them comes by a request of its own. */
+async function fetchIdentity() {
+  if (live.stopped || !(/** @type {HTMLDetailsElement} */ (byId("diagnostics-panel")).open)) return;
+  try {
+    const facts = await get(`/substations/${encodeURIComponent(deviceId)}`);
+    const code = facts.points.last_refusal_source_code?.value;
+    setText(source, code ? [24, 16, 8, 0].map((shift) => Math.floor(code / 2 ** shift) % 256).join(".") : format.NO_VALUE);
+    setText(identity, facts.boots === null ? format.NO_VALUE : t("faceplate.boots", { boots: facts.boots, uptime: format.duration(facts.uptime_s) }));
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+  }
+}
+void fetchIdentity();
+setInterval(fetchIdentity, 5000);
 
 const plot = new TrendPlot(byId("trend"), site, { compact: true });
 plot.setPens(PENS[profile].map((point) => ({ device: deviceId, point })));
 byId("pens").replaceChildren(...PENS[profile].map((point, index) => h("span", { class: "pen" }, penLine(index), t(`short.${point}`))));
 let plottedAt = 0;
 let plottedWall = 0;
-
-/** @param {number} index */
-function penLine(index) {
-  const line = h("i", {});
-  line.className = `pen-line pen-${index + 1}`;
-  return line;
-}
 
 function refresh() {
   for (const indicator of indicators) indicator.show(read);
@@ -469,6 +482,11 @@ function refresh() {
     h("span", { class: "muted" }, ` ${t("faceplate.age", { age: format.duration(read("outdoor_temp_c").age_s) })}`));
   if (/** @type {HTMLDetailsElement} */ (byId("diagnostics-panel")).open) {
     for (const row of diagnosticRows) setText(row.value, `${valueText(row.point, read(row.point.name).value)} ${row.point.unit}`);
+    const raised = read("alarm_bits").value;
+    if (bits && raised !== null) {
+      const words = site.alarmBits.filter((_, bit) => (raised >> bit) & 1).map((name) => t(`bit.${name}`));
+      setText(bits.value, words.join(", ") || format.NO_VALUE);
+    }
   }
   const frame = live.frame;
   if (!frame) return;

@@ -4,7 +4,7 @@ import * as format from "./format.js";
 import { bind } from "./keys.js";
 import { startShell } from "./shell.js";
 import { t } from "./strings.js";
-import { TrendPlot } from "./trend_plot.js";
+import { penLine, TrendPlot } from "./trend_plot.js";
 
 /** @typedef {import("./trend_plot.js").Pen} Pen */
 
@@ -59,8 +59,7 @@ function offerPoints() {
 
 function showPens(time = "") {
   byId("pens").replaceChildren(...pens.map((pen, index) => {
-    const line = h("i", { class: `pen-line pen-${index + 1}` });
-    return h("span", { class: "pen" }, line, `${site.device(pen.device)?.name} · ${t(`point.${pen.point}`)} `,
+    return h("span", { class: "pen" }, penLine(index), `${site.device(pen.device)?.name} · ${t(`point.${pen.point}`)} `,
       h("strong", { class: "number" }, cursor?.[index] ?? ""),
       h("button", { type: "button", title: t("trend.remove"), "aria-label": t("trend.remove"), onclick: () => removePen(index) }, "×"));
   }), h("span", { class: "muted" }, time));

@@ -5,6 +5,7 @@
 import uPlot from "../vendor/uPlot.esm.js";
 import { get } from "./api.js";
 import * as format from "./format.js";
+import { h, s } from "./dom.js";
 import { t } from "./strings.js";
 
 const PENS = 6;
@@ -12,6 +13,15 @@ const SHORTER_H = [1, 3, 6, 12];
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 2], [1, 2]];
 
 /** @typedef {{device: string, point: string}} Pen */
+/** @typedef {{utc_s: number[], min: (number | null)[], mean: (number | null)[], max: (number | null)[]}} Column */
+
+/**
+ * A piece of the pen's own line, for a legend. @param {number} pen
+ */
+export function penLine(pen) {
+  return h("span", { class: "pen-line" }, s("svg", { viewBox: "0 0 34 10", width: 34, height: 10, "aria-hidden": "true" },
+    s("path", { d: "M0 5 H34", class: `pen-${pen + 1}`, "stroke-dasharray": DASHES[pen].join(" ") || null })));
+}
 
 export class TrendPlot {
   /**
@@ -29,7 +39,7 @@ export class TrendPlot {
     this.end_s = 0;
     /** @type {uPlot | null} */
     this.plot = null;
-    /** @type {{utc_s: number[], min: (number | null)[], mean: (number | null)[], max: (number | null)[]}[]} */
+    /** @type {Column[]} */
     this.data = [];
     this.asked = 0;
     this.hours = 24;
@@ -51,11 +61,18 @@ export class TrendPlot {
    */
   async load(start_s, end_s) {
     const mine = ++this.asked;
-    const points = Math.max(100, Math.min(1500, Math.floor(this.element.clientWidth / 2)));
-    const range = `start=${encodeURIComponent(iso(start_s))}&end=${encodeURIComponent(iso(end_s))}&points=${points}`;
     try {
-      const answers = await Promise.all(this.pens.map((pen) =>
-        get(`/history/${encodeURIComponent(pen.device)}/${encodeURIComponent(pen.point)}?${range}`)));
+      let answers = await this.fetch(start_s, end_s);
+      this.hours = (end_s - start_s) / 3600;
+      if (this.options.compact) {
+        const shorter = shorterSpan(answers, start_s, end_s);
+        if (shorter < this.hours) {
+          // asked for again: thinned to a day's bins, an hour would be ten points
+          this.hours = shorter;
+          start_s = end_s - shorter * 3600;
+          answers = await this.fetch(start_s, end_s);
+        }
+      }
       if (mine !== this.asked) return;
       this.data = answers.map(withGaps);
       this.failed = "";
@@ -65,17 +82,15 @@ export class TrendPlot {
     }
     this.start_s = start_s;
     this.end_s = end_s;
-    if (this.options.compact) this.narrow();
     this.build();
   }
 
-  /** A young history fills a shorter span; `hours` tells which, so that nobody takes it for a day. */
-  narrow() {
-    const first = Math.min(...this.data.map((column) => column.utc_s[0] ?? Infinity));
-    const asked_h = (this.end_s - this.start_s) / 3600;
-    const needed_h = Number.isFinite(first) ? (this.end_s - first) / 3600 : asked_h;
-    this.hours = Math.min(asked_h, SHORTER_H.find((hours) => hours >= needed_h) ?? asked_h);
-    this.start_s = this.end_s - this.hours * 3600;
+  /** @param {number} start_s @param {number} end_s @returns {Promise<Column[]>} */
+  fetch(start_s, end_s) {
+    const points = Math.max(100, Math.min(1500, Math.floor(this.element.clientWidth / 2)));
+    const range = `start=${encodeURIComponent(iso(start_s))}&end=${encodeURIComponent(iso(end_s))}&points=${points}`;
+    return Promise.all(this.pens.map((pen) =>
+      get(`/history/${encodeURIComponent(pen.device)}/${encodeURIComponent(pen.point)}?${range}`)));
   }
 
   /** @param {number} pen */
@@ -115,10 +130,10 @@ export class TrendPlot {
     /** @type {uPlot.Axis[]} */
     const axes = [{
       stroke: colour("--text-muted"), grid: { stroke: colour("--line"), width: 0.5 }, ticks: { stroke: colour("--line") },
-      font: '12px "DejaVu Sans", sans-serif', space: 70, size: 46,
+      font: '12px "DejaVu Sans", sans-serif', space: 70, size: this.element.clientHeight > 160 ? 46 : 30,
       values: (_, splits) => splits.map((at, index) => {
         const time = format.shortTime(at);
-        return time === "00:00" || index === 0 ? `${time}\n${format.calendarDay(at).split(" ").slice(1, 3).join(" ")}` : time;
+        return this.element.clientHeight > 160 && (time === "00:00" || index === 0) ? `${time}\n${format.calendarDay(at).split(" ").slice(1, 3).join(" ")}` : time;
       }),
     }];
     units.forEach((unit, index) => axes.push({
@@ -132,7 +147,7 @@ export class TrendPlot {
     }));
     /** @type {uPlot.Options} */
     const options = {
-      width: Math.max(200, this.element.clientWidth), height: Math.max(120, this.element.clientHeight),
+      width: Math.max(200, this.element.clientWidth), height: Math.max(80, this.element.clientHeight),
       series, bands, axes, legend: { show: false }, ms: 1e-3, tzDate: (at) => uPlot.tzDate(new Date(at * 1000), format.zoneName()), padding: [8, 8, 0, 0],
       cursor: { drag: { x: false, y: false }, points: { show: true, size: 6 } },
       scales: {
@@ -172,7 +187,8 @@ export class TrendPlot {
 
 /**
  * Put an empty sample where nothing was read for much longer than usual, so that no line crosses it.
- * @param {{utc_s: number[], min: (number | null)[], mean: (number | null)[], max: (number | null)[]}} answer
+ * @param {Column} answer
+ * @returns {Column}
  */
 function withGaps(answer) {
   const { utc_s } = answer;
@@ -190,6 +206,17 @@ function withGaps(answer) {
     for (const key of /** @type {const} */ (["min", "mean", "max"])) gapped[key].push(answer[key][index]);
   });
   return gapped;
+}
+
+/**
+ * A young history fills a shorter span, in hours; the page says which, so that nobody takes it for a day.
+ * @param {Column[]} columns @param {number} start_s @param {number} end_s
+ */
+function shorterSpan(columns, start_s, end_s) {
+  const first = Math.min(...columns.map((column) => column.utc_s[0] ?? Infinity));
+  const asked_h = (end_s - start_s) / 3600;
+  if (!Number.isFinite(first)) return asked_h;
+  return Math.min(asked_h, SHORTER_H.find((hours) => hours >= (end_s - first) / 3600) ?? asked_h);
 }
 
 /** How many decimals a step of an axis needs: 2.5 needs one. @param {number} step */
