@@ -222,13 +222,13 @@ class Demo:
         """Return how many controllers the supervisor holds for live, by its own word."""
         return int(self.supervisor.health().get("devices_live", 0))
 
-    def tick(self) -> None:
+    def tick(self, *, measure_heap: bool = False) -> None:
         """Run one tick. Raises SupervisorFailed when the supervisor has ended."""
         if not self.supervisor.running():
             raise SupervisorFailed(
                 f"the supervisor ended; the demo stopped. Its last lines:\n{self.supervisor.log()}"
             )
-        self.run.clock.step()
+        self.run.clock.step(measure_heap=measure_heap)
         self.run.clock.pace()
 
 

@@ -28,6 +28,7 @@ INDEX_DP_SETPOINT_PA = 0.6e5
 COLDEST_ROOM_C = 18.0
 PRACTICE = "Specific practice for critical consumers: 0.4-1.0 bar; alarm limit of the example site file"
 ROOM_FLOOR = "Room floor of the deficit budget in the example town (own figure)"
+HEAP = "Own limit: one kilobyte in a week, of the 192 kB that a controller has"
 NO_LOSS = "Own goal: a healthy line loses no poll"
 
 MAX_EVENTS = 100
@@ -46,6 +47,8 @@ ROWS = (
     ("polls_due", "Polls due", "1", "as the supervisor counted them"),
     ("polls_lost", "Polls lost", "1", ""),
     ("polls_missed", "Polls missed", "1", "slots that passed while a poll was under way"),
+    ("heap_live_largest_b", "Largest live heap of any controller", "B", "hourly, after a collection"),
+    ("heap_growth_largest_b", "Most that any heap grew", "B", "from the first day to the last"),
 )
 
 
@@ -57,6 +60,7 @@ def checks_of(kpi: dict[str, Any], *, settled: bool) -> list[Check]:
     ]
     if settled:
         share = kpi.get("index_dp_below_alarm_share")
+        checks.append(Check("Heap growth", kpi.get("heap_growth_largest_b"), 1024, "<=", "B", HEAP))
         checks.append(Check("Time with the index consumer below 0.4 bar", share, 0.01, "<=", "1", PRACTICE))
     else:
         lowest = kpi.get("index_dp_minimum_bar")

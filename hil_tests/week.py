@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from firmware.substation import registers
 
@@ -171,10 +172,14 @@ def run_constant(plan: Plan, plant_dp_bar: float, keep: Path | None = None) -> d
             settings=constant_settings(town, plant_dp_bar),
         ) as run:  # fmt: skip
             recording = record(run.clock, run, plan.warm_up_s)
+            heaps = Heaps(run.clock, plan.warm_up_s)
             started = time.monotonic()
             run.power_on()
-            run.clock.run_for(plan.warm_up_s + plan.span_s)
-            return _result(recording, run.clock, started, keep)
+            end_ms = round((plan.warm_up_s + plan.span_s) * 1000)
+            while run.clock.now_ms < end_ms:
+                run.clock.step(measure_heap=heaps.due())
+                heaps.note()
+            return _result(recording, heaps, started, keep)
 
 
 def run_coordinated(plan: Plan, keep: Path | None = None, progress: Progress | None = None) -> dict[str, Any]:
@@ -191,13 +196,15 @@ def run_coordinated(plan: Plan, keep: Path | None = None, progress: Progress | N
         stack.callback(supervisor.stop)
         demo = Demo(run, supervisor, lambda line: None)
         recording = record(run.clock, run, plan.warm_up_s)
+        heaps = Heaps(run.clock, plan.warm_up_s)
         started = time.monotonic()
         demo.start()
         end_ms = round((plan.warm_up_s + plan.span_s) * 1000)
         lost_before = None
         next_line = 0.0
         while run.clock.now_ms < end_ms:
-            demo.tick()
+            demo.tick(measure_heap=heaps.due())
+            heaps.note()
             if lost_before is None and run.clock.now_ms >= plan.warm_up_s * 1000:
                 lost_before = polls(supervisor)
             if progress is not None and time.monotonic() >= next_line:
@@ -205,10 +212,40 @@ def run_coordinated(plan: Plan, keep: Path | None = None, progress: Progress | N
                 share = run.clock.now_ms / end_ms
                 left_s = (time.monotonic() - started) * (1.0 - share) / max(share, 1e-6)
                 progress(f"coordinated week: {share:.0%} done, about {left_s / 60:.0f} min left")
-        result = _result(recording, run.clock, started, keep)
+        result = _result(recording, heaps, started, keep)
         after = polls(supervisor)
         result["kpi"] |= {name: after[name] - (lost_before or {}).get(name, 0) for name in after}
         return result
+
+
+class Heaps:
+    """Live heap of every controller once an hour, after a collection; the warm-up is discarded."""
+
+    def __init__(self, clock: Lockstep, since_s: float) -> None:
+        self.clock = clock
+        self._since_ms = round(since_s * 1000)
+        self._live_b: list[NDArray[np.int64]] = []
+        self._asked = False
+
+    def due(self) -> bool:
+        """Say whether the tick that comes now ends a full hour."""
+        next_ms = self.clock.now_ms + self.clock.tick_ms
+        self._asked = next_ms >= self._since_ms and next_ms % round(HOUR_S * 1000) < self.clock.tick_ms
+        return self._asked
+
+    def note(self) -> None:
+        """Keep what the last tick measured, if it was asked to."""
+        if self._asked:
+            self._live_b.append(self.clock.fleet.heap_b.copy())
+
+    def kpi(self) -> dict[str, Any]:
+        """Largest live heap of any controller, and the most that any grew from the first to the last day."""
+        if len(self._live_b) < 2:
+            return {}
+        live = np.array(self._live_b)
+        day = min(24, len(live) // 2)
+        growth = live[-day:].max(axis=0) - live[:day].max(axis=0)
+        return {"heap_live_largest_b": int(live.max()), "heap_growth_largest_b": int(growth.max())}
 
 
 def record(clock: Lockstep, run: TownRun, since_s: float) -> Recording:
@@ -241,10 +278,14 @@ def _coordinate_by_itself(site: Path) -> None:
     site.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _result(recording: Recording, clock: Lockstep, started: float, keep: Path | None) -> dict[str, Any]:
+def _result(recording: Recording, heaps: Heaps, started: float, keep: Path | None) -> dict[str, Any]:
     if keep is not None:
         recording.save(keep)
-    return {"kpi": recording.kpi(), "sha256": clock.sha256, "wall_s": round(time.monotonic() - started, 1)}
+    return {
+        "kpi": recording.kpi() | heaps.kpi(),
+        "sha256": heaps.clock.sha256,
+        "wall_s": round(time.monotonic() - started, 1),
+    }
 
 
 def bundle_digest() -> str:
