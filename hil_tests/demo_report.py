@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 import urllib.request
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -159,8 +160,8 @@ def events_of(demo: Demo, since_utc: str) -> list[dict[str, str]]:
         for order in orders["orders"]
     ] + [
         {
-            "utc": alarm["since_utc"],
-            "text": f"alarm {alarm['kind']} at {alarm['device_id']}: {alarm['state']}",
+            "utc": datetime.fromtimestamp(alarm["since_s"], UTC).isoformat(),
+            "text": f"alarm {alarm['kind']} at {alarm['device']}: {alarm['state']}",
         }
         for alarm in alarms["alarms"]
     ]
