@@ -91,6 +91,7 @@ class AttendedTown:
         self.run.write_keys(self.data)
         self.supervisor = Supervisor(self.run.site_path, self.data, choose_port(0), folder / "supervisor.log")
         self._stack.callback(self.supervisor.stop)
+        self.demo = Demo(self.run, self.supervisor, lambda _: None)
 
     def __enter__(self) -> Self:
         return self
@@ -112,7 +113,7 @@ class AttendedTown:
 
     def start(self) -> Operator:
         """Power everybody, start the supervisor, run until it sees every controller; log the operator in."""
-        Demo(self.run, self.supervisor, lambda _: None).start()
+        self.demo.start()
         return Operator(self.supervisor)
 
     def restart_supervisor(self) -> Operator:

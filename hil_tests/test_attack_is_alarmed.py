@@ -17,6 +17,7 @@ from firmware.substation import order_frame, registers
 from .attended_town import AttendedTown, Operator
 from .bench.controller import Controller
 from .bench.errors import ModbusException
+from .demo_report import events_of
 from .test_only_orders_act import COUNTERS, ILLEGAL_ADDRESS, WRITES, influence
 
 POINT = "secondary_supply_temp_sp_c"
@@ -129,6 +130,11 @@ def test_every_attack_on_a_running_town_is_on_the_alarm_list(tmp_path: Path, fir
         assert {row: {name: house.read(name) for name in KEPT} for row, house in enumerate(houses)} == kept
         bit = 1 << registers.ALARM_BITS.index("refused_writes")
         assert [bool(house.read("alarm_bits") & bit) for house in houses] == [True] * SPARED + [False]
+
+        # and so does the report of a demo
+        told = [event["text"] for event in events_of(town.demo, "")]
+        for alarm in listed.values():
+            assert f"alarm refused_writes at {alarm['device']}: unacknowledged" in told
 
 
 def alarms_about_writes(operator: Operator) -> dict[str, dict[str, Any]]:
