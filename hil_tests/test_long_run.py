@@ -28,9 +28,11 @@ def poll(controller: Controller) -> None:
     """Read what the supervisor reads in every cycle."""
     client = controller.client()
     client.read_input(0, registers.IDENTITY_WORDS)
-    client.read_input(40, 38)
-    first, count = (100, 25) if controller.device.profile == SUBSTATION else (200, 15)
-    client.read_input(first, count)
+    inputs = registers.SUBSTATION_INPUTS
+    if controller.device.profile != SUBSTATION:
+        inputs = registers.PUMP_STATION_INPUTS
+    for rows in (registers.STATUS, inputs):
+        client.read_input(rows[0].address, sum(registers.words_of(row) for row in rows))
 
 
 @pytest.mark.slow

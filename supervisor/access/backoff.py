@@ -7,6 +7,7 @@ shift can therefore always get in from her own desk (IEC 62443-3-3 SR 1.11).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,10 +39,11 @@ class Backoff:
         if not known:
             wait = max(wait, self._wait((name, "")))
         if wait > 0:
+            seconds = math.ceil(wait)
             raise TooMany(
                 "login_backoff",
-                f"Too many wrong passwords; the next try counts in {wait:.0f} s. Nothing was locked.",
-                retry_after_s=max(1, round(wait)),
+                f"Too many wrong passwords; the next try counts in {seconds} s. Nothing was locked.",
+                retry_after_s=seconds,
             )
 
     def failed(self, name: str, client: str, *, known: bool) -> None:
