@@ -28,10 +28,8 @@ def poll(controller: Controller) -> None:
     """Read what the supervisor reads in every cycle."""
     client = controller.client()
     client.read_input(0, registers.IDENTITY_WORDS)
-    inputs = registers.SUBSTATION_INPUTS
-    if controller.device.profile != SUBSTATION:
-        inputs = registers.PUMP_STATION_INPUTS
-    for rows in (registers.STATUS, inputs):
+    house = controller.device.profile == SUBSTATION
+    for rows in (registers.STATUS, registers.SUBSTATION_INPUTS if house else registers.PUMP_STATION_INPUTS):
         client.read_input(rows[0].address, sum(registers.words_of(row) for row in rows))
 
 
