@@ -394,9 +394,11 @@ def test_a_gateway_that_hangs_up_at_once_is_a_line_that_is_down() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gateway:
         hangs_up = threading.Thread(target=hang_up)
         hangs_up.start()
-        ends = uvloop.run(knock(gateway.getsockname()[1]))
-        gateway.shutdown(socket.SHUT_RDWR)
-        hangs_up.join()
+        try:
+            ends = uvloop.run(knock(gateway.getsockname()[1]))
+        finally:
+            gateway.shutdown(socket.SHUT_RDWR)
+            hangs_up.join()
     assert len(ends) == 200
 
 
