@@ -175,7 +175,7 @@ def new(
         substations=(
             Device(
                 "house-01", "First house", "tcp", "192.0.2.11", 502, 1, "substation", "", "town",
-                priority=2, deficit_budget_kh=40.0,
+                priority=2, deficit_budget_kh=30.0,
                 limits={
                     "supply_temp_minimum_c": 20.0,
                     "supply_temp_maximum_c": 70.0,

@@ -33,6 +33,7 @@ HEX_ID = re.compile(r"[0-9a-f]{16}")
 LIMIT_REGISTERS = {
     "secondary_supply_temp_sp_c": ("supply_temp_minimum_c", "supply_temp_maximum_c"),
     "primary_flow_limit_sp_m3_h": (None, "contract_flow_limit_m3_h"),
+    "primary_return_limit_sp_c": (None, "return_limit_temp_c"),
     "plant_dp_sp_bar": ("plant_dp_minimum_bar", "plant_dp_maximum_bar"),
     "plant_supply_temp_sp_c": ("plant_supply_temp_minimum_c", "plant_supply_temp_maximum_c"),
 }

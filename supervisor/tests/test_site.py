@@ -64,6 +64,11 @@ def test_the_example_town_has_no_mistakes() -> None:
     assert (len(town.substations), len(town.stations)) == (44, 1)
     assert {area.id for area in town.areas} == {"north", "south"}
     assert not any(device.assigned for device in town.devices)
+    for house in town.substations:  # as the controller does: a preview never promises what it would refuse
+        assert house.setpoint_range("primary_return_limit_sp_c") == (
+            20.0,
+            house.limits["return_limit_temp_c"],
+        )
 
 
 def test_a_good_file_is_read_whole(tmp_path: Path) -> None:
