@@ -33,8 +33,6 @@ HOLDING = (ACCEPTED, PENDING, EFFECTIVE)
 ACTIVE = (*IN_FLIGHT, *HOLDING, UNKNOWN)
 ENDED = (REFUSED, FAILED, EXPIRED, RELEASED)
 
-LEASE_OF = {lease.setpoint: lease for lease in registers.LEASES}
-
 _UNITS = (
     ("_m3_h", "m³/h"), ("_bar", "bar"), ("_kwh", "kWh"), ("_kw", "kW"), ("_pct", "%"), ("_kh", "K·h"),
     ("_c", "°C"), ("_k", "K"), ("_s", "s"), ("_ms", "ms"),

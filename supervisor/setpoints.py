@@ -40,7 +40,6 @@ from .orders import (
     FAILED,
     HOLDING,
     IN_FLIGHT,
-    LEASE_OF,
     OPERATOR,
     PENDING,
     REFUSED,
@@ -53,7 +52,7 @@ from .orders import (
     unit_of,
 )
 from .signer import Signed, Signer, Wish
-from .site import Device, Site
+from .site import LEASE_OF, Device, Site
 
 PERIOD_S = 2.0  # one control period of the devices
 PREVIEW_S = 120.0  # real seconds a person has to read a preview (own estimate)

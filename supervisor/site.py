@@ -29,14 +29,7 @@ MODBUS_PORT = 502
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 HEX_ID = re.compile(r"[0-9a-f]{16}")
 
-# setpoint: (register of its lower engineering limit, of its upper one); None leaves the map's own limit
-LIMIT_REGISTERS = {
-    "secondary_supply_temp_sp_c": ("supply_temp_minimum_c", "supply_temp_maximum_c"),
-    "primary_flow_limit_sp_m3_h": (None, "contract_flow_limit_m3_h"),
-    "primary_return_limit_sp_c": (None, "return_limit_temp_c"),
-    "plant_dp_sp_bar": ("plant_dp_minimum_bar", "plant_dp_maximum_bar"),
-    "plant_supply_temp_sp_c": ("plant_supply_temp_minimum_c", "plant_supply_temp_maximum_c"),
-}
+LEASE_OF = {lease.setpoint: lease for lease in registers.LEASES}
 
 
 @dataclass(frozen=True, order=True)
@@ -134,11 +127,9 @@ class Device:
             )
         register = registers.BY_NAME[point]
         low, high = float(register.low), float(register.high)
-        low_name, high_name = LIMIT_REGISTERS.get(point, (None, None))
-        if low_name and low_name in self.limits:
-            low = max(low, self.limits[low_name])
-        if high_name and high_name in self.limits:
-            high = min(high, self.limits[high_name])
+        lease = LEASE_OF[point]
+        low = max(low, self.limits.get(lease.low_limit, low))
+        high = min(high, self.limits.get(lease.high_limit, high))
         return low, high
 
 
@@ -622,7 +613,7 @@ class _Reader:
                 )
             else:
                 limits[name] = float(value)
-        for low_name, high_name in LIMIT_REGISTERS.values():
+        for low_name, high_name in ((lease.low_limit, lease.high_limit) for lease in registers.LEASES):
             if low_name in limits and high_name in limits and limits[low_name] >= limits[high_name]:
                 self._wrong(
                     line,

@@ -70,11 +70,11 @@ def as_markdown() -> str:
     lines += ["", "Causes in `last_refusal_number`, from 0: " + _list(registers.REFUSALS)]
     lines += ["", "Results in a receipt, from 0: " + _list(order_frame.RESULTS)]
     lines += ["", "## Setpoints and their leases", ""]
-    lines += ["| setpoint | in force | owner | seconds left |", "|---|---|---|---|"]
-    lines += [
-        f"| `{lease.setpoint}` | `{lease.effective}` | `{lease.owner}` | `{lease.seconds_left}` |"
-        for lease in registers.LEASES
-    ]
+    lines += ["The site's own bounds narrow those of the map; no order leaves either.", ""]
+    lines += ["| setpoint | in force | owner | seconds left | site's lower bound | upper |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for lease in registers.LEASES:
+        lines.append("| " + " | ".join(f"`{name}`" if name else "" for name in lease) + " |")
     return "\n".join(lines) + "\n"
 
 

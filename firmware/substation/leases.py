@@ -125,30 +125,17 @@ def build(bank, settings):
     from .fixed_point import to_fixed
     from .site import PUMP_STATION
 
-    pump_station = settings.profile == PUMP_STATION
-    delay_s = expiry_delay_s(settings.device_id, pump_station)
-    if pump_station:
-        limits = {
-            "plant_dp_sp_bar": ("plant_dp_minimum_bar", "plant_dp_maximum_bar"),
-            "plant_supply_temp_sp_c": ("plant_supply_temp_minimum_c", "plant_supply_temp_maximum_c"),
-        }
-    else:
-        limits = {
-            "secondary_supply_temp_sp_c": ("supply_temp_minimum_c", "supply_temp_maximum_c"),
-            "primary_flow_limit_sp_m3_h": (None, "contract_flow_limit_m3_h"),
-            "primary_return_limit_sp_c": (None, "return_limit_temp_c"),
-            "curve_shift_sp_k": (None, None),
-        }
+    delay_s = expiry_delay_s(settings.device_id, settings.profile == PUMP_STATION)
+    names = {row.name for row in registers.BY_PROFILE[settings.profile]}
     influences = {}
     for lease in registers.LEASES:
-        if lease.setpoint in limits:
+        if lease.setpoint in names:
             row = registers.BY_NAME[lease.setpoint]
             low, high = to_fixed(row, row.low), to_fixed(row, row.high)
-            low_key, high_key = limits[lease.setpoint]
-            if low_key:
-                low = max(low, settings.fixed(low_key))
-            if high_key:
-                high = min(high, settings.fixed(high_key))
+            if lease.low_limit:
+                low = max(low, settings.fixed(lease.low_limit))
+            if lease.high_limit:
+                high = min(high, settings.fixed(lease.high_limit))
             slew = SLEW_PER_MIN.get(lease.setpoint)
             if slew is None:
                 slew = max(60, settings.fixed("contract_flow_limit_m3_h") // FLOW_SLEW_SHARE)

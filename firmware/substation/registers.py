@@ -198,15 +198,16 @@ REGISTERS = (
 )  # fmt: skip
 BY_NAME = {register.name: register for register in REGISTERS}
 
-# A setpoint, the effective value beside it, and where its lease is read.
-Lease = namedtuple("Lease", ("setpoint", "effective", "owner", "seconds_left"))
+# A setpoint, the effective value beside it, where its lease is read, and the engineering values that
+# bound it at this site (None: the map's own bound).
+Lease = namedtuple("Lease", ("setpoint", "effective", "owner", "seconds_left", "low_limit", "high_limit"))
 LEASES = (
-    Lease("secondary_supply_temp_sp_c", "secondary_supply_temp_effective_c", "secondary_supply_temp_lease_number", "secondary_supply_temp_lease_s"),
-    Lease("primary_flow_limit_sp_m3_h", "primary_flow_limit_effective_m3_h", "primary_flow_limit_lease_number", "primary_flow_limit_lease_s"),
-    Lease("primary_return_limit_sp_c", "primary_return_limit_effective_c", "primary_return_limit_lease_number", "primary_return_limit_lease_s"),
-    Lease("curve_shift_sp_k", "curve_shift_effective_k", "curve_shift_lease_number", "curve_shift_lease_s"),
-    Lease("plant_dp_sp_bar", "plant_dp_effective_bar", "plant_dp_lease_number", "plant_dp_lease_s"),
-    Lease("plant_supply_temp_sp_c", "plant_supply_temp_effective_c", "plant_supply_temp_lease_number", "plant_supply_temp_lease_s"),
+    Lease("secondary_supply_temp_sp_c", "secondary_supply_temp_effective_c", "secondary_supply_temp_lease_number", "secondary_supply_temp_lease_s", "supply_temp_minimum_c", "supply_temp_maximum_c"),
+    Lease("primary_flow_limit_sp_m3_h", "primary_flow_limit_effective_m3_h", "primary_flow_limit_lease_number", "primary_flow_limit_lease_s", None, "contract_flow_limit_m3_h"),
+    Lease("primary_return_limit_sp_c", "primary_return_limit_effective_c", "primary_return_limit_lease_number", "primary_return_limit_lease_s", None, "return_limit_temp_c"),
+    Lease("curve_shift_sp_k", "curve_shift_effective_k", "curve_shift_lease_number", "curve_shift_lease_s", None, None),
+    Lease("plant_dp_sp_bar", "plant_dp_effective_bar", "plant_dp_lease_number", "plant_dp_lease_s", "plant_dp_minimum_bar", "plant_dp_maximum_bar"),
+    Lease("plant_supply_temp_sp_c", "plant_supply_temp_effective_c", "plant_supply_temp_lease_number", "plant_supply_temp_lease_s", "plant_supply_temp_minimum_c", "plant_supply_temp_maximum_c"),
 )
 
 # fmt: on

@@ -26,7 +26,7 @@ def state(rig):
         name: rig.read(name)
         for lease in registers.LEASES
         for name in lease
-        if registers.BY_NAME[name] in registers.BY_PROFILE[rig.settings.profile]
+        if name and registers.BY_NAME[name] in registers.BY_PROFILE[rig.settings.profile]
     } | {"accepted": rig.read("accepted_order_count")}
 
 

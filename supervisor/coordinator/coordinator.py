@@ -23,9 +23,9 @@ from ..clock import PRIORITY_COORDINATOR, Clock
 from ..database import Connection, Database
 from ..errors import Refusal, Refused
 from ..latest import Latest
-from ..orders import FAILED, LEASE_OF, REFUSED, UNKNOWN, unit_of
+from ..orders import FAILED, REFUSED, UNKNOWN, unit_of
 from ..setpoints import Desk, Wanted
-from ..site import Device, Site
+from ..site import LEASE_OF, Device, Site
 from .confirmation import Confirmation
 from .pressure import DEAD_BAND_BAR, INDEX_DP_SP_BAR, next_dp
 from .town_model import Shares, TownModel
