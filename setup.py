@@ -23,6 +23,7 @@ kernels = [
         include_dirs=[numpy.get_include(), "core_ext"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=FLAGS,
+        depends=sorted(path.as_posix() for path in Path("core_ext").glob("_*.h")),
     )
     for path in sorted(Path("core_ext").glob("_*.pyx"))
 ]
