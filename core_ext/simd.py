@@ -31,7 +31,7 @@ def choose(asked: str | None) -> str:
         raise BadLevel(f"{VARIABLE}={asked} is no instruction level; known: {', '.join(LEVELS)}")
     if asked not in SUPPORTED:
         raise BadLevel(
-            f"{VARIABLE}={asked} cannot run on this processor; it has: {', '.join(SUPPORTED)}. Unset {VARIABLE}"
+            f"{VARIABLE}={asked} cannot run here; this processor has {', '.join(SUPPORTED)}. Unset it"
         )
     return asked
 
