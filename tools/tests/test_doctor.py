@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from tools.doctor import foreign_packages
+from tools.doctor import KERNELS, foreign_packages
 
 from .processes import ROOT, toplovod
 
@@ -20,6 +20,10 @@ def test_a_sound_machine_passes():
         "core",
         "chromium",
     }
+
+
+def test_every_kernel_is_looked_for():
+    assert sorted(KERNELS) == sorted(path.stem for path in (ROOT / "core_ext").glob("_*.pyx"))
 
 
 def test_a_foreign_supervisor_is_refused(tmp_path: Path):
