@@ -6,6 +6,7 @@ It refuses to be raised without saying whether anything was changed.
 FAILED = 1  # a check failed, or the other side refused
 WRONG_USE = 2
 UNREACHABLE = 3
+INTERRUPTED = 130  # as a shell counts a Ctrl-C
 
 
 class ToolError(Exception):

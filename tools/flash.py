@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .build import MANIFEST, Bundle
-from .errors import ToolError
+from .errors import INTERRUPTED, ToolError
 from .serial_line import SerialLine
 
 MAIN = "main.py"
@@ -38,6 +38,8 @@ def flash(port: str, bundle: Bundle, *, tell: Callable[[str], None], reset: bool
     tell is called with a line of progress before each file.
     """
     line = SerialLine(port)
+    tell(f"connecting to {port}")
+    line.greet()
     wanted = {file.path: file for file in bundle.files}
     present, free_b = line.listing(FOLDERS)
     differing = [path for path, file in wanted.items() if present.get(path) != file.sha256]
@@ -48,20 +50,19 @@ def flash(port: str, bundle: Bundle, *, tell: Callable[[str], None], reset: bool
             "board_full",
             f"{port}: {free_b} bytes free, the bundle needs about {missing_b}; nothing was changed",
         )
-    if differing or stale:
-        line.make_folders(FOLDERS)
-        line.remove([MAIN, *stale])
-    # main.py was just removed: it is copied again, last, even where it was the same
+    # main.py is removed first and copied last, also where it was the same
     order = [path for path in differing if path != MAIN]
     order += [MAIN] if (differing or stale) and MAIN in wanted else []
-    for number, path in enumerate(order, 1):
-        if path == MAIN:
-            with tempfile.TemporaryDirectory() as scratch:
-                manifest = Path(scratch) / MANIFEST
-                manifest.write_bytes((bundle.folder / MANIFEST).read_bytes())
-                line.put(manifest, MANIFEST)
-        tell(f"{number}/{len(order)} {path}")
-        line.put(bundle.folder / path, path)
+    try:
+        _replace(line, bundle, order, stale, tell)
+    except KeyboardInterrupt as reason:
+        raise ToolError(
+            "flash_interrupted",
+            f"{port}: interrupted; what was copied so far stays. Unless everything was, there is no main.py "
+            "and the board stands still. Run the command again and it goes on.",
+            exit_status=INTERRUPTED,
+            changed=True,
+        ) from reason
     after, _ = line.listing(FOLDERS)
     wrong = sorted(
         {path for path, file in wanted.items() if after.get(path) != file.sha256}
@@ -78,6 +79,23 @@ def flash(port: str, bundle: Bundle, *, tell: Callable[[str], None], reset: bool
     if reset:
         line.reset()
     return FlashReport(port, bundle.sha256, tuple(order), len(wanted) - len(order), stale)
+
+
+def _replace(
+    line: SerialLine, bundle: Bundle, order: list[str], stale: tuple[str, ...], tell: Callable[[str], None]
+) -> None:
+    if not order and not stale:
+        return
+    line.make_folders(FOLDERS)
+    line.remove([MAIN, *stale])
+    for number, path in enumerate(order, 1):
+        if path == MAIN:
+            with tempfile.TemporaryDirectory() as scratch:
+                manifest = Path(scratch) / MANIFEST
+                manifest.write_bytes((bundle.folder / MANIFEST).read_bytes())
+                line.put(manifest, MANIFEST)
+        tell(f"{number}/{len(order)} {path}")
+        line.put(bundle.folder / path, path)
 
 
 def _is_program(path: str) -> bool:

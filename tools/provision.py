@@ -65,6 +65,7 @@ def provision(
     """
     device_id = checked_id(str(settings["device_id"]))
     line = SerialLine(port)
+    line.greet()
     present, _ = line.listing(("substation",))
     if "main.py" not in present:
         raise ToolError("not_flashed", f"{port}: no firmware on this board; first: toplovod flash {port}")

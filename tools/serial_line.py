@@ -15,6 +15,8 @@ from typing import Any
 from .errors import UNREACHABLE, ToolError
 
 COMMAND_TIMEOUT_S = 120.0
+# Until the first answer: a board takes 1 to 5 s into its raw REPL; one that is silent for longer is none.
+GREETING_TIMEOUT_S = 20.0
 PLACE = "{path}.new"  # a file gets its own name only when it is whole
 
 # Prints one JSON line: free bytes, and SHA-256 by path of the files in the root and the named folders.
@@ -62,16 +64,23 @@ class SerialLine:
         self.port = port
         self._in_raw_repl = False
 
-    def _mpremote(self, *arguments: str) -> str:
+    def greet(self, timeout_s: float = GREETING_TIMEOUT_S) -> None:
+        """Bring the board into its raw REPL; ToolError board_unreachable when nothing answers like a board.
+
+        The other calls do that by themselves, but wait much longer before they give up.
+        """
+        if self.port.startswith("/") and not Path(self.port).exists():
+            raise self._silent("there is no such port; look with: mpremote connect list")
+        self._mpremote("exec", "pass", timeout_s=timeout_s)
+
+    def _mpremote(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
         # the first command resets the board softly and keeps main.py from starting; later ones resume
         resume = ("resume",) if self._in_raw_repl else ()
         command = [sys.executable, "-m", "mpremote", "connect", self.port, *resume, *arguments]
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S
-            )
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
         except subprocess.TimeoutExpired as reason:
-            raise self._silent(f"no answer within {COMMAND_TIMEOUT_S:g} s") from reason
+            raise self._silent(f"no answer within {timeout_s:g} s") from reason
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         if done.returncode:
             cause = said[-1] if said else f"mpremote ended with {done.returncode}"
@@ -82,11 +91,17 @@ class SerialLine:
         return done.stdout
 
     def _silent(self, cause: str) -> ToolError:
+        kept = (
+            "What was copied so far stays; run the command again and it goes on."
+            if self._in_raw_repl
+            else "Nothing was changed on it."
+        )
         return ToolError(
             "board_unreachable",
             f"{self.port}: {cause}. Check the cable, that no other program holds the port, and that you may "
-            "use it (group dialout). What was copied so far stays; run the command again and it goes on.",
+            f"use it (group dialout). {kept}",
             exit_status=UNREACHABLE,
+            changed=self._in_raw_repl,
         )
 
     def run(self, program: str) -> str:

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from tools.build import build_bundle
+from tools.errors import ToolError
+from tools.serial_line import GREETING_TIMEOUT_S, SerialLine
 
 from .processes import DEADLINE_S, ROOT, free_port, serial_board, toplovod
 
@@ -295,6 +297,22 @@ def test_a_flash_that_was_killed_runs_no_mixture_and_goes_on(tmp_path: Path):
         assert len(said.json["copied"]) + said.json["unchanged"] == total
 
 
+def test_a_flash_that_is_interrupted_says_what_the_board_is_now(tmp_path: Path):
+    with serial_board(tmp_path / "flash.img") as port:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tools.cli", "flash", port],
+            stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True,
+        )  # fmt: skip
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith("2/"):
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(DEADLINE_S) == 130
+        process.stderr.close()
+    assert "flash_interrupted: " in rest and "Run the command again" in rest and "Traceback" not in rest
+
+
 def test_settings_that_the_firmware_would_refuse_change_nothing(cellar: Cellar, image: Path, tmp_path: Path):
     wrong = json.loads(cellar.settings.read_text())
     wrong["supply_temp_maximum_c"] = 400
@@ -324,4 +342,17 @@ def test_a_board_with_another_root_key_keeps_it(cellar: Cellar, image: Path, tmp
 
 def test_no_board_at_the_port_is_unreachable(tmp_path: Path):
     said = toplovod("flash", tmp_path / "nothing", "--json")
-    assert (said.status, said.json["code"]) == (3, "board_unreachable")
+    assert (said.status, said.json["code"], said.json["changed"]) == (3, "board_unreachable", False)
+    assert "no such port" in said.json["message"] and "Nothing was changed" in said.json["message"]
+
+
+def test_a_line_on_which_nobody_answers_is_given_up_soon():
+    ours, theirs = os.openpty()
+    try:
+        with pytest.raises(ToolError) as caught:
+            SerialLine(os.ttyname(theirs)).greet(timeout_s=1.0)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert caught.value.code == "board_unreachable" and "no answer within 1 s" in caught.value.message
+    assert GREETING_TIMEOUT_S < 30
