@@ -27,7 +27,7 @@ from typing import Any
 
 from firmware.substation import registers
 
-from .errors import ToolError
+from .errors import WRONG_USE, ToolError
 
 FORMAT = "toplovod-bundle/1"
 MANIFEST = "manifest.json"
@@ -198,7 +198,10 @@ def read_bundle(folder: Path) -> Bundle:
             raise ToolError("bundle_damaged", f"{folder}: the manifest contradicts itself; build it again")
     except (OSError, ValueError, KeyError, TypeError) as reason:
         raise ToolError(
-            "bundle_unreadable", f"{folder} holds no usable bundle ({reason}); build it again"
+            "bundle_unreadable",
+            f"{folder} holds no whole bundle; nothing was done with it. "
+            f"Make one: toplovod build --out {folder}",
+            exit_status=WRONG_USE,
         ) from reason
     return Bundle(folder, manifest["sha256"], files)
 
@@ -245,13 +248,23 @@ def write_bundle(out: Path, folder: Path | None = None) -> Bundle:
             "not_a_bundle_folder",
             f"{out} exists and is not a bundle; nothing was written. Name a new or an empty folder.",
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
-        fresh = Path(scratch) / "bundle"
-        shutil.copytree(bundle.folder, fresh)
-        if out.exists():
-            out.rename(Path(scratch) / "old")
-        fresh.rename(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+            fresh = Path(scratch) / "bundle"
+            shutil.copytree(bundle.folder, fresh)
+            if out.exists():
+                out.rename(Path(scratch) / "old")
+            fresh.rename(out)
+    except OSError as reason:
+        # a tree that could not be copied tells of every file: the last cause says enough
+        told = str(reason.args[0][-1][-1]) if isinstance(reason, shutil.Error) else str(reason.strerror)
+        raise ToolError(
+            "cannot_write",
+            f"{out} could not be written: {told.split(': ')[0]}; what was there before is unchanged. "
+            "See to the path, its rights and the space there, then repeat.",
+            exit_status=WRONG_USE,
+        ) from reason
     return Bundle(out, bundle.sha256, bundle.files)
 
 

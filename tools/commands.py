@@ -5,11 +5,14 @@ Modules are imported when their command runs, so that `toplovod --help` stays qu
 """
 
 import json as json_format
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from .errors import WRONG_USE
 
 app = typer.Typer(no_args_is_help=True)
 keys_app = typer.Typer(
@@ -83,7 +86,7 @@ def doctor(json: AsJson = False) -> None:
 def registers(
     profile: Annotated[str, typer.Option(help="substation or pump_station; both when left out.")] = "",
     markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/registers.md.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the page to this file instead.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write that page to this file instead.")] = None,
     json: AsJson = False,
 ) -> None:
     """Show the register map: every value a controller serves, with unit, range and meaning."""
@@ -93,11 +96,13 @@ def registers(
 
     if profile and profile not in PROFILES:
         raise typer.BadParameter(f"{profile!r} is no profile: {', '.join(PROFILES)}", param_hint="--profile")
+    if out is not None:
+        from .whole_file import write_whole
+
+        write_whole(out, as_markdown().encode())
+        return
     if markdown:
-        if out is not None:
-            out.write_text(as_markdown())
-        else:
-            typer.echo(as_markdown(), nl=False)
+        typer.echo(as_markdown(), nl=False)
         return
     rows = as_rows(profile or None)
     if json:
@@ -223,8 +228,14 @@ def commission(
     from .build import build_bundle, read_bundle
     from .commission import FAILED, commission
     from .controller import Address, Controller
-    from .key_file import write_private
+    from .errors import ToolError
+    from .vault import checked_id
+    from .whole_file import PRIVATE, write_whole
 
+    if outdoor is not None and not math.isfinite(outdoor):
+        raise typer.BadParameter(f"{outdoor} is no temperature; nothing was read", param_hint="--outdoor")
+    if device_id is not None:
+        device_id = checked_id(device_id)
     expected = build_bundle() if bundle is None else read_bundle(bundle)
     with Controller(Address.parse(host), unit, timeout) as controller:
         result = commission(
@@ -232,13 +243,25 @@ def commission(
         )
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     file = Path(f"commissioning-{result['device_id']}-{moment}.json") if record is None else record
-    write_private(file, (json_format.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
+    failed = sum(check["verdict"] == FAILED for check in result["checks"])
+    verdict = "passed" if result["passed"] else f"{failed} check{'s' * (failed != 1)} FAILED"
+    if not json:
+        # before the record is written: a full disk must not cost the visit
+        _table([(check["verdict"], check["name"], check["what"]) for check in result["checks"]])
+    try:
+        content = json_format.dumps(result, indent=1, ensure_ascii=False) + "\n"
+        write_whole(file, content.encode(), mode=PRIVATE)
+    except ToolError as reason:
+        if json:
+            _print_json({**result, "record": None})
+        raise ToolError(
+            "no_record",
+            f"{result['device_id']} at {result['address']}: {verdict}, but there is no record. {reason}",
+            exit_status=WRONG_USE,
+        ) from reason
     if json:
         _print_json({**result, "record": str(file)})
     else:
-        _table([(check["verdict"], check["name"], check["what"]) for check in result["checks"]])
-        failed = sum(check["verdict"] == FAILED for check in result["checks"])
-        verdict = "passed" if result["passed"] else f"{failed} checks FAILED"
         typer.echo(f"{result['device_id']} at {result['address']}: {verdict}; record in {file}")
     raise typer.Exit(0 if result["passed"] else 1)
 
@@ -378,6 +401,7 @@ def keys_recover(
     json: AsJson = False,
 ) -> None:
     """After a slot's holder was lost or stolen: raise its epoch and write the key file of its successor."""
+    from .errors import ToolError
     from .vault import Vault, passphrase_from
 
     passphrase = passphrase_from(passphrase_file)
@@ -385,7 +409,16 @@ def keys_recover(
     opened.rotate(slot)
     keys = opened.slot_keys(slot)
     opened.save(vault, passphrase)  # first: an epoch that is in use must be in the vault
-    keys.write(out)
+    try:
+        keys.write(out)
+    except ToolError as reason:
+        raise ToolError(
+            "keys_not_written",
+            f"the vault holds epoch {keys.epoch} of slot {slot} now, but its keys are nowhere else: {reason} "
+            f"Repeat only this: toplovod keys export {slot} --vault {vault} --out …",
+            exit_status=WRONG_USE,
+            changed=True,
+        ) from reason
     if json:
         _print_json({"file": str(out), "slot": slot, "epoch": keys.epoch, "devices": len(keys.devices)})
     else:

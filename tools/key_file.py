@@ -5,7 +5,6 @@ It refuses a file that others may read, and never shows a key in an error.
 """
 
 import json
-import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from firmware.substation import order_frame
 
 from .errors import WRONG_USE, ToolError
+from .whole_file import PRIVATE, write_whole
 
 FORMAT = "toplovod-keys/1"
 KEY_BYTES = 32
@@ -44,30 +44,33 @@ class KeyFile:
         """Read and check a key file; ToolError keys_unreadable, keys_exposed, keys_damaged."""
         try:
             mode = path.stat().st_mode
-            text = path.read_text()
+            content = json.loads(path.read_bytes())
         except OSError as reason:
             raise ToolError(
                 "keys_unreadable", f"{path}: {reason.strerror}; nothing was sent", exit_status=WRONG_USE
             ) from reason
+        except ValueError as reason:
+            raise _damaged(path, "it is no JSON") from reason
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise _damaged(path, "it does not name that format")
+        # only now: whoever names some other file by mistake must not be told to change its rights
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise ToolError(
                 "keys_exposed",
-                f"{path}: others may read it (mode {mode & 0o777:04o}); it was not used. "
-                f"Close it with: chmod 600 {path}. If anyone else had access, rotate the slot.",
+                f"{path}: others may read it (mode {mode & 0o777:04o}); it was not used, nothing was "
+                f"sent. Close it with: chmod 600 {path}. If anyone else had access, rotate the slot.",
             )
+        if content.get("slot") not in order_frame.SLOTS:
+            raise _damaged(path, f"its slot is none of {', '.join(order_frame.SLOTS)}")
+        slot = order_frame.SLOTS.index(content["slot"])
         try:
-            content = json.loads(text)
-            if content["format"] != FORMAT:
-                raise ValueError(f"format {content['format']!r} instead of {FORMAT}")
-            devices = {name.lower(): bytes.fromhex(key) for name, key in content["devices"].items()}
-            slot = order_frame.SLOTS.index(content["slot"])
             epoch = int(content["epoch"])
+            devices = {name.lower(): bytes.fromhex(key) for name, key in content["devices"].items()}
             if any(len(name) != 2 * ID_BYTES or len(key) != KEY_BYTES for name, key in devices.items()):
-                raise ValueError("an identity or a key of the wrong length")
-        except (ValueError, KeyError, TypeError, AttributeError) as reason:
-            raise ToolError(
-                "keys_damaged", f"{path}: not a key file of format {FORMAT} ({reason})", exit_status=WRONG_USE
-            ) from reason
+                raise ValueError
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # no cause shown: it could hold a part of a key
+            raise _damaged(path, "its epoch, an identity or a key is malformed") from None
         return cls(slot, epoch, devices)
 
     def write(self, path: Path) -> None:
@@ -78,25 +81,13 @@ class KeyFile:
             "epoch": self.epoch,
             "devices": {name: key.hex() for name, key in sorted(self.devices.items())},
         }
-        write_private(path, (json.dumps(content, indent=1) + "\n").encode())
+        write_whole(path, (json.dumps(content, indent=1) + "\n").encode(), mode=PRIVATE)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, mode 0600, so that a crash leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _damaged(path: Path, why: str) -> ToolError:
+    return ToolError(
+        "keys_damaged",
+        f"{path}: not a key file of format {FORMAT}: {why}; nothing was sent. "
+        "Export it again: toplovod keys export",
+        exit_status=WRONG_USE,
+    )

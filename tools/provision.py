@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import WRONG_USE, ToolError
-from .key_file import write_private
 from .serial_line import SerialLine
 from .vault import Vault, checked_id
+from .whole_file import PRIVATE, write_whole
 
 SITE = "site.json"
 KEYS = "keys.bin"
@@ -43,9 +43,13 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Return the settings file (JSON of format toplovod-device/1); ToolError settings_unreadable."""
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError) as reason:
+    except OSError as reason:
         raise ToolError(
-            "settings_unreadable", f"{path}: {reason}; nothing was changed", exit_status=WRONG_USE
+            "settings_unreadable", f"{path}: {reason.strerror}; nothing was changed", exit_status=WRONG_USE
+        ) from reason
+    except ValueError as reason:
+        raise ToolError(
+            "settings_unreadable", f"{path} is no JSON: {reason}; nothing was changed", exit_status=WRONG_USE
         ) from reason
     if not isinstance(content, dict) or content.get("format") != FORMAT or "device_id" not in content:
         raise ToolError(
@@ -85,7 +89,7 @@ def provision(
         if new_key:
             vault.add(device_id)
         key = Path(scratch) / KEYS
-        write_private(key, vault.root_key(device_id))
+        write_whole(key, vault.root_key(device_id), mode=PRIVATE)
         if KEYS in present and not rekey and present[KEYS] != _digest(key):
             raise ToolError(
                 "has_other_key",

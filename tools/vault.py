@@ -12,6 +12,7 @@ import base64
 import getpass
 import json
 import secrets
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from firmware.substation import order_frame
 
 from .errors import WRONG_USE, ToolError
-from .key_file import ID_BYTES, KeyFile, write_private
+from .key_file import ID_BYTES, KeyFile
+from .whole_file import PRIVATE, write_whole
 
 FORMAT = "toplovod-vault/1"
 ROOT_KEY_BYTES = 32
@@ -94,14 +96,15 @@ class Vault:
         secret = ChaCha20Poly1305(_stretch(passphrase, header)).encrypt(
             base64.b64decode(str(header["nonce"])), json.dumps(content).encode(), _authenticated(header)
         )
-        write_private(
+        write_whole(
             path,
             (json.dumps({**header, "content": base64.b64encode(secret).decode()}, indent=1) + "\n").encode(),
+            mode=PRIVATE,
         )
 
     @classmethod
     def open(cls, path: Path, passphrase: str) -> "Vault":
-        """Decrypt the file; ToolError vault_missing, vault_damaged, vault_locked (wrong passphrase)."""
+        """Decrypt the file; ToolError vault_missing, vault_unreadable, vault_damaged, vault_locked."""
         try:
             file = json.loads(path.read_text())
             header = {name: value for name, value in file.items() if name != "content"}
@@ -116,8 +119,15 @@ class Vault:
                 f"{path}: there is no vault; make one with: toplovod keys new --vault {path}",
                 exit_status=WRONG_USE,
             ) from reason
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
-            raise ToolError("vault_damaged", f"{path}: not a vault of format {FORMAT} ({reason})") from reason
+        except OSError as reason:
+            raise ToolError(
+                "vault_unreadable", f"{path}: {reason.strerror}; nothing was changed", exit_status=WRONG_USE
+            ) from reason
+        except (ValueError, KeyError, TypeError, AttributeError) as reason:
+            raise ToolError(
+                "vault_damaged",
+                f"{path}: not a whole vault of format {FORMAT}; nothing was changed. Take one of its copies.",
+            ) from reason
         try:
             content = json.loads(ChaCha20Poly1305(key).decrypt(nonce, secret, _authenticated(header)))
         except InvalidTag as reason:
@@ -178,14 +188,15 @@ def passphrase_from(file: Path | None, *, confirm: bool = False) -> str:
     """
     if file is not None:
         try:
-            passphrase = file.read_text().partition("\n")[0].rstrip("\r")
-        except OSError as reason:
+            passphrase = file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as reason:
+            why = reason.strerror if isinstance(reason, OSError) else "it is no UTF-8 text"
             raise ToolError(
-                "passphrase_unreadable", f"{file}: {reason.strerror}", exit_status=WRONG_USE
+                "passphrase_unreadable", f"{file}: {why}; nothing was changed", exit_status=WRONG_USE
             ) from reason
     else:
-        passphrase = getpass.getpass("Passphrase of the vault: ")
-        if confirm and getpass.getpass("Once more: ") != passphrase:
+        passphrase = _asked("Passphrase of the vault: ")
+        if confirm and _asked("Once more: ") != passphrase:
             raise ToolError(
                 "passphrases_differ", "the two passphrases differ; nothing was changed", exit_status=WRONG_USE
             )
@@ -196,3 +207,18 @@ def passphrase_from(file: Path | None, *, confirm: bool = False) -> str:
             exit_status=WRONG_USE,
         )
     return passphrase
+
+
+def _asked(prompt: str) -> str:
+    """Ask at the terminal; ToolError no_terminal where the answer would be echoed or never come."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(prompt)
+    except (getpass.GetPassWarning, EOFError) as reason:
+        raise ToolError(
+            "no_terminal",
+            "there is no terminal to ask for the passphrase; nothing was changed. Give a file with "
+            "--passphrase-file.",
+            exit_status=WRONG_USE,
+        ) from reason

@@ -202,6 +202,28 @@ def test_commissioning_passes_and_leaves_a_record(running: Cellar, tmp_path: Pat
     assert kept["readings"]["valve_position_out_pct"] is not None
 
 
+def test_a_record_that_cannot_be_written_costs_no_findings(running: Cellar, tmp_path: Path):
+    (tmp_path / "block").touch()
+    record = tmp_path / "block" / "record.json"
+    said = toplovod("commission", running.address, "--record", record)
+    assert said.status == 2
+    assert (
+        "register_map" in said.out
+        and "no_record" in said.err
+        and "passed, but there is no record" in said.err
+    )
+    as_json = toplovod("commission", running.address, "--record", record, "--json")
+    result, error = map(json.loads, as_json.out.splitlines())
+    assert result["passed"] is True and result["record"] is None
+    assert (as_json.status, error["code"]) == (2, "no_record")
+
+
+@pytest.mark.parametrize("option", [("--device-id", "zz"), ("--outdoor", "nan"), ("--bundle", "/nowhere")])
+def test_commissioning_does_not_start_with_an_option_that_says_nothing(option: tuple[str, str]):
+    said = toplovod("commission", f"127.0.0.1:{free_port()}", *option)
+    assert said.status == 2, said.err + said.out
+
+
 SWAPPED_PRIMARY = (-5, 50, 80, 45, 40, 21)
 OPEN_ROOM = (-5, 80, 50, 55, 40, 900)  # 900 degC is beyond any Pt1000 input: reads as open
 

@@ -102,6 +102,13 @@ def test_firmware_that_does_not_compile_leaves_no_bundle(tmp_path: Path, cache: 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, cache: Path):
+    block = tmp_path / "block"
+    block.touch()
+    said = toplovod("build", "--out", block / "bundle", "--json", env={"XDG_CACHE_HOME": str(cache)})
+    assert (said.status, said.json["code"], said.json["changed"]) == (2, "cannot_write", False)
+
+
 def test_builds_at_the_same_time_do_not_disturb_each_other(tmp_path: Path, cache: Path):
     def one(number: int) -> str:
         said = toplovod(

@@ -2,6 +2,8 @@
 
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from tools.errors import ToolError
 from tools.key_file import KeyFile
 from tools.vault import Vault
 
-from .processes import toplovod
+from .processes import ROOT, toplovod
 
 PASSPHRASE = "a kettle full of snow"
 DEVICE = "00aa11bb22cc33dd"
@@ -142,16 +144,75 @@ def test_a_key_file_that_others_may_read_is_not_used(tmp_path: Path):
     assert caught.value.code == "keys_exposed"
 
 
+def test_a_file_that_holds_no_keys_is_named_before_its_rights_are_judged(tmp_path: Path):
+    """Who names a wrong file must not be told to change that file's rights."""
+    path = tmp_path / "passwd"
+    path.write_text("root:x:0:0\n")
+    path.chmod(0o644)
+    with pytest.raises(ToolError) as caught:
+        KeyFile.read(path)
+    assert caught.value.code == "keys_damaged" and "chmod" not in caught.value.message
+
+
+def test_a_damaged_key_file_shows_nothing_of_a_key(tmp_path: Path):
+    path = tmp_path / "keys.json"
+    KeyFile(0, 1, {DEVICE: bytes(range(32))}).write(path)
+    path.write_text(path.read_text().replace("000102", "zz0102"))
+    with pytest.raises(ToolError) as caught:
+        KeyFile.read(path)
+    assert caught.value.code == "keys_damaged" and "zz0102" not in caught.value.message
+
+
+def test_recovered_keys_that_cannot_be_written_are_not_lost(tmp_path: Path, env: dict[str, str]):
+    """The epoch is raised by then: the message says so, and what finishes the work."""
+    vault, block = tmp_path / "vault.json", tmp_path / "block"
+    assert toplovod("keys", "new", DEVICE, "--vault", vault, env=env).status == 0
+    block.touch()
+    said = toplovod("keys", "recover", "--vault", vault, "--out", block / "keys.json", "--json", env=env)
+    assert (said.status, said.json["code"], said.json["changed"]) == (2, "keys_not_written", True)
+    assert "toplovod keys export supervisor" in said.json["message"]
+    keys = tmp_path / "keys.json"
+    assert toplovod("keys", "export", "supervisor", "--vault", vault, "--out", keys, env=env).status == 0
+    assert json.loads(keys.read_text())["epoch"] == 2
+
+
+def test_a_vault_in_an_impossible_place_is_wrong_use(tmp_path: Path, env: dict[str, str]):
+    block = tmp_path / "block"
+    block.touch()
+    said = toplovod("keys", "new", "--count", 1, "--vault", block / "vault.json", "--json", env=env)
+    assert (said.status, said.json["code"], said.json["changed"]) == (2, "cannot_write", False)
+    said = toplovod("keys", "rotate", "utility", "--vault", tmp_path, "--json", env=env)
+    assert (said.status, said.json["code"]) == (2, "vault_unreadable")
+
+
+def test_without_a_terminal_the_passphrase_is_not_asked_for(tmp_path: Path):
+    said = subprocess.run(
+        [sys.executable, "-m", "tools.cli", "keys", "new", "--vault", tmp_path / "vault.json"],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=ROOT,
+        start_new_session=True,  # no controlling terminal either
+    )  # fmt: skip
+    assert said.returncode == 2 and said.stderr.startswith("no_terminal: ")
+    assert not (tmp_path / "vault.json").exists()
+
+
+def test_a_passphrase_that_is_no_text_is_named(tmp_path: Path):
+    (tmp_path / "binary").write_bytes(b"\xff" * 16)
+    said = toplovod(
+        "keys", "new", "--vault", tmp_path / "v.json", "--passphrase-file", tmp_path / "binary", "--json"
+    )
+    assert (said.status, said.json["code"]) == (2, "passphrase_unreadable")
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", '{"format": "toplovod-keys/2"}',
+    ["", "{}", "[]", "\udcff", '{"format": "toplovod-keys/2"}',
      '{"format": "toplovod-keys/1", "slot": "king", "epoch": 1, "devices": {}}',
      '{"format": "toplovod-keys/1", "slot": "utility", "epoch": 1, "devices": {"00aa11bb22cc33dd": "00"}}'],
 )  # fmt: skip
 def test_a_damaged_key_file_is_named(tmp_path: Path, text: str):
     path = tmp_path / "keys.json"
     path.touch(mode=0o600)
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ToolError) as caught:
         KeyFile.read(path)
     assert caught.value.code == "keys_damaged"

@@ -1,5 +1,7 @@
 """The page docs/registers.md is what the code says, and says all of it."""
 
+from pathlib import Path
+
 from firmware.substation import registers
 from tools.controller import blocks, unit_of
 from tools.register_table import SECTIONS, as_markdown
@@ -27,6 +29,16 @@ def test_the_command_gives_table_json_and_page():
     assert toplovod("registers", "--markdown").out == as_markdown()
     assert "plant_dp_bar" in toplovod("registers").out
     assert toplovod("registers", "--profile", "palace").status == 2
+
+
+def test_the_page_goes_to_a_file_or_nowhere(tmp_path: Path):
+    page, block = tmp_path / "registers.md", tmp_path / "block"
+    assert toplovod("registers", "--out", page).status == 0
+    assert page.read_text() == as_markdown()
+    block.touch()
+    said = toplovod("registers", "--out", block / "registers.md", "--json")
+    assert (said.status, said.json["code"], said.json["changed"]) == (2, "cannot_write", False)
+    assert {file.name for file in tmp_path.iterdir()} == {"registers.md", "block"}
 
 
 def test_every_value_with_a_unit_shows_it():
