@@ -180,14 +180,18 @@ def order(
     """
     from dataclasses import asdict
 
-    from .controller import Address, Controller
+    from .controller import REMEDIES, Address, Controller
     from .key_file import KeyFile
 
     values: dict[str, float | None] = {}
     for text in assignments:
         name, equals, number = text.partition("=")
+        if name in values:
+            raise typer.BadParameter(f"{name} stands here twice; nothing was sent")
+        if release and equals:
+            raise typer.BadParameter(f"a release takes names alone, not {text!r}; nothing was sent")
         try:
-            values[name] = None if release and not equals else float(number)
+            values[name] = None if release else float(number)
         except ValueError as reason:
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE; nothing was sent") from reason
     key_file = KeyFile.read(keys)
@@ -201,7 +205,9 @@ def order(
     else:
         where = f" ({result.detail})" if result.detail else ""
         typer.echo(
-            f"{controller.address}: {result.result}{where}; nothing was changed (receipt verified)", err=True
+            f"{controller.address}: {result.result}{where}; nothing was changed (receipt verified). "
+            f"{REMEDIES.get(result.result, '')}".rstrip(),
+            err=True,
         )
     raise typer.Exit(0 if result.accepted else 1)
 

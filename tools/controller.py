@@ -7,6 +7,7 @@ Blocking and short-lived, for a person at a terminal; the supervisor's poller is
 """
 
 import logging
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,9 @@ class Address:
             host, port = text.split(":")
         if not host or (port and not (port.isdigit() and 1 <= int(port) <= 65535)):
             raise ToolError(
-                "bad_address", f"{text!r} is no address; write HOST or HOST:PORT", exit_status=WRONG_USE
+                "bad_address",
+                f"{text!r} is no address; nothing was sent. Write HOST or HOST:PORT.",
+                exit_status=WRONG_USE,
             )
         return cls(host, int(port) if port else PORT)
 
@@ -95,6 +98,17 @@ def unit_of(name: str) -> str:
     return ""
 
 
+# What to do about a refusal that a receipt proves, by its name in order_frame.RESULTS
+REMEDIES = {
+    "refused_limit": "The controller's own bounds are narrower: toplovod read shows them.",
+    "refused_right": "This key slot may not order that; a technician's needs the service button first.",
+    "refused_budget": "What orders may take from this house in 24 h is spent; only raising is possible.",
+    "refused_state": "The controller runs as a safe start: toplovod commission names the mistake.",
+    "refused_register": "Its firmware knows no such setpoint: toplovod commission compares the releases.",
+    "refused_lease": "Somebody of a higher rank holds the point: toplovod read shows who and how long.",
+}
+
+
 class Controller:
     """An open connection. Use it in a `with` block."""
 
@@ -108,8 +122,20 @@ class Controller:
         self._identity: Identity | None = None
 
     def __enter__(self) -> Self:
-        if not self._client.connect():
-            raise self._unreachable("no connection")
+        try:
+            # pymodbus would say only that there is no connection
+            self._client.socket = socket.create_connection(
+                (self.address.host, self.address.port), timeout=self._timeout_s
+            )
+        except socket.gaierror as reason:
+            raise self._unreachable("no such host name is known here") from reason
+        except ConnectionRefusedError as reason:
+            raise self._unreachable("the connection was refused: nothing listens at that port") from reason
+        except TimeoutError as reason:
+            raise self._unreachable(f"no connection within {self._timeout_s:g} s") from reason
+        except (OSError, UnicodeError) as reason:
+            why = reason.strerror if isinstance(reason, OSError) else "that is no host name"
+            raise self._unreachable(f"no connection: {why}") from reason
         return self
 
     def __exit__(
@@ -118,7 +144,7 @@ class Controller:
         self._client.close()
 
     def _unreachable(self, what: str, *, in_doubt: bool = False) -> ToolError:
-        message = f"{self.address} unit {self.unit}: {what} within {self._timeout_s:g} s"
+        message = f"{self.address} unit {self.unit}: {what}"
         if in_doubt:
             return ToolError(
                 "order_in_doubt",
@@ -129,8 +155,8 @@ class Controller:
             )
         return ToolError(
             "unreachable",
-            f"{message}; nothing was changed. Check power, network and address; "
-            "a controller answers on TCP port 502 unless its site.json says otherwise.",
+            f"{message}; nothing was changed. Check power, network, address and unit; "
+            "a controller answers on TCP port 502 as unit 1 unless its site.json says otherwise.",
             exit_status=UNREACHABLE,
         )
 
@@ -159,7 +185,7 @@ class Controller:
         try:
             answer = ask(address, count=count, device_id=self.unit)
         except (ConnectionException, ModbusIOException, OSError) as reason:
-            raise self._unreachable("no answer") from reason
+            raise self._unreachable(f"no Modbus answer within {self._timeout_s:g} s") from reason
         except ModbusException as reason:
             raise ToolError("device_odd", f"{self.address}: {reason}") from reason
         return self._words(answer, count, f"reading {space} {address}..{address + count - 1}")
@@ -180,7 +206,14 @@ class Controller:
 
     def _known_map(self) -> Identity:
         identity = self.identity()
-        if not identity.known_map or identity.profile not in registers.PROFILES:
+        if identity.known_map and identity.profile not in registers.PROFILES:
+            raise ToolError(
+                "unknown_profile",
+                f"{self.address}: {identity.profile} is not known to this release, only "
+                f"{', '.join(registers.PROFILES)}; its identity alone is read, and it is never written. "
+                "Install the release that matches the controller's firmware.",
+            )
+        if not identity.known_map:
             raise ToolError(
                 "unknown_map",
                 f"{self.address}: register map {identity.map_hash:08x} version {identity.map_version} is not "
@@ -228,7 +261,8 @@ class Controller:
         """Sign and send one order, and return what its receipt proves.
 
         values by setpoint name in engineering units (None in a release). Raises ToolError: unknown_map,
-        no_key, not_a_setpoint, out_of_limits, device_refused, receipt_not_genuine, order_in_doubt.
+        unknown_profile, no_key, not_a_setpoint, out_of_limits, device_refused, receipt_not_genuine,
+        order_in_doubt.
         """
         identity = self._known_map()
         key = keys.key_for(identity.device_id_hex)
@@ -313,7 +347,7 @@ class Controller:
                 device_id=self.unit,
             )
         except (ConnectionException, ModbusIOException, OSError) as reason:
-            raise self._unreachable("no receipt", in_doubt=True) from reason
+            raise self._unreachable(f"no receipt within {self._timeout_s:g} s", in_doubt=True) from reason
         if answer.isError() and getattr(answer, "exception_code", 0) == 2:
             raise ToolError(
                 "order_refused",

@@ -170,6 +170,29 @@ def test_an_order_that_cannot_be_meant_is_not_sent(running: Cellar, assignment: 
     assert toplovod("read", running.address, "--json").json["values"]["accepted_order_count"] == 0
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("curve_shift_sp_k=1", "curve_shift_sp_k=2"),
+        ("curve_shift_sp_k=1", "--release"),
+        ("curve_shift_sp_k",),
+    ],
+)
+def test_an_order_that_says_two_things_is_not_sent(running: Cellar, arguments: tuple[str, ...]):
+    said = toplovod("order", running.address, *arguments, "--keys", running.keys("supervisor"))
+    assert said.status == 2 and "nothing was sent" in said.err
+    assert toplovod("read", running.address, "--json").json["values"]["accepted_order_count"] == 0
+
+
+def test_a_refusal_says_what_to_do(running: Cellar):
+    said = toplovod(
+        "order", running.address, "secondary_supply_temp_sp_c=89", "--keys", running.keys("supervisor")
+    )
+    assert said.status == 1
+    assert "refused_limit (secondary_supply_temp_sp_c); nothing was changed" in said.err
+    assert "toplovod read" in said.err
+
+
 def test_a_raised_epoch_shuts_the_old_keys_out(running: Cellar, tmp_path: Path):
     old = running.keys("utility")
     vault = Path(shutil.copy(running.vault, tmp_path / "vault.json"))
