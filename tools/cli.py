@@ -6,12 +6,18 @@ imported costs only its own commands: the rest work, and asking for an unknown c
 
 An exception that carries a `code` (text) is shown as one sentence without a traceback; its
 `exit_status` (default 1) becomes the exit status and `changed` says whether anything was changed.
+What the system refused (a full disk, a missing right) and no command foresaw is one sentence too;
+TOPLOVOD_TRACEBACK=1 shows where. Any other exception is a bug and keeps its traceback.
 """
 
 import json
+import os
+import shutil
 import sys
 import traceback
+from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated
 
 import typer
 
@@ -50,11 +56,22 @@ def assemble() -> tuple[typer.Typer, dict[str, str]]:
         app.registered_groups += room_app.registered_groups
 
     # a callback keeps Typer from collapsing a lone command into the root
-    app.callback()(_root)
+    app.callback(no_args_is_help=True)(_root)
     return app, broken
 
 
-def _root() -> None:
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(metadata.version(DISTRIBUTION))
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end."),
+    ] = False,
+) -> None:
     """Open control stack for district heating."""
 
 
@@ -63,8 +80,29 @@ def command_names(app: typer.Typer) -> set[str]:
     return set(getattr(typer.main.get_command(app), "commands", {}))
 
 
+class _SystemRefused(Exception):
+    """An OSError on its way to the user: `changed` is None, because nobody foresaw it."""
+
+    code = "system_refused"
+    changed = None
+
+    def __init__(self, reason: OSError) -> None:
+        if isinstance(reason, shutil.Error) and reason.args and isinstance(reason.args[0], list):
+            # a tree that could not be copied: one of its files tells as much as all of them
+            _, target, why = reason.args[0][0]
+            what = f"{target}: {str(why).split(': ')[0]}"
+        else:
+            what = reason.strerror or str(reason)
+            if reason.filename is not None:
+                what = f"{reason.filename}: {what}"
+        super().__init__(
+            f"{what}. The command stopped there; a file it was writing may be missing or incomplete. "
+            "See to space and rights, then repeat; TOPLOVOD_TRACEBACK=1 shows where it happened."
+        )
+
+
 def _explain(reason: Exception, as_json: bool) -> int:
-    changed = bool(getattr(reason, "changed", False))
+    changed = getattr(reason, "changed", False)
     code = str(getattr(reason, "code", "failed"))
     if as_json:
         print(json.dumps({"code": code, "message": str(reason), "changed": changed}, ensure_ascii=False))
@@ -81,6 +119,23 @@ def _wanted(arguments: list[str]) -> str | None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed check, 2 wrong use, 3 unreachable."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        _run(arguments)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except Exception as reason:
+        if isinstance(getattr(reason, "code", None), str):
+            sys.exit(_explain(reason, "--json" in arguments))
+        if isinstance(reason, OSError) and not os.environ.get("TOPLOVOD_TRACEBACK"):
+            sys.exit(_explain(_SystemRefused(reason), "--json" in arguments))
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def _run(arguments: list[str]) -> None:
     app, broken = assemble()
     wanted = _wanted(arguments)
     if broken and wanted is not None and wanted not in command_names(app):
@@ -94,18 +149,7 @@ def main(arguments: list[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(1)
-    try:
-        app(args=arguments, prog_name=DISTRIBUTION)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
-    except Exception as reason:
-        if not isinstance(getattr(reason, "code", None), str):
-            traceback.print_exc()
-            sys.exit(1)
-        sys.exit(_explain(reason, "--json" in arguments))
+    app(args=arguments, prog_name=DISTRIBUTION)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The command line as a whole: its rooms, its exit statuses, errors that scripts can read."""
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from tools.cli import assemble, command_names, rooms
 
-from .processes import toplovod
+from .processes import free_port, toplovod
 
 
 def test_every_room_registers_its_commands_and_none_is_broken():
@@ -64,6 +65,19 @@ def test_a_bad_address_is_wrong_use(text: str):
     assert (said.status, said.json["code"]) == (2, "bad_address")
 
 
+def test_an_unreachable_controller_is_told_apart_by_cause():
+    refused = toplovod("read", f"127.0.0.1:{free_port()}", "--json")
+    assert (refused.status, refused.json["code"]) == (3, "unreachable")
+    assert "nothing listens" in refused.json["message"]
+    unnamed = toplovod("read", "no-such-host.invalid", "--json")
+    assert (unnamed.status, unnamed.json["code"]) == (3, "unreachable")
+    assert "no such host name" in unnamed.json["message"]
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert toplovod("--version").out.strip() == metadata.version("toplovod")
+
+
 def test_help_is_printed_without_starting_anything():
     said = toplovod("--help")
     assert said.status == 0
@@ -79,3 +93,34 @@ def test_an_unexpected_failure_keeps_its_traceback(tmp_path: Path):
     said = toplovod("registers", env={"PYTHONPATH": f"{Path(__file__).parents[2]}:{tmp_path}"})
     assert said.status == 1
     assert "ZeroDivisionError: of a bug" in said.err
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "OSError(28, 'No space left on device', '/data/part')",
+        "shutil.Error([('/a', '/data/part', '[Errno 28] No space left on device: x')])",
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(tmp_path: Path, refusal: str):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import shutil\n"
+        "import tools.register_table as t\n"
+        f"def broken(profile): raise {refusal}\n"
+        "t.as_rows = broken\n"
+    )
+    env = {"PYTHONPATH": f"{Path(__file__).parents[2]}:{tmp_path}"}
+    said = toplovod("registers", env=env)
+    assert said.status == 1
+    assert said.err.startswith("system_refused: /data/part: ") and "No space left on device" in said.err
+    assert "Traceback" not in said.err
+    assert toplovod("registers", "--json", env=env).json["changed"] is None
+    assert "Traceback" in toplovod("registers", env={**env, "TOPLOVOD_TRACEBACK": "1"}).err
+
+
+def test_ctrl_c_while_the_rooms_load_is_silent(tmp_path: Path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import typer\ndef ctrl_c(app): raise KeyboardInterrupt\ntyper.main.get_command = ctrl_c\n"
+    )
+    said = toplovod("registers", env={"PYTHONPATH": f"{Path(__file__).parents[2]}:{tmp_path}"})
+    assert (said.status, said.out, said.err) == (130, "", "")
