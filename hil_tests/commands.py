@@ -7,14 +7,30 @@ from __future__ import annotations
 
 import itertools
 import json as json_format
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 app = typer.Typer(no_args_is_help=True)
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Hold signals back until the imports are done, then let them act.
+
+    A compiled module that is being initialised may swallow a KeyboardInterrupt: Cython's does for some
+    milliseconds, and what was ended by Ctrl-C ran on (2 of 400 tries).
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _speed(text: str) -> float | None:
@@ -53,9 +69,10 @@ def emulate(
     """Start controllers with the shipped firmware, each with a small plant of its own, until Ctrl-C.
 
     Prints one JSON line for each: address, device id, key file (the supervisor's slot), profile.
-    Exit status: 0 ended by Ctrl-C or SIGTERM, 1 a controller failed, 2 wrong use.
+    Exit status: 0 ended by Ctrl-C or SIGTERM, 1 a controller failed, 2 wrong use or a port in use.
     """
-    from .bench.emulation import emulate as run
+    with _signals_later():
+        from .bench.emulation import emulate as run
 
     run(
         count=count,
@@ -88,11 +105,15 @@ def demo(
     """Run a whole town here: real firmware, emulated plant, the supervisor and its screens.
 
     Prints the address and a single-use login link once every substation is live; Ctrl-C ends it.
-    Exit status: 0 ended as asked with all live, 1 something failed, 2 wrong use.
+    Exit status: 0 ended as asked with all live, 1 something failed, 2 wrong use or a port in use.
     """
-    from .demo import run_demo
-    from .demo_report import DemoReport
+    with _signals_later():
+        from .bench.report import require_folder
+        from .demo import run_demo
+        from .demo_report import DemoReport
 
+    if report is not None:
+        require_folder(report)
     page = DemoReport(report, ["toplovod", *sys.argv[1:]], site) if report is not None else None
     result = run_demo(
         site=site,
@@ -137,14 +158,17 @@ def hil_run(
 
     Exit status: 0 done and every check kept, 1 a check or a part failed, 2 wrong use.
     """
-    from .bench.errors import WrongUse
-    from .demo_report import write_week_report
-    from .week import Plan, run_week
+    with _signals_later():
+        from .bench.errors import WrongUse
+        from .bench.report import require_folder
+        from .demo_report import write_week_report
+        from .week import Plan, run_week
 
     if scenario != "week":
         raise WrongUse(f"{scenario}: no such scenario; nothing was started. Known: week")
     if speed != "max":
         raise WrongUse(f"--speed {speed}: scenarios run unpaced; nothing was started. Leave it out")
+    require_folder(report)
     week = run_week(Plan(town=site, seed=seed), report, lambda line: typer.echo(line, err=True))
     passed, page = write_week_report(report, week, ["toplovod", *sys.argv[1:]])
     typer.echo(f"Report: {page}", err=json)

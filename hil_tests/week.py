@@ -13,7 +13,6 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from numpy.typing import NDArray
 
 from firmware.substation import registers
 
+from .bench.beside import Beside
 from .bench.controller import Controller
-from .bench.emulation import run_folder
+from .bench.emulation import run_folder, signals_as_ctrl_c
 from .bench.lockstep import TICK_MS, Lockstep
 from .bench.plant.town import Town
 from .bench.plant.weather import Weather
@@ -211,7 +211,9 @@ def run_coordinated(plan: Plan, keep: Path | None = None, progress: Progress | N
                 next_line = time.monotonic() + 30.0
                 share = run.clock.now_ms / end_ms
                 left_s = (time.monotonic() - started) * (1.0 - share) / max(share, 1e-6)
-                progress(f"coordinated week: {share:.0%} done, about {left_s / 60:.0f} min left")
+                # the start is slow, and a guess from it frightens people away
+                left = f"about {left_s / 60:.0f} min left" if share >= 0.01 else "time left not known yet"
+                progress(f"coordinated week: {share:.0%} done, {left}")
         result = _result(recording, heaps, started, keep)
         after = polls(supervisor)
         result["kpi"] |= {name: after[name] - (lost_before or {}).get(name, 0) for name in after}
@@ -309,6 +311,7 @@ def run_week(plan: Plan, folder: Path, progress: Progress) -> dict[str, Any]:
     """Search the rival, run both weeks side by side on two cores, and write week.json into folder.
 
     A finished part is kept in folder and not run again while everything it was made from is the same.
+    Raises KeyboardInterrupt on SIGTERM and SIGHUP too; then neither week runs on.
     """
     folder.mkdir(parents=True, exist_ok=True)
     origin = provenance(plan)
@@ -316,10 +319,13 @@ def run_week(plan: Plan, folder: Path, progress: Progress) -> dict[str, Any]:
     week = load_week(path) or {}
     if week.get("provenance") != origin:
         week = {"format": RESULT_FORMAT, "provenance": origin}
-    with ProcessPoolExecutor(1) as beside:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(signals_as_ctrl_c())
         rival = None
         if "lowest_constant_dp" not in week:
-            rival = beside.submit(_rival, plan, folder / "constant.npz")
+            rival = stack.enter_context(
+                Beside("the week at constant pressure", _rival, plan, folder / "constant.npz")
+            )
         if "coordinated" not in week:
             week["coordinated"] = run_coordinated(plan, folder / "coordinated.npz", progress)
             _save(path, week)

@@ -10,7 +10,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -24,24 +24,31 @@ from .street import controller_settings, street
 from .wiring import Stack, WiredPlant
 
 HEAP = re.compile(r"[1-9][0-9]{0,8}[km]?")
+LAST_PORT = 65_535
 HOUSES_BEHIND_A_PLANT = 3
 OPENING_BEHIND_A_PLANT = 0.4  # of the valve's stroke
 
 
 @contextmanager
-def ended_by_signal() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does; either is the expected end, not an error."""
+def signals_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal (SIGHUP) raise KeyboardInterrupt, as Ctrl-C does."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
-    except KeyboardInterrupt:
-        pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def ended_by_signal() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does; each is the expected end, not an error."""
+    with suppress(KeyboardInterrupt), signals_as_ctrl_c():
+        yield
 
 
 @contextmanager
@@ -81,6 +88,12 @@ def emulate(
         )
     if not HEAP.fullmatch(heap):
         raise WrongUse(f"--heap {heap}: give bytes like 192k; nothing was started")
+    last = port + count - 1
+    if port and last > LAST_PORT:
+        raise WrongUse(
+            f"--port {port} --count {count}: the last one would be port {last}, and there are {LAST_PORT}; "
+            "nothing was started. Begin lower, or leave --port out"
+        )
     with run_folder("emulate") as folder, ended_by_signal():
         plants = _plants(folder, count, profile, seed)
         names = [(plant, name) for plant in plants for name in _names(plant, profile)]

@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .chart import Band, Chart, Limit, Line
+from .errors import WrongUse
 from .recording import Recording
 
 REPORT_FORMAT = "toplovod-report/1"
@@ -109,6 +111,18 @@ def digest(report: dict[str, Any]) -> str:
     """SHA-256 over the canonical JSON of a report without its own digest."""
     body = {key: value for key, value in report.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def require_folder(folder: Path) -> None:
+    """Make the folder of a report and try it, before hours are spent on one. Raises WrongUse."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise WrongUse(
+            f"--report {folder}: {error.strerror}; nothing was started. Name a folder that can be written"
+        ) from None
 
 
 def write_report(

@@ -32,7 +32,8 @@ def emulating(*options: str, devices: int) -> Iterator[tuple[subprocess.Popen[st
         try:
             yield process, [json.loads(process.stdout.readline()) for _ in range(devices)]
         finally:
-            process.kill()
+            process.terminate()  # not kill: it takes its folder with it
+            process.wait(30)
 
 
 def identity(line: dict[str, Any]) -> tuple[int, ...]:
@@ -66,10 +67,35 @@ def test_each_controller_answers_with_the_identity_that_was_printed(profile: str
                 assert probe.connect_ex((host, int(port))) != 0
 
 
-def test_ctrl_c_ends_it_with_status_0() -> None:
-    with emulating(devices=1) as (process, _):
-        process.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "closed terminal"])
+def test_ctrl_c_and_a_closed_terminal_end_it_with_status_0(number: signal.Signals) -> None:
+    with emulating(devices=1) as (process, lines):
+        process.send_signal(number)
         assert process.wait(30) == 0
+        assert not Path(lines[0]["key_file"]).parents[2].exists()
+
+
+def test_a_ctrl_c_while_a_kernel_is_initialised_is_not_lost(tmp_path: Path) -> None:
+    """Cython swallows a KeyboardInterrupt there; the signal is sent from inside, where it did."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import collections.abc, os, signal\n"
+        "class Caught(type(collections.abc.Sequence)):\n"
+        "    def register(cls, subclass):\n"
+        "        if subclass.__module__.startswith('core_ext'):\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "        return super().register(subclass)\n"
+        "collections.abc.Sequence.__class__ = Caught\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.cli", "emulate"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{root}:{tmp_path}"},
+    )
+    assert (done.returncode, done.stdout) == (130, "")
 
 
 def test_a_seed_gives_the_same_controllers() -> None:
