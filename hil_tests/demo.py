@@ -148,6 +148,7 @@ def town_folder(site: str, scratch: Path) -> Path:
         )
     folder = path if path.is_dir() else path.parent
     if path.is_file() and path.name != "site.toml":  # a site file of another name beside the town's files
+        require_town_files(folder, site_file=path.name)
         folder = scratch / "own"
         folder.mkdir()
         for file in path.parent.iterdir():
@@ -294,7 +295,7 @@ def run_demo(
 def _progress_line(demo: Demo) -> str:
     clock, plant = demo.run.clock, demo.run.plant
     return (
-        f"{clock.utc:%a %d %b %H:%M}  outdoor {plant.outdoor_temp_c:.1f} °C  "
+        f"{clock.utc:%a %d %b %H:%M} UTC  outdoor {plant.outdoor_temp_c:.1f} °C  "
         f"lowest dp {float(plant.primary_dp_pa.min()) / 1e5:.2f} bar  "
         f"coldest room {float(plant.room_temp_c.min()):.1f} °C  live {demo.live()}/{len(demo.run.devices)}"
     )

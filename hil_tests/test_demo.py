@@ -121,7 +121,7 @@ def test_a_port_in_use_is_named_and_nothing_started() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = refused("--port", str(port))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"port {port}" in done.stderr
     assert "nothing was started" in done.stderr
 
@@ -140,3 +140,29 @@ def test_a_site_without_a_town_behind_it_is_wrong_use(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "network.json" in done.stderr
     assert "nothing was started" in done.stderr
+
+
+def test_a_site_file_of_another_name_is_named_where_it_is(tmp_path: Path) -> None:
+    """Not the scratch folder that it would have been copied to."""
+    site = tmp_path / "own.toml"
+    site.write_text('[site]\nname = "Bare"\n')
+    done = refused("--site", str(site))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"bench.wrong_use: {tmp_path}: network.json, town.json missing")
+
+
+@pytest.mark.parametrize("command", [("demo",), ("hil", "run", "week")], ids=" ".join)
+def test_a_report_folder_that_cannot_be_is_named_before_anything_runs(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "block").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.cli", *command, "--report", str(tmp_path / "block" / "report")],
+        capture_output=True,
+        text=True,
+        timeout=UP_WITHIN_S,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "bench.wrong_use: --report" in done.stderr and "nothing was started" in done.stderr

@@ -17,9 +17,10 @@ class WrongUse(BenchError):
 
 
 class PortTaken(BenchError):
-    """A TCP port that was asked for is in use."""
+    """A TCP port that was asked for is in use; nothing was started."""
 
     code = "bench.port_taken"
+    exit_status = 2
 
 
 class DeviceFailed(BenchError):

@@ -121,9 +121,10 @@ class TownRun:
         self._ports.close()
 
 
-def require_town_files(source: Path) -> None:
+def require_town_files(source: Path, *, site_file: str = "site.toml") -> None:
     """Raise WrongUse naming what a folder lacks to be a town with an emulated plant."""
-    if missing := [name for name in NEEDED_FILES if not (source / name).is_file()]:
+    needed = [site_file if name == "site.toml" else name for name in NEEDED_FILES]
+    if missing := [name for name in needed if not (source / name).is_file()]:
         raise WrongUse(
             f"{source}: {', '.join(missing)} missing, so this town has no emulated plant; nothing was "
             f"started. The folder needs {', '.join(TOWN_FILES)}"

@@ -121,7 +121,7 @@ def test_a_port_in_use_is_named_and_nothing_started() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run("--port", str(port))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"port {port}" in done.stderr
     assert "nothing was started" in done.stderr
     assert "bench.port_taken" in done.stderr
@@ -129,9 +129,10 @@ def test_a_port_in_use_is_named_and_nothing_started() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [("--rtu",), ("--profile", "boiler"), ("--heap", "lots"), ("--speed", "0"), ("--count", "0")],
+    [("--rtu",), ("--profile", "boiler"), ("--heap", "lots"), ("--speed", "0"), ("--count", "0"),
+     ("--port", "65535", "--count", "2")],
     ids=lambda options: options[0],
-)
+)  # fmt: skip
 def test_wrong_use_is_status_2_with_a_sentence(options: tuple[str, ...]) -> None:
     done = run(*options)
     assert done.returncode == 2
