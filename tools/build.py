@@ -259,9 +259,10 @@ def write_bundle(out: Path, folder: Path | None = None) -> Bundle:
     except OSError as reason:
         # a tree that could not be copied tells of every file: the last cause says enough
         told = str(reason.args[0][-1][-1]) if isinstance(reason, shutil.Error) else str(reason.strerror)
+        told = told.split(": ")[0].rpartition("] ")[2]
         raise ToolError(
             "cannot_write",
-            f"{out} could not be written: {told.split(': ')[0]}; what was there before is unchanged. "
+            f"{out} could not be written: {told}; what was there before is unchanged. "
             "See to the path, its rights and the space there, then repeat.",
             exit_status=WRONG_USE,
         ) from reason

@@ -90,7 +90,7 @@ class _SystemRefused(Exception):
         if isinstance(reason, shutil.Error) and reason.args and isinstance(reason.args[0], list):
             # a tree that could not be copied: one of its files tells as much as all of them
             _, target, why = reason.args[0][0]
-            what = f"{target}: {str(why).split(': ')[0]}"
+            what = f"{target}: {str(why).split(': ')[0].rpartition('] ')[2]}"
         else:
             what = reason.strerror or str(reason)
             if reason.filename is not None:
