@@ -32,7 +32,7 @@ def create_app(station: Station, *, extra_routers: Sequence[APIRouter] = ()) -> 
     app = FastAPI(title="Toplovod", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.station = station
     app.state.ticker = Ticker(station)
-    refusals.install(app)
+    refusals.install(app, pages.problem_page)
     app.add_middleware(SecurityHeaders)
     for router in extra_routers:
         app.include_router(router)
@@ -40,8 +40,6 @@ def create_app(station: Station, *, extra_routers: Sequence[APIRouter] = ()) -> 
     app.include_router(documentation.router)
     app.include_router(metrics.router)
     app.include_router(ws.router)
-    app.include_router(metrics.router)
-    app.include_router(documentation.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     return app

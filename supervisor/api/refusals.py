@@ -2,17 +2,21 @@
 
 It refuses to leak: an error nobody foresaw becomes `internal_error`, its trace goes to the log only. The
 message is in the language of the request; the service's own English sentence stays beside it as `detail`.
+Who opened an address in a browser gets the same as a page, everybody else as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from ..errors import Refusal, TooMany
 from ..hmi import catalogue
@@ -46,6 +50,16 @@ def body(language: str, status: int, code: str, detail: str, changed: bool, **fa
     }
 
 
+ProblemPage = Callable[[str, int, dict[str, Any]], Response]
+"""Makes the page of a refusal from language, status and the body above."""
+
+
+def wants_page(request: Request) -> bool:
+    """Say whether a person opened this address: scripts do not ask for HTML, and the API has no pages."""
+    accepted = request.headers.get("accept", "")
+    return request.method == "GET" and "text/html" in accepted and not request.url.path.startswith("/api/")
+
+
 def refusal_response(request: Request, refusal: Refusal) -> JSONResponse:
     """Return the response of a refusal a service raised."""
     headers = {}
@@ -58,12 +72,15 @@ def refusal_response(request: Request, refusal: Refusal) -> JSONResponse:
     return JSONResponse(content, status, headers=headers)
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, page: ProblemPage) -> None:
     """Register the handlers: refusals, unreadable requests, unknown paths and the unforeseen."""
 
-    async def refused(request: Request, error: Exception) -> JSONResponse:
+    async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)
-        return refusal_response(request, error)
+        answer = refusal_response(request, error)
+        if wants_page(request):
+            return page(language_of(request), answer.status_code, json.loads(bytes(answer.body)))
+        return answer
 
     async def unreadable(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
@@ -75,7 +92,7 @@ def install(app: FastAPI) -> None:
         content = body(language_of(request), 422, "bad_request", detail, False, where=where)
         return JSONResponse(content, 422)
 
-    async def plain(request: Request, error: Exception) -> JSONResponse:
+    async def plain(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         code = {404: "no_such_address", 405: "wrong_method"}.get(
             error.status_code, f"http_{error.status_code}"
@@ -85,6 +102,8 @@ def install(app: FastAPI) -> None:
             language_of(request), error.status_code, code, detail, False,
             method=request.method, path=request.url.path,
         )  # fmt: skip
+        if wants_page(request):
+            return page(language_of(request), error.status_code, content)
         return JSONResponse(content, error.status_code, headers=error.headers)
 
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:

@@ -79,6 +79,11 @@ def render(template: str, language: str, status: int = 200, **values: Any) -> HT
     return HTMLResponse(content, status)
 
 
+def problem_page(language: str, status: int, problem: dict[str, Any]) -> Response:
+    """Return the page of a refusal; problem is its JSON body."""
+    return render("problem.html", language, status, problem=problem)
+
+
 def own_path(wanted: str) -> str:
     """Return a path of our own to go to, whatever was asked for."""
     parts = urlsplit(wanted)
@@ -175,11 +180,6 @@ async def substation(request: Request, device_id: str) -> Response:
         device = site.device(device_id)
     except NotLoggedIn:
         return RedirectResponse(f"/login?next={quote(_here(request), safe='')}", 303)
-    except Refusal as refusal:
-        problem = body(
-            language, refusal.http_status, refusal.code, refusal.message, refusal.changed, **refusal.facts
-        )
-        return render("problem.html", language, refusal.http_status, problem=problem)
     return _page(
         request, "substation", person, language,
         device=device, area=site.area(device.area).name, may_order=person.user.can("order", device.area),

@@ -45,6 +45,19 @@ def test_every_path_but_login_and_health_wants_a_login(town: RunningTown) -> Non
             assert page.status_code == 303 and page.headers["location"].startswith("/login"), path
 
 
+def test_who_opens_a_wrong_address_in_a_browser_gets_a_page(town: RunningTown) -> None:
+    with town.client() as client:
+        for path, code in (("/nowhere", "no_such_address"), ("/static/nothing.js", "no_such_address")):
+            page = client.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+            assert page.status_code == 404 and page.headers["content-type"].startswith("text/html")
+            assert f'data-code="{code}"' in page.text and 'href="/"' in page.text
+            assert_refusal(client.get(path, headers={"Accept": "*/*"}), code)
+        assert_refusal(client.get("/api/v1/nowhere", headers={"Accept": "text/html"}), "no_such_address")
+    with town.client("marta") as marta:
+        page = marta.get("/substation/house-99", headers={"Accept": "text/html"})
+        assert page.status_code == 404 and 'data-code="unknown_device"' in page.text
+
+
 def test_a_wrong_password_says_so_in_both_languages_and_opens_nothing(town: RunningTown) -> None:
     with town.client() as client:
         wrong = {"name": "marta", "password": "not her password at all"}

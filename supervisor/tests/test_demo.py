@@ -146,7 +146,10 @@ async def test_the_login_link_works_once_and_its_files_are_private(bench: Bench,
     status, text = await browser.get(f"{address}/api/v1/me")
     assert status == 200 and json.loads(text)["user"]["roles"] == {"*": "operator"}
     thief = Browser()
-    assert (await thief.get(link))[0] == 404
+    status, text = await thief.get(link)
+    assert status == 404
+    assert json.loads(text)["code"] == "login_link_ended"
+    assert "predstavitev" in json.loads(text)["what_now"]  # how to get a new one, not "check the address"
     assert (await thief.get(f"{address}/api/v1/me"))[0] == 401
 
     people = json.loads((data / "demo-people.json").read_text())

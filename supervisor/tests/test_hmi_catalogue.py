@@ -26,7 +26,7 @@ TEMPLATES = sorted((HMI / "templates").glob("*.html"))
 SL, EN = catalogue.strings("sl"), catalogue.strings("en")
 
 # What only the command line or the start can say never reaches a screen.
-NOT_OVER_HTTP = ("commands.py", "settings.py", "demo.py")
+NOT_OVER_HTTP = ("commands.py", "settings.py")
 REFUSALS = {
     "Refusal", "NotLoggedIn", "NotAllowed", "NotFound", "Conflict", "Refused", "TooMany", "Unavailable",
 }  # fmt: skip
