@@ -42,7 +42,7 @@ class Mistake:
 
     def __str__(self) -> str:
         where = f"line {self.line}: " if self.line else ""
-        return f"{where}{self.what}. {self.remedy}."
+        return f"{where}{self.what}. {self.remedy}{'' if self.remedy.endswith('?') else '.'}"
 
 
 class SiteMistakes(Refused):
@@ -340,7 +340,7 @@ class _Reader:
         self.path = path
         self.mistakes: list[Mistake] = []
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
         except OSError as error:
             raise SiteMistakes(
                 path, [Mistake(0, f"the file cannot be read: {error.strerror}", "Check its path and rights")]
@@ -406,7 +406,7 @@ class _Reader:
         for key in content:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
-                remedy = f"Did you mean {near[0]!r}" if near else f"Known keys: {', '.join(known)}"
+                remedy = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}"
                 self._wrong(self.lines.of(table, index, key), f"unknown key {key!r} in [{table}]", remedy)
 
     # -- parts -------------------------------------------------------------------------------------
@@ -414,7 +414,7 @@ class _Reader:
         for name, content in self.document.items():
             if name not in _TABLES:
                 near = difflib.get_close_matches(name, _TABLES, n=1)
-                remedy = f"Did you mean {near[0]!r}" if near else f"Known tables: {', '.join(_TABLES)}"
+                remedy = f"Did you mean {near[0]!r}?" if near else f"Known tables: {', '.join(_TABLES)}"
                 kind = "table" if isinstance(content, (dict, list)) else "key"
                 line = self.lines.of(name) or self.lines.of("", 0, name)
                 self._wrong(line, f"unknown {kind} {name!r}", remedy)
@@ -552,10 +552,10 @@ class _Reader:
             )
             profile = default_profile
         area = self._string(row, table, index, "area")
-        known = [known.id for known in areas]
+        known = list(dict.fromkeys(known.id for known in areas))
         if area and area not in known:
             near = difflib.get_close_matches(area, known, n=1)
-            remedy = f"Did you mean {near[0]!r}" if near else f"Areas here: {', '.join(known) or 'none'}"
+            remedy = f"Did you mean {near[0]!r}?" if near else f"Areas here: {', '.join(known) or 'none'}"
             self._wrong(at("area"), f"area {area!r} is not declared", remedy)
         pinned = self._string(row, table, index, "device_id", default="")
         if pinned and not HEX_ID.fullmatch(pinned):
@@ -601,7 +601,7 @@ class _Reader:
             register = rows.get(name)
             if register is None:
                 near = difflib.get_close_matches(name, list(rows), n=1)
-                remedy = f"Did you mean {near[0]!r}" if near else f"Known limits: {', '.join(rows)}"
+                remedy = f"Did you mean {near[0]!r}?" if near else f"Known limits: {', '.join(rows)}"
                 self._wrong(line, f"limit {name!r} is no engineering value of a {profile}", remedy)
             elif isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
                 self._wrong(line, f"limit {name} = {value!r} is not a number", "Write a number")
@@ -688,7 +688,7 @@ class _Reader:
                 node = getattr(device, key)
                 if node and node not in nodes:
                     near = difflib.get_close_matches(node, nodes, n=1)
-                    remedy = f"Did you mean {near[0]!r}" if near else f"Take an id from {network.name}"
+                    remedy = f"Did you mean {near[0]!r}?" if near else f"Take an id from {network.name}"
                     table = "substation" if device.profile == registers.SUBSTATION else "pump_station"
                     index = [d.line for d in devices if d.profile == device.profile].index(device.line)
                     self._wrong(
@@ -719,10 +719,13 @@ class _Reader:
                 return ""
             return default
         value = row[key]
-        if not isinstance(value, str) or (default is None and not value.strip()):
+        if not isinstance(value, str):
             self._wrong(
                 self.lines.of(table, index, key), f"{key} = {value!r} is not a text", "Write it in quotes"
             )
+            return default or ""
+        if not value.strip() and (default is None or key == "name"):
+            self._wrong(self.lines.of(table, index, key), f"{key} is empty", "Write it out")
             return default or ""
         return value
 

@@ -77,7 +77,7 @@ def test_check_passes_the_example_and_names_mistakes(tmp_path: Path) -> None:
     bad.write_text(small_site(tmp_path).read_text().replace('area = "north"', 'area = "nort"'))
     told = toplovod("site", "check", bad)
     assert told.returncode == 1
-    assert "line 7: area 'nort' is not declared. Did you mean 'north'." in told.stdout
+    assert "line 7: area 'nort' is not declared. Did you mean 'north'?" in told.stdout
     rows = json.loads(toplovod("site", "check", bad, "--json").stdout)
     assert rows["passed"] is False and rows["mistakes"][0]["line"] == 7
 

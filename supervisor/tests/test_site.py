@@ -110,21 +110,21 @@ def test_a_site_written_and_read_again_is_the_same(tmp_path: Path, path: Path | 
 MISTAKES = [
     ('unit = 17', 'unit = "17"', 28, "not a whole number", "no quotes"),
     ('unit = 17', 'unit = 0', 28, "outside 1 to 255", "inside"),
-    ('priority = 2', 'prioritty = 2', 19, "unknown key 'prioritty'", "Did you mean 'priority'"),
+    ('priority = 2', 'prioritty = 2', 19, "unknown key 'prioritty'", "Did you mean 'priority'?"),
     ('id = "house-02"', 'id = "House 02"', 24, "characters", "lower-case"),
     ('id = "house-02"', 'id = "house-01"', 23, "used on line 15 too", "Rename"),
     ('[fd00::17]:1502', 'fd00::17', 17, "not HOST:PORT", "10.0.3.17:502"),
     ('[fd00::17]:1502', '10.0.0.1:502', 15, "belongs to plant", "own address"),
     ('[fd00::17]:1502', '10.0.0.1:99999', 17, "not HOST:PORT", "Write"),
     ('transport = "rtu"', 'transport = "serial"', 25, "'serial' is not known", "rtu-over-tcp"),
-    ('area = "north"\npriority', 'area = "nort"\npriority', 18, "not declared", "Did you mean 'north'"),
+    ('area = "north"\npriority', 'area = "nort"\npriority', 18, "not declared", "Did you mean 'north'?"),
     ('supply_temp_maximum_c = 65.0', 'supply_temp_maximum_c = 650', 21, "outside 20 to 95", "docs"),
     ('supply_temp_maximum_c = 65.0', 'supply_temp_maximum_c = 20.0', 21, "is not below", "Swap"),
     ('supply_temp_maximum_c', 'plant_dp_maximum_bar', 21, "no engineering value", "Did you"),
     ('deficit_budget_kh = 40.0', 'deficit_budget_kh = nan', 20, "outside 0 to 655", "inside"),
     ('"Europe/Ljubljana"', '"Europe/Lublana"', 3, "time zone", "Europe/Ljubljana"),
     ('timezone = "Europe/Ljubljana"', 'network = "n.json"', 3, "is not there", "beside"),
-    ('[[pump_station]]', '[[pumpstation]]', 9, "unknown table 'pumpstation'", "Did you mean 'pump_station'"),
+    ('[[pump_station]]', '[[pumpstation]]', 9, "unknown table 'pumpstation'", "Did you mean 'pump_station'?"),
     ('name = "Šentjanž"', '', 1, "has no name", "Add a line"),
     ('[[area]]\nid = "north"\nname = "North"\n', '', 0, "there is no [[area]]", "Add one"),
     ('limits = { plant_dp', 'device_id = "ABC"\nlimits = { plant_dp', 13, "16 hexadecimal", "label"),
@@ -195,3 +195,19 @@ def test_a_broken_network_is_explained_by_the_core(tmp_path: Path) -> None:
     found = mistakes_of(tmp_path, GOOD.replace('timezone = "Europe/Ljubljana"', 'network = "n.json"'))
     assert len(found) == 1 and found[0].line == 3
     assert "network file 'n.json'" in found[0].what and "pipe" in found[0].what
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    """Some editors begin every UTF-8 file with one, and nobody sees it."""
+    assert load(tmp_path, "\ufeff" + GOOD).name == "Šentjanž"
+
+
+@pytest.mark.parametrize("line", ['name = "Šentjanž"', 'name = "North"'])
+def test_an_empty_name_is_a_mistake(tmp_path: Path, line: str) -> None:
+    found = mistakes_of(tmp_path, GOOD.replace(line, 'name = " "'))
+    assert [(m.line, m.what) for m in found] == [(GOOD[: GOOD.index(line)].count("\n") + 1, "name is empty")]
+
+
+def test_a_mistake_ends_with_one_mark() -> None:
+    assert str(Mistake(3, "it is wrong", "Did you mean 'right'?")).endswith("'right'?")
+    assert str(Mistake(3, "it is wrong", "Write it right")).endswith("right.")
