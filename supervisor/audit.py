@@ -167,6 +167,10 @@ class Audit:
             self._head_file = os.open(self.witness / "audit_head", os.O_RDWR | os.O_CREAT, 0o600)
             self._journal = Journal(self.witness / "emergency.journal")
             self._database = Database(self.path, SCHEMA)
+        except Unavailable as error:
+            if error.code != "database_unavailable":
+                raise
+            raise Unavailable("audit_unavailable", error.message) from error
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(
                 "audit_unavailable",

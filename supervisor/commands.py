@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import getpass
 import io
 import json as json_format
 import logging
+import os
 import sys
+import warnings
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .errors import Refused
 from .site import Area, Device, Site, SiteMistakes, device_fields
+
+if TYPE_CHECKING:
+    from .access import Access, User
 
 app = typer.Typer(no_args_is_help=True)
 site_app = typer.Typer(no_args_is_help=True, help="Check, start, exchange site files.")
@@ -107,7 +114,8 @@ def serve(
                     typer.echo(f"No orders: {station.keys_missing}")
                 if not facts["people"]:
                     typer.echo(
-                        "Nobody can log in yet. Stop, then: toplovod user add NAME --role AREA=operator"
+                        "Nobody can log in yet. Stop, then: toplovod user add NAME --role AREA=operator "
+                        f"--site {site} --data {data}"
                     )
             sys.stdout.flush()
 
@@ -258,15 +266,15 @@ def import_(
             "file_exists", f"{site} is there already; nothing was written. Overwrite it with --force."
         )
     draft = site.with_name(site.name + ".import")
-    draft.write_text(head + "\n".join(tables) + "\n", encoding="utf-8")
+    _write(draft, head + "\n".join(tables) + "\n", force=True)
     try:
         checked = Site.load(draft)
     except SiteMistakes as mistakes:
         text = "\n".join(f"  {mistake}" for mistake in mistakes.mistakes)
         raise CheckFailed(
             "import_mistakes",
-            f"{table} would make a site file with {len(mistakes.mistakes)} mistakes; {site} was not changed. "
-            f"Lines are those of {draft}, kept for you:\n{text}",
+            f"{table} would make a site file with {_counted(len(mistakes.mistakes), 'mistake')}; "
+            f"{site} was not changed. Lines are those of {draft}, kept for you:\n{text}",
         ) from mistakes
     draft.replace(site)
     typer.echo(
@@ -277,53 +285,192 @@ def import_(
 # -- people --------------------------------------------------------------------------------------------
 
 
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Who: 2 to 32 of a-z, 0-9, dot, dash.")]
+Roles = Annotated[
+    list[str],
+    typer.Option("--role", help="AREA=viewer or AREA=operator; * for every area. Repeatable."),
+]
+PeopleSite = Annotated[Path, typer.Option("--site", help="The site file, for its areas.")]
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+]
+CONSOLE = "console"  # who did it, in the audit
+
+
 @user_app.command("add")
 def user_add(
-    name: str,
-    role: Annotated[
-        list[str], typer.Option(help="AREA=viewer or AREA=operator; * for every area. Repeatable.")
-    ],
-    site: Annotated[Path, typer.Option("--site", help="The site file, for its areas.")],
+    name: Name,
+    role: Roles,
+    site: PeopleSite,
     data: DataPath = Path("data"),
     witness: WitnessPath = None,
-    password_stdin: Annotated[bool, typer.Option(help="Read the password from standard input.")] = False,
+    password_stdin: PasswordStdin = False,
     json: Json = False,
 ) -> None:
     """Add a person to the data folder. The server must not be running.
 
     Exit status: 0 added, 1 refused, 2 wrong use.
     """
-    roles = {}
-    for item in role:
-        area, equals, kind = item.partition("=")
-        if not equals:
-            raise WrongUse("wrong_role", f"--role {item!r} is not AREA=ROLE; nobody was added.")
-        roles[area] = kind
+    roles = _roles(role)
     town = _load(site)
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
-    else:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    password = _new_password(password_stdin)
 
-    async def add() -> Any:
-        from .access import Access
-        from .audit import Audit
-        from .clock import WallClock
-        from .settings import DataFolder
-        from .state import open_state
+    async def add(access: Access) -> Any:
+        return await access.add_user(name, password, roles, by=CONSOLE)
 
-        with DataFolder(data):
-            audit = Audit(data, witness or data / "witness", WallClock())
-            await audit.open()
+    user = asyncio.run(_with_people(data, witness, town.areas, add))
+    typer.echo(json_format.dumps(user.as_dict()) if json else f"{user.name} may log in: {_said(user)}")
+
+
+@user_app.command("list")
+def user_list(data: DataPath = Path("data"), witness: WitnessPath = None, json: Json = False) -> None:
+    """Show everybody with their roles. The server must not be running. Exit status: 0 done, 2 wrong use."""
+    _audit_file(data)  # a folder with people has one; a mistyped folder must not be made
+
+    async def show(access: Access) -> Any:
+        return access.users()
+
+    users = asyncio.run(_with_people(data, witness, (), show))
+    if json:
+        typer.echo(json_format.dumps([user.as_dict() for user in users]))
+        return
+    for user in users:
+        typer.echo(f"{user.name}: {_said(user)}")
+    if not users:
+        typer.echo("nobody")
+
+
+@user_app.command("password")
+def user_password(
+    name: Name,
+    data: DataPath = Path("data"),
+    witness: WitnessPath = None,
+    password_stdin: PasswordStdin = False,
+    json: Json = False,
+) -> None:
+    """Give NAME a new password and end all sessions of that person. The server must not be running.
+
+    Exit status: 0 changed, 1 refused, 2 wrong use.
+    """
+    _audit_file(data)
+    password = _new_password(password_stdin)
+
+    async def change(access: Access) -> Any:
+        await access.set_password(name, password, by=CONSOLE)
+        return access.user(name)
+
+    user = asyncio.run(_with_people(data, witness, (), change))
+    typer.echo(json_format.dumps(user.as_dict()) if json else f"{user.name} has a new password")
+
+
+@user_app.command("roles")
+def user_roles(
+    name: Name,
+    role: Roles,
+    site: PeopleSite,
+    data: DataPath = Path("data"),
+    witness: WitnessPath = None,
+    json: Json = False,
+) -> None:
+    """Give NAME these roles in place of the present ones. The server must not be running.
+
+    Exit status: 0 changed, 1 refused, 2 wrong use.
+    """
+    _audit_file(data)
+    roles = _roles(role)
+    town = _load(site)
+
+    async def change(access: Access) -> Any:
+        return await access.set_roles(name, roles, by=CONSOLE)
+
+    user = asyncio.run(_with_people(data, witness, town.areas, change))
+    typer.echo(json_format.dumps(user.as_dict()) if json else f"{user.name}: {_said(user)}")
+
+
+@user_app.command("disable")
+def user_disable(
+    name: Name, site: PeopleSite, data: DataPath = Path("data"), witness: WitnessPath = None,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Take NAME's access away and end all sessions of that person. The server must not be running.
+
+    Exit status: 0 done, 1 refused: unknown, or the last operator of an area; 2 wrong use.
+    """
+    _switch(name, site, data, witness, json, disabled=True)
+
+
+@user_app.command("enable")
+def user_enable(
+    name: Name, site: PeopleSite, data: DataPath = Path("data"), witness: WitnessPath = None,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Let NAME log in again. The server must not be running. Exit status: 0 done, 1 unknown, 2 wrong use."""
+    _switch(name, site, data, witness, json, disabled=False)
+
+
+def _switch(name: str, site: Path, data: Path, witness: Path | None, json: bool, *, disabled: bool) -> None:
+    _audit_file(data)
+    town = _load(site)
+
+    async def switch(access: Access) -> Any:
+        return await access.set_disabled(name, disabled, by=CONSOLE)
+
+    user = asyncio.run(_with_people(data, witness, town.areas, switch))
+    typer.echo(json_format.dumps(user.as_dict()) if json else f"{user.name}: {_said(user)}")
+
+
+async def _with_people(
+    data: Path, witness: Path | None, areas: Iterable[Area], do: Callable[[Access], Awaitable[Any]]
+) -> Any:
+    """Do something with the people of a data folder that no server holds, and close it again."""
+    from .access import Access
+    from .audit import Audit
+    from .clock import WallClock
+    from .settings import DataFolder
+    from .state import open_state
+
+    with DataFolder(data):
+        audit = Audit(data, witness or data / "witness", WallClock())
+        await audit.open()
+        try:
             state = open_state(data)
             try:
-                return await Access(state, audit, town.areas).add_user(name, password, roles, by="console")
+                return await do(Access(state, audit, areas))
             finally:
                 state.close()
-                await audit.close()
+        finally:
+            await audit.close()
 
-    user = asyncio.run(add())
-    typer.echo(json_format.dumps(user.as_dict()) if json else f"{user.name} may log in: {dict(user.roles)}")
+
+def _roles(given: list[str]) -> dict[str, str]:
+    roles = {}
+    for item in given:
+        area, equals, kind = item.partition("=")
+        if not equals:
+            raise WrongUse("wrong_role", f"--role {item!r} is not AREA=ROLE; nothing was changed.")
+        roles[area] = kind
+    return roles
+
+
+def _new_password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)  # it would be echoed
+            return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    except (getpass.GetPassWarning, EOFError) as error:
+        typer.echo(err=True)  # ends the line of the prompt
+        raise WrongUse(
+            "no_terminal",
+            "there is no terminal to ask for the password; nothing was changed. Give it on standard input "
+            "with --password-stdin.",
+        ) from error
+
+
+def _said(user: User) -> str:
+    roles = ", ".join(f"{area}={role}" for area, role in user.roles.items())
+    return f"{roles}, disabled" if user.disabled else roles
 
 
 # -- audit ---------------------------------------------------------------------------------------------
@@ -362,11 +509,20 @@ def audit_export(
     data: DataPath = Path("data"),
     after: Annotated[int, typer.Option(min=0, help="Only rows after this number.")] = 0,
 ) -> None:
-    """Print every row of the audit as one JSON line. Exit status: 0 done, 2 no audit."""
+    """Print every row of the audit as one JSON line. Exit status: 0 done, 1 damaged, 2 no audit."""
     from .audit import export as lines
+    from .database import sqlite3
 
-    for line in lines(_audit_file(data), after):
-        typer.echo(line)
+    path = _audit_file(data)
+    try:
+        for line in lines(path, after):
+            typer.echo(line)
+    except sqlite3.DatabaseError as error:
+        raise CheckFailed(
+            "audit_damaged",
+            f"{path} cannot be read on: {error}; nothing more can be printed, nothing was changed. "
+            "See how far it is sound: toplovod audit verify",
+        ) from error
 
 
 # -- inside --------------------------------------------------------------------------------------------
@@ -393,12 +549,21 @@ def _write(path: Path, text: str, force: bool) -> None:
         raise WrongUse(
             "file_exists", f"{path} is there already; nothing was written. Overwrite it with --force."
         )
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.write_text(text, encoding="utf-8")
+        try:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
     except OSError as error:
         raise WrongUse(
             "cannot_write", f"{path} cannot be written: {error.strerror}; nothing was written."
         ) from error
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _table(device: Device) -> str:
@@ -409,7 +574,8 @@ def _rows(table: Path) -> list[dict[str, Any]]:
     try:
         text = table.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongUse("cannot_read", f"{table} cannot be read: {error}; nothing was written.") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise WrongUse("cannot_read", f"{table} cannot be read: {why}; nothing was written.") from error
     if table.suffix == ".json":
         try:
             content = json_format.loads(text)

@@ -7,6 +7,7 @@ commit reached the disk (synchronous=FULL), and to let one bad job spoil the oth
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +22,7 @@ try:
 except ImportError:  # outside Linux there is no wheel; the version check below still decides
     import sqlite3
 
-__all__ = ["Connection", "Database", "Job", "open_connection", "sqlite3"]
+__all__ = ["Connection", "Database", "Job", "cannot_open", "open_connection", "sqlite3"]
 
 OLDEST_SQLITE = (3, 50, 0)  # the pysqlite3 wheel carries 3.53; Debian 12 has 3.40.1
 JOBS_PER_COMMIT = 250  # the group size at which reference/supervisor.md §3.4 measured 11 550 writes/s
@@ -32,7 +33,10 @@ Job = Callable[[Connection], T]
 
 
 def open_connection(path: Path, *, synchronous: str = "FULL", read_only: bool = False) -> Connection:
-    """Open the file in WAL mode; autocommit, so that transactions are opened by name only."""
+    """Open the file in WAL mode; autocommit, so that transactions are opened by name only.
+
+    A new file is for its owner alone: it may hold hashes of passwords and who did what. Raises Unavailable.
+    """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise Unavailable(
             "sqlite_too_old",
@@ -40,15 +44,31 @@ def open_connection(path: Path, *, synchronous: str = "FULL", read_only: bool = 
             "needed; nothing was opened. Install the wheel pysqlite3 into this environment.",
         )
     target = f"file:{path}?mode=ro" if read_only else str(path)
-    connection = sqlite3.connect(
-        target, isolation_level=None, check_same_thread=False, uri=read_only, timeout=5.0
-    )
-    connection.row_factory = sqlite3.Row
-    if not read_only:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA synchronous={synchronous}")
-        connection.execute("PRAGMA foreign_keys=ON")
+    try:
+        if not read_only:
+            # SQLite gives its -wal and -shm the same rights
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(
+            target, isolation_level=None, check_same_thread=False, uri=read_only, timeout=5.0
+        )
+        connection.row_factory = sqlite3.Row
+        if not read_only:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={synchronous}")
+            connection.execute("PRAGMA foreign_keys=ON")
+    except (sqlite3.Error, OSError) as error:
+        raise cannot_open(path, error) from error
     return connection
+
+
+def cannot_open(path: Path, error: Exception) -> Unavailable:
+    """Return the refusal of a file that is not to be opened."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return Unavailable(
+        "database_unavailable",
+        f"{path} cannot be opened ({reason}); nothing was started. See to its rights and the space there. "
+        "If the file is damaged, keep it elsewhere and put a copy in its place.",
+    )
 
 
 class Database:
@@ -58,8 +78,11 @@ class Database:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._writer_connection = open_connection(path, synchronous=synchronous)
-        for statement in schema:
-            self._writer_connection.execute(statement)
+        try:
+            for statement in schema:
+                self._writer_connection.execute(statement)
+        except sqlite3.Error as error:
+            raise cannot_open(path, error) from error
         self._reader = open_connection(path, read_only=True)
         self._jobs: queue.SimpleQueue[tuple[Job[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"writer {path.name}", daemon=True)

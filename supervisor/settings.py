@@ -11,6 +11,7 @@ import ipaddress
 import os
 import resource
 import socket
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,6 +67,8 @@ class Settings:
                     "tls_unreadable",
                     f"{file} cannot be read; nothing was started. Check its path and rights.",
                 )
+        if self.tls_cert is not None and self.tls_key is not None:
+            _try_certificate(self.tls_cert, self.tls_key)
         if not self.tls and not is_loopback(self.host):
             raise StartRefused(
                 "tls_needed",
@@ -73,6 +76,19 @@ class Settings:
                 f"cross the network readably; nothing was started. Give --tls-cert and --tls-key, or leave "
                 f"out --host to serve this machine only.",
             )
+
+
+def _try_certificate(cert: Path, key: Path) -> None:
+    try:
+        # a key under a passphrase would be asked for at the terminal, on every restart
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: "")
+    except (ssl.SSLError, ValueError, OSError) as error:
+        reason = f" ({error.reason})" if isinstance(error, ssl.SSLError) and error.reason else ""
+        raise StartRefused(
+            "tls_unusable",
+            f"{cert} and {key} are no certificate chain with its key in PEM{reason}; nothing was started. "
+            "The key must be without a passphrase and readable by this user alone.",
+        ) from error
 
 
 def is_loopback(host: str) -> bool:
@@ -133,8 +149,15 @@ class DataFolder:
                 f"{self.path} belongs to a running server (process {owner}); nothing was started. "
                 f"Stop that one, or choose another folder with --data.",
             ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        try:
+            # written over, not truncated first: on a full disk the old bytes are all the space there is
+            os.ftruncate(handle, os.pwrite(handle, f"{os.getpid()}\n".encode(), 0))
+        except OSError as error:
+            os.close(handle)
+            raise StartRefused(
+                "data_folder",
+                f"{self.path} cannot be written: {error.strerror}; nothing was started. Free space there.",
+            ) from error
         self._handle = handle
         return self
 

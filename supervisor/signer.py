@@ -78,7 +78,10 @@ class KeyFile:
     @classmethod
     def load(cls, path: Path) -> KeyFile:
         """Read a key file. Raises Unavailable: absent, readable by others, or not of the format."""
-        remedy = "No order can be signed. Export it again with: toplovod keys export"
+        remedy = (
+            "No order can be signed; reading and history go on. "
+            f"Export it: toplovod keys export supervisor --out {path} --vault FILE"
+        )
         try:
             mode = path.stat().st_mode
             if stat.S_IMODE(mode) & 0o077:

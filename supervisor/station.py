@@ -148,7 +148,7 @@ class Station:
             if refusal.code != "key_file_missing":
                 raise StartRefused(refusal.code, refusal.message, exit_status=1) from refusal
             self.keys_missing = refusal.message
-            log.warning("%s Reading and history go on.", refusal.message)
+            log.warning("%s", refusal.message)
             return KeyFile(0, 1, {})
 
     # -- what others may know of it ----------------------------------------------------------------

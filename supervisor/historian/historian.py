@@ -15,6 +15,7 @@ import numpy as np
 from firmware.substation import registers
 
 from ..clock import Clock
+from ..database import cannot_open, sqlite3
 from ..errors import Refused
 from ..field.poller import phase
 from ..latest import Latest, Link
@@ -42,16 +43,19 @@ class Historian:
         self._site = site
         self._latest = latest
         self._clock = clock
-        self._store = HistoryStore(
-            path,
-            [device.id for device in site.devices],
-            phase,
-            quota_bytes=quota_bytes,
-            min_free_bytes=min_free_bytes,
-        )
-        self._layouts = {
-            profile: self._store.layout_id(current_layout(profile)) for profile in registers.PROFILES
-        }
+        try:
+            self._store = HistoryStore(
+                path,
+                [device.id for device in site.devices],
+                phase,
+                quota_bytes=quota_bytes,
+                min_free_bytes=min_free_bytes,
+            )
+            self._layouts = {
+                profile: self._store.layout_id(current_layout(profile)) for profile in registers.PROFILES
+            }
+        except sqlite3.Error as error:
+            raise cannot_open(path, error) from error
         self._profiles = {device.id: device.profile for device in site.devices}
         self._recorded_s: dict[str, float] = {}
         self._unsubscribe = latest.subscribe(self.record)

@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 import urllib.request
@@ -230,3 +231,110 @@ def test_a_flipped_byte_in_the_audit_is_found(tmp_path: Path) -> None:
     path.write_bytes(content.replace(b'"bor"', b'"bob"'))
     told = toplovod("audit", "verify", "--data", data)
     assert told.returncode == 1 and "findings" in told.stdout
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_person_can_be_shut_out_let_in_and_given_a_new_password(tmp_path: Path) -> None:
+    site, data = small_site(tmp_path), tmp_path / "data"
+    folder = ("--data", data)
+    for name in ("ana", "bor"):
+        assert toplovod(
+            "user", "add", name, "--role", "north=operator", "--site", site, *folder, "--password-stdin",
+            stdin=PASSWORD + "\n",
+        ).returncode == 0  # fmt: skip
+    for private in ("state.sqlite", "audit.sqlite"):
+        assert mode_of(data / private) == 0o600  # hashes of passwords, and who did what
+
+    shut = toplovod("user", "disable", "bor", "--site", site, *folder, "--json")
+    assert shut.returncode == 0 and json.loads(shut.stdout)["disabled"] is True
+    last = toplovod("user", "disable", "ana", "--site", site, *folder)
+    assert last.returncode == 1 and last.stderr.startswith("last_operator: ")
+    listed = json.loads(toplovod("user", "list", *folder, "--json").stdout)
+    assert [(user["name"], user["disabled"]) for user in listed] == [("ana", False), ("bor", True)]
+    assert toplovod("user", "enable", "bor", "--site", site, *folder).returncode == 0
+    lower = toplovod("user", "roles", "bor", "--role", "north=viewer", "--site", site, *folder)
+    assert lower.returncode == 0 and lower.stdout == "bor: north=viewer\n"
+    fresh = toplovod("user", "password", "bor", *folder, "--password-stdin", stdin="drug-cevovod-9\n")
+    assert fresh.returncode == 0, fresh.stderr
+    unknown = toplovod("user", "disable", "nobody", "--site", site, *folder)
+    assert unknown.returncode == 1 and unknown.stderr.startswith("unknown_user: ")
+    done = [json.loads(line)["body"] for line in toplovod("audit", "export", *folder).stdout.splitlines()]
+    assert [row["what"] for row in done if row.get("user") == "bor"] == [
+        "user_added", "user_disabled", "user_enabled", "roles_changed", "password_changed",
+    ]  # fmt: skip
+
+
+def test_people_are_not_looked_for_in_a_mistyped_folder(tmp_path: Path) -> None:
+    site = small_site(tmp_path)
+    for command in (("list",), ("password", "ana"), ("disable", "ana", "--site", site)):
+        refused = toplovod("user", *command, "--data", tmp_path / "dta")
+        assert refused.returncode == 2 and refused.stderr.startswith("no_audit: ")
+    assert not (tmp_path / "dta").exists()
+
+
+def test_without_a_terminal_no_password_is_asked_for(tmp_path: Path) -> None:
+    command = ["user", "add", "ana", "--role", "*=viewer", "--site", small_site(tmp_path), "--data", "d"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.cli", *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert done.returncode == 2 and "no_terminal: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_certificate_that_is_none_starts_nothing(tmp_path: Path) -> None:
+    site = small_site(tmp_path)
+    refused = toplovod(
+        "serve", site, "--data", tmp_path / "data", "--port", "0", "--tls-cert", site, "--tls-key", site
+    )
+    assert refused.returncode == 2 and refused.stderr.startswith("tls_unusable: ")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("state.sqlite", "database_unavailable"),
+        ("audit.sqlite", "audit_unavailable"),
+        ("history.sqlite", "database_unavailable"),
+    ],
+)
+def test_a_damaged_database_is_named_and_kept(tmp_path: Path, name: str, code: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / name).write_text("no database at all, not a single page of one")
+    refused = toplovod("serve", small_site(tmp_path), "--data", data, "--port", "0")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"{code}: {data / name} cannot be opened")
+    assert refused.stderr.count("nothing was started") == 1
+    assert (data / name).read_text().startswith("no database")
+
+
+def test_a_damaged_audit_is_told_by_its_export(tmp_path: Path) -> None:
+    (tmp_path / "audit.sqlite").write_text("no database at all, not a single page of one")
+    told = toplovod("audit", "export", "--data", tmp_path)
+    assert told.returncode == 1 and told.stderr.startswith("audit_damaged: ")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device on this system")
+def test_a_lock_on_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "lock").symlink_to("/dev/full")
+    refused = toplovod("serve", small_site(tmp_path), "--data", data, "--port", "0")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"data_folder: {data} cannot be written: No space left on device")
+
+
+def test_a_site_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    target.mkdir()  # a folder stands where the file should go: the last step fails
+    refused = toplovod("site", "new", target, "--force")
+    assert refused.returncode == 2 and refused.stderr.startswith("cannot_write: ")
+    assert list(tmp_path.iterdir()) == [target] and not list(target.iterdir())
