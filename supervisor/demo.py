@@ -58,7 +58,7 @@ class LoginLink:
             raise NotFound(
                 "login_link_ended",
                 "This login link was used, is older than five minutes or is not for this machine; "
-                "nobody was logged in. Restart the demo for a new one.",
+                "nobody was logged in.",
             )
         self.token = ""
         session = await self._station.access.open_session(LINK_USER, client_of(request))

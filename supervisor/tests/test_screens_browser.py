@@ -51,6 +51,29 @@ POOR_CONTRAST = """() => {
 }"""
 
 
+# What is cut off or pushed out of the window: of the top bar, of the readings, of the orders.
+CUT_OFF = """() => {
+  const cut = [];
+  const wanted = '#topbar > *, #topbar button, #topbar a, .indicator .value, #orders td, .mode-row *, #hints';
+  for (const element of document.querySelectorAll(wanted)) {
+    if (!element.checkVisibility()) continue;
+    const box = element.getBoundingClientRect();
+    const frame = element.closest('#topbar, .panel, #hints').getBoundingClientRect();
+    if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.right > innerWidth + 1)
+      cut.push([element.textContent.trim().slice(0, 30), 'across', Math.round(box.right), innerWidth]);
+    if (element.closest('#topbar') && (box.top < -1 || box.bottom > frame.bottom + 1))
+      cut.push([element.textContent.trim().slice(0, 30), 'down', Math.round(box.bottom)]);
+  }
+  for (const value of document.querySelectorAll('#selected-values .value')) {
+    const box = value.getBoundingClientRect();
+    const frame = document.querySelector('main').getBoundingClientRect();
+    if (box.bottom > frame.bottom + 1) cut.push(['selected house', 'down', Math.round(box.bottom)]);
+  }
+  return cut;
+}"""
+SMALL_SCREENS = ((1440, 900), (1366, 768), (1280, 720), (1024, 768))
+
+
 class Desk:
     """One workplace: a browser with one person logged in, and what it complained about."""
 
@@ -300,6 +323,35 @@ def test_every_page_can_be_read_by_day_and_by_night(workplace: Callable[..., Des
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
     assert desk.complaints == [] and desk.foreign == []
+
+
+@pytest.mark.parametrize("language", catalogue.LANGUAGES)
+def test_nothing_is_cut_off_on_a_small_screen(workplace: Callable[..., Desk], language: str) -> None:
+    desk = workplace(locale={"sl": "sl-SI", "en": "en-GB"}[language])
+    page = desk.log_in("marta")
+    for path in PAGES:
+        desk.go(path)
+        for width, height in SMALL_SCREENS:
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_function("() => document.fonts.status === 'loaded'")
+            assert page.evaluate(CUT_OFF) == [], (path, width, height)
+    assert desk.complaints == []
+
+
+def test_the_source_of_refusals_never_looks_like_none_before_it_is_known(
+    workplace: Callable[..., Desk], town: RunningTown
+) -> None:
+    """The alarm sends people there; the table is filled by a request of its own, at once."""
+    desk = workplace()
+    page = desk.log_in("vesna", "/substation/house-02")
+    desk.live()
+    attack(town, "house-02")
+    source = page.locator("#diagnostics td.number").first
+    page.route("**/api/v1/substations/house-02", lambda route: None)  # the answer is on its way
+    page.reload()
+    expect(source).to_have_text("…")
+    page.unroute("**/api/v1/substations/house-02")
+    expect(source).to_have_text("127.0.0.1")
 
 
 def test_the_map_is_steered_by_arrows_and_yokes_the_faceplate(workplace: Callable[..., Desk]) -> None:

@@ -441,8 +441,8 @@ const diagnosticRows = diagnostics.map((point) => {
   return { point, value, element: h("tr", {}, h("td", {}, t(`point.${point.name}`)), value) };
 });
 const bits = diagnosticRows.find((row) => row.point.name === "alarm_bits");
-const source = h("td", { class: "number" });
-const identity = h("td", { class: "number" });
+const source = h("td", { class: "number" }, "…"); // not empty, and not the dash of "none": not asked yet
+const identity = h("td", { class: "number" }, "…");
 byId("diagnostics").replaceChildren(
   h("tr", {}, h("td", {}, t("point.last_refusal_source_code")), source), h("tr", {}, h("td", {}, t("faceplate.identity")), identity),
   ...diagnosticRows.map((row) => row.element));
@@ -459,14 +459,14 @@ async function fetchIdentity() {
     if (!(error instanceof Refusal)) throw error;
   }
 }
-void fetchIdentity();
+let identityAsked = false;
 setInterval(fetchIdentity, 5000);
 
 const plot = new TrendPlot(byId("trend"), site, { compact: true });
 plot.setPens(PENS[profile].map((point) => ({ device: deviceId, point })));
 byId("pens").replaceChildren(...PENS[profile].map((point, index) => h("span", { class: "pen" }, penLine(index), t(`short.${point}`))));
 let plottedAt = 0;
-let plottedWall = 0;
+let plottedWall = -Infinity; // the first plot waits for nothing
 
 function refresh() {
   for (const indicator of indicators) indicator.show(read);
@@ -490,6 +490,10 @@ function refresh() {
   }
   const frame = live.frame;
   if (!frame) return;
+  if (!identityAsked) {
+    identityAsked = true;
+    void fetchIdentity();
+  }
   if (frame.ordersVersion !== ordersVersion) void fetchOrders();
   const now = performance.now();
   if (now - plottedWall > 3000 && (frame.utc_s - plottedAt > (plot.hours * 3600) / 400 || now - plottedWall > 60000)) {
