@@ -57,8 +57,11 @@ def _give_up(error: Exception, json: bool) -> NoReturn:
     """Say what is wrong, and what now, in words or as JSON, and leave with the status that fits."""
     status = FAILED if isinstance(error, NotConverged) else WRONG_USE
     code = getattr(error, "code", "file")
+    message = str(error)
+    if isinstance(error, OSError):
+        message = f"{error.filename}: {error.strerror}; nothing was changed. Check its path and its rights."
     if json:
-        body: dict[str, Any] = {"code": code, "message": str(error), "changed": False}
+        body: dict[str, Any] = {"code": code, "message": message, "changed": False}
         if isinstance(error, NotConverged):
             body["certificate"] = {
                 "converged": False,
@@ -67,7 +70,7 @@ def _give_up(error: Exception, json: bool) -> NoReturn:
             }
         typer.echo(json_text.dumps(_plain(body), ensure_ascii=False))
     else:
-        Console(stderr=True).print(f"{code}: {error}", style="red", markup=False, highlight=False)
+        Console(stderr=True).print(f"{code}: {message}", style="red", markup=False, highlight=False)
     raise typer.Exit(status)
 
 

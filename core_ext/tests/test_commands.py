@@ -102,3 +102,9 @@ def test_islands_are_named(tmp_path: Path) -> None:
     done = RUN.invoke(app, ["solve", str(path)])
     assert done.exit_code == 0
     assert "nothing fixes the pressure of" in done.stdout
+
+
+def test_a_file_that_cannot_be_used_is_named_with_its_cause(tmp_path: Path) -> None:
+    status, body = as_json("solve", tmp_path / "nowhere.json")
+    assert (status, body["code"], body["changed"]) == (2, "file", False)
+    assert body["message"].startswith(f"{tmp_path / 'nowhere.json'}: No such file or directory; nothing was")
