@@ -358,6 +358,18 @@ def test_a_flash_that_is_interrupted_says_what_the_board_is_now(tmp_path: Path):
     assert "flash_interrupted: " in rest and "Run the command again" in rest and "Traceback" not in rest
 
 
+def test_the_settings_in_the_docs_are_taken(cellar: Cellar, image: Path, tmp_path: Path):
+    page = (ROOT / "docs" / "commissioning.md").read_text()
+    (tmp_path / "house-01.json").write_text(page.split("```json\n")[1].split("```")[0])
+    with serial_board(image) as port:
+        said = toplovod(
+            "provision", port, "--settings", tmp_path / "house-01.json", "--vault", cellar.vault, "--json",
+            env=cellar.env,
+        )  # fmt: skip
+    assert said.status == 0, said.err + said.out
+    assert said.json["device_id"] == DEVICE
+
+
 def test_settings_that_the_firmware_would_refuse_change_nothing(cellar: Cellar, image: Path, tmp_path: Path):
     wrong = json.loads(cellar.settings.read_text())
     wrong["supply_temp_maximum_c"] = 400

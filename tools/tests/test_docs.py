@@ -1,9 +1,11 @@
 """The docs: every link leads somewhere, every command and make target they name exists."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
 from tools.cli import assemble, command_names
 
@@ -41,6 +43,20 @@ def test_every_command_named_exists(page: Path):
     assert broken == {}
     named = set(re.findall(r"^\s*toplovod ([a-z]+)|`toplovod ([a-z]+)", page.read_text(), re.MULTILINE))
     assert {a or b for a, b in named} <= command_names(app)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_command_shown_can_be_given_like_that(page: Path):
+    """Arguments and options only are read, nothing runs: what is missing or unknown is an error here."""
+    app, _ = assemble()
+    whole = typer.main.get_command(app)
+    for block in CODE.findall(page.read_text()):
+        for line in re.findall(r"^toplovod (.*)$", block, re.MULTILINE):
+            command, words = whole, shlex.split(line, comments=True)
+            while hasattr(command, "commands"):
+                assert words and words[0] in command.commands, line
+                command = command.commands[words.pop(0)]
+            command.make_context(line, words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
