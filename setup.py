@@ -13,7 +13,7 @@ from setuptools import Extension, setup
 
 # Results must not depend on the machine at hand: no -march=native, no -ffast-math, no contraction.
 # -g0: debug information makes the kernels ten times as large.
-FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 CORES = os.cpu_count() or 1
 
 kernels = [

@@ -1,101 +1,49 @@
-"""Types of the coefficient kernel; every `refresh` returns the first bad row, or -1."""
+"""Types of the coefficient kernels; every `refresh` returns the first bad row, FINE or RELAY."""
 
 from typing import Any
 
 import numpy.typing as npt
 
+from ._newton import Newton
+
 Array = npt.NDArray[Any]
+
+FINE: int
+RELAY: int
 
 class ConsumerLaws:
     def __init__(
-        self,
-        at: int,
-        par: Array,
-        low: Array,
-        high: Array,
-        cold: Array,
-        is_open: Array,
-        mode: Array,
-        flow: Array,
-        kv: Array,
-        heat: Array,
-        supply: Array,
-        back: Array,
-        most: Array,
-        density: float,
-        cp: float,
-    ) -> None: ...
+        self, at: int, kernel: Newton, mode: Array, flow: Array, kv: Array, heat: Array, supply: Array,
+        back: Array, most: Array, density: float, cp: float,
+    ) -> None: ...  # fmt: skip
     def refresh(self) -> int: ...
 
 class ValveLaws:
     def __init__(
-        self,
-        at: int,
-        par: Array,
-        low: Array,
-        high: Array,
-        cold: Array,
-        is_open: Array,
-        code: Array,
-        percentage: Array,
-        kv: Array,
-        loss: Array,
-        diameter: Array,
-        opening: Array,
-        setting: Array,
-        density: float,
-        loss_factor: float,
-    ) -> None: ...
+        self, at: int, kernel: Newton, code: Array, percentage: Array, kv: Array, loss: Array,
+        diameter: Array, opening: Array, setting: Array, density: float, loss_factor: float,
+    ) -> None: ...  # fmt: skip
     def refresh(self) -> int: ...
 
 class PumpLaws:
     def __init__(
-        self,
-        at: int,
-        par: Array,
-        low: Array,
-        high: Array,
-        cold: Array,
-        is_open: Array,
-        code: Array,
-        law: Array,
-        speed: Array,
-        fixed: Array,
+        self, at: int, kernel: Newton, code: Array, law: Array, speed: Array, fixed: Array
     ) -> None: ...
     def refresh(self) -> int: ...
 
 class SourceLaws:
     def __init__(
-        self,
-        at: int,
-        par: Array,
-        code: Array,
-        dp: Array,
-        flow: Array,
-        supply_pressure: Array,
-        return_pressure: Array,
-        supply_node: Array,
-        return_node: Array,
-        pressure: Array,
-    ) -> None: ...
+        self, at: int, kernel: Newton, code: Array, dp: Array, flow: Array, supply_pressure: Array,
+        return_pressure: Array, supply_place: Array, return_place: Array,
+    ) -> None: ...  # fmt: skip
     def refresh(self) -> int: ...
 
 class NodeValues:
     def __init__(
-        self,
-        place: Array,
-        injection: Array,
-        pressure: Array,
-        mass_injection: Array,
-        fixed_pressure: Array,
+        self, place: Array, kernel: Newton, mass_injection: Array, fixed_pressure: Array
     ) -> None: ...
     def refresh(self) -> int: ...
 
 class OpenFlags:
-    def __init__(
-        self,
-        at: int,
-        is_open: Array,
-        column: Array,
-    ) -> None: ...
+    def __init__(self, at: int, kernel: Newton, column: Array) -> None: ...
     def refresh(self) -> int: ...

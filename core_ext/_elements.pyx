@@ -1,18 +1,20 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Turns the columns that change from tick to tick into link coefficients, without allocating.
 
-Each class holds the columns of one table and the slices of the solver's arrays they end in; `refresh` fills
-the latter and returns the first row whose values have no meaning, or -1. It never decides what to do about
-that row, and it allocates nothing.
+Each class holds the columns of one table and the kernel they end in; `refresh` fills its coefficients and
+returns the first row whose values have no meaning, or FINE, or RELAY when a link now has a limit that the
+kernel was not laid out for. It never decides what to do about either, and it allocates nothing.
 """
 
 from libc.math cimport M_PI, isfinite, isnan, pow, sqrt
 from libc.stdint cimport int8_t, int32_t
 
+from ._newton cimport Net, Newton, put_cold, put_limits, put_other, put_pressure, put_quadratic
+
 # below this drop a quadratic law is linear (Pa); a tenth of the certified tolerance of 1e-9 m
 cdef double LINEAR_BELOW_PA = 1e-6
 # drop for which a quadratic element's cold flow is chosen (Pa); only the number of steps depends on it
-cdef double COLD_DROP_PA = 2e4
+cdef double COLD_DROP_PA = 2e5
 # kv and opening below this are shut: 1e-9 m3/h passes 0.3 mg/s at 1 bar
 cdef double SHUT = 1e-9
 # inherent rangeability of an equal-percentage valve: own estimate, the usual catalogue value
@@ -20,10 +22,12 @@ cdef double RANGEABILITY = 50.0
 cdef double INFINITE = float("inf")
 
 
-cdef inline void quadratic(double[:, ::1] par, double[::1] cold, Py_ssize_t e, double k) noexcept nogil:
-    par[e, 0] = k
-    par[e, 1] = sqrt(LINEAR_BELOW_PA / k)
-    cold[e] = sqrt(COLD_DROP_PA / k)
+FINE = -1
+RELAY = -2
+
+
+cdef inline void quadratic(Net* net, int32_t e, double k) noexcept nogil:
+    put_quadratic(net, e, k, sqrt(LINEAR_BELOW_PA / k), sqrt(COLD_DROP_PA / k))
 
 
 cdef inline double kv_law(double kv, double density) noexcept nogil:
@@ -35,11 +39,7 @@ cdef class ConsumerLaws:
     """mode: 0 flow, 1 valve, 2 heat."""
 
     cdef Py_ssize_t at
-    cdef double[:, ::1] par
-    cdef double[::1] low
-    cdef double[::1] high
-    cdef double[::1] cold
-    cdef int8_t[::1] is_open
+    cdef Newton kernel
     cdef const int8_t[::1] mode
     cdef const double[::1] flow
     cdef const double[::1] kv
@@ -51,15 +51,11 @@ cdef class ConsumerLaws:
     cdef double cp
 
     def __init__(
-        self, Py_ssize_t at, par, low, high, cold, is_open, mode, flow, kv, heat, supply, back, most,
+        self, Py_ssize_t at, Newton kernel, mode, flow, kv, heat, supply, back, most,
         double density, double cp,
     ):
         self.at = at
-        self.par = par
-        self.low = low
-        self.high = high
-        self.cold = cold
-        self.is_open = is_open
+        self.kernel = kernel
         self.mode = mode
         self.flow = flow
         self.kv = kv
@@ -71,24 +67,28 @@ cdef class ConsumerLaws:
         self.cp = cp
 
     cpdef Py_ssize_t refresh(self) noexcept:
-        cdef Py_ssize_t row, e
-        cdef double m
+        cdef Py_ssize_t row
+        cdef int32_t e
+        cdef double m, most
+        cdef Net* net = &self.kernel.net
         for row in range(self.mode.shape[0]):
-            e = self.at + row
-            self.high[e] = INFINITE
+            e = <int32_t> (self.at + row)
+            most = INFINITE
             if not isnan(self.most[row]):
                 if self.most[row] < 0.0:
                     return row
-                self.high[e] = self.most[row]
-            self.is_open[e] = 1
+                most = self.most[row]
+            net.open[e] = 1
             if self.mode[row] == 1:
                 if not isfinite(self.kv[row]) or self.kv[row] < 0.0:
                     return row
-                if self.kv[row] < SHUT or self.high[e] <= 0.0:
-                    self.is_open[e] = 0
-                    quadratic(self.par, self.cold, e, kv_law(1.0, self.density))
+                if self.kv[row] < SHUT or most <= 0.0:
+                    net.open[e] = 0
+                    quadratic(net, e, kv_law(1.0, self.density))
                 else:
-                    quadratic(self.par, self.cold, e, kv_law(self.kv[row], self.density))
+                    quadratic(net, e, kv_law(self.kv[row], self.density))
+                    if not put_limits(net, e, -INFINITE, most):
+                        return RELAY
                 continue
             if self.mode[row] == 0:
                 m = self.flow[row]
@@ -98,8 +98,8 @@ cdef class ConsumerLaws:
                 m = self.heat[row] / (self.cp * (self.supply[row] - self.back[row]))
             if not isfinite(m):
                 return row
-            self.par[e, 0] = m if m < self.high[e] else self.high[e]
-        return -1
+            net.imposed[net.slot[e]] = m if m < most else most
+        return FINE
 
 
 cdef class ValveLaws:
@@ -109,11 +109,7 @@ cdef class ValveLaws:
     """
 
     cdef Py_ssize_t at
-    cdef double[:, ::1] par
-    cdef double[::1] low
-    cdef double[::1] high
-    cdef double[::1] cold
-    cdef int8_t[::1] is_open
+    cdef Newton kernel
     cdef const int8_t[::1] code
     cdef const int8_t[::1] percentage
     cdef const double[::1] kv
@@ -125,15 +121,11 @@ cdef class ValveLaws:
     cdef double loss_factor
 
     def __init__(
-        self, Py_ssize_t at, par, low, high, cold, is_open, code, percentage, kv, loss, diameter,
+        self, Py_ssize_t at, Newton kernel, code, percentage, kv, loss, diameter,
         opening, setting, double density, double loss_factor,
     ):
         self.at = at
-        self.par = par
-        self.low = low
-        self.high = high
-        self.cold = cold
-        self.is_open = is_open
+        self.kernel = kernel
         self.code = code
         self.percentage = percentage
         self.kv = kv
@@ -145,22 +137,23 @@ cdef class ValveLaws:
         self.loss_factor = loss_factor
 
     cpdef Py_ssize_t refresh(self) noexcept:
-        cdef Py_ssize_t row, e
-        cdef double k, f, area
+        cdef Py_ssize_t row
+        cdef int32_t e
+        cdef double k, f, area, high
+        cdef Net* net = &self.kernel.net
         for row in range(self.code.shape[0]):
-            e = self.at + row
+            e = <int32_t> (self.at + row)
             f = self.opening[row]
             if not (f >= 0.0 and f <= 1.0):
                 return row
-            self.is_open[e] = f >= SHUT
-            self.low[e] = 0.0 if self.code[row] == 1 else -INFINITE
-            self.high[e] = INFINITE
+            net.open[e] = f >= SHUT
+            high = INFINITE
             if self.code[row] == 2:
                 if not (self.setting[row] >= 0.0 and isfinite(self.setting[row])):
                     return row
-                self.high[e] = self.setting[row]
+                high = self.setting[row]
                 if self.setting[row] <= 0.0:
-                    self.is_open[e] = 0
+                    net.open[e] = 0
             if self.code[row] >= 3:
                 continue
             if isnan(self.kv[row]):
@@ -172,178 +165,170 @@ cdef class ValveLaws:
                 if not (isfinite(self.kv[row]) and self.kv[row] >= 0.0):
                     return row
                 if self.kv[row] < SHUT:
-                    self.is_open[e] = 0
+                    net.open[e] = 0
                     continue
                 k = kv_law(self.kv[row], self.density)
-            if not self.is_open[e]:
+            if not net.open[e]:
                 continue
             if self.percentage[row]:
                 f = pow(RANGEABILITY, f - 1.0)
             k = k / (f * f)
             # a valve of no resistance would have no law: 1 Pa at 1 t/s is far below any tolerance
-            quadratic(self.par, self.cold, e, k if k > 1e-6 else 1e-6)
-        return -1
+            quadratic(net, e, k if k > 1e-6 else 1e-6)
+            if not put_limits(net, e, 0.0 if self.code[row] == 1 else -INFINITE, high):
+                return RELAY
+        return FINE
 
 
 cdef class PumpLaws:
     """code: 0 fixed gain, 1 power law, 2 points. law: coefficients at speed 1, the last is the cold flow."""
 
     cdef Py_ssize_t at
-    cdef double[:, ::1] par
-    cdef double[::1] low
-    cdef double[::1] high
-    cdef double[::1] cold
-    cdef int8_t[::1] is_open
+    cdef Newton kernel
     cdef const int8_t[::1] code
     cdef const double[:, ::1] law
     cdef const double[::1] speed
     cdef const double[::1] fixed
 
     def __init__(
-        self, Py_ssize_t at, par, low, high, cold, is_open, code, law, speed, fixed,
+        self, Py_ssize_t at, Newton kernel, code, law, speed, fixed,
     ):
         self.at = at
-        self.par = par
-        self.low = low
-        self.high = high
-        self.cold = cold
-        self.is_open = is_open
+        self.kernel = kernel
         self.code = code
         self.law = law
         self.speed = speed
         self.fixed = fixed
 
     cpdef Py_ssize_t refresh(self) noexcept:
-        cdef Py_ssize_t row, e
+        cdef Py_ssize_t row
+        cdef int32_t e
         cdef double w
+        cdef Net* net = &self.kernel.net
         for row in range(self.code.shape[0]):
-            e = self.at + row
+            e = <int32_t> (self.at + row)
             w = self.speed[row]
             if not (w >= 0.0 and isfinite(w)):
                 return row
-            self.is_open[e] = w > 0.0
+            net.open[e] = w > 0.0
             if self.code[row] == 0:
                 if not isfinite(self.fixed[row]):
                     return row
-                self.par[e, 0] = w * w * self.fixed[row]
+                put_other(net, e, 0, w * w * self.fixed[row])
                 continue
-            self.low[e] = 0.0
-            self.cold[e] = w * self.law[row, 3]
+            put_limits(net, e, 0.0, INFINITE)
+            put_cold(net, e, w * self.law[row, 3])
             if w == 0.0:
                 continue
             if self.code[row] == 1:
-                self.par[e, 0] = w * w * self.law[row, 0]
-                self.par[e, 1] = self.law[row, 1] * pow(w, 2.0 - self.law[row, 2])
-                self.par[e, 2] = self.law[row, 2]
+                put_other(net, e, 0, w * w * self.law[row, 0])
+                put_other(net, e, 1, self.law[row, 1] * pow(w, 2.0 - self.law[row, 2]))
+                put_other(net, e, 2, self.law[row, 2])
             else:
-                self.par[e, 0] = self.law[row, 0]
-                self.par[e, 1] = self.law[row, 1]
-                self.par[e, 2] = w
-                self.par[e, 3] = -1.0
-        return -1
+                put_other(net, e, 0, self.law[row, 0])
+                put_other(net, e, 1, self.law[row, 1])
+                put_other(net, e, 2, w)
+                put_other(net, e, 3, -1.0)
+        return FINE
 
 
 cdef class SourceLaws:
-    """code: 0 dp, 1 mass flow, 2 both pressures. Nodes are in elimination order."""
+    """code: 0 dp, 1 mass flow, 2 both pressures. Nodes are places of the kernel."""
 
     cdef Py_ssize_t at
-    cdef double[:, ::1] par
+    cdef Newton kernel
     cdef const int8_t[::1] code
     cdef const double[::1] dp
     cdef const double[::1] flow
     cdef const double[::1] supply_pressure
     cdef const double[::1] return_pressure
-    cdef const int32_t[::1] supply_node
-    cdef const int32_t[::1] return_node
-    cdef double[::1] pressure
+    cdef const int32_t[::1] supply_place
+    cdef const int32_t[::1] return_place
 
     def __init__(
-        self, Py_ssize_t at, par, code, dp, flow, supply_pressure, return_pressure, supply_node,
-        return_node, pressure,
+        self, Py_ssize_t at, Newton kernel, code, dp, flow, supply_pressure, return_pressure, supply_place,
+        return_place,
     ):
         self.at = at
-        self.par = par
+        self.kernel = kernel
         self.code = code
         self.dp = dp
         self.flow = flow
         self.supply_pressure = supply_pressure
         self.return_pressure = return_pressure
-        self.supply_node = supply_node
-        self.return_node = return_node
-        self.pressure = pressure
+        self.supply_place = supply_place
+        self.return_place = return_place
 
     cpdef Py_ssize_t refresh(self) noexcept:
-        cdef Py_ssize_t row, e
+        cdef Py_ssize_t row
+        cdef int32_t e
+        cdef Net* net = &self.kernel.net
         for row in range(self.code.shape[0]):
-            e = self.at + row
+            e = <int32_t> (self.at + row)
             if self.code[row] == 0:
                 if not isfinite(self.dp[row]):
                     return row
-                self.par[e, 0] = self.dp[row]
+                put_other(net, e, 0, self.dp[row])
             elif self.code[row] == 1:
                 if not isfinite(self.flow[row]):
                     return row
-                self.par[e, 0] = self.flow[row]
+                net.imposed[net.slot[e]] = self.flow[row]
             else:
                 if not isfinite(self.supply_pressure[row]):
                     return row
-                self.pressure[self.supply_node[row]] = self.supply_pressure[row]
+                put_pressure(net, self.supply_place[row], self.supply_pressure[row])
             if not isnan(self.return_pressure[row]):
-                self.pressure[self.return_node[row]] = self.return_pressure[row]
+                put_pressure(net, self.return_place[row], self.return_pressure[row])
             elif self.code[row] == 2:
                 return row
-        return -1
+        return FINE
 
 
 cdef class NodeValues:
-    """Scatter node columns into elimination order; nodes without fixed pressure keep their solution."""
+    """Scatter node columns to their places; nodes without fixed pressure keep their solution."""
 
     cdef const int32_t[::1] place
-    cdef double[::1] injection
-    cdef double[::1] pressure
+    cdef Newton kernel
     cdef const double[::1] mass_injection
     cdef const double[::1] fixed_pressure
 
-    def __init__(
-        self, place, injection, pressure, mass_injection, fixed_pressure,
-    ):
+    def __init__(self, place, Newton kernel, mass_injection, fixed_pressure):
         self.place = place
-        self.injection = injection
-        self.pressure = pressure
+        self.kernel = kernel
         self.mass_injection = mass_injection
         self.fixed_pressure = fixed_pressure
 
     cpdef Py_ssize_t refresh(self) noexcept:
         cdef Py_ssize_t row
+        cdef Net* net = &self.kernel.net
         for row in range(self.place.shape[0]):
             if not isfinite(self.mass_injection[row]):
                 return row
-            self.injection[self.place[row]] = self.mass_injection[row]
+            net.injection[self.place[row]] = self.mass_injection[row]
             if not isnan(self.fixed_pressure[row]):
                 if not isfinite(self.fixed_pressure[row]):
                     return row
-                self.pressure[self.place[row]] = self.fixed_pressure[row]
-        return -1
+                put_pressure(net, self.place[row], self.fixed_pressure[row])
+        return FINE
 
 
 cdef class OpenFlags:
     """Open flags of pipes."""
 
     cdef Py_ssize_t at
-    cdef int8_t[::1] is_open
+    cdef Newton kernel
     cdef const int8_t[::1] column
 
-    def __init__(
-        self, Py_ssize_t at, is_open, column,
-    ):
+    def __init__(self, Py_ssize_t at, Newton kernel, column):
         self.at = at
-        self.is_open = is_open
+        self.kernel = kernel
         self.column = column
 
     cpdef Py_ssize_t refresh(self) noexcept:
         cdef Py_ssize_t row
+        cdef Net* net = &self.kernel.net
         for row in range(self.column.shape[0]):
             if self.column[row] != 0 and self.column[row] != 1:
                 return row
-            self.is_open[self.at + row] = self.column[row]
-        return -1
+            net.open[self.at + row] = self.column[row]
+        return FINE

@@ -5,39 +5,47 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .layout import Layout
+
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int32]
+Int8Array = npt.NDArray[np.int8]
 
 class Newton:
     arrays: dict[str, npt.NDArray[Any]]
-    unknowns: int
-    nodes: int
-    links: int
     iterations: int
     residual_pressure_pa: float
     residual_mass_kg_s: float
     limited: bool
     robust: bool
-    warm: bool
+    careful: bool
     unreferenced: int
     def __init__(
         self,
+        layout: Layout,
         form: int,
-        kind: npt.NDArray[np.int8],
-        first: IntArray,
-        second: IntArray,
-        position: IntArray,
-        start: npt.NDArray[np.int64],
-        rows: IntArray,
-        target: IntArray,
-        nodes: int,
-        order: IntArray,
+        level: int,
+        kind: Int8Array,
+        imposed: npt.NDArray[Any],
+        pinned: npt.NDArray[Any],
         curve_flow: FloatArray,
         curve_dp: FloatArray,
+        level_pa: FloatArray | None,
     ) -> None: ...
+    def set_offset(self, offset: FloatArray | None) -> None: ...
+    def limits(self) -> tuple[FloatArray, FloatArray]: ...
+    def states(self) -> Int8Array: ...
     def drops(self, flow: npt.ArrayLike) -> tuple[FloatArray, FloatArray]: ...
-    def claim(self) -> bool: ...
-    def release(self) -> None: ...
     def forget(self) -> None: ...
-    def run_penalised(self, tol_pa: float, tol_kg_s: float, most: int) -> int: ...
-    def run(self, warm: bool, tol_pa: float, tol_kg_s: float, most: int) -> int: ...
+    def run(
+        self,
+        warm: bool,
+        tol_pa: float,
+        tol_kg_s: float,
+        flow_tol: float,
+        most: int,
+        penalised: bool,
+        flow: FloatArray,
+        pressure: FloatArray,
+        inflow: FloatArray,
+        known: Int8Array,
+    ) -> int: ...

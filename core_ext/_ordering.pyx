@@ -1,13 +1,15 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Symbolic work of the hydraulic solver, done once per topology.
+"""Symbolic work of the hydraulic solver, done once per topology: what is peeled, and in which order the
+rest is eliminated.
 
-Minimum-degree ordering of the unknown pressures, the fill pattern that follows from it and the static
-elimination program (which factor entry each product is added to). It never looks at a value.
+Trees that hang on the rest by one link are peeled from their tips. The rest is eliminated in levels of
+unknowns that do not touch each other, each level taken from the unknowns of least degree, so that a level
+is work for vector lanes and the factor still fills little. It never looks at a value.
 """
 
 import numpy as np
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int8_t, int32_t, int64_t
 from libc.stdlib cimport free, malloc, realloc
 
 
@@ -33,27 +35,87 @@ cdef int push(List* row, int32_t value) except -1 nogil:
     return 0
 
 
-def minimum_degree(int32_t n, const int32_t[::1] first, const int32_t[::1] second):
-    """Order n unknowns coupled by the pairs (first, second) so that elimination fills little.
+def peel(int32_t unknowns, int32_t nodes, const int32_t[::1] first, const int32_t[::1] second,
+         const int8_t[::1] couples, const int8_t[::1] may_end):
+    """Take off, tip by tip, every unknown that hangs on the rest by a single link.
 
-    Pairs with a negative end, and pairs of equal ends, couple nothing. Returns (order, start, rows):
-    order[k] is the unknown eliminated k-th; rows[start[k]:start[k + 1]] are the positions (in elimination
-    order, ascending, all > k) that are still coupled with it then: the pattern of the factor's columns.
+    first, second: ends of the links, unknowns below `unknowns`, fixed nodes up to `nodes`. couples: links
+    that count; may_end: links across which a tree may be cut off (no limit can act on them). Returns
+    (node, parent, link), tips first; a parent is an unknown that is taken later or stays, or a fixed node.
+    """
+    cdef Py_ssize_t e, links = first.shape[0]
+    cdef int32_t i, j, head = 0, tail = 0
+    degree_np = np.zeros(unknowns, np.int32)
+    # the sum of the ids of the links still there: when one is left, it is that link
+    sum_np = np.zeros(unknowns, np.int64)
+    queue_np = np.empty(unknowns, np.int32)
+    parent_np = np.empty(unknowns, np.int32)
+    link_np = np.empty(unknowns, np.int32)
+    cdef int32_t[::1] degree = degree_np, queue = queue_np, parent = parent_np, link = link_np
+    cdef int64_t[::1] total = sum_np
+    with nogil:
+        for e in range(links):
+            if couples[e] == 0:
+                continue
+            if first[e] < unknowns:
+                degree[first[e]] += 1
+                total[first[e]] += e
+            if second[e] < unknowns:
+                degree[second[e]] += 1
+                total[second[e]] += e
+        for i in range(unknowns):
+            if degree[i] == 1 and may_end[total[i]]:
+                queue[tail] = i
+                tail += 1
+        while head < tail:
+            i = queue[head]
+            if degree[i] != 1:
+                # its only neighbour was taken with the same link before it: it is what the tree hangs on
+                queue[head] = -1
+                head += 1
+                continue
+            e = total[i]
+            j = second[e] if first[e] == i else first[e]
+            parent[head] = j
+            link[head] = <int32_t> e
+            degree[i] = 0
+            if j < unknowns:
+                degree[j] -= 1
+                total[j] -= e
+                if degree[j] == 1 and may_end[total[j]]:
+                    queue[tail] = j
+                    tail += 1
+            head += 1
+    taken = queue_np[:tail] >= 0
+    return queue_np[:tail][taken], parent_np[:tail][taken], link_np[:tail][taken]
+
+
+def eliminate_by_levels(int32_t n, const int32_t[::1] first, const int32_t[::1] second,
+                        int32_t slack=2, int32_t enough=64):
+    """Order n unknowns coupled by the pairs (first, second) into levels that are independent inside.
+
+    Pairs with a negative end, and pairs of equal ends, couple nothing. A level takes unknowns of the least
+    degree; while it has fewer than `enough` it also takes of up to `slack` more. Returns
+    (order, level, start, rows): order[k] is the unknown eliminated k-th, in level[k] (ascending);
+    rows[start[k]:start[k + 1]] are the unknowns still coupled with it then.
     """
     cdef Py_ssize_t e, pairs = first.shape[0]
-    cdef int32_t i, j, k, a, b, v, d, live, lowest, write
+    cdef int32_t i, j, a, b, v, d, live, lowest, write, at, chosen, k, now
     cdef int32_t q, r
     cdef List* adj = <List*> malloc(max(n, 1) * sizeof(List))
     cdef List* col = <List*> malloc(max(n, 1) * sizeof(List))
     order_np = np.empty(n, np.int32)
-    where_np = np.full(n, -1, np.int32)
+    level_np = np.empty(n, np.int32)
+    gone_np = np.zeros(n, np.int8)
     degree_np = np.zeros(n, np.int32)
     mark_np = np.full(n, -1, np.int32)
+    blocked_np = np.full(n, -1, np.int32)
     head_np = np.full(n + 1, -1, np.int32)
     next_np = np.full(n, -1, np.int32)
     prev_np = np.full(n, -1, np.int32)
-    cdef int32_t[::1] order = order_np, where = where_np, degree = degree_np, mark = mark_np
-    cdef int32_t[::1] head = head_np, nxt = next_np, prv = prev_np
+    cdef int32_t[::1] order = order_np, level = level_np, degree = degree_np, mark = mark_np
+    cdef int32_t[::1] head = head_np, nxt = next_np, prv = prev_np, blocked = blocked_np
+    cdef int8_t[::1] gone = gone_np
     cdef int64_t total = 0
     if adj == NULL or col == NULL:
         free(adj)
@@ -96,183 +158,134 @@ def minimum_degree(int32_t n, const int32_t[::1] first, const int32_t[::1] secon
                 head[d] = i
             lowest = 0
             live = n
+            k = 0
+            now = 0
             # invariant: adj[i] holds the live neighbours of every live i, perhaps among eliminated ones;
             # degree[i] counts the live ones only
-            for k in range(n):
+            while k < n:
                 while head[lowest] < 0:
                     lowest += 1
-                v = head[lowest]
-                head[lowest] = nxt[v]
-                if nxt[v] >= 0:
-                    prv[nxt[v]] = -1
-                where[v] = k
-                order[k] = v
-                live -= 1
-                for q in range(adj[v].size):
-                    j = adj[v].item[q]
-                    if where[j] < 0:
-                        push(&col[k], j)
-                total += col[k].size
-                free(adj[v].item)
-                adj[v].item = NULL
-                adj[v].size = 0
-                d = col[k].size
-                for q in range(d):
-                    a = col[k].item[q]
-                    # take a out of its degree bucket
-                    if prv[a] >= 0:
-                        nxt[prv[a]] = nxt[a]
-                    else:
-                        head[degree[a]] = nxt[a]
-                    if nxt[a] >= 0:
-                        prv[nxt[a]] = prv[a]
-                    degree[a] -= 1
-                    # drop the dead once they are the majority of a long list, else scanning hubs is quadratic
-                    if adj[a].size > 2 * degree[a] + 8:
+                chosen = k
+                d = lowest
+                while d <= lowest + slack and d < n and (d == lowest or chosen - k < enough):
+                    v = head[d]
+                    while v >= 0:
+                        if blocked[v] != now:
+                            order[chosen] = v
+                            chosen += 1
+                            write = 0
+                            for q in range(adj[v].size):
+                                j = adj[v].item[q]
+                                if gone[j] == 0:
+                                    blocked[j] = now
+                                    adj[v].item[write] = j
+                                    write += 1
+                            adj[v].size = write
+                        v = nxt[v]
+                    d += 1
+                for at in range(k, chosen):
+                    v = order[at]
+                    level[at] = now
+                    unlink(v, degree[v], head, nxt, prv)
+                    gone[v] = 1
+                    live -= 1
+                    col[at] = adj[v]
+                    adj[v].item = NULL
+                    adj[v].size = 0
+                    adj[v].room = 0
+                    d = col[at].size
+                    total += d
+                    for q in range(d):
+                        a = col[at].item[q]
+                        unlink(a, degree[a], head, nxt, prv)
+                        degree[a] -= 1
+                        # drop the dead once they are most of a long list, else scanning hubs is quadratic
+                        if adj[a].size > 2 * degree[a] + 8:
+                            write = 0
+                            for r in range(adj[a].size):
+                                j = adj[a].item[r]
+                                if gone[j] == 0:
+                                    adj[a].item[write] = j
+                                    write += 1
+                            adj[a].size = write
+                    if d == 2:
+                        a = col[at].item[0]
+                        b = col[at].item[1]
+                        if adj[a].size > adj[b].size:
+                            i = a
+                            a = b
+                            b = i
                         write = 0
                         for r in range(adj[a].size):
-                            j = adj[a].item[r]
-                            if where[j] < 0:
-                                adj[a].item[write] = j
-                                write += 1
-                        adj[a].size = write
-                if d == 2:
-                    a = col[k].item[0]
-                    b = col[k].item[1]
-                    if adj[a].size > adj[b].size:
-                        i = a
-                        a = b
-                        b = i
-                    write = 0
-                    for r in range(adj[a].size):
-                        if adj[a].item[r] == b:
-                            write = 1
-                            break
-                    if write == 0:
-                        push(&adj[a], b)
-                        push(&adj[b], a)
-                        degree[a] += 1
-                        degree[b] += 1
-                elif d > 2 and d < live:
+                            if adj[a].item[r] == b:
+                                write = 1
+                                break
+                        if write == 0:
+                            push(&adj[a], b)
+                            push(&adj[b], a)
+                            degree[a] += 1
+                            degree[b] += 1
+                    elif d > 2 and d < live:
+                        for q in range(d):
+                            a = col[at].item[q]
+                            mark[a] = a
+                            for r in range(adj[a].size):
+                                mark[adj[a].item[r]] = a
+                            for r in range(q + 1, d):
+                                b = col[at].item[r]
+                                if mark[b] != a:
+                                    push(&adj[a], b)
+                                    push(&adj[b], a)
+                                    degree[a] += 1
+                                    degree[b] += 1
+                    elif d > 2:
+                        # the rest is one clique from here on: no search is needed any more
+                        for q in range(d):
+                            a = col[at].item[q]
+                            if degree[a] != d - 1:
+                                adj[a].size = 0
+                                for r in range(d):
+                                    if r != q:
+                                        push(&adj[a], col[at].item[r])
+                                degree[a] = d - 1
                     for q in range(d):
-                        a = col[k].item[q]
-                        mark[a] = a
-                        for r in range(adj[a].size):
-                            mark[adj[a].item[r]] = a
-                        for r in range(q + 1, d):
-                            b = col[k].item[r]
-                            if mark[b] != a:
-                                push(&adj[a], b)
-                                push(&adj[b], a)
-                                degree[a] += 1
-                                degree[b] += 1
-                elif d > 2:
-                    # the rest is one clique from here on: no search is needed any more
-                    for q in range(d):
-                        a = col[k].item[q]
-                        if degree[a] != d - 1:
-                            adj[a].size = 0
-                            for r in range(d):
-                                if r != q:
-                                    push(&adj[a], col[k].item[r])
-                            degree[a] = d - 1
-                for q in range(d):
-                    a = col[k].item[q]
-                    prv[a] = -1
-                    nxt[a] = head[degree[a]]
-                    if nxt[a] >= 0:
-                        prv[nxt[a]] = a
-                    head[degree[a]] = a
-                    if degree[a] < lowest:
-                        lowest = degree[a]
+                        a = col[at].item[q]
+                        prv[a] = -1
+                        nxt[a] = head[degree[a]]
+                        if nxt[a] >= 0:
+                            prv[nxt[a]] = a
+                        head[degree[a]] = a
+                        if degree[a] < lowest:
+                            lowest = degree[a]
+                k = chosen
+                now += 1
         start_np = np.zeros(n + 1, np.int64)
         rows_np = np.empty(total, np.int32)
-        fill(n, col, where, start_np, rows_np)
+        fill(n, col, start_np, rows_np)
     finally:
         for i in range(n):
             free(adj[i].item)
             free(col[i].item)
         free(adj)
         free(col)
-    return order_np, start_np, rows_np
+    return order_np, level_np, start_np, rows_np
 
 
-cdef fill(int32_t n, List* col, const int32_t[::1] where, int64_t[::1] start, int32_t[::1] rows):
-    cdef int32_t k, q, r, value
+cdef void unlink(int32_t v, int32_t d, int32_t[::1] head, int32_t[::1] nxt, int32_t[::1] prv) noexcept nogil:
+    if prv[v] >= 0:
+        nxt[prv[v]] = nxt[v]
+    else:
+        head[d] = nxt[v]
+    if nxt[v] >= 0:
+        prv[nxt[v]] = prv[v]
+
+
+cdef fill(int32_t n, List* col, int64_t[::1] start, int32_t[::1] rows):
+    cdef int32_t k, q
     cdef int64_t at = 0
     for k in range(n):
         start[k] = at
         for q in range(col[k].size):
-            value = where[col[k].item[q]]
-            # insertion sort: columns are a handful of entries long
-            r = q
-            while r > 0 and rows[at + r - 1] > value:
-                rows[at + r] = rows[at + r - 1]
-                r -= 1
-            rows[at + r] = value
+            rows[at + q] = col[k].item[q]
         at += col[k].size
     start[n] = at
-
-
-def elimination_program(const int64_t[::1] start, const int32_t[::1] rows):
-    """Where each product of two entries of a column goes, in the order the elimination makes them.
-
-    For every column and every pair a < b of its rows (a outer, b inner) the position in `rows` of entry
-    (row b, column a). Int32: a factor of more than 2**31 entries is refused.
-    """
-    cdef Py_ssize_t n = start.shape[0] - 1
-    cdef Py_ssize_t k
-    cdef int64_t i, j, at, total = 0, d, out = 0
-    cdef int32_t column
-    if rows.shape[0] > 2147483647:
-        raise MemoryError("the factor of this network has more than 2**31 entries")
-    for k in range(n):
-        d = start[k + 1] - start[k]
-        total += d * (d - 1) // 2
-    target_np = np.empty(total, np.int32)
-    cdef int32_t[::1] target = target_np
-    with nogil:
-        for k in range(n):
-            for i in range(start[k], start[k + 1]):
-                column = rows[i]
-                at = start[column]
-                for j in range(i + 1, start[k + 1]):
-                    # both lists ascend, so the search never goes back
-                    while rows[at] != rows[j]:
-                        at += 1
-                    target[out] = <int32_t> at
-                    out += 1
-    return target_np
-
-
-def entry_positions(
-    const int64_t[::1] start,
-    const int32_t[::1] rows,
-    const int32_t[::1] first,
-    const int32_t[::1] second,
-):
-    """Position in `rows` of the coupling of each pair of elimination positions; -1 if an end is negative."""
-    cdef Py_ssize_t e
-    cdef int64_t low, high, middle
-    cdef int32_t a, b, swap
-    out_np = np.full(first.shape[0], -1, np.int32)
-    cdef int32_t[::1] out = out_np
-    for e in range(first.shape[0]):
-        a = first[e]
-        b = second[e]
-        if a < 0 or b < 0 or a == b:
-            continue
-        if a > b:
-            swap = a
-            a = b
-            b = swap
-        low = start[a]
-        high = start[a + 1] - 1
-        while low < high:
-            middle = (low + high) // 2
-            if rows[middle] < b:
-                low = middle + 1
-            else:
-                high = middle
-        out[e] = <int32_t> low
-    return out_np

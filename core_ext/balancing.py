@@ -168,7 +168,6 @@ class _Balancing:
         self.density = solver.fluid.density_kg_m3
         self.twin = self._flow_twin()
         self.part = self.twin._slices["consumers"]
-        self.source_part = self.twin._slices["sources"]
         self.base_dp = self.twin._columns["sources_dp_pa"].copy()
         self.is_head = np.isfinite(self.base_dp)
         self.shift = 0.0
@@ -218,7 +217,7 @@ class _Balancing:
         for key, values in solver._columns.items():
             if key in own or key in ("sources_dp_pa", "sources_mass_flow_kg_s", "sources_supply_pressure_pa"):
                 continue
-            twin._columns[key][...] = values
+            twin._own(key)[...] = values
         now = solver._columns
         pinned = np.isfinite(now["sources_supply_pressure_pa"])
         head = np.where(
@@ -227,9 +226,9 @@ class _Balancing:
             now["sources_dp_pa"],
         )
         keep = np.isfinite(twin._columns["sources_dp_pa"])
-        twin._columns["sources_dp_pa"][keep] = np.where(np.isfinite(head), head, 0.0)[keep]
+        twin._own("sources_dp_pa")[keep] = np.where(np.isfinite(head), head, 0.0)[keep]
         flows = np.isfinite(twin._columns["sources_mass_flow_kg_s"])
-        twin._columns["sources_mass_flow_kg_s"][flows] = now["sources_mass_flow_kg_s"][flows]
+        twin._own("sources_mass_flow_kg_s")[flows] = now["sources_mass_flow_kg_s"][flows]
         twin._refresh_all()
         return twin
 
@@ -248,8 +247,6 @@ class _Balancing:
         flow = fraction * self.target
         taking = flow > 0.0
         need = self.need_dp(flow)
-        first, second = self.twin._first[self.part], self.twin._second[self.part]
-        offset = self.twin._a["offset"][self.part]
         lowest = -float(np.min(self.base_dp[self.is_head]))
         for _ in range(30):
             self.twin.solve(
@@ -258,8 +255,7 @@ class _Balancing:
                 consumers_mass_flow_kg_s=flow,
                 sources_dp_pa=np.where(self.is_head, self.source_dp(), np.nan),
             )
-            pressure = self.twin._a["pressure"]
-            dp: FloatArray = pressure[first] - pressure[second] - offset
+            dp = self.twin._drops_pa("consumers")
             lacking = float(np.max((need - dp)[taking])) if taking.any() else lowest - self.shift
             if self.shift + lacking < lowest:
                 lacking = lowest - self.shift
@@ -422,9 +418,7 @@ class _Balancing:
         if taking.any():
             index = str(self.net.consumers["id"][int(np.argmin(np.where(taking, margin, np.inf)))])
         source_flow = self.result.mass_flow_kg_s["sources"].copy()
-        twin, pressure = self.twin, self.twin._a["pressure"]
-        moved = np.r_[self.source_part, twin._slices["pumps"]]
-        gain = pressure[twin._second[moved]] - pressure[twin._first[moved]] + twin._a["offset"][moved]
+        gain = -np.r_[self.twin._drops_pa("sources"), self.twin._drops_pa("pumps")]
         carried = np.r_[source_flow, self.result.mass_flow_kg_s["pumps"]]
         source_dp = np.where(self.is_head, self.source_dp(), gain[: self.sources])
         now = self.solver._columns

@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from .. import simd
 from ..network import Network
 from ..solver import HydraulicSolver
 from .made_networks import WATER_75, district, looped_mesh
+
+
+@pytest.fixture(params=simd.SUPPORTED)
+def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every instruction level that this processor runs; a new solver takes it."""
+    monkeypatch.setattr(simd, "LEVEL", request.param)
+    return str(request.param)
 
 
 def numpy_friction(form: str, re: float, rough: float) -> float:
@@ -62,7 +70,7 @@ RE = [0.5, 30.0, 63.9, 64.1, 500.0, 1999.9, 2000.1, 2500.0, 3999.0, 4001.0, 1e4,
 
 @pytest.mark.parametrize("form", ["swamee-jain", "colebrook", "pandapipes", "nikuradse"])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_pipe_law_is_the_named_formula(form: str, sign: float) -> None:
+def test_pipe_law_is_the_named_formula(form: str, sign: float, level: str) -> None:
     net = one_pipe()
     kernel = HydraulicSolver(net, friction=form)._kernel
     area = np.pi * 0.1**2 / 4
@@ -71,7 +79,7 @@ def test_pipe_law_is_the_named_formula(form: str, sign: float) -> None:
         f = numpy_friction(form, re, 2e-4 / (3.7 * 0.1))
         expected = (f * 120.0 / 0.1 + 1.5) * flow**2 / (2 * WATER_75.density_kg_m3 * area**2)
         drop, slope = kernel.drops([sign * flow])
-        assert drop[0] == pytest.approx(sign * expected, rel=1e-9)
+        assert drop[0] == pytest.approx(sign * expected, rel=1e-9 if 2000 < re < 4000 else 1e-13)
         step = flow * 1e-6
         high, low = kernel.drops([sign * flow + step])[0], kernel.drops([sign * flow - step])[0]
         if abs(re - 2000) > 1 and abs(re - 4000) > 2 and abs(re - 64) > 1:
@@ -101,35 +109,43 @@ def test_hazen_williams_law() -> None:
 def numpy_newton(net: Network, friction: str = "swamee-jain") -> tuple[np.ndarray, np.ndarray]:
     """Flows of all links and pressures: the same equations, dense and slow, for networks without limits."""
     solver = HydraulicSolver(net, friction=friction)
-    kernel, a = solver._kernel, solver._a
-    links, nodes = kernel.links, kernel.nodes
-    unknown = kernel.unknowns
+    kernel = solver._kernel
+    first, second, fixed = solver._ends
+    links, nodes = len(first), len(fixed)
+    free = np.flatnonzero(~fixed)
     incidence = np.zeros((nodes, links))
-    incidence[solver._first, np.arange(links)] = -1.0
-    incidence[solver._second, np.arange(links)] += 1.0
+    incidence[first, np.arange(links)] = -1.0
+    incidence[second, np.arange(links)] += 1.0
     imposed = solver._kind >= 6
-    flow = np.where(imposed, a["par"][:, 0], a["cold"])
-    pressure = a["pressure"].copy()
+    flow = np.full(links, 1.0)
+    flow[solver._slices["consumers"]] = np.where(
+        net.consumers["mode"] == "flow", net.consumers["mass_flow_kg_s"], 1.0
+    )
+    weight = solver.fluid.density_kg_m3 * solver.fluid.gravity_m_s2
+    height = net.nodes["elevation_m"]
+    offset = weight * (height[second] - height[first])
+    pressure = np.nan_to_num(net.nodes["fixed_pressure_pa"])
+    row_of = {name: row for row, name in enumerate(net.nodes.ids)}
+    for name, given in zip(net.sources["return_node"], net.sources["return_pressure_pa"], strict=True):
+        pressure[row_of[name]] = given
     for _ in range(200):
         drop, slope = kernel.drops(flow)
         conductance = np.where(imposed, 0.0, 1.0 / np.maximum(slope, 1e-6))
-        error = np.where(imposed, 0.0, -incidence.T @ pressure - a["offset"] - drop)
+        error = np.where(imposed, 0.0, -incidence.T @ pressure - offset - drop)
         laplace = (incidence * conductance) @ incidence.T
-        rhs = a["injection"] + incidence @ (flow + conductance * error)
+        rhs = net.nodes["mass_injection_kg_s"] + incidence @ (flow + conductance * error)
         change = np.zeros(nodes)
-        change[:unknown] = np.linalg.solve(laplace[:unknown, :unknown], rhs[:unknown])
+        change[free] = np.linalg.solve(laplace[np.ix_(free, free)], rhs[free])
         flow = flow + conductance * (error - incidence.T @ change)
         pressure += change
         if np.abs(error).max() < 5e-9:
             break
-    out = np.empty(nodes)
-    out[solver._node_order] = pressure
-    return flow, out
+    return flow, pressure
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("make", [looped_mesh, district])
-def test_newton_agrees_with_numpy(make: object, seed: int) -> None:
+def test_newton_agrees_with_numpy(make: object, seed: int, level: str) -> None:
     net = make(seed)  # type: ignore[operator]
     flow, pressure = numpy_newton(net)
     # both far below the certified 1e-5 Pa: in flat loops that much is more than 1e-9 of the flow

@@ -1,0 +1,166 @@
+/* The numbers of one network as the solver's kernel holds them, and where each is found.
+ *
+ * Shared by the kernel and by what fills in coefficients; it computes nothing.
+ */
+#ifndef TOPLOVOD_NET_H
+#define TOPLOVOD_NET_H
+
+#include <math.h>
+#include <stdint.h>
+#include <stddef.h>
+
+/* kinds of links, as the solver names them */
+enum { PIPE, QUADRATIC, FIXED, POWER, CURVE, HAZEN, IMPOSED, PINNED };
+enum { SWAMEE_JAIN, COLEBROOK, SWAMEE_JAIN_EVERYWHERE, NIKURADSE };
+enum { FREE = 0, AT_HIGH = 1, AT_LOW = -1 };
+
+/* 32 bytes, so that two neighbouring fields are one access.
+ * excess: coupling to fixed pressures, then the inverse pivot; rhs: right-hand side, then change of pressure */
+typedef struct {
+    double excess, rhs, pressure, injection;
+} Column;
+
+/* Eight columns. row: their neighbours among later columns (`entries`), then fixed ones (`ground`), eight
+ * lanes each; link: `blocks` pairs of a block of links and the position of its neighbour in row. */
+typedef struct {
+    int32_t lanes, entries, ground, blocks;
+    int32_t entry_at, row_at, target_at, link_at;
+} Group;
+
+/* A link whose law is evaluated alone; direction: -1 when it counts against its own from-to. */
+typedef struct {
+    double p[6];
+    double low, high;
+    int8_t kind, direction, state;
+} Other;
+
+typedef struct {
+    /* shape: counts of groups, places, links; where the kinds of blocks begin, in the order they lie */
+    int32_t groups, alias_group, places, fixed_at, trash_at, links, nodes, slots, entries, widest;
+    int32_t quad_at, limited_at, other_at, peeled_pipe_at, peeled_pipe_shift, peeled_other_at, blocks;
+    int32_t peeled, imposed_links, pinned_links, aliases;
+    int form, level;
+    /* the program */
+    const Group *group;
+    const int32_t *row, *link, *target;
+    const int32_t *slot;                        /* by link: 2 slot + (1 if it runs against the column); else imposed row */
+    const int32_t *first, *second, *node_of;    /* ends of links as places; node of a place, -1 for none */
+    const int32_t *peel_place, *peel_parent, *peel_slot;
+    const int8_t *kind;
+    const int32_t *pinned, *imposed_link, *alias_place, *alias_of;
+    const double *curve_flow, *curve_dp, *level_pa;
+    /* numbers filled in by the caller */
+    double *pipe, *quad, *limited, *imposed, *injection, *offset, *given_pa;
+    float *cold;
+    Other *other;
+    int8_t *open;
+    /* state */
+    Column *column;
+    double *w, *y, *q, *entry, *scratch, *saved;
+    double *inflow;
+    uint8_t *mask, *at_limit;
+    int8_t *act, *seen, *known, *dead;
+    int32_t *root;
+    double *sums;
+    int labelled, warm, limited_now, robust, careful, quick;
+    int32_t unreferenced;
+    int iterations, clipped, released;
+    double worst, total, along, changed, carried, slack;
+    double residual_pressure_pa, residual_mass_kg_s;
+} Net;
+
+/* Position of a parameter: field f of the link in a slot. */
+static inline double *parameter(const Net *n, int32_t slot, int f) {
+    int32_t b = slot >> 3, l = slot & 7;
+    if (b < n->quad_at) {
+        return n->pipe + 32 * (int64_t)b + 8 * f + l;
+    }
+    if (b < n->limited_at) {
+        return n->quad + 16 * (int64_t)(b - n->quad_at) + 8 * f + l;
+    }
+    if (b < n->other_at) {
+        return n->limited + 32 * (int64_t)(b - n->limited_at) + 8 * f + l;
+    }
+    if (b >= n->peeled_pipe_at && b < n->peeled_other_at) {
+        return n->pipe + 32 * (int64_t)(b - n->peeled_pipe_shift) + 8 * f + l;
+    }
+    return NULL;
+}
+
+/* Others: those of the core lie before the peeled ones, both in the order of their slots. */
+static inline Other *other_of(const Net *n, int32_t slot) {
+    int32_t b = slot >> 3;
+    int32_t i = b < n->peeled_pipe_at ? b - n->other_at : b - n->peeled_other_at + n->peeled_pipe_at - n->other_at;
+    return n->other + 8 * (int64_t)i + (slot & 7);
+}
+
+/* Coefficients of a quadratic law: drop per flow squared, flow below which it is linear, flow to begin with. */
+static inline void put_quadratic(Net *n, int32_t e, double k, double linear_below, double cold) {
+    int32_t code = n->slot[e], slot = code >> 1;
+    double *p = parameter(n, slot, 0);
+    if (p != NULL) {
+        p[0] = k;
+        p[8] = linear_below;
+    } else {
+        Other *o = other_of(n, slot);
+        o->p[0] = k;
+        o->p[1] = linear_below;
+    }
+    n->cold[slot] = (float)(code & 1 ? -cold : cold);
+}
+
+/* One coefficient of a law that is evaluated alone. */
+static inline void put_other(Net *n, int32_t e, int field, double value) {
+    other_of(n, n->slot[e] >> 1)->p[field] = value;
+}
+
+static inline void put_cold(Net *n, int32_t e, double cold) {
+    int32_t code = n->slot[e];
+    n->cold[code >> 1] = (float)(code & 1 ? -cold : cold);
+}
+
+/* Limits of a flow in its own direction; 0 when the link is laid out as one that none can act on. */
+static inline int put_limits(Net *n, int32_t e, double low, double high) {
+    int32_t code = n->slot[e], slot = code >> 1, b = slot >> 3;
+    float *cold = n->cold + slot;
+    if (b >= n->limited_at && b < n->other_at) {
+        double *p = parameter(n, slot, 0);
+        p[16] = code & 1 ? -high : low;
+        p[24] = code & 1 ? -low : high;
+        /* a start beyond a limit would only be clipped */
+        *cold = *cold > p[24] ? (float)p[24] : *cold < p[16] ? (float)p[16] : *cold;
+        return 1;
+    }
+    if ((b >= n->other_at && b < n->peeled_pipe_at) || b >= n->peeled_other_at) {
+        Other *o = other_of(n, slot);
+        o->low = low;
+        o->high = high;
+        return 1;
+    }
+    return !(isfinite(low) || isfinite(high));
+}
+
+/* Limits of a link in its own direction; infinite where none can act. */
+static inline void get_limits(const Net *n, int32_t e, double *low, double *high) {
+    int32_t code = n->slot[e], slot = code >> 1, b = slot >> 3;
+    *low = -INFINITY;
+    *high = INFINITY;
+    if (code < 0 || n->kind[e] >= IMPOSED) {
+        return;
+    }
+    if (b >= n->limited_at && b < n->other_at) {
+        const double *p = parameter(n, slot, 0);
+        *low = code & 1 ? -p[24] : p[16];
+        *high = code & 1 ? -p[16] : p[24];
+    } else if ((b >= n->other_at && b < n->peeled_pipe_at) || b >= n->peeled_other_at) {
+        *low = other_of(n, slot)->low;
+        *high = other_of(n, slot)->high;
+    }
+}
+
+/* Pressure of a fixed place, as gauge pressure at its node. */
+static inline void put_pressure(Net *n, int32_t place, double pressure_pa) {
+    n->given_pa[place - n->fixed_at] = pressure_pa;
+    n->column[place].pressure = pressure_pa + (n->level_pa != NULL ? n->level_pa[place] : 0.0);
+}
+#endif

@@ -1,0 +1,863 @@
+/* Newton's method on the content function of a network, laid out for vector instructions.
+ *
+ * Every link has a pressure drop h(m) that never falls with its flow, so flows that balance at the nodes and
+ * minimise the content (the sum of the integrals of h) solve the network. Newton eliminates to a weighted
+ * graph Laplacian of the unknown pressures, which is factorised without a single subtraction: off-diagonal
+ * magnitudes and the row's excess are kept instead of the diagonal, so conductances may span thirty decades
+ * and the pivot of a part without pressure reference is exactly zero.
+ *
+ * Columns (unknown pressures) of one elimination level do not touch each other; eight of like shape form a
+ * group, and the links and factor entries of a group lie side by side, lane by lane. A link belongs to the
+ * column of its end that is eliminated first and flows positive out of it. Trees that hang on the rest by
+ * one link are peeled: their flows follow from the injections alone and take no part in the iteration.
+ * What lies where is decided by _program.pyx; this file allocates only what rare cases need.
+ */
+#ifndef TOPLOVOD_NEWTON_H
+#define TOPLOVOD_NEWTON_H
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "_simd.h"
+#if TOPLOVOD_X86
+#include <immintrin.h>
+#endif
+
+#include "_net.h"
+
+enum { NORMAL, CHORD, REFIT, LAWS };
+enum { CONVERGED, TOO_MANY_STEPS, OVERFLOWED, NO_MEMORY };
+
+#define LN10 2.302585092994045684
+/* slope floor of the matrix, Pa/(kg/s): only the speed of convergence depends on it, never the solution */
+#define LEAST_SLOPE 1e-6
+/* slope of a link at its limit in the matrix, Pa/(kg/s); it only damps the pressure of parts that nothing
+ * else holds, no flow comes of it */
+#define LIMIT_SLOPE 1e15
+/* share of change in the flows above which the next Newton step gains nothing from double precision */
+#define QUICK_ABOVE 1e-3
+#define RE_LAMINAR 2000.0
+#define RE_TURBULENT 4000.0
+/* Swamee-Jain at every Re is not monotone below about Re 20; linear below this */
+#define RE_LINEAR 64.0
+
+static void others(Net *n, int mode, double wall);
+
+#define LEVEL LEVEL_BASELINE
+#define FN(name) name##_baseline
+#include "_newton_body.h"
+#undef FN
+#undef LEVEL
+
+#if TOPLOVOD_X86
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#define LEVEL LEVEL_AVX2
+#define FN(name) name##_avx2
+#include "_newton_body.h"
+#undef FN
+#undef LEVEL
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw,prefer-vector-width=512")
+#define LEVEL LEVEL_AVX512
+#define FN(name) name##_avx512
+#include "_newton_body.h"
+#undef FN
+#undef LEVEL
+#pragma GCC pop_options
+
+#define DISPATCH(call_baseline, call_avx2, call_avx512) \
+    (n->level == LEVEL_AVX512 ? call_avx512 : n->level == LEVEL_AVX2 ? call_avx2 : call_baseline)
+#else
+#define DISPATCH(call_baseline, call_avx2, call_avx512) (call_baseline)
+#endif
+
+static void evaluate(Net *n, int mode, double wall) {
+    DISPATCH(evaluate_baseline(n, mode, wall), evaluate_avx2(n, mode, wall), evaluate_avx512(n, mode, wall));
+}
+static void peeled_laws(Net *n) { DISPATCH(peeled_laws_baseline(n), peeled_laws_avx2(n), peeled_laws_avx512(n)); }
+static void eliminate(Net *n) { DISPATCH(eliminate_baseline(n), eliminate_avx2(n), eliminate_avx512(n)); }
+static void substitute(Net *n) { DISPATCH(substitute_baseline(n), substitute_avx2(n), substitute_avx512(n)); }
+static void differences(Net *n) { DISPATCH(differences_baseline(n), differences_avx2(n), differences_avx512(n)); }
+static double imbalance(Net *n) {
+    return DISPATCH(imbalance_baseline(n), imbalance_avx2(n), imbalance_avx512(n));
+}
+
+/* -- laws one at a time ------------------------------------------------------------------------------- */
+
+static double swamee_jain_one(double re, double rough, double *slope) {
+    double y = 5.74 * pow(re, -0.9), inside = rough + y, x = -2.0 / LN10 * log(inside), f = 1.0 / (x * x);
+    *slope = -3.6 / LN10 * f * y / (inside * x * re);
+    return f;
+}
+
+static double colebrook_one(double re, double rough, double *slope) {
+    double a = 2.0 / LN10, b = 2.51 / re, x = 1.0 / sqrt(swamee_jain_one(re, rough, slope)), step, inside;
+    for (int trial = 0; trial < 8; ++trial) {
+        inside = rough + b * x;
+        step = (x + a * log(inside)) / (1.0 + a * b / inside);
+        x -= step;
+        if (fabs(step) < 1e-15 * x) {
+            break;
+        }
+    }
+    inside = rough + b * x;
+    /* dx/dRe from the implicit equation, then df = -2 x^-3 dx */
+    *slope = -2.0 / (x * x * x) * (a * b * x / (re * inside)) / (1.0 + a * b / inside);
+    return 1.0 / (x * x);
+}
+
+static double pipe_one(int form, double m, const double *p, int stride, double *slope) {
+    double am = fabs(m), p0 = p[0], p1 = p[stride], p2 = p[2 * stride], p3 = p[3 * stride], re = p0 * am;
+    double f, df, r;
+    if (form == NIKURADSE) {
+        r = 64.0 * p1 / p0;
+        f = p3 * p1 + p2;
+        *slope = r + 2.0 * f * am;
+        return m * (r + f * am);
+    }
+    if (form == SWAMEE_JAIN_EVERYWHERE && re <= RE_LINEAR) {
+        r = RE_LINEAR * swamee_jain_one(RE_LINEAR, p3, &df) * p1 / p0;
+        *slope = r + 2.0 * p2 * am;
+        return m * (r + p2 * am);
+    }
+    if (form != SWAMEE_JAIN_EVERYWHERE && re <= RE_LAMINAR) {
+        r = 64.0 * p1 / p0;
+        *slope = r + 2.0 * p2 * am;
+        return m * (r + p2 * am);
+    }
+    if (form != SWAMEE_JAIN_EVERYWHERE && re < RE_TURBULENT) {
+        double end = form == COLEBROOK ? colebrook_one(RE_TURBULENT, p3, &df) : swamee_jain_one(RE_TURBULENT, p3, &df);
+        double end_slope = df * RE_LAMINAR, t = re / RE_LAMINAR - 1.0;
+        double c = 3.0 * (end - 0.032) + 0.064 - end_slope, d = end_slope - 0.032 - 2.0 * (end - 0.032);
+        f = 0.032 + t * (-0.032 + t * (c + t * d));
+        df = (-0.032 + t * (2.0 * c + t * 3.0 * d)) / RE_LAMINAR;
+    } else {
+        f = form == COLEBROOK ? colebrook_one(re, p3, &df) : swamee_jain_one(re, p3, &df);
+    }
+    r = (f * p1 + p2) * am;
+    *slope = 2.0 * r + df * p0 * p1 * am * am;
+    return r * m;
+}
+
+static double quadratic_one(double m, double k, double linear_below, double *slope) {
+    double am = fabs(m);
+    if (am < linear_below) {
+        *slope = k * linear_below;
+        return k * linear_below * m;
+    }
+    *slope = 2.0 * k * am;
+    return k * am * m;
+}
+
+/* Pressure drop of a link of the general kind at flow m in its own direction, and its slope (never < 0). */
+static double other_one(const Net *n, const Other *o, double m, double *slope) {
+    const double *p = o->p;
+    double am = fabs(m), r, s, df, gain;
+    switch (o->kind) {
+    case PIPE:
+        return pipe_one(n->form, m, p, 1, slope);
+    case QUADRATIC:
+        return quadratic_one(m, p[0], p[1], slope);
+    case FIXED: /* pressure gain */
+        *slope = 0.0;
+        return -p[0];
+    case POWER: /* gain = p0 - p1 m^p2 */
+        if (am <= 0.0) {
+            *slope = p[2] == 1.0 ? p[1] : 0.0;
+            return -p[0];
+        }
+        r = p[1] * pow(am, p[2] - 1.0);
+        *slope = p[2] * r;
+        return r * m - p[0];
+    case CURVE: { /* first point, number of points, speed, +1 loss or -1 gain; outer segments extended */
+        int32_t begin = (int32_t)p[0], i = begin, j = begin + (int32_t)p[1] - 1;
+        s = p[2];
+        r = am / s;
+        while (j - i > 1) {
+            int32_t k = (i + j) / 2;
+            if (n->curve_flow[k] < r) {
+                i = k;
+            } else {
+                j = k;
+            }
+        }
+        df = (n->curve_dp[j] - n->curve_dp[i]) / (n->curve_flow[j] - n->curve_flow[i]);
+        gain = n->curve_dp[i] + df * (r - n->curve_flow[i]);
+        if (p[3] < 0.0) {
+            *slope = -df * s;
+            if (m >= 0.0) {
+                return -s * s * gain;
+            }
+            /* a pump is only asked for m >= 0; the mirrored branch keeps the law monotone */
+            i = begin;
+            r = (n->curve_dp[i + 1] - n->curve_dp[i]) / (n->curve_flow[i + 1] - n->curve_flow[i]);
+            return -s * s * (n->curve_dp[i] - r * n->curve_flow[i]) + df * s * am;
+        }
+        *slope = df * s;
+        return m > 0.0 ? s * s * gain : m < 0.0 ? -s * s * gain : 0.0;
+    }
+    case HAZEN: /* coefficient, exponent, minor loss, flow below which it is linear */
+        if (am < p[3]) {
+            r = p[0] * pow(p[3], p[1] - 1.0);
+            *slope = r + 2.0 * p[2] * am;
+            return m * (r + p[2] * am);
+        }
+        r = p[0] * pow(am, p[1] - 1.0);
+        *slope = p[1] * r + 2.0 * p[2] * am;
+        return m * (r + p[2] * am);
+    default:
+        *slope = 0.0;
+        return 0.0;
+    }
+}
+
+/* Drop of the link in a slot at flow m out of its column, limits as walls when wall > 0. */
+static double law_of(const Net *n, int32_t slot, double m, double wall, double *slope) {
+    int32_t b = slot >> 3;
+    if (b < n->quad_at || (b >= n->peeled_pipe_at && b < n->peeled_other_at)) {
+        return pipe_one(n->form, m, parameter(n, slot, 0), 8, slope);
+    }
+    if (b < n->other_at) {
+        const double *p = parameter(n, slot, 0);
+        double edge = m;
+        if (b >= n->limited_at && wall > 0.0) {
+            edge = m > p[24] ? p[24] : m < p[16] ? p[16] : m;
+        }
+        double drop = quadratic_one(edge, p[0], p[8], slope);
+        if (edge != m) {
+            *slope = wall;
+            drop += wall * (m - edge);
+        }
+        return drop;
+    }
+    const Other *o = other_of(n, slot);
+    double own = o->direction * m, edge = own;
+    if (wall > 0.0) {
+        edge = own > o->high ? o->high : own < o->low ? o->low : own;
+    }
+    double drop = other_one(n, o, edge, slope);
+    if (edge != own) {
+        *slope = wall;
+        drop += wall * (own - edge);
+    }
+    return o->direction * drop;
+}
+
+/* Flow of a law from which a shut link starts again under pressure x, in its own direction. */
+static double fitting_flow(const Other *o, double x, double m) {
+    if (o->kind == QUADRATIC && o->p[0] > 0.0) {
+        return (x < 0.0 ? -1.0 : 1.0) * sqrt(fabs(x) / o->p[0]);
+    }
+    if (o->kind == POWER && o->p[1] > 0.0) {
+        return pow(fabs(x) / o->p[1], 1.0 / o->p[2]);
+    }
+    return m;
+}
+
+static void others(Net *n, int mode, double wall) {
+    for (int32_t slot = 8 * n->other_at; slot < 8 * n->peeled_pipe_at; ++slot) {
+        Other *o = other_of(n, slot);
+        if (mode != LAWS && !(n->mask[slot >> 3] >> (slot & 7) & 1)) {
+            n->q[slot] = n->w[slot] = n->y[slot] = 0.0;
+            continue;
+        }
+        double m = n->w[slot], dp = n->y[slot], slope, drop, x, miss;
+        if (mode == LAWS) {
+            drop = law_of(n, slot, m, 0.0, &slope);
+            n->w[slot] = drop;
+            n->y[slot] = slope;
+            continue;
+        }
+        if (wall <= 0.0) {
+            double own = o->direction * m;
+            if (o->state == FREE && own > o->high) {
+                own = o->high;
+                o->state = AT_HIGH;
+                n->clipped += 1;
+            } else if (o->state == FREE && own < o->low) {
+                own = o->low;
+                o->state = AT_LOW;
+                n->clipped += 1;
+            } else if (o->state != FREE) {
+                own = o->state == AT_HIGH ? o->high : o->low;
+                drop = other_one(n, o, own, &slope);
+                x = o->direction * dp - drop;
+                if (o->state == AT_HIGH ? x < -n->slack : x > n->slack) {
+                    o->state = FREE;
+                    n->released += 1;
+                    if (own == 0.0) {
+                        own = fitting_flow(o, x, own);
+                        own = own > o->high ? o->high : own < o->low ? o->low : own;
+                        n->clipped += 1;
+                    }
+                }
+            }
+            m = o->direction * own;
+        }
+        drop = law_of(n, slot, m, wall, &slope);
+        x = dp - drop;
+        n->along -= o->state == FREE ? (m - n->q[slot]) * x : 0.0;
+        n->q[slot] = m;
+        if (o->state == FREE) {
+            double y = 1.0 / (slope > LEAST_SLOPE ? slope : LEAST_SLOPE);
+            n->y[slot] = y;
+            n->w[slot] = m + y * x;
+            miss = fabs(x);
+        } else {
+            n->y[slot] = 1.0 / LIMIT_SLOPE;
+            n->w[slot] = m;
+            miss = o->state * o->direction * -x;
+            miss = miss > 0.0 ? miss : 0.0;
+        }
+        n->total += miss;
+        if (!(miss <= n->worst)) {
+            n->worst = miss;
+        }
+    }
+}
+
+/* -- parts of the network ----------------------------------------------------------------------------- */
+
+static int32_t find(Net *n, int32_t i) {
+    while (n->root[i] != i) {
+        n->root[i] = n->root[n->root[i]];
+        i = n->root[i];
+    }
+    return i;
+}
+
+/* State of a link at its limits, in its own direction. */
+static int state_of(const Net *n, int32_t e) {
+    int32_t code = n->slot[e];
+    if (code < 0 || n->kind[e] >= IMPOSED) {
+        return FREE;
+    }
+    int32_t slot = code >> 1, b = slot >> 3;
+    if (b >= n->limited_at && b < n->other_at) {
+        const uint8_t *bits = n->at_limit + 2 * (int64_t)(b - n->limited_at);
+        int state = (bits[0] >> (slot & 7) & 1) - (bits[1] >> (slot & 7) & 1);
+        return code & 1 ? -state : state;
+    }
+    if ((b >= n->other_at && b < n->peeled_pipe_at) || b >= n->peeled_other_at) {
+        return other_of(n, slot)->state;
+    }
+    return FREE;
+}
+
+/* Give every place the root of its connected part, and mark the parts that hold a fixed pressure. */
+static void label(Net *n, int skip_limited) {
+    for (int32_t i = 0; i < n->places; ++i) {
+        n->root[i] = i;
+    }
+    for (int32_t e = 0; e < n->links; ++e) {
+        if (!n->open[e] || n->kind[e] >= IMPOSED || (skip_limited && state_of(n, e) != FREE)) {
+            continue;
+        }
+        int32_t a = find(n, n->first[e]), b = find(n, n->second[e]);
+        /* the larger index wins: fixed places come last, so a part's root is fixed if any of it is */
+        if (a < b) {
+            n->root[a] = b;
+        } else {
+            n->root[b] = a;
+        }
+    }
+    for (int32_t i = 0; i < n->places; ++i) {
+        n->known[i] = find(n, i) >= n->fixed_at;
+    }
+}
+
+static void free_limit(Net *n, int32_t slot) {
+    int32_t b = slot >> 3;
+    if (b >= n->limited_at && b < n->other_at) {
+        n->at_limit[2 * (b - n->limited_at)] &= (uint8_t)~(1 << (slot & 7));
+        n->at_limit[2 * (b - n->limited_at) + 1] &= (uint8_t)~(1 << (slot & 7));
+    } else if ((b >= n->other_at && b < n->peeled_pipe_at) || b >= n->peeled_other_at) {
+        other_of(n, slot)->state = FREE;
+    }
+}
+
+/* A limit that was taken away cannot hold a flow. */
+static void free_lost_limits(Net *n) {
+    for (int32_t b = n->limited_at; b < n->other_at; ++b) {
+        const double *p = n->limited + 32 * (int64_t)(b - n->limited_at);
+        uint8_t *bits = n->at_limit + 2 * (int64_t)(b - n->limited_at);
+        for (int l = 0; l < 8; ++l) {
+            if (p[24 + l] > 1e300) {
+                bits[0] &= (uint8_t)~(1 << l);
+            }
+            if (p[16 + l] < -1e300) {
+                bits[1] &= (uint8_t)~(1 << l);
+            }
+        }
+    }
+    for (int32_t i = 0; i < 8 * (n->peeled_pipe_at - n->other_at); ++i) {
+        Other *o = n->other + i;
+        if ((o->state == AT_HIGH && o->high > 1e300) || (o->state == AT_LOW && o->low < -1e300)) {
+            o->state = FREE;
+        }
+    }
+}
+
+/* What an imposed flow is; 0 for one that was silenced. */
+static inline double imposed_flow(const Net *n, int32_t e) { return n->act[e] ? n->imposed[n->slot[e]] : 0.0; }
+
+/* Silence imposed flows and injections of parts that nothing can balance, with all that follows from it. */
+static void silence(Net *n) {
+    int again = 1;
+    label(n, 0);
+    memset(n->dead, 0, (size_t)n->places);
+    while (again) {
+        again = 0;
+        memset(n->sums, 0, sizeof(double) * 2 * (size_t)n->places);
+        for (int32_t i = 0; i < n->places; ++i) {
+            int32_t a = find(n, i);
+            n->sums[2 * a] += n->inflow[i];
+            n->sums[2 * a + 1] += fabs(n->inflow[i]);
+        }
+        for (int32_t e = 0; e < n->links; ++e) {
+            if (n->kind[e] == IMPOSED && n->act[e]) {
+                double m = imposed_flow(n, e);
+                int32_t a = find(n, n->first[e]), b = find(n, n->second[e]);
+                n->sums[2 * a] -= m;
+                n->sums[2 * b] += m;
+                n->sums[2 * a + 1] += fabs(m);
+                n->sums[2 * b + 1] += fabs(m);
+            }
+        }
+        for (int32_t i = 0; i < n->places; ++i) {
+            if (n->root[i] == i && !n->known[i] && !n->dead[i] && fabs(n->sums[2 * i]) > 1e-9 * n->sums[2 * i + 1]) {
+                n->dead[i] = 1;
+                again = 1;
+            }
+        }
+        if (!again) {
+            break;
+        }
+        for (int32_t i = 0; i < n->places; ++i) {
+            if (n->dead[find(n, i)]) {
+                n->inflow[i] = 0.0;
+            }
+        }
+        for (int32_t e = 0; e < n->links; ++e) {
+            if (n->kind[e] == IMPOSED && n->act[e] &&
+                (n->dead[find(n, n->first[e])] || n->dead[find(n, n->second[e])])) {
+                n->act[e] = 0;
+            }
+        }
+    }
+}
+
+/* Take note of links that opened or shut, then of everything that flows in from outside. */
+static void connect(Net *n) {
+    if (!n->labelled || memcmp(n->seen, n->open, (size_t)n->links) != 0) {
+        for (int32_t e = 0; e < n->links; ++e) {
+            n->act[e] = n->open[e] && n->kind[e] != PINNED;
+            if (n->kind[e] < IMPOSED && n->seen[e] != n->open[e]) {
+                int32_t slot = n->slot[e] >> 1;
+                uint8_t bit = (uint8_t)(1 << (slot & 7));
+                if (n->open[e]) {
+                    n->mask[slot >> 3] |= bit;
+                    /* a link that opens again starts from its cold flow, not from zero */
+                    n->q[slot] = n->cold[slot];
+                } else {
+                    n->mask[slot >> 3] &= (uint8_t)~bit;
+                    n->q[slot] = 0.0;
+                }
+                free_limit(n, slot);
+            }
+            n->seen[e] = n->open[e];
+        }
+        label(n, 0);
+        n->unreferenced = 0;
+        for (int32_t i = 0; i < n->trash_at; ++i) {
+            n->unreferenced += n->node_of[i] >= 0 && !n->known[i];
+        }
+        n->labelled = 1;
+    } else if (n->unreferenced) {
+        for (int32_t e = 0; e < n->links; ++e) {
+            n->act[e] = n->open[e] && n->kind[e] != PINNED;
+        }
+    }
+    memcpy(n->inflow, n->injection, sizeof(double) * (size_t)n->places);
+    if (n->unreferenced) {
+        silence(n);
+    }
+    for (int32_t i = 0; i < n->places; ++i) {
+        n->column[i].injection = n->inflow[i];
+    }
+    for (int32_t i = 0; i < n->imposed_links; ++i) {
+        int32_t e = n->imposed_link[i];
+        double m = imposed_flow(n, e);
+        n->column[n->first[e]].injection -= m;
+        n->column[n->second[e]].injection += m;
+    }
+    /* peeled trees: what is injected at a node can only leave by its one link */
+    for (int32_t i = 0; i < n->peeled; ++i) {
+        int32_t slot = n->peel_slot[i];
+        double m = n->mask[slot >> 3] >> (slot & 7) & 1 ? n->column[n->peel_place[i]].injection : 0.0;
+        n->q[slot] = m;
+        n->column[n->peel_parent[i]].injection += m;
+    }
+    /* columns that stand for a fixed place whose links end at another fixed place */
+    for (int32_t i = 0; i < n->aliases; ++i) {
+        n->column[n->alias_place[i]].pressure = n->column[n->alias_of[i]].pressure;
+        n->column[n->alias_place[i]].injection = 0.0;
+    }
+}
+
+/* -- iteration ---------------------------------------------------------------------------------------- */
+
+/* Whether the link in a slot of the core is free to follow its law. */
+static inline int follows(const Net *n, int32_t slot) {
+    return (n->mask[slot >> 3] >> (slot & 7) & 1) && n->saved[slot] > 2.0 / LIMIT_SLOPE;
+}
+
+/* Derivative of the content along the step from q - step to q, `back` (0..1) steps before its end. */
+static double slope_at(Net *n, double back, double wall) {
+    const double *step = n->saved + 8 * (size_t)n->peeled_pipe_at;
+    double along = 0.0, g;
+    for (int32_t i = 0; i < 8 * n->peeled_pipe_at; ++i) {
+        if (step[i] != 0.0) {
+            along -= step[i] * (n->y[i] - law_of(n, i, n->q[i] - back * step[i], wall, &g));
+        }
+    }
+    return along;
+}
+
+/* Step back to where the content stops falling along the last step (it is convex). */
+static void shorten(Net *n, double slope0, double slope1, double wall, int strict) {
+    double *step = n->saved + 8 * (size_t)n->peeled_pipe_at;
+    double a = 0.0, b = 1.0, fa = slope0, fb = slope1, x = 1.0, top = strict ? 0.0 : -0.1 * slope0;
+    int side = 0;
+    differences(n);
+    for (int trial = 0; trial < 60; ++trial) {
+        x = (a * fb - b * fa) / (fb - fa);
+        if (!(x > a && x < b) || trial % 8 == 7) {
+            x = 0.5 * (a + b);
+        }
+        double fx = slope_at(n, 1.0 - x, wall);
+        if (fx <= top && fx >= 0.5 * slope0) {
+            break;
+        }
+        if (fx > 0.0) {
+            b = x;
+            fb = fx;
+            fa *= side == 1 ? 0.5 : 1.0;
+            side = 1;
+        } else {
+            a = x;
+            fa = fx;
+            fb *= side == -1 ? 0.5 : 1.0;
+            side = -1;
+        }
+    }
+    for (int32_t i = 0; i < 8 * n->peeled_pipe_at; ++i) {
+        n->w[i] = n->q[i] - (1.0 - x) * step[i];
+    }
+}
+
+static double highest_pressure(const Net *n) {
+    double highest = 0.0;
+    for (int32_t i = 0; i < n->trash_at; ++i) {
+        double p = fabs(n->column[i].pressure);
+        highest = p > highest ? p : highest;
+    }
+    return highest;
+}
+
+/* Newton steps from the flows in w until both residuals are small.
+ *
+ * wall = 0 treats limits as an active set; wall > 0 treats them as penalties, where the line search on the
+ * convex content makes it converge from anywhere. flow_tol > 0 stops when the flows changed by less than
+ * that share of their sum. chord: the first step goes through the origin of every law (a cold start). */
+static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_tol, double wall, int careful,
+                int chord) {
+    const size_t slots = 8 * (size_t)n->peeled_pipe_at;
+    double slope0 = 0.0, slope1, mass = 0.0;
+    int smooth = 0, balanced = 0;
+    n->slack = 0.5 * tol_pa;
+    n->changed = 1.0;
+    n->carried = chord ? 0.0 : 1.0;
+    differences(n);
+    for (int trial = 0; trial <= most; ++trial) {
+        int first_chord = chord && trial == 0;
+        /* single precision steers as long as the next step is far from certifiable anyway; with flow_tol to
+         * the end, which is then judged in double precision */
+        n->quick = !careful && wall == 0.0 && (flow_tol > 1e-6 || (trial > 0 && n->changed > QUICK_ABOVE * n->carried));
+        evaluate(n, first_chord ? CHORD : chord && trial == 1 ? REFIT : NORMAL, wall);
+        if (!first_chord) {
+            slope1 = n->along;
+            if (careful && smooth && balanced && n->clipped == 0 && n->released == 0 && n->worst > tol_pa &&
+                slope1 > -0.1 * slope0 && slope1 > 0.0) {
+                for (size_t i = 0; i < slots; ++i) {
+                    n->saved[slots + i] = follows(n, (int32_t)i) ? n->q[i] - n->saved[slots + i] : 0.0;
+                }
+                shorten(n, slope0, slope1, wall, trial > 20);
+                evaluate(n, NORMAL, wall);
+            }
+            n->residual_pressure_pa = n->worst;
+            if (n->quick == 0 && n->clipped == 0 && n->worst <= tol_pa) {
+                n->residual_mass_kg_s = mass = imbalance(n);
+                if (mass <= tol_kg_s) {
+                    return CONVERGED;
+                }
+            } else if (n->quick == 0 && trial > 12 && n->clipped == 0 && n->worst <= 4e-15 * highest_pressure(n)) {
+                /* beyond some 10^9 Pa rounding alone is more than the tolerance */
+                n->residual_mass_kg_s = mass = imbalance(n);
+                if (mass <= tol_kg_s) {
+                    return CONVERGED;
+                }
+            }
+            if (!(n->worst < 1e300 && n->total < 1e300)) {
+                return OVERFLOWED;
+            }
+        }
+        if (trial == most) {
+            break;
+        }
+        if (careful) {
+            /* only between balanced flows is the content a merit function */
+            balanced = !first_chord && imbalance(n) <= tol_kg_s;
+            smooth = n->clipped == 0 && n->released == 0;
+            memcpy(n->saved, n->y, sizeof(double) * slots);
+            memcpy(n->saved + slots, n->q, sizeof(double) * slots);
+        }
+        eliminate(n);
+        substitute(n);
+        n->iterations += 1;
+        if (careful) {
+            slope0 = 0.0;
+            for (size_t i = 0; i < slots; ++i) {
+                if (follows(n, (int32_t)i)) {
+                    double step = n->w[i] - n->q[i];
+                    slope0 -= step * step / n->saved[i];
+                }
+            }
+        }
+        if (flow_tol > 0.0 && n->clipped == 0 && n->changed <= flow_tol * n->carried) {
+            n->quick = 0;
+            evaluate(n, NORMAL, wall);
+            n->residual_pressure_pa = n->worst;
+            n->residual_mass_kg_s = mass = imbalance(n);
+            if (n->clipped == 0 && n->released == 0 && mass <= tol_kg_s && n->total < 1e300) {
+                return CONVERGED;
+            }
+            /* undo the evaluation: the next turn begins with it */
+            memcpy(n->w, n->q, sizeof(double) * slots);
+            differences(n);
+        }
+    }
+    n->residual_mass_kg_s = imbalance(n);
+    return TOO_MANY_STEPS;
+}
+
+/* All limits free, cold flows, no pressures: where every attempt but a warm one begins. */
+static void begin_cold(Net *n) {
+    for (int32_t slot = 0; slot < 8 * n->peeled_pipe_at; ++slot) {
+        n->q[slot] = n->mask[slot >> 3] >> (slot & 7) & 1 ? n->cold[slot] : 0.0;
+    }
+    memset(n->at_limit, 0, 2 * (size_t)(n->other_at - n->limited_at));
+    for (int32_t i = 0; i < 8 * (n->peeled_pipe_at - n->other_at); ++i) {
+        n->other[i].state = FREE;
+    }
+    for (int32_t i = 0; i < 8 * n->groups; ++i) {
+        n->column[i].pressure = 0.0;
+    }
+    for (int32_t i = 0; i < n->aliases; ++i) {
+        n->column[n->alias_place[i]].pressure = n->column[n->alias_of[i]].pressure;
+    }
+}
+
+/* Flows into w: where an iteration takes them from. */
+static void take_up(Net *n) { memcpy(n->w, n->q, sizeof(double) * 8 * (size_t)n->peeled_pipe_at); }
+
+/* From cold with the line search; limits as soft walls that are made harder step by step, then exact. */
+static int solve_carefully(Net *n, double tol_pa, double tol_kg_s, int most, int penalties) {
+    double wall = 1e5;
+    int status;
+    if (n->saved == NULL) {
+        n->saved = malloc(sizeof(double) * (16 * (size_t)n->peeled_pipe_at + 8));
+        if (n->saved == NULL) {
+            return NO_MEMORY;
+        }
+    }
+    n->careful = 1;
+    begin_cold(n);
+    take_up(n);
+    if (!penalties) {
+        return loop(n, most, tol_pa, tol_kg_s, 0.0, 0.0, 1, 1);
+    }
+    n->robust = 1;
+    while (wall < 1e14) {
+        status = loop(n, most, 1e2 * tol_pa, 1e2 * tol_kg_s, 0.0, wall, 1, wall == 1e5);
+        take_up(n);
+        if (status == OVERFLOWED) {
+            begin_cold(n);
+            take_up(n);
+            break;
+        }
+        wall *= 30.0;
+    }
+    return loop(n, most, tol_pa, tol_kg_s, 0.0, 0.0, 1, 0);
+}
+
+/* Pressures along the peeled trees, outwards. Returns the largest residual that rounding leaves. */
+static double descend(Net *n) {
+    double worst = 0.0;
+    const int32_t begin = 8 * n->peeled_pipe_at, end = 8 * n->peeled_other_at;
+    memcpy(n->w + begin, n->q + begin, sizeof(double) * (size_t)(end - begin));
+    peeled_laws(n);
+    for (int32_t i = n->peeled - 1; i >= 0; --i) {
+        int32_t slot = n->peel_slot[i];
+        Column *c = n->column + n->peel_place[i];
+        double drop, g, parent = n->column[n->peel_parent[i]].pressure;
+        if (slot >= end) {
+            drop = law_of(n, slot, n->q[slot], 0.0, &g);
+        } else {
+            drop = n->w[slot];
+        }
+        if (n->offset != NULL) {
+            drop += n->offset[slot];
+        }
+        c->pressure = parent + drop;
+        double miss = fabs((c->pressure - parent) - drop);
+        worst = miss > worst ? miss : worst;
+    }
+    return worst;
+}
+
+/* Solve with the numbers as they are. flow_tol = 0: to tol_pa and tol_kg_s at every element and node. */
+static int newton_solve(Net *n, int warm, double tol_pa, double tol_kg_s, double flow_tol, int most,
+                        int penalised) {
+    int status = TOO_MANY_STEPS;
+    n->iterations = 0;
+    n->robust = n->careful = 0;
+    connect(n);
+    n->limited_now = 0;
+    for (int32_t b = n->limited_at; b < n->other_at && !n->limited_now; ++b) {
+        n->limited_now = n->mask[b] != 0;
+    }
+    for (int32_t slot = 8 * n->other_at; slot < 8 * n->peeled_pipe_at && !n->limited_now; ++slot) {
+        const Other *o = other_of(n, slot);
+        n->limited_now = (n->mask[slot >> 3] >> (slot & 7) & 1) && (o->high < 1e300 || o->low > -1e300);
+    }
+    if (!penalised) {
+        int chord = !(warm && n->warm);
+        if (chord) {
+            begin_cold(n);
+        } else {
+            free_lost_limits(n);
+        }
+        take_up(n);
+        status = loop(n, n->limited_now ? 30 : 15, tol_pa, tol_kg_s, flow_tol, 0.0, 0, chord);
+        if (status != CONVERGED && !chord) {
+            /* a warm start is a convenience; it must not be the reason of a failure */
+            begin_cold(n);
+            take_up(n);
+            status = loop(n, n->limited_now ? 30 : 15, tol_pa, tol_kg_s, flow_tol, 0.0, 0, 1);
+        }
+        if (status != CONVERGED) {
+            status = solve_carefully(n, tol_pa, tol_kg_s, n->limited_now ? 40 : most, 0);
+        }
+    }
+    if (status != CONVERGED && (n->limited_now || penalised)) {
+        status = solve_carefully(n, tol_pa, tol_kg_s, most, 1);
+    }
+    if (status == CONVERGED && n->peeled) {
+        double miss = descend(n);
+        n->residual_pressure_pa = miss > n->residual_pressure_pa ? miss : n->residual_pressure_pa;
+    }
+    n->warm = status == CONVERGED;
+    return status;
+}
+
+/* -- results ------------------------------------------------------------------------------------------ */
+
+/* Copy the solution out in the caller's order, with 0.0 where the pressure is unknown. To be called after a
+ * solve that converged: rhs then holds what is missing to balance. */
+static void newton_publish(Net *n, double *flow, double *pressure, double *inflow, int8_t *known) {
+    int any_limit = 0;
+    for (int32_t e = 0; e < n->links; ++e) {
+        if (n->kind[e] < IMPOSED) {
+            int32_t code = n->slot[e];
+            double m = n->q[code >> 1];
+            flow[e] = code & 1 ? -m : m;
+        } else {
+            flow[e] = n->kind[e] == IMPOSED ? imposed_flow(n, e) : 0.0;
+        }
+    }
+    if (n->limited_now) {
+        for (int32_t b = 0; b < 2 * (n->other_at - n->limited_at); ++b) {
+            any_limit |= n->at_limit[b];
+        }
+        for (int32_t i = 0; i < 8 * (n->peeled_pipe_at - n->other_at); ++i) {
+            any_limit |= n->other[i].state;
+        }
+        if (any_limit) {
+            label(n, 1);
+        }
+    }
+    for (int32_t i = 0; i < n->aliases; ++i) {
+        n->column[n->alias_of[i]].rhs += n->column[n->alias_place[i]].rhs;
+    }
+    for (int32_t i = 0; i < n->trash_at; ++i) {
+        int32_t k = n->node_of[i];
+        if (k < 0) {
+            continue;
+        }
+        known[k] = n->known[i];
+        pressure[k] = i >= n->fixed_at   ? n->given_pa[i - n->fixed_at]
+                      : !n->known[i]     ? 0.0
+                      : n->level_pa == NULL ? n->column[i].pressure
+                                         : n->column[i].pressure - n->level_pa[i];
+        inflow[k] = i < n->fixed_at ? n->inflow[i] : n->inflow[i] - n->column[i].rhs;
+    }
+    /* a pinned source carries what leaves its supply node, shared evenly among those at the same node */
+    for (int32_t a = 0; a < n->pinned_links; ++a) {
+        int32_t e = n->pinned[a], supply = n->second[e], count = 0;
+        for (int32_t b = 0; b < n->pinned_links; ++b) {
+            count += n->second[n->pinned[b]] == supply && n->open[n->pinned[b]];
+        }
+        double need = n->inflow[supply] - n->column[supply].rhs - n->injection[supply];
+        flow[e] = n->open[e] && count ? need / count : 0.0;
+    }
+    for (int32_t a = 0; a < n->pinned_links; ++a) {
+        int32_t e = n->pinned[a];
+        inflow[n->node_of[n->second[e]]] -= flow[e];
+        inflow[n->node_of[n->first[e]]] += flow[e];
+    }
+    if (any_limit) {
+        label(n, 0);
+    }
+}
+
+/* Drop and slope of every link at the given flows in its own direction, by the vector kernels. */
+static void newton_laws(Net *n, const double *flow, double *drop, double *slope) {
+    for (int32_t e = 0; e < n->links; ++e) {
+        if (n->kind[e] < IMPOSED) {
+            n->w[n->slot[e] >> 1] = n->slot[e] & 1 ? -flow[e] : flow[e];
+        }
+    }
+    n->quick = 0;
+    evaluate(n, LAWS, 0.0);
+    peeled_laws(n);
+    for (int32_t e = 0; e < n->links; ++e) {
+        drop[e] = slope[e] = 0.0;
+        if (n->kind[e] < IMPOSED) {
+            int32_t slot = n->slot[e] >> 1;
+            double sign = n->slot[e] & 1 ? -1.0 : 1.0;
+            if (slot >= 8 * n->peeled_other_at) {
+                drop[e] = sign * law_of(n, slot, sign * flow[e], 0.0, slope + e);
+            } else {
+                drop[e] = sign * n->w[slot];
+                slope[e] = n->y[slot];
+            }
+        }
+    }
+}
+#endif

@@ -1,0 +1,851 @@
+/* The sweeps of the hydraulic solver for one instruction level; included once for each by _newton.h.
+ *
+ * LEVEL is the level, FN(name) the name of a function at it. Groups hold eight columns; a sweep works on
+ * WIDTH of them at a time. Nothing is checked here: _program lays everything out, _newton.h drives.
+ */
+#if LEVEL == LEVEL_AVX512
+#define WIDTH 8
+typedef __m512d FN(V);
+#define FMA(a, b, c) _mm512_fmadd_pd(a, b, c)
+#elif LEVEL == LEVEL_AVX2
+#define WIDTH 4
+typedef __m256d FN(V);
+#define FMA(a, b, c) _mm256_fmadd_pd(a, b, c)
+#else
+#define WIDTH 2
+typedef double FN(V) __attribute__((vector_size(16)));
+#define FMA(a, b, c) ((a) * (b) + (c))
+#endif
+#define V FN(V)
+typedef unsigned long long FN(B) __attribute__((vector_size(8 * WIDTH)));
+typedef long long FN(S) __attribute__((vector_size(8 * WIDTH)));
+#define B FN(B) /* bits of lanes: shifts are logical */
+#define M FN(S) /* what a comparison gives: all ones or nothing */
+
+ALWAYS_INLINE V FN(splat)(double x) {
+    V v;
+    for (int l = 0; l < WIDTH; ++l) {
+        v[l] = x;
+    }
+    return v;
+}
+#define SPLAT(x) FN(splat)(x)
+
+ALWAYS_INLINE V FN(load)(const double *p) {
+    V v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+
+ALWAYS_INLINE void FN(store)(double *p, V v) { __builtin_memcpy(p, &v, sizeof v); }
+
+ALWAYS_INLINE V FN(pick)(M mask, V yes, V no) {
+    return (V)(((B)mask & (B)yes) | (~(B)mask & (B)no));
+}
+
+ALWAYS_INLINE V FN(keep)(M mask, V v) { return (V)((B)mask & (B)v); }
+
+ALWAYS_INLINE V FN(absolute)(V v) { return (V)((B)v & ~(B)SPLAT(-0.0)); }
+
+ALWAYS_INLINE V FN(greater)(V a, V b) { return FN(pick)((M)(a > b), a, b); }
+
+ALWAYS_INLINE int FN(any)(M mask) {
+#if LEVEL == LEVEL_AVX512
+    return _mm512_movepi64_mask((__m512i)mask) != 0;
+#elif LEVEL == LEVEL_AVX2
+    return _mm256_movemask_pd((__m256d)mask) != 0;
+#else
+    return (mask[0] | mask[1]) != 0;
+#endif
+}
+
+/* Lane l of the result is all ones where bit (lane + l) of the byte is set. */
+ALWAYS_INLINE M FN(lanes)(unsigned byte, int lane) {
+    B bit, all;
+    for (int l = 0; l < WIDTH; ++l) {
+        bit[l] = 1ull << l;
+        all[l] = (unsigned long long)(byte >> lane);
+    }
+    return (M)((all & bit) == bit);
+}
+
+ALWAYS_INLINE unsigned FN(byte)(M mask) {
+#if LEVEL == LEVEL_AVX512
+    return (unsigned)_mm512_movepi64_mask((__m512i)mask);
+#elif LEVEL == LEVEL_AVX2
+    return (unsigned)_mm256_movemask_pd((__m256d)mask);
+#else
+    return (unsigned)((mask[0] & 1) | (mask[1] & 2));
+#endif
+}
+
+ALWAYS_INLINE V FN(root)(V v) {
+#if LEVEL == LEVEL_AVX512
+    return _mm512_sqrt_pd(v);
+#elif LEVEL == LEVEL_AVX2
+    return _mm256_sqrt_pd(v);
+#else
+    for (int l = 0; l < WIDTH; ++l) {
+        v[l] = sqrt(v[l]);
+    }
+    return v;
+#endif
+}
+
+ALWAYS_INLINE double FN(sum)(V v) {
+    double s = 0.0;
+    for (int l = 0; l < WIDTH; ++l) {
+        s += v[l];
+    }
+    return s;
+}
+
+ALWAYS_INLINE double FN(largest)(V v) {
+    double s = v[0];
+    for (int l = 1; l < WIDTH; ++l) {
+        s = v[l] > s ? v[l] : s;
+    }
+    return s;
+}
+
+/* Natural logarithm of positive normal numbers, to 3e-15 of itself; *exponent gets the power of two taken
+ * out first. Minimax polynomial of degree 16 for (ln(1 + t) - t + t^2/2)/t^3 on [sqrt(1/2), sqrt(2)). */
+ALWAYS_INLINE V FN(log_of_mantissa)(V x, V *exponent) {
+    B bits = (B)x, zero = bits ^ bits;
+    B raised = bits + (zero + 0x3FF0000000000000ull) - (zero + 0x3FE6A09E667F3BCDull);
+    B e = raised >> 52;
+    *exponent = (V)(e | (zero + 0x4330000000000000ull)) - SPLAT(4503599627370496.0 + 1023.0);
+    V t = (V)(bits - (e << 52) + (zero + 0x3FF0000000000000ull)) - SPLAT(1.0);
+    V u = t * t;
+    V even = SPLAT(0.031747664418753561434), odd = SPLAT(-0.066258999694591843805);
+    even = FMA(even, u, SPLAT(0.069090868362469395258));
+    odd = FMA(odd, u, SPLAT(-0.062785268692526098154));
+    even = FMA(even, u, SPLAT(0.065167167755464073699));
+    odd = FMA(odd, u, SPLAT(-0.071207959146617750082));
+    even = FMA(even, u, SPLAT(0.077029032239047547972));
+    odd = FMA(odd, u, SPLAT(-0.083354890852121590118));
+    even = FMA(even, u, SPLAT(0.090905095141292364548));
+    odd = FMA(odd, u, SPLAT(-0.099999058963150171579));
+    even = FMA(even, u, SPLAT(0.11111119102867427221));
+    odd = FMA(odd, u, SPLAT(-0.12500001981631628122));
+    even = FMA(even, u, SPLAT(0.14285714207833116333));
+    odd = FMA(odd, u, SPLAT(-0.16666666648764888835));
+    even = FMA(even, u, SPLAT(0.20000000000296591307));
+    odd = FMA(odd, u, SPLAT(-0.25000000000046087497));
+    even = FMA(even, u, SPLAT(0.33333333333333130878));
+    even = FMA(odd, t, even);
+    return FMA(t * u, even, FMA(u, SPLAT(-0.5), t));
+}
+
+ALWAYS_INLINE V FN(log)(V x) {
+    V e, m = FN(log_of_mantissa)(x, &e);
+    /* ln 2 in two parts: the first is exact when multiplied by an exponent */
+    return FMA(e, SPLAT(0.693147180369123816490), FMA(e, SPLAT(1.90821492927058770002e-10), m));
+}
+
+/* 2^x for |x| < 1000, to 2e-16: degree 10 polynomial on [-1/2, 1/2]. */
+ALWAYS_INLINE V FN(exp2)(V x) {
+    V shifted = x + SPLAT(6755399441055744.0);
+    V r = x - (shifted - SPLAT(6755399441055744.0)), u = r * r;
+    V even = SPLAT(4.4549605981865183938e-10), odd = SPLAT(7.0725859492692236999e-9);
+    even = FMA(even, u, SPLAT(1.0178062445845773521e-7));
+    odd = FMA(odd, u, SPLAT(1.3215442587921689653e-6));
+    even = FMA(even, u, SPLAT(0.000015252733829836118394));
+    odd = FMA(odd, u, SPLAT(0.00015403530441736050155));
+    even = FMA(even, u, SPLAT(0.001333355814641693531));
+    odd = FMA(odd, u, SPLAT(0.0096181291076068885273));
+    even = FMA(even, u, SPLAT(0.055504108664821594339));
+    odd = FMA(odd, u, SPLAT(0.2402265069591009822));
+    even = FMA(even, u, SPLAT(0.69314718055994530942));
+    even = FMA(odd, r, even);
+    B scale = ((B)shifted << 52) + (B)SPLAT(1.0);
+    return (V)scale * FMA(r, even, SPLAT(1.0));
+}
+
+/* Swamee and Jain's friction factor at Re >= 64, and its derivative by Re times Re. */
+ALWAYS_INLINE V FN(swamee_jain)(V re, V rough, V *re_slope) {
+    V e, m = FN(log_of_mantissa)(re, &e);
+    V y = SPLAT(5.74) * FN(exp2)(SPLAT(-0.9) * FMA(m, SPLAT(1.4426950408889634074), e));
+    V inside = rough + y;
+    V x = SPLAT(-2.0 / LN10) * FN(log)(inside);
+    V inverse = SPLAT(1.0) / (x * x * inside);
+    V f = inside * inverse;
+    *re_slope = SPLAT(-3.6 / LN10) * f * y * x * inverse;
+    return f;
+}
+
+/* Colebrook's, exactly: Newton on x + 2/ln 10 ln(rough + 2.51 x/Re) = 0 from Swamee and Jain's value; three
+ * steps reach rounding. */
+ALWAYS_INLINE V FN(colebrook)(V re, V rough, V *re_slope) {
+    V unused, b = SPLAT(2.51) / re, a = SPLAT(2.0 / LN10), inside;
+    V f = FN(swamee_jain)(re, rough, &unused), x;
+    x = SPLAT(1.0) / FN(root)(f);
+    for (int trial = 0; trial < 3; ++trial) {
+        inside = FMA(b, x, rough);
+        x = x - FMA(a, FN(log)(inside), x) / (SPLAT(1.0) + a * b / inside);
+    }
+    inside = FMA(b, x, rough);
+    V inverse = SPLAT(1.0) / (x * x);
+    *re_slope = SPLAT(-2.0) * inverse / x * (a * b * x / inside) / (SPLAT(1.0) + a * b / inside);
+    return inverse;
+}
+
+/* -- the same in single precision, eight at a time: to steer by, never to certify with ------------------ */
+
+typedef float FN(F) __attribute__((vector_size(32)));
+typedef unsigned FN(W) __attribute__((vector_size(32)));
+#define F FN(F)
+#define W FN(W)
+#if LEVEL == LEVEL_BASELINE
+#define FMAF(a, b, c) ((a) * (b) + (c))
+#else
+#define FMAF(a, b, c) _mm256_fmadd_ps(a, b, c)
+#endif
+
+ALWAYS_INLINE F FN(splat_f)(float x) {
+    F v;
+    for (int l = 0; l < 8; ++l) {
+        v[l] = x;
+    }
+    return v;
+}
+#define SPLATF(x) FN(splat_f)(x)
+
+ALWAYS_INLINE F FN(narrow)(const V *v) {
+#if LEVEL == LEVEL_AVX512
+    return _mm512_cvtpd_ps(v[0]);
+#elif LEVEL == LEVEL_AVX2
+    return _mm256_set_m128(_mm256_cvtpd_ps(v[1]), _mm256_cvtpd_ps(v[0]));
+#else
+    F f;
+    for (int l = 0; l < 8; ++l) {
+        f[l] = (float)v[l / WIDTH][l % WIDTH];
+    }
+    return f;
+#endif
+}
+
+ALWAYS_INLINE void FN(widen)(F f, V *v) {
+#if LEVEL == LEVEL_AVX512
+    v[0] = _mm512_cvtps_pd(f);
+#elif LEVEL == LEVEL_AVX2
+    v[0] = _mm256_cvtps_pd(_mm256_castps256_ps128(f));
+    v[1] = _mm256_cvtps_pd(_mm256_extractf128_ps(f, 1));
+#else
+    for (int l = 0; l < 8; ++l) {
+        v[l / WIDTH][l % WIDTH] = f[l];
+    }
+#endif
+}
+
+/* Natural logarithm of the mantissa, to 4e-8; degree 7. */
+ALWAYS_INLINE F FN(quick_log_of_mantissa)(F x, F *exponent) {
+    W bits = (W)x, zero = bits ^ bits;
+    W e = (bits + (zero + (0x3F800000u - 0x3F3504F3u))) >> 23;
+    *exponent = (F)(e | (zero + 0x4B000000u)) - SPLATF(8388608.0f + 127.0f);
+    F t = (F)(bits - (e << 23) + (zero + 0x3F800000u)) - SPLATF(1.0f), u = t * t;
+    F even = SPLATF(0.126223198492f), odd = SPLATF(-0.0790274377239f);
+    even = FMAF(even, u, SPLATF(0.142144959239f));
+    odd = FMAF(odd, u, SPLATF(-0.129981837637f));
+    even = FMAF(even, u, SPLATF(0.200010450942f));
+    odd = FMAF(odd, u, SPLATF(-0.166412814631f));
+    even = FMAF(even, u, SPLATF(0.333333307282f));
+    odd = FMAF(odd, u, SPLATF(-0.250003064226f));
+    even = FMAF(odd, t, even);
+    return FMAF(t * u, even, FMAF(u, SPLATF(-0.5f), t));
+}
+
+ALWAYS_INLINE F FN(quick_log)(F x) {
+    F e, m = FN(quick_log_of_mantissa)(x, &e);
+    return FMAF(e, SPLATF(0.693147180559945f), m);
+}
+
+/* 2^x for |x| < 100, to 8e-9 before rounding; degree 5. */
+ALWAYS_INLINE F FN(quick_exp2)(F x) {
+    F shifted = x + SPLATF(12582912.0f), r = x - (shifted - SPLATF(12582912.0f));
+    F p = SPLATF(0.000154531629451f);
+    p = FMAF(p, r, SPLATF(0.00133908633647f));
+    p = FMAF(p, r, SPLATF(0.00961808255728f));
+    p = FMAF(p, r, SPLATF(0.0555035711422f));
+    p = FMAF(p, r, SPLATF(0.240226507606f));
+    p = FMAF(p, r, SPLATF(0.693147188026f));
+    W scale = ((W)shifted << 23) + (W)SPLATF(1.0f);
+    return (F)scale * FMAF(r, p, SPLATF(1.0f));
+}
+
+ALWAYS_INLINE F FN(quick_swamee_jain)(F re, F rough, F *re_slope) {
+    F e, m = FN(quick_log_of_mantissa)(re, &e);
+    F y = SPLATF(5.74f) * FN(quick_exp2)(SPLATF(-0.9f) * FMAF(m, SPLATF(1.44269504089f), e));
+    F inside = rough + y, x = SPLATF((float)(-2.0 / LN10)) * FN(quick_log)(inside);
+    F inverse = SPLATF(1.0f) / (x * x * inside), f = inside * inverse;
+    *re_slope = SPLATF((float)(-3.6 / LN10)) * f * y * x * inverse;
+    return f;
+}
+
+ALWAYS_INLINE F FN(quick_colebrook)(F re, F rough, F *re_slope) {
+    F unused, f = FN(quick_swamee_jain)(re, rough, &unused), x = f, inside, slope;
+    F a = SPLATF((float)(2.0 / LN10)), b = SPLATF(2.51f) / re;
+    for (int l = 0; l < 8; ++l) {
+        x[l] = 1.0f / sqrtf(f[l]);
+    }
+    for (int trial = 0; trial < 2; ++trial) {
+        inside = FMAF(b, x, rough);
+        x = x - FMAF(a, FN(quick_log)(inside), x) / (SPLATF(1.0f) + a * b / inside);
+    }
+    inside = FMAF(b, x, rough);
+    slope = a * b / inside;
+    f = SPLATF(1.0f) / (x * x);
+    *re_slope = SPLATF(-2.0f) * f * slope / (SPLATF(1.0f) + slope);
+    return f;
+}
+
+/* Least Re at which the turbulent formula of a form is evaluated. */
+#define LEAST_RE(form) ((form) == SWAMEE_JAIN_EVERYWHERE ? RE_LINEAR : RE_TURBULENT)
+
+/* Drop of a pipe and its derivative by the flow, from the turbulent friction factor at max(Re, LEAST_RE) and
+ * its derivative by Re times Re. p: Re per flow, coefficient, minor loss, roughness / 3.7 D. */
+ALWAYS_INLINE V FN(pipe_law)(int form, V m, V p0, V p1, V p2, V f, V df, V *slope) {
+    V am = FN(absolute)(m), re = p0 * am;
+    V r = FMA(f, p1, p2) * am;
+    V drop = r * m;
+    V s = FMA(am * p1, df, r + r);
+    M low = (M)(re < SPLAT(LEAST_RE(form)));
+    if (FN(any)(low)) {
+        if (form == SWAMEE_JAIN_EVERYWHERE) {
+            V linear = SPLAT(RE_LINEAR) * f * p1 / p0;
+            drop = FN(pick)(low, m * FMA(p2, am, linear), drop);
+            s = FN(pick)(low, FMA(p2 + p2, am, linear), s);
+        } else {
+            /* the cubic in t = Re/2000 - 1 that leaves 64/Re and meets the turbulent formula, values and
+             * slopes: f = 0.032 - 0.032 t + c t^2 + d t^3 */
+            V t = re * SPLAT(1.0 / RE_LAMINAR) - SPLAT(1.0), end = f, end_slope = SPLAT(0.5) * df;
+            V c = SPLAT(3.0) * (end - SPLAT(0.032)) + SPLAT(0.064) - end_slope;
+            V d = end_slope - SPLAT(0.032) - SPLAT(2.0) * (end - SPLAT(0.032));
+            V ft = FMA(t, FMA(t, FMA(t, d, c), SPLAT(-0.032)), SPLAT(0.032));
+            V st = FMA(t, FMA(t, SPLAT(3.0) * d, c + c), SPLAT(-0.032)) * SPLAT(1.0 / RE_LAMINAR);
+            V rt = FMA(ft, p1, p2) * am;
+            V slope_t = FMA(st * p0 * p1 * am, am, rt + rt);
+            V linear = SPLAT(64.0) * p1 / p0;
+            M laminar = (M)(re <= SPLAT(RE_LAMINAR));
+            V lower = FN(pick)(laminar, m * FMA(p2, am, linear), rt * m);
+            V lower_s = FN(pick)(laminar, FMA(p2 + p2, am, linear), slope_t);
+            drop = FN(pick)(low, lower, drop);
+            s = FN(pick)(low, lower_s, s);
+        }
+    }
+    *slope = s;
+    return drop;
+}
+
+/* Root of a positive number with the sign of another. */
+ALWAYS_INLINE V FN(signed_root)(V v, V sign) { return (V)((B)FN(root)(v) | ((B)sign & (B)SPLAT(-0.0))); }
+
+/* Flow to evaluate a law at: what lies in w. After the chord step REFIT takes the flow that a square law
+ * with the chord's slope has at the new pressures: that is the geometric mean of the old flow and the new. */
+ALWAYS_INLINE V FN(flow_at)(const Net *n, int mode, int32_t at) {
+    V m = FN(load)(n->w + at);
+    if (mode == REFIT) {
+        m = FN(signed_root)(FN(absolute)(m * FN(load)(n->q + at)), m);
+    }
+    return m;
+}
+
+/* What a step makes of drops and slopes; mode says which of the passes this is. */
+typedef struct {
+    V worst, total, along;
+} FN(Tally);
+
+ALWAYS_INLINE void FN(finish)(Net *n, int mode, int32_t at, M active, V m, V drop, V slope,
+                              FN(Tally) *tally) {
+    if (mode == LAWS) {
+        FN(store)(n->w + at, drop);
+        FN(store)(n->y + at, slope);
+        return;
+    }
+    V dp = FN(load)(n->y + at), y, w;
+    if (mode == CHORD) {
+        /* the first step from cold: through the origin, so that the guessed direction has no say */
+        y = FN(keep)(active, FN(absolute)(m) / FN(greater)(FN(absolute)(drop), SPLAT(1e-290)));
+        w = y * dp;
+    } else {
+        V x = FN(keep)(active, dp - drop);
+        y = FN(keep)(active, SPLAT(1.0) / FN(greater)(slope, SPLAT(LEAST_SLOPE)));
+        w = FMA(y, x, m);
+        V ax = FN(absolute)(x);
+        tally->along = tally->along - (m - FN(load)(n->q + at)) * x;
+        tally->worst = FN(greater)(ax, tally->worst);
+        tally->total = tally->total + ax;
+    }
+    FN(store)(n->q + at, m);
+    FN(store)(n->w + at, w);
+    FN(store)(n->y + at, y);
+}
+
+/* Pipe blocks from..to. quick: friction factors in single precision. */
+ALWAYS_INLINE void FN(pipes)(Net *n, int form, int mode, int quick, int32_t from, int32_t to, FN(Tally) *tally) {
+    const double *p = n->pipe + 32 * (int64_t)(from - (from >= n->peeled_pipe_at ? n->peeled_pipe_shift : 0));
+    for (int32_t b = from; b < to; ++b, p += 32) {
+        V m[8 / WIDTH], f[8 / WIDTH], df[8 / WIDTH];
+        for (int i = 0; i < 8 / WIDTH; ++i) {
+            m[i] = FN(flow_at)(n, mode, 8 * b + WIDTH * i);
+        }
+        if (form == NIKURADSE) {
+            /* f = 64/Re + rough term (in p3): a linear and a quadratic part */
+            for (int i = 0; i < 8 / WIDTH; ++i) {
+                const int h = WIDTH * i;
+                V am = FN(absolute)(m[i]), p1 = FN(load)(p + 8 + h);
+                V linear = SPLAT(64.0) * p1 / FN(load)(p + h);
+                V square = FMA(FN(load)(p + 24 + h), p1, FN(load)(p + 16 + h));
+                FN(finish)(n, mode, 8 * b + h, FN(lanes)(n->mask[b], h), m[i], m[i] * FMA(square, am, linear),
+                           FMA(square + square, am, linear), tally);
+            }
+            continue;
+        }
+        if (mode == CHORD) {
+            /* rough is good enough to begin with */
+            for (int i = 0; i < 8 / WIDTH; ++i) {
+                const int h = WIDTH * i;
+                V r = FMA(SPLAT(0.02), FN(load)(p + 8 + h), FN(load)(p + 16 + h));
+                FN(finish)(n, mode, 8 * b + h, FN(lanes)(n->mask[b], h), m[i], r * FN(absolute)(m[i]) * m[i], r, tally);
+            }
+            continue;
+        }
+        if (quick) {
+            V re[8 / WIDTH], rough[8 / WIDTH];
+            for (int i = 0; i < 8 / WIDTH; ++i) {
+                re[i] = FN(greater)(FN(load)(p + WIDTH * i) * FN(absolute)(m[i]), SPLAT(LEAST_RE(form)));
+                rough[i] = FN(load)(p + 24 + WIDTH * i);
+            }
+            F slope, value, re_f = FN(narrow)(re), rough_f = FN(narrow)(rough);
+            value = form == COLEBROOK ? FN(quick_colebrook)(re_f, rough_f, &slope)
+                                      : FN(quick_swamee_jain)(re_f, rough_f, &slope);
+            FN(widen)(value, f);
+            FN(widen)(slope, df);
+        } else {
+            for (int i = 0; i < 8 / WIDTH; ++i) {
+                V re = FN(greater)(FN(load)(p + WIDTH * i) * FN(absolute)(m[i]), SPLAT(LEAST_RE(form)));
+                V rough = FN(load)(p + 24 + WIDTH * i);
+                f[i] = form == COLEBROOK ? FN(colebrook)(re, rough, &df[i]) : FN(swamee_jain)(re, rough, &df[i]);
+            }
+        }
+        for (int i = 0; i < 8 / WIDTH; ++i) {
+            const int h = WIDTH * i;
+            V slope, drop = FN(pipe_law)(form, m[i], FN(load)(p + h), FN(load)(p + 8 + h), FN(load)(p + 16 + h),
+                                         f[i], df[i], &slope);
+            FN(finish)(n, mode, 8 * b + h, FN(lanes)(n->mask[b], h), m[i], drop, slope, tally);
+        }
+    }
+}
+
+ALWAYS_INLINE void FN(pipes_of)(Net *n, int mode, int quick, int32_t from, int32_t to, FN(Tally) *tally) {
+    switch (n->form) {
+    case SWAMEE_JAIN:
+        FN(pipes)(n, SWAMEE_JAIN, mode, quick, from, to, tally);
+        break;
+    case COLEBROOK:
+        FN(pipes)(n, COLEBROOK, mode, quick, from, to, tally);
+        break;
+    case SWAMEE_JAIN_EVERYWHERE:
+        FN(pipes)(n, SWAMEE_JAIN_EVERYWHERE, mode, quick, from, to, tally);
+        break;
+    default:
+        FN(pipes)(n, NIKURADSE, mode, quick, from, to, tally);
+    }
+}
+
+ALWAYS_INLINE void FN(quadratics)(Net *n, int mode, FN(Tally) *tally) {
+    for (int32_t b = n->quad_at; b < n->limited_at; ++b) {
+        const double *p = n->quad + 16 * (int64_t)(b - n->quad_at);
+        for (int h = 0; h < 8; h += WIDTH) {
+            int32_t at = 8 * b + h;
+            V m = FN(flow_at)(n, mode, at), am = FN(absolute)(m), k = FN(load)(p + h), lin = FN(load)(p + 8 + h);
+            V r = k * FN(greater)(am, lin);
+            V slope = FN(pick)((M)(am < lin), r, r + r);
+            FN(finish)(n, mode, at, FN(lanes)(n->mask[b], h), m, r * m, slope, tally);
+        }
+    }
+}
+
+/* Quadratic links with limits. Where the flow has run beyond one it stops there; where the pressure says
+ * that a limit no longer holds it is let go. Stiff walls instead of limits when wall > 0. */
+ALWAYS_INLINE void FN(limited)(Net *n, int mode, double wall, FN(Tally) *tally) {
+    for (int32_t b = n->limited_at; b < n->other_at; ++b) {
+        const double *p = n->limited + 32 * (int64_t)(b - n->limited_at);
+        uint8_t *bits = n->at_limit + 2 * (int64_t)(b - n->limited_at);
+        unsigned high_bits = 0, low_bits = 0;
+        for (int h = 0; h < 8; h += WIDTH) {
+            int32_t at = 8 * b + h;
+            M active = FN(lanes)(n->mask[b], h);
+            V m = FN(flow_at)(n, mode, at), k = FN(load)(p + h), lin = FN(load)(p + 8 + h);
+            V low = FN(load)(p + 16 + h), high = FN(load)(p + 24 + h);
+            M at_high = FN(lanes)(bits[0], h), at_low = FN(lanes)(bits[1], h), held = at_high | at_low;
+            m = FN(pick)(at_high, high, FN(pick)(at_low, low, m));
+            V edge = m;
+            if (mode == NORMAL || mode == REFIT) {
+                M over = (M)(m > high) & active & ~held, under = (M)(m < low) & active & ~held & ~over;
+                edge = FN(pick)(over, high, FN(pick)(under, low, m));
+                if (wall <= 0.0) {
+                    m = edge;
+                    at_high |= over;
+                    at_low |= under;
+                    n->clipped += FN(any)(over | under);
+                }
+            }
+            V am = FN(absolute)(edge), r = k * FN(greater)(am, lin), drop = r * edge;
+            V slope = FN(pick)((M)(am < lin), r, r + r);
+            if (mode != NORMAL && mode != REFIT) {
+                FN(finish)(n, mode, at, active, m, drop, slope, tally);
+                high_bits |= FN(byte)(at_high) << h;
+                low_bits |= FN(byte)(at_low) << h;
+                continue;
+            }
+            if (wall > 0.0) {
+                M beyond = (M)(edge != m);
+                drop = FN(pick)(beyond, FMA(SPLAT(wall), m - edge, drop), drop);
+                slope = FN(pick)(beyond, SPLAT(wall), slope);
+            }
+            V dp = FN(load)(n->y + at), x = FN(keep)(active, dp - drop);
+            M loose = held & (((at_high) & (M)(x < SPLAT(-n->slack))) | (at_low & (M)(x > SPLAT(n->slack))));
+            if (FN(any)(loose)) {
+                /* a law flat at its limit would throw the next step far beyond: where the limit is zero
+                 * flow, begin at the flow that fits */
+                M shut = loose & (M)(FN(absolute)(m) <= lin);
+                V fit = FN(signed_root)(FN(absolute)(dp) / k, dp);
+                fit = FN(pick)((M)(fit > high), high, FN(pick)((M)(fit < low), low, fit));
+                m = FN(pick)(shut, fit, m);
+                am = FN(absolute)(m);
+                r = k * FN(greater)(am, lin);
+                drop = FN(pick)(shut, r * m, drop);
+                slope = FN(pick)(shut, FN(pick)((M)(am < lin), r, r + r), slope);
+                x = FN(keep)(active, dp - drop);
+                at_high &= ~loose;
+                at_low &= ~loose;
+                n->released += 1;
+                n->clipped += FN(any)(shut);
+            }
+            M free_ = ~(at_high | at_low);
+            V y = FN(pick)(free_, SPLAT(1.0) / FN(greater)(slope, SPLAT(LEAST_SLOPE)), SPLAT(1.0 / LIMIT_SLOPE));
+            y = FN(keep)(active, y);
+            V w = FN(pick)(free_, FMA(y, x, m), m);
+            V miss = FN(pick)(free_, FN(absolute)(x), FN(pick)(at_high, FN(greater)(-x, SPLAT(0.0)),
+                                                                FN(greater)(x, SPLAT(0.0))));
+            tally->along = tally->along - FN(keep)(free_, (m - FN(load)(n->q + at)) * x);
+            tally->worst = FN(greater)(miss, tally->worst);
+            tally->total = tally->total + miss;
+            FN(store)(n->q + at, m);
+            FN(store)(n->w + at, FN(keep)(active, w));
+            FN(store)(n->y + at, y);
+            high_bits |= FN(byte)(at_high) << h;
+            low_bits |= FN(byte)(at_low) << h;
+        }
+        bits[0] = (uint8_t)high_bits;
+        bits[1] = (uint8_t)low_bits;
+    }
+}
+
+/* One pass over the laws of every core link. NORMAL: w holds flows and y pressure differences on entry; flow
+ * plus conductance times error, and conductance, on return; q keeps the flow. */
+static void FN(evaluate)(Net *n, int mode, double wall) {
+    FN(Tally) tally = {SPLAT(0.0), SPLAT(0.0), SPLAT(0.0)};
+    n->clipped = 0;
+    n->released = 0;
+    if (n->quick) {
+        FN(pipes_of)(n, mode, 1, 0, n->quad_at, &tally);
+    } else {
+        FN(pipes_of)(n, mode, 0, 0, n->quad_at, &tally);
+    }
+    FN(quadratics)(n, mode, &tally);
+    FN(limited)(n, mode, wall, &tally);
+    n->worst = FN(largest)(tally.worst);
+    n->total = FN(sum)(tally.total);
+    n->along = FN(sum)(tally.along);
+    others(n, mode, wall);
+}
+
+/* Drops of peeled pipes at the flows in w, into w. */
+static void FN(peeled_laws)(Net *n) {
+    FN(Tally) none = {SPLAT(0.0), SPLAT(0.0), SPLAT(0.0)};
+    FN(pipes_of)(n, LAWS, 0, n->peeled_pipe_at, n->peeled_other_at, &none);
+}
+
+/* Two neighbouring fields of WIDTH records that lie one after the other. */
+ALWAYS_INLINE void FN(load_pairs)(const double *p, V *first, V *second) {
+#if LEVEL == LEVEL_AVX2
+    __m128d a = _mm_loadu_pd(p), b = _mm_loadu_pd(p + 4), c = _mm_loadu_pd(p + 8), d = _mm_loadu_pd(p + 12);
+    __m256d ac = _mm256_insertf128_pd(_mm256_castpd128_pd256(a), c, 1);
+    __m256d bd = _mm256_insertf128_pd(_mm256_castpd128_pd256(b), d, 1);
+    *first = _mm256_unpacklo_pd(ac, bd);
+    *second = _mm256_unpackhi_pd(ac, bd);
+#else
+    for (int l = 0; l < WIDTH; ++l) {
+        (*first)[l] = p[4 * l];
+        (*second)[l] = p[4 * l + 1];
+    }
+#endif
+}
+
+ALWAYS_INLINE void FN(store_pairs)(double *p, V first, V second) {
+#if LEVEL == LEVEL_AVX2
+    __m256d ac = _mm256_unpacklo_pd(first, second), bd = _mm256_unpackhi_pd(first, second);
+    _mm_storeu_pd(p, _mm256_castpd256_pd128(ac));
+    _mm_storeu_pd(p + 4, _mm256_castpd256_pd128(bd));
+    _mm_storeu_pd(p + 8, _mm256_extractf128_pd(ac, 1));
+    _mm_storeu_pd(p + 12, _mm256_extractf128_pd(bd, 1));
+#else
+    for (int l = 0; l < WIDTH; ++l) {
+        p[4 * l] = first[l];
+        p[4 * l + 1] = second[l];
+    }
+#endif
+}
+
+/* Fields `field` and the next of the columns named by index (four times their number). */
+ALWAYS_INLINE void FN(gather_pairs)(const Column *c, const int32_t *index, int field, V *first, V *second) {
+    const double *base = (const double *)c + field;
+#if LEVEL == LEVEL_AVX2
+    __m256d ac = _mm256_insertf128_pd(
+        _mm256_castpd128_pd256(_mm_loadu_pd(base + index[0])), _mm_loadu_pd(base + index[2]), 1);
+    __m256d bd = _mm256_insertf128_pd(
+        _mm256_castpd128_pd256(_mm_loadu_pd(base + index[1])), _mm_loadu_pd(base + index[3]), 1);
+    *first = _mm256_unpacklo_pd(ac, bd);
+    *second = _mm256_unpackhi_pd(ac, bd);
+#elif LEVEL == LEVEL_AVX512
+    __m256i at = _mm256_loadu_si256((const __m256i *)index);
+    *first = _mm512_i32gather_pd(at, base, 8);
+    *second = _mm512_i32gather_pd(at, base + 1, 8);
+#else
+    for (int l = 0; l < WIDTH; ++l) {
+        (*first)[l] = base[index[l]];
+        (*second)[l] = base[index[l] + 1];
+    }
+#endif
+}
+
+/* Add a pair to the first two fields of each named column, one after the other: two may be the same. */
+ALWAYS_INLINE void FN(push_pairs)(Column *c, const int32_t *index, V first, V second) {
+#if LEVEL == LEVEL_AVX2
+    __m256d ac = _mm256_unpacklo_pd(first, second), bd = _mm256_unpackhi_pd(first, second);
+    double *p = (double *)c;
+    double *a = p + index[0];
+    _mm_store_pd(a, _mm_add_pd(_mm_load_pd(a), _mm256_castpd256_pd128(ac)));
+    a = p + index[1];
+    _mm_store_pd(a, _mm_add_pd(_mm_load_pd(a), _mm256_castpd256_pd128(bd)));
+    a = p + index[2];
+    _mm_store_pd(a, _mm_add_pd(_mm_load_pd(a), _mm256_extractf128_pd(ac, 1)));
+    a = p + index[3];
+    _mm_store_pd(a, _mm_add_pd(_mm_load_pd(a), _mm256_extractf128_pd(bd, 1)));
+#else
+    for (int l = 0; l < WIDTH; ++l) {
+        double *a = (double *)c + index[l];
+        a[0] += first[l];
+        a[1] += second[l];
+    }
+#endif
+}
+
+/* Eliminate all columns: conductances of the links and what was pushed here go out to later columns.
+ *
+ * Invariant: entry holds the magnitudes of the couplings among the columns not yet eliminated, excess what
+ * each of them is coupled to fixed pressures with; both only ever grow by terms that are not negative. On
+ * return entry holds multipliers, excess the inverse pivots (0 where nothing holds the pressure) and rhs the
+ * right-hand sides over the pivots. */
+ALWAYS_INLINE void FN(eliminate_group)(Net *n, const int32_t g, const Group *group, const int d) {
+    const int blocks = group->blocks;
+    const int32_t *links = n->link + group->link_at;
+    for (int h = 0; h < group->lanes; h += WIDTH) {
+        const int32_t *rows = n->row + 8 * (int64_t)group->row_at + h;
+        const int32_t *target = n->target + 8 * (int64_t)group->target_at + h;
+        double *entry = n->entry + 8 * (int64_t)group->entry_at + h;
+        double *column = (double *)(n->column + 8 * (int64_t)g + h);
+        V *carried = (V *)n->scratch, ex, t, zero = SPLAT(0.0);
+        FN(load_pairs)(column, &ex, &t);
+        for (int a = 0; a < d; ++a) {
+            carried[a] = zero;
+        }
+        for (int i = 0; i < blocks; ++i) {
+            const int32_t at = links[2 * i] + h, a = links[2 * i + 1];
+            V y = FN(load)(n->y + at), w = FN(load)(n->w + at);
+            t = t - w;
+            if (a < d) {
+                FN(store)(entry + 8 * a, FN(load)(entry + 8 * a) + y);
+                carried[a] = carried[a] + w;
+            } else {
+                ex = ex + y;
+            }
+        }
+        V sum = ex;
+        for (int a = 0; a < d; ++a) {
+            sum = sum + FN(load)(entry + 8 * a);
+        }
+        V inverse = FN(keep)((M)(sum > zero), SPLAT(1.0) / sum);
+        for (int a = 0; a < d; ++a) {
+            V s = FN(load)(entry + 8 * a) * inverse;
+            FN(push_pairs)(n->column, rows + 8 * a, s * ex, FMA(s, t, carried[a]));
+            for (int b = a + 1; b < d; ++b) {
+                V v = s * FN(load)(entry + 8 * b);
+                for (int l = 0; l < WIDTH; ++l) {
+                    n->entry[target[l]] += v[l];
+                }
+                target += 8;
+            }
+            FN(store)(entry + 8 * a, s);
+        }
+        FN(store_pairs)(column, inverse, t * inverse);
+    }
+}
+
+static void FN(eliminate)(Net *n) {
+    memset(n->entry, 0, sizeof(double) * (size_t)n->entries);
+    for (int32_t c = 0; c < 8 * n->groups; ++c) {
+        n->column[c].excess = 0.0;
+        n->column[c].rhs = n->column[c].injection;
+    }
+    /* a fixed pressure does not change, whatever is injected there */
+    for (int32_t c = 8 * n->groups; c < n->places; ++c) {
+        n->column[c].rhs = 0.0;
+    }
+    for (int32_t g = 0; g < n->alias_group; ++g) {
+        const Group *group = n->group + g;
+        switch (group->entries) {
+        case 1:
+            FN(eliminate_group)(n, g, group, 1);
+            break;
+        case 2:
+            FN(eliminate_group)(n, g, group, 2);
+            break;
+        case 3:
+            FN(eliminate_group)(n, g, group, 3);
+            break;
+        case 4:
+            FN(eliminate_group)(n, g, group, 4);
+            break;
+        default:
+            FN(eliminate_group)(n, g, group, group->entries);
+        }
+    }
+}
+
+/* Columns of aliases take no part in the elimination: their change of pressure stays zero. */
+
+/* From the last column to the first: changes of pressure, then new flows of the links (in w) and new
+ * pressure differences (in y). Tells the sums of changes and of flows. */
+ALWAYS_INLINE void FN(substitute_group)(Net *n, const int32_t g, const Group *group, const int d, V *changed,
+                                        V *total) {
+    const int blocks = group->blocks, rows_in_all = d + group->ground;
+    const int32_t *links = n->link + group->link_at;
+    for (int h = 0; h < group->lanes; h += WIDTH) {
+        const int32_t *rows = n->row + 8 * (int64_t)group->row_at + h;
+        const double *entry = n->entry + 8 * (int64_t)group->entry_at + h;
+        double *column = (double *)(n->column + 8 * (int64_t)g + h);
+        V *dx = (V *)n->scratch, *pr = dx + n->widest, x, p, unused;
+        FN(load_pairs)(column, &unused, &x);
+        for (int a = 0; a < d; ++a) {
+            FN(gather_pairs)(n->column, rows + 8 * a, 1, &dx[a], &pr[a]);
+            x = FMA(FN(load)(entry + 8 * a), dx[a], x);
+        }
+        for (int a = d; a < rows_in_all; ++a) {
+            FN(gather_pairs)(n->column, rows + 8 * a, 1, &dx[a], &pr[a]);
+        }
+        FN(load_pairs)(column + 2, &p, &unused);
+        p = p + x;
+        FN(store_pairs)(column + 1, x, p);
+        for (int i = 0; i < blocks; ++i) {
+            const int32_t at = links[2 * i] + h, a = links[2 * i + 1];
+            V m = FMA(FN(load)(n->y + at), x - dx[a], FN(load)(n->w + at));
+            *changed = *changed + FN(absolute)(m - FN(load)(n->q + at));
+            *total = *total + FN(absolute)(m);
+            FN(store)(n->w + at, m);
+            V drop = p - pr[a];
+            if (n->offset != NULL) {
+                drop = drop - FN(load)(n->offset + at);
+            }
+            FN(store)(n->y + at, drop);
+        }
+    }
+}
+
+static void FN(substitute)(Net *n) {
+    V changed = SPLAT(0.0), total = SPLAT(0.0);
+    for (int32_t g = n->groups - 1; g >= 0; --g) {
+        const Group *group = n->group + g;
+        switch (group->entries) {
+        case 1:
+            FN(substitute_group)(n, g, group, 1, &changed, &total);
+            break;
+        case 2:
+            FN(substitute_group)(n, g, group, 2, &changed, &total);
+            break;
+        case 3:
+            FN(substitute_group)(n, g, group, 3, &changed, &total);
+            break;
+        case 4:
+            FN(substitute_group)(n, g, group, 4, &changed, &total);
+            break;
+        default:
+            FN(substitute_group)(n, g, group, group->entries, &changed, &total);
+        }
+    }
+    n->changed = FN(sum)(changed);
+    n->carried = FN(sum)(total);
+}
+
+/* Pressure differences of all core links into y, from the pressures as they stand. */
+static void FN(differences)(Net *n) {
+    for (int32_t g = 0; g < n->groups; ++g) {
+        const Group *group = n->group + g;
+        const int32_t *links = n->link + group->link_at, *rows = n->row + 8 * (int64_t)group->row_at;
+        for (int h = 0; h < group->lanes; h += WIDTH) {
+            V p, pr = SPLAT(0.0), unused;
+            FN(load_pairs)((double *)(n->column + 8 * (int64_t)g + h) + 2, &p, &unused);
+            for (int i = 0; i < group->blocks; ++i) {
+                const int32_t at = links[2 * i] + h;
+                FN(gather_pairs)(n->column, rows + 8 * links[2 * i + 1] + h, 1, &unused, &pr);
+                V drop = p - pr;
+                if (n->offset != NULL) {
+                    drop = drop - FN(load)(n->offset + at);
+                }
+                FN(store)(n->y + at, drop);
+            }
+        }
+    }
+}
+
+/* What is missing to balance at every place, into rhs, from the flows in q: largest of the columns. */
+static double FN(imbalance)(Net *n) {
+    V worst = SPLAT(0.0);
+    for (int32_t c = 0; c < n->places; ++c) {
+        n->column[c].excess = 0.0;
+        n->column[c].rhs = n->column[c].injection;
+    }
+    for (int32_t g = 0; g < n->groups; ++g) {
+        const Group *group = n->group + g;
+        const int32_t *links = n->link + group->link_at, *rows = n->row + 8 * (int64_t)group->row_at;
+        for (int h = 0; h < group->lanes; h += WIDTH) {
+            double *column = (double *)(n->column + 8 * (int64_t)g + h);
+            V unused, t, zero = SPLAT(0.0);
+            FN(load_pairs)(column, &unused, &t);
+            for (int i = 0; i < group->blocks; ++i) {
+                V m = FN(load)(n->q + links[2 * i] + h);
+                t = t - m;
+                FN(push_pairs)(n->column, rows + 8 * links[2 * i + 1] + h, zero, m);
+            }
+            FN(store_pairs)(column, zero, t);
+            if (g < n->alias_group) {
+                worst = FN(greater)(FN(absolute)(t), worst);
+            }
+        }
+    }
+    return FN(largest)(worst);
+}
+
+#undef SPLATF
+#undef FMAF
+#undef F
+#undef W
+#undef LEAST_RE
+#undef SPLAT
+#undef FMA
+#undef WIDTH
+#undef V
+#undef B
+#undef M
