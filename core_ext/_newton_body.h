@@ -108,86 +108,110 @@ ALWAYS_INLINE double FN(largest)(V v) {
     return s;
 }
 
-/* Natural logarithm of positive normal numbers, to 3e-15 of itself; *exponent gets the power of two taken
- * out first. Minimax polynomial of degree 16 for (ln(1 + t) - t + t^2/2)/t^3 on [sqrt(1/2), sqrt(2)). */
-ALWAYS_INLINE V FN(log_of_mantissa)(V x, V *exponent) {
-    B bits = (B)x, zero = bits ^ bits;
-    B raised = bits + (zero + 0x3FF0000000000000ull) - (zero + 0x3FE6A09E667F3BCDull);
-    B e = raised >> 52;
-    *exponent = (V)(e | (zero + 0x4330000000000000ull)) - SPLAT(4503599627370496.0 + 1023.0);
-    V t = (V)(bits - (e << 52) + (zero + 0x3FF0000000000000ull)) - SPLAT(1.0);
-    V u = t * t;
-    V even = SPLAT(0.031747664418753561434), odd = SPLAT(-0.066258999694591843805);
-    even = FMA(even, u, SPLAT(0.069090868362469395258));
-    odd = FMA(odd, u, SPLAT(-0.062785268692526098154));
-    even = FMA(even, u, SPLAT(0.065167167755464073699));
-    odd = FMA(odd, u, SPLAT(-0.071207959146617750082));
-    even = FMA(even, u, SPLAT(0.077029032239047547972));
-    odd = FMA(odd, u, SPLAT(-0.083354890852121590118));
-    even = FMA(even, u, SPLAT(0.090905095141292364548));
-    odd = FMA(odd, u, SPLAT(-0.099999058963150171579));
-    even = FMA(even, u, SPLAT(0.11111119102867427221));
-    odd = FMA(odd, u, SPLAT(-0.12500001981631628122));
-    even = FMA(even, u, SPLAT(0.14285714207833116333));
-    odd = FMA(odd, u, SPLAT(-0.16666666648764888835));
-    even = FMA(even, u, SPLAT(0.20000000000296591307));
-    odd = FMA(odd, u, SPLAT(-0.25000000000046087497));
-    even = FMA(even, u, SPLAT(0.33333333333333130878));
-    even = FMA(odd, t, even);
-    return FMA(t * u, even, FMA(u, SPLAT(-0.5), t));
+/* What follows works on HALVES vectors at once, step by step: each is a long chain of operations, and two
+ * chains side by side keep the processor busy. */
+#define HALVES (8 / WIDTH)
+#define EACH for (int i = 0; i < HALVES; ++i)
+
+/* Natural logarithm of positive normal numbers, to 3e-15 of itself; exponent gets the power of two taken out
+ * first. Minimax polynomial of degree 16 for (ln(1 + t) - t + t^2/2)/t^3 on [sqrt(1/2), sqrt(2)). */
+ALWAYS_INLINE void FN(log_of_mantissa)(const V *x, V *log, V *exponent) {
+    static const double c[17] = {
+        0.031747664418753561434, -0.066258999694591843805, 0.069090868362469395258, -0.062785268692526098154,
+        0.065167167755464073699, -0.071207959146617750082, 0.077029032239047547972, -0.083354890852121590118,
+        0.090905095141292364548, -0.099999058963150171579, 0.11111119102867427221,  -0.12500001981631628122,
+        0.14285714207833116333,  -0.16666666648764888835,  0.20000000000296591307,  -0.25000000000046087497,
+        0.33333333333333130878};
+    V t[HALVES], u[HALVES], even[HALVES], odd[HALVES];
+    EACH {
+        B bits = (B)x[i], zero = bits ^ bits;
+        B e = (bits + (zero + 0x3FF0000000000000ull) - (zero + 0x3FE6A09E667F3BCDull)) >> 52;
+        exponent[i] = (V)(e | (zero + 0x4330000000000000ull)) - SPLAT(4503599627370496.0 + 1023.0);
+        t[i] = (V)(bits - (e << 52) + (zero + 0x3FF0000000000000ull)) - SPLAT(1.0);
+        u[i] = t[i] * t[i];
+        even[i] = SPLAT(c[0]);
+        odd[i] = SPLAT(c[1]);
+    }
+#pragma GCC unroll 8
+    for (int k = 2; k < 16; k += 2) {
+        EACH even[i] = FMA(even[i], u[i], SPLAT(c[k]));
+        EACH odd[i] = FMA(odd[i], u[i], SPLAT(c[k + 1]));
+    }
+    EACH even[i] = FMA(even[i], u[i], SPLAT(c[16]));
+    EACH even[i] = FMA(odd[i], t[i], even[i]);
+    EACH log[i] = FMA(t[i] * u[i], even[i], FMA(u[i], SPLAT(-0.5), t[i]));
 }
 
-ALWAYS_INLINE V FN(log)(V x) {
-    V e, m = FN(log_of_mantissa)(x, &e);
+ALWAYS_INLINE void FN(log)(const V *x, V *log) {
+    V e[HALVES], m[HALVES];
+    FN(log_of_mantissa)(x, m, e);
     /* ln 2 in two parts: the first is exact when multiplied by an exponent */
-    return FMA(e, SPLAT(0.693147180369123816490), FMA(e, SPLAT(1.90821492927058770002e-10), m));
+    EACH log[i] = FMA(e[i], SPLAT(0.693147180369123816490), FMA(e[i], SPLAT(1.90821492927058770002e-10), m[i]));
 }
 
 /* 2^x for |x| < 1000, to 2e-16: degree 10 polynomial on [-1/2, 1/2]. */
-ALWAYS_INLINE V FN(exp2)(V x) {
-    V shifted = x + SPLAT(6755399441055744.0);
-    V r = x - (shifted - SPLAT(6755399441055744.0)), u = r * r;
-    V even = SPLAT(4.4549605981865183938e-10), odd = SPLAT(7.0725859492692236999e-9);
-    even = FMA(even, u, SPLAT(1.0178062445845773521e-7));
-    odd = FMA(odd, u, SPLAT(1.3215442587921689653e-6));
-    even = FMA(even, u, SPLAT(0.000015252733829836118394));
-    odd = FMA(odd, u, SPLAT(0.00015403530441736050155));
-    even = FMA(even, u, SPLAT(0.001333355814641693531));
-    odd = FMA(odd, u, SPLAT(0.0096181291076068885273));
-    even = FMA(even, u, SPLAT(0.055504108664821594339));
-    odd = FMA(odd, u, SPLAT(0.2402265069591009822));
-    even = FMA(even, u, SPLAT(0.69314718055994530942));
-    even = FMA(odd, r, even);
-    B scale = ((B)shifted << 52) + (B)SPLAT(1.0);
-    return (V)scale * FMA(r, even, SPLAT(1.0));
+ALWAYS_INLINE void FN(exp2)(const V *x, V *power) {
+    static const double c[11] = {4.4549605981865183938e-10, 7.0725859492692236999e-9, 1.0178062445845773521e-7,
+                                 1.3215442587921689653e-6,  0.000015252733829836118394, 0.00015403530441736050155,
+                                 0.001333355814641693531,   0.0096181291076068885273,   0.055504108664821594339,
+                                 0.2402265069591009822,     0.69314718055994530942};
+    V shifted[HALVES], r[HALVES], u[HALVES], even[HALVES], odd[HALVES];
+    EACH {
+        shifted[i] = x[i] + SPLAT(6755399441055744.0);
+        r[i] = x[i] - (shifted[i] - SPLAT(6755399441055744.0));
+        u[i] = r[i] * r[i];
+        even[i] = SPLAT(c[0]);
+        odd[i] = SPLAT(c[1]);
+    }
+#pragma GCC unroll 8
+    for (int k = 2; k < 10; k += 2) {
+        EACH even[i] = FMA(even[i], u[i], SPLAT(c[k]));
+        EACH odd[i] = FMA(odd[i], u[i], SPLAT(c[k + 1]));
+    }
+    EACH even[i] = FMA(even[i], u[i], SPLAT(c[10]));
+    EACH even[i] = FMA(odd[i], r[i], even[i]);
+    EACH power[i] = (V)(((B)shifted[i] << 52) + (B)SPLAT(1.0)) * FMA(r[i], even[i], SPLAT(1.0));
 }
 
 /* Swamee and Jain's friction factor at Re >= 64, and its derivative by Re times Re. */
-ALWAYS_INLINE V FN(swamee_jain)(V re, V rough, V *re_slope) {
-    V e, m = FN(log_of_mantissa)(re, &e);
-    V y = SPLAT(5.74) * FN(exp2)(SPLAT(-0.9) * FMA(m, SPLAT(1.4426950408889634074), e));
-    V inside = rough + y;
-    V x = SPLAT(-2.0 / LN10) * FN(log)(inside);
-    V inverse = SPLAT(1.0) / (x * x * inside);
-    V f = inside * inverse;
-    *re_slope = SPLAT(-3.6 / LN10) * f * y * x * inverse;
-    return f;
+ALWAYS_INLINE void FN(swamee_jain)(const V *re, const V *rough, V *f, V *re_slope) {
+    V e[HALVES], m[HALVES], y[HALVES], inside[HALVES], x[HALVES];
+    FN(log_of_mantissa)(re, m, e);
+    EACH m[i] = SPLAT(-0.9) * FMA(m[i], SPLAT(1.4426950408889634074), e[i]);
+    FN(exp2)(m, y);
+    EACH {
+        y[i] = SPLAT(5.74) * y[i];
+        inside[i] = rough[i] + y[i];
+    }
+    FN(log)(inside, x);
+    EACH {
+        x[i] = SPLAT(-2.0 / LN10) * x[i];
+        V inverse = SPLAT(1.0) / (x[i] * x[i] * inside[i]);
+        f[i] = inside[i] * inverse;
+        re_slope[i] = SPLAT(-3.6 / LN10) * f[i] * y[i] * x[i] * inverse;
+    }
 }
 
 /* Colebrook's, exactly: Newton on x + 2/ln 10 ln(rough + 2.51 x/Re) = 0 from Swamee and Jain's value; three
  * steps reach rounding. */
-ALWAYS_INLINE V FN(colebrook)(V re, V rough, V *re_slope) {
-    V unused, b = SPLAT(2.51) / re, a = SPLAT(2.0 / LN10), inside;
-    V f = FN(swamee_jain)(re, rough, &unused), x;
-    x = SPLAT(1.0) / FN(root)(f);
-    for (int trial = 0; trial < 3; ++trial) {
-        inside = FMA(b, x, rough);
-        x = x - FMA(a, FN(log)(inside), x) / (SPLAT(1.0) + a * b / inside);
+ALWAYS_INLINE void FN(colebrook)(const V *re, const V *rough, V *f, V *re_slope) {
+    V b[HALVES], x[HALVES], inside[HALVES], l[HALVES], a = SPLAT(2.0 / LN10);
+    FN(swamee_jain)(re, rough, f, re_slope);
+    EACH {
+        b[i] = SPLAT(2.51) / re[i];
+        x[i] = SPLAT(1.0) / FN(root)(f[i]);
     }
-    inside = FMA(b, x, rough);
-    V inverse = SPLAT(1.0) / (x * x);
-    *re_slope = SPLAT(-2.0) * inverse / x * (a * b * x / inside) / (SPLAT(1.0) + a * b / inside);
-    return inverse;
+    for (int trial = 0; trial < 3; ++trial) {
+        EACH inside[i] = FMA(b[i], x[i], rough[i]);
+        FN(log)(inside, l);
+        EACH x[i] = x[i] - FMA(a, l[i], x[i]) / (SPLAT(1.0) + a * b[i] / inside[i]);
+    }
+    EACH {
+        inside[i] = FMA(b[i], x[i], rough[i]);
+        f[i] = SPLAT(1.0) / (x[i] * x[i]);
+        V slope = a * b[i] / inside[i];
+        re_slope[i] = SPLAT(-2.0) * f[i] * slope / (SPLAT(1.0) + slope);
+    }
 }
 
 /* -- the same in single precision, eight at a time: to steer by, never to certify with ------------------ */
@@ -238,65 +262,83 @@ ALWAYS_INLINE void FN(widen)(F f, V *v) {
 #endif
 }
 
-/* Natural logarithm of the mantissa, to 4e-8; degree 7. */
-ALWAYS_INLINE F FN(quick_log_of_mantissa)(F x, F *exponent) {
-    W bits = (W)x, zero = bits ^ bits;
-    W e = (bits + (zero + (0x3F800000u - 0x3F3504F3u))) >> 23;
-    *exponent = (F)(e | (zero + 0x4B000000u)) - SPLATF(8388608.0f + 127.0f);
-    F t = (F)(bits - (e << 23) + (zero + 0x3F800000u)) - SPLATF(1.0f), u = t * t;
-    F even = SPLATF(0.126223198492f), odd = SPLATF(-0.0790274377239f);
-    even = FMAF(even, u, SPLATF(0.142144959239f));
-    odd = FMAF(odd, u, SPLATF(-0.129981837637f));
-    even = FMAF(even, u, SPLATF(0.200010450942f));
-    odd = FMAF(odd, u, SPLATF(-0.166412814631f));
-    even = FMAF(even, u, SPLATF(0.333333307282f));
-    odd = FMAF(odd, u, SPLATF(-0.250003064226f));
-    even = FMAF(odd, t, even);
-    return FMAF(t * u, even, FMAF(u, SPLATF(-0.5f), t));
+#define TWICE for (int i = 0; i < 2; ++i)
+
+/* Natural logarithm of the mantissa of two vectors, to 4e-8; degree 7. */
+ALWAYS_INLINE void FN(quick_log_of_mantissa)(const F *x, F *log, F *exponent) {
+    F t[2], u[2], even[2], odd[2];
+    TWICE {
+        W bits = (W)x[i], zero = bits ^ bits;
+        W e = (bits + (zero + (0x3F800000u - 0x3F3504F3u))) >> 23;
+        exponent[i] = (F)(e | (zero + 0x4B000000u)) - SPLATF(8388608.0f + 127.0f);
+        t[i] = (F)(bits - (e << 23) + (zero + 0x3F800000u)) - SPLATF(1.0f);
+        u[i] = t[i] * t[i];
+    }
+    TWICE even[i] = FMAF(SPLATF(0.126223198492f), u[i], SPLATF(0.142144959239f));
+    TWICE odd[i] = FMAF(SPLATF(-0.0790274377239f), u[i], SPLATF(-0.129981837637f));
+    TWICE even[i] = FMAF(even[i], u[i], SPLATF(0.200010450942f));
+    TWICE odd[i] = FMAF(odd[i], u[i], SPLATF(-0.166412814631f));
+    TWICE even[i] = FMAF(even[i], u[i], SPLATF(0.333333307282f));
+    TWICE odd[i] = FMAF(odd[i], u[i], SPLATF(-0.250003064226f));
+    TWICE even[i] = FMAF(odd[i], t[i], even[i]);
+    TWICE log[i] = FMAF(t[i] * u[i], even[i], FMAF(u[i], SPLATF(-0.5f), t[i]));
 }
 
-ALWAYS_INLINE F FN(quick_log)(F x) {
-    F e, m = FN(quick_log_of_mantissa)(x, &e);
-    return FMAF(e, SPLATF(0.693147180559945f), m);
+ALWAYS_INLINE void FN(quick_log)(const F *x, F *log) {
+    F e[2], m[2];
+    FN(quick_log_of_mantissa)(x, m, e);
+    TWICE log[i] = FMAF(e[i], SPLATF(0.693147180559945f), m[i]);
 }
 
 /* 2^x for |x| < 100, to 8e-9 before rounding; degree 5. */
-ALWAYS_INLINE F FN(quick_exp2)(F x) {
-    F shifted = x + SPLATF(12582912.0f), r = x - (shifted - SPLATF(12582912.0f));
-    F p = SPLATF(0.000154531629451f);
-    p = FMAF(p, r, SPLATF(0.00133908633647f));
-    p = FMAF(p, r, SPLATF(0.00961808255728f));
-    p = FMAF(p, r, SPLATF(0.0555035711422f));
-    p = FMAF(p, r, SPLATF(0.240226507606f));
-    p = FMAF(p, r, SPLATF(0.693147188026f));
-    W scale = ((W)shifted << 23) + (W)SPLATF(1.0f);
-    return (F)scale * FMAF(r, p, SPLATF(1.0f));
+ALWAYS_INLINE void FN(quick_exp2)(const F *x, F *power) {
+    F shifted[2], r[2], p[2];
+    TWICE {
+        shifted[i] = x[i] + SPLATF(12582912.0f);
+        r[i] = x[i] - (shifted[i] - SPLATF(12582912.0f));
+    }
+    TWICE p[i] = FMAF(SPLATF(0.000154531629451f), r[i], SPLATF(0.00133908633647f));
+    TWICE p[i] = FMAF(p[i], r[i], SPLATF(0.00961808255728f));
+    TWICE p[i] = FMAF(p[i], r[i], SPLATF(0.0555035711422f));
+    TWICE p[i] = FMAF(p[i], r[i], SPLATF(0.240226507606f));
+    TWICE p[i] = FMAF(p[i], r[i], SPLATF(0.693147188026f));
+    TWICE power[i] = (F)(((W)shifted[i] << 23) + (W)SPLATF(1.0f)) * FMAF(r[i], p[i], SPLATF(1.0f));
 }
 
-ALWAYS_INLINE F FN(quick_swamee_jain)(F re, F rough, F *re_slope) {
-    F e, m = FN(quick_log_of_mantissa)(re, &e);
-    F y = SPLATF(5.74f) * FN(quick_exp2)(SPLATF(-0.9f) * FMAF(m, SPLATF(1.44269504089f), e));
-    F inside = rough + y, x = SPLATF((float)(-2.0 / LN10)) * FN(quick_log)(inside);
-    F inverse = SPLATF(1.0f) / (x * x * inside), f = inside * inverse;
-    *re_slope = SPLATF((float)(-3.6 / LN10)) * f * y * x * inverse;
-    return f;
+ALWAYS_INLINE void FN(quick_swamee_jain)(const F *re, const F *rough, F *f, F *re_slope) {
+    F e[2], m[2], y[2], inside[2], x[2], inverse[2];
+    FN(quick_log_of_mantissa)(re, m, e);
+    TWICE m[i] = SPLATF(-0.9f) * FMAF(m[i], SPLATF(1.44269504089f), e[i]);
+    FN(quick_exp2)(m, y);
+    TWICE y[i] = SPLATF(5.74f) * y[i];
+    TWICE inside[i] = rough[i] + y[i];
+    FN(quick_log)(inside, x);
+    TWICE x[i] = SPLATF((float)(-2.0 / LN10)) * x[i];
+    TWICE inverse[i] = SPLATF(1.0f) / (x[i] * x[i] * inside[i]);
+    TWICE f[i] = inside[i] * inverse[i];
+    TWICE re_slope[i] = SPLATF((float)(-3.6 / LN10)) * f[i] * y[i] * x[i] * inverse[i];
 }
 
-ALWAYS_INLINE F FN(quick_colebrook)(F re, F rough, F *re_slope) {
-    F unused, f = FN(quick_swamee_jain)(re, rough, &unused), x = f, inside, slope;
-    F a = SPLATF((float)(2.0 / LN10)), b = SPLATF(2.51f) / re;
-    for (int l = 0; l < 8; ++l) {
-        x[l] = 1.0f / sqrtf(f[l]);
+ALWAYS_INLINE void FN(quick_colebrook)(const F *re, const F *rough, F *f, F *re_slope) {
+    F x[2], inside[2], l[2], b[2], a = SPLATF((float)(2.0 / LN10));
+    FN(quick_swamee_jain)(re, rough, f, re_slope);
+    TWICE {
+        b[i] = SPLATF(2.51f) / re[i];
+        for (int k = 0; k < 8; ++k) {
+            x[i][k] = 1.0f / sqrtf(f[i][k]);
+        }
     }
     for (int trial = 0; trial < 2; ++trial) {
-        inside = FMAF(b, x, rough);
-        x = x - FMAF(a, FN(quick_log)(inside), x) / (SPLATF(1.0f) + a * b / inside);
+        TWICE inside[i] = FMAF(b[i], x[i], rough[i]);
+        FN(quick_log)(inside, l);
+        TWICE x[i] = x[i] - FMAF(a, l[i], x[i]) / (SPLATF(1.0f) + a * b[i] / inside[i]);
     }
-    inside = FMAF(b, x, rough);
-    slope = a * b / inside;
-    f = SPLATF(1.0f) / (x * x);
-    *re_slope = SPLATF(-2.0f) * f * slope / (SPLATF(1.0f) + slope);
-    return f;
+    TWICE {
+        inside[i] = FMAF(b[i], x[i], rough[i]);
+        F slope = a * b[i] / inside[i];
+        f[i] = SPLATF(1.0f) / (x[i] * x[i]);
+        re_slope[i] = SPLATF(-2.0f) * f[i] * slope / (SPLATF(1.0f) + slope);
+    }
 }
 
 /* Least Re at which the turbulent formula of a form is evaluated. */
@@ -381,58 +423,64 @@ ALWAYS_INLINE void FN(finish)(Net *n, int mode, int32_t at, M active, V m, V dro
     FN(store)(n->y + at, y);
 }
 
-/* Pipe blocks from..to. quick: friction factors in single precision. */
+/* Pipe blocks from..to, an even number of them. quick: friction factors in single precision. */
 ALWAYS_INLINE void FN(pipes)(Net *n, int form, int mode, int quick, int32_t from, int32_t to, FN(Tally) *tally) {
     const double *p = n->pipe + 32 * (int64_t)(from - (from >= n->peeled_pipe_at ? n->peeled_pipe_shift : 0));
-    for (int32_t b = from; b < to; ++b, p += 32) {
-        V m[8 / WIDTH], f[8 / WIDTH], df[8 / WIDTH];
-        for (int i = 0; i < 8 / WIDTH; ++i) {
-            m[i] = FN(flow_at)(n, mode, 8 * b + WIDTH * i);
+    for (int32_t b = from; b < to; b += 2, p += 64) {
+        V m[2][HALVES], f[2][HALVES], df[2][HALVES], re[2][HALVES], rough[2][HALVES];
+        for (int k = 0; k < 2; ++k) {
+            EACH {
+                m[k][i] = FN(flow_at)(n, mode, 8 * (b + k) + WIDTH * i);
+                re[k][i] = FN(greater)(FN(load)(p + 32 * k + WIDTH * i) * FN(absolute)(m[k][i]), SPLAT(LEAST_RE(form)));
+                rough[k][i] = FN(load)(p + 32 * k + 24 + WIDTH * i);
+            }
         }
-        if (form == NIKURADSE) {
-            /* f = 64/Re + rough term (in p3): a linear and a quadratic part */
-            for (int i = 0; i < 8 / WIDTH; ++i) {
+        if (form != NIKURADSE && mode != CHORD) {
+            if (quick) {
+                F re_f[2], rough_f[2], value[2], slope[2];
+                TWICE {
+                    re_f[i] = FN(narrow)(re[i]);
+                    rough_f[i] = FN(narrow)(rough[i]);
+                }
+                if (form == COLEBROOK) {
+                    FN(quick_colebrook)(re_f, rough_f, value, slope);
+                } else {
+                    FN(quick_swamee_jain)(re_f, rough_f, value, slope);
+                }
+                TWICE {
+                    FN(widen)(value[i], f[i]);
+                    FN(widen)(slope[i], df[i]);
+                }
+            } else {
+                for (int k = 0; k < 2; ++k) {
+                    if (form == COLEBROOK) {
+                        FN(colebrook)(re[k], rough[k], f[k], df[k]);
+                    } else {
+                        FN(swamee_jain)(re[k], rough[k], f[k], df[k]);
+                    }
+                }
+            }
+        }
+        for (int k = 0; k < 2; ++k) {
+            EACH {
                 const int h = WIDTH * i;
-                V am = FN(absolute)(m[i]), p1 = FN(load)(p + 8 + h);
-                V linear = SPLAT(64.0) * p1 / FN(load)(p + h);
-                V square = FMA(FN(load)(p + 24 + h), p1, FN(load)(p + 16 + h));
-                FN(finish)(n, mode, 8 * b + h, FN(lanes)(n->mask[b], h), m[i], m[i] * FMA(square, am, linear),
-                           FMA(square + square, am, linear), tally);
+                const double *c = p + 32 * k + h;
+                V slope, drop, am = FN(absolute)(m[k][i]), p0 = FN(load)(c), p1 = FN(load)(c + 8);
+                V p2 = FN(load)(c + 16);
+                if (form == NIKURADSE) {
+                    /* f = 64/Re + rough term (in p3): a linear and a quadratic part */
+                    V linear = SPLAT(64.0) * p1 / p0, square = FMA(rough[k][i], p1, p2);
+                    drop = m[k][i] * FMA(square, am, linear);
+                    slope = FMA(square + square, am, linear);
+                } else if (mode == CHORD) {
+                    /* rough is good enough to begin with */
+                    slope = FMA(SPLAT(0.02), p1, p2);
+                    drop = slope * am * m[k][i];
+                } else {
+                    drop = FN(pipe_law)(form, m[k][i], p0, p1, p2, f[k][i], df[k][i], &slope);
+                }
+                FN(finish)(n, mode, 8 * (b + k) + h, FN(lanes)(n->mask[b + k], h), m[k][i], drop, slope, tally);
             }
-            continue;
-        }
-        if (mode == CHORD) {
-            /* rough is good enough to begin with */
-            for (int i = 0; i < 8 / WIDTH; ++i) {
-                const int h = WIDTH * i;
-                V r = FMA(SPLAT(0.02), FN(load)(p + 8 + h), FN(load)(p + 16 + h));
-                FN(finish)(n, mode, 8 * b + h, FN(lanes)(n->mask[b], h), m[i], r * FN(absolute)(m[i]) * m[i], r, tally);
-            }
-            continue;
-        }
-        if (quick) {
-            V re[8 / WIDTH], rough[8 / WIDTH];
-            for (int i = 0; i < 8 / WIDTH; ++i) {
-                re[i] = FN(greater)(FN(load)(p + WIDTH * i) * FN(absolute)(m[i]), SPLAT(LEAST_RE(form)));
-                rough[i] = FN(load)(p + 24 + WIDTH * i);
-            }
-            F slope, value, re_f = FN(narrow)(re), rough_f = FN(narrow)(rough);
-            value = form == COLEBROOK ? FN(quick_colebrook)(re_f, rough_f, &slope)
-                                      : FN(quick_swamee_jain)(re_f, rough_f, &slope);
-            FN(widen)(value, f);
-            FN(widen)(slope, df);
-        } else {
-            for (int i = 0; i < 8 / WIDTH; ++i) {
-                V re = FN(greater)(FN(load)(p + WIDTH * i) * FN(absolute)(m[i]), SPLAT(LEAST_RE(form)));
-                V rough = FN(load)(p + 24 + WIDTH * i);
-                f[i] = form == COLEBROOK ? FN(colebrook)(re, rough, &df[i]) : FN(swamee_jain)(re, rough, &df[i]);
-            }
-        }
-        for (int i = 0; i < 8 / WIDTH; ++i) {
-            const int h = WIDTH * i;
-            V slope, drop = FN(pipe_law)(form, m[i], FN(load)(p + h), FN(load)(p + 8 + h), FN(load)(p + 16 + h),
-                                         f[i], df[i], &slope);
-            FN(finish)(n, mode, 8 * b + h, FN(lanes)(n->mask[b], h), m[i], drop, slope, tally);
         }
     }
 }
@@ -839,6 +887,9 @@ static double FN(imbalance)(Net *n) {
 }
 
 #undef SPLATF
+#undef HALVES
+#undef EACH
+#undef TWICE
 #undef FMAF
 #undef F
 #undef W

@@ -164,7 +164,8 @@ def make_layout(
     )
     block_class = np.concatenate([block_class, np.array(alias_class, np.int8)])
 
-    # blocks of a class lie together: pipes first
+    # blocks of a class lie together: pipes first, which the kernel takes two blocks at a time
+    counts[PIPES] += counts[PIPES] % 2
     class_at = np.concatenate(([0], np.cumsum(counts)))
     pair[:, 0] += class_at[block_class].astype(np.int32)
     slot = np.full(links, -1, np.int32)
@@ -175,7 +176,7 @@ def make_layout(
     # peeled links lie densely behind the core: pipes first
     peel_slot = np.empty(len(peeled), np.int32)
     is_pipe = classes[peel_link] == PIPES
-    pipe_blocks = -(-int(is_pipe.sum()) // LANES)
+    pipe_blocks = 2 * -(-int(is_pipe.sum()) // (2 * LANES))
     other_blocks = -(-int((~is_pipe).sum()) // LANES)
     peeled_at = int(class_at[-1])
     peel_slot[is_pipe] = LANES * peeled_at + np.arange(int(is_pipe.sum()), dtype=np.int32)
