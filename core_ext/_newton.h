@@ -45,6 +45,34 @@ enum { CONVERGED, TOO_MANY_STEPS, OVERFLOWED, NO_MEMORY };
 
 static void others(Net *n, int mode, double wall);
 
+/* Where the sweeps read and write, by value: a pointer that no store can reach need not be loaded again. */
+typedef struct {
+    Column *column;
+    double *w, *y, *entry, *scratch;
+    const double *q, *offset;
+    const int32_t *row, *link, *target;
+    int32_t widest;
+} Arrays;
+
+static inline Arrays arrays_of(const Net *n) {
+    const Arrays a = {n->column, n->w,  n->y,    n->entry,  n->scratch, n->q,
+                      n->offset, n->row, n->link, n->target, n->widest};
+    return a;
+}
+
+/* What each column has to balance before anything is pushed to it; a fixed pressure does not change. */
+static inline void begin_sums(Net *n) {
+    typedef double Pair __attribute__((vector_size(16)));
+    Column *column = n->column;
+    for (int32_t c = 0, end = 8 * n->groups; c < end; ++c) {
+        const Pair pair = {0.0, column[c].injection};
+        __builtin_memcpy(column + c, &pair, sizeof pair);
+    }
+    for (int32_t c = 8 * n->groups; c < n->places; ++c) {
+        column[c].excess = column[c].rhs = 0.0;
+    }
+}
+
 #define LEVEL LEVEL_BASELINE
 #define FN(name) name##_baseline
 #include "_newton_body.h"
@@ -613,7 +641,7 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
                     return CONVERGED;
                 }
             }
-            if (!(n->worst < 1e300 && n->total < 1e300)) {
+            if (!(n->worst < 1e300 && n->total < 1e300 && n->changed < 1e300)) {
                 return OVERFLOWED;
             }
         }
@@ -778,6 +806,11 @@ static int newton_solve(Net *n, int warm, double tol_pa, double tol_kg_s, double
 
 /* -- results ------------------------------------------------------------------------------------------ */
 
+/* What is missing to balance at a fixed place, after imbalance(). */
+static inline double missing(const Net *n, int32_t place) {
+    return n->column[place].injection + n->column[place].rhs;
+}
+
 /* Copy the solution out in the caller's order, with 0.0 where the pressure is unknown. To be called after a
  * solve that converged: rhs then holds what is missing to balance. */
 static void newton_publish(Net *n, double *flow, double *pressure, double *inflow, int8_t *known) {
@@ -815,7 +848,7 @@ static void newton_publish(Net *n, double *flow, double *pressure, double *inflo
                       : !n->known[i]     ? 0.0
                       : n->level_pa == NULL ? n->column[i].pressure
                                          : n->column[i].pressure - n->level_pa[i];
-        inflow[k] = i < n->fixed_at ? n->inflow[i] : n->inflow[i] - n->column[i].rhs;
+        inflow[k] = i < n->fixed_at ? n->inflow[i] : n->inflow[i] - missing(n, i);
     }
     /* a pinned source carries what leaves its supply node, shared evenly among those at the same node */
     for (int32_t a = 0; a < n->pinned_links; ++a) {
@@ -823,7 +856,7 @@ static void newton_publish(Net *n, double *flow, double *pressure, double *inflo
         for (int32_t b = 0; b < n->pinned_links; ++b) {
             count += n->second[n->pinned[b]] == supply && n->open[n->pinned[b]];
         }
-        double need = n->inflow[supply] - n->column[supply].rhs - n->injection[supply];
+        double need = n->inflow[supply] - missing(n, supply) - n->injection[supply];
         flow[e] = n->open[e] && count ? need / count : 0.0;
     }
     for (int32_t a = 0; a < n->pinned_links; ++a) {

@@ -413,10 +413,12 @@ ALWAYS_INLINE void FN(finish)(Net *n, int mode, int32_t at, M active, V m, V dro
         V x = FN(keep)(active, dp - drop);
         y = FN(keep)(active, SPLAT(1.0) / FN(greater)(slope, SPLAT(LEAST_SLOPE)));
         w = FMA(y, x, m);
-        V ax = FN(absolute)(x);
-        tally->along = tally->along - (m - FN(load)(n->q + at)) * x;
-        tally->worst = FN(greater)(ax, tally->worst);
-        tally->total = tally->total + ax;
+        if (tally != NULL) {
+            V ax = FN(absolute)(x);
+            tally->along = tally->along - (m - FN(load)(n->q + at)) * x;
+            tally->worst = FN(greater)(ax, tally->worst);
+            tally->total = tally->total + ax;
+        }
     }
     FN(store)(n->q + at, m);
     FN(store)(n->w + at, w);
@@ -598,11 +600,13 @@ static void FN(evaluate)(Net *n, int mode, double wall) {
     n->clipped = 0;
     n->released = 0;
     if (n->quick) {
-        FN(pipes_of)(n, mode, 1, 0, n->quad_at, &tally);
+        /* nothing is judged by it, so nothing is counted */
+        FN(pipes_of)(n, mode, 1, 0, n->quad_at, NULL);
+        FN(quadratics)(n, mode, NULL);
     } else {
         FN(pipes_of)(n, mode, 0, 0, n->quad_at, &tally);
+        FN(quadratics)(n, mode, &tally);
     }
-    FN(quadratics)(n, mode, &tally);
     FN(limited)(n, mode, wall, &tally);
     n->worst = FN(largest)(tally.worst);
     n->total = FN(sum)(tally.total);
@@ -697,22 +701,22 @@ ALWAYS_INLINE void FN(push_pairs)(Column *c, const int32_t *index, V first, V se
  * each of them is coupled to fixed pressures with; both only ever grow by terms that are not negative. On
  * return entry holds multipliers, excess the inverse pivots (0 where nothing holds the pressure) and rhs the
  * right-hand sides over the pivots. */
-ALWAYS_INLINE void FN(eliminate_group)(Net *n, const int32_t g, const Group *group, const int d) {
+ALWAYS_INLINE void FN(eliminate_group)(const Arrays n, const int32_t g, const Group *group, const int d) {
     const int blocks = group->blocks;
-    const int32_t *links = n->link + group->link_at;
+    const int32_t *links = n.link + group->link_at;
     for (int h = 0; h < group->lanes; h += WIDTH) {
-        const int32_t *rows = n->row + 8 * (int64_t)group->row_at + h;
-        const int32_t *target = n->target + 8 * (int64_t)group->target_at + h;
-        double *entry = n->entry + 8 * (int64_t)group->entry_at + h;
-        double *column = (double *)(n->column + 8 * (int64_t)g + h);
-        V *carried = (V *)n->scratch, ex, t, zero = SPLAT(0.0);
+        const int32_t *rows = n.row + 8 * (int64_t)group->row_at + h;
+        const int32_t *target = n.target + 8 * (int64_t)group->target_at + h;
+        double *entry = n.entry + 8 * (int64_t)group->entry_at + h;
+        double *column = (double *)(n.column + 8 * (int64_t)g + h);
+        V *carried = (V *)n.scratch, ex, t, zero = SPLAT(0.0);
         FN(load_pairs)(column, &ex, &t);
         for (int a = 0; a < d; ++a) {
             carried[a] = zero;
         }
         for (int i = 0; i < blocks; ++i) {
             const int32_t at = links[2 * i] + h, a = links[2 * i + 1];
-            V y = FN(load)(n->y + at), w = FN(load)(n->w + at);
+            V y = FN(load)(n.y + at), w = FN(load)(n.w + at);
             t = t - w;
             if (a < d) {
                 FN(store)(entry + 8 * a, FN(load)(entry + 8 * a) + y);
@@ -728,11 +732,11 @@ ALWAYS_INLINE void FN(eliminate_group)(Net *n, const int32_t g, const Group *gro
         V inverse = FN(keep)((M)(sum > zero), SPLAT(1.0) / sum);
         for (int a = 0; a < d; ++a) {
             V s = FN(load)(entry + 8 * a) * inverse;
-            FN(push_pairs)(n->column, rows + 8 * a, s * ex, FMA(s, t, carried[a]));
+            FN(push_pairs)(n.column, rows + 8 * a, s * ex, FMA(s, t, carried[a]));
             for (int b = a + 1; b < d; ++b) {
                 V v = s * FN(load)(entry + 8 * b);
                 for (int l = 0; l < WIDTH; ++l) {
-                    n->entry[target[l]] += v[l];
+                    n.entry[target[l]] += v[l];
                 }
                 target += 8;
             }
@@ -744,31 +748,26 @@ ALWAYS_INLINE void FN(eliminate_group)(Net *n, const int32_t g, const Group *gro
 
 static void FN(eliminate)(Net *n) {
     memset(n->entry, 0, sizeof(double) * (size_t)n->entries);
-    for (int32_t c = 0; c < 8 * n->groups; ++c) {
-        n->column[c].excess = 0.0;
-        n->column[c].rhs = n->column[c].injection;
-    }
-    /* a fixed pressure does not change, whatever is injected there */
-    for (int32_t c = 8 * n->groups; c < n->places; ++c) {
-        n->column[c].rhs = 0.0;
-    }
-    for (int32_t g = 0; g < n->alias_group; ++g) {
-        const Group *group = n->group + g;
+    begin_sums(n);
+    const Arrays arrays = arrays_of(n);
+    const Group *groups = n->group;
+    for (int32_t g = 0, count = n->alias_group; g < count; ++g) {
+        const Group *group = groups + g;
         switch (group->entries) {
         case 1:
-            FN(eliminate_group)(n, g, group, 1);
+            FN(eliminate_group)(arrays, g, group, 1);
             break;
         case 2:
-            FN(eliminate_group)(n, g, group, 2);
+            FN(eliminate_group)(arrays, g, group, 2);
             break;
         case 3:
-            FN(eliminate_group)(n, g, group, 3);
+            FN(eliminate_group)(arrays, g, group, 3);
             break;
         case 4:
-            FN(eliminate_group)(n, g, group, 4);
+            FN(eliminate_group)(arrays, g, group, 4);
             break;
         default:
-            FN(eliminate_group)(n, g, group, group->entries);
+            FN(eliminate_group)(arrays, g, group, group->entries);
         }
     }
 }
@@ -777,60 +776,62 @@ static void FN(eliminate)(Net *n) {
 
 /* From the last column to the first: changes of pressure, then new flows of the links (in w) and new
  * pressure differences (in y). Tells the sums of changes and of flows. */
-ALWAYS_INLINE void FN(substitute_group)(Net *n, const int32_t g, const Group *group, const int d, V *changed,
-                                        V *total) {
+ALWAYS_INLINE void FN(substitute_group)(const Arrays n, const int32_t g, const Group *group, const int d,
+                                        V *changed, V *total) {
     const int blocks = group->blocks, rows_in_all = d + group->ground;
-    const int32_t *links = n->link + group->link_at;
+    const int32_t *links = n.link + group->link_at;
     for (int h = 0; h < group->lanes; h += WIDTH) {
-        const int32_t *rows = n->row + 8 * (int64_t)group->row_at + h;
-        const double *entry = n->entry + 8 * (int64_t)group->entry_at + h;
-        double *column = (double *)(n->column + 8 * (int64_t)g + h);
-        V *dx = (V *)n->scratch, *pr = dx + n->widest, x, p, unused;
+        const int32_t *rows = n.row + 8 * (int64_t)group->row_at + h;
+        const double *entry = n.entry + 8 * (int64_t)group->entry_at + h;
+        double *column = (double *)(n.column + 8 * (int64_t)g + h);
+        V *dx = (V *)n.scratch, *pr = dx + n.widest, x, p, unused;
         FN(load_pairs)(column, &unused, &x);
         for (int a = 0; a < d; ++a) {
-            FN(gather_pairs)(n->column, rows + 8 * a, 1, &dx[a], &pr[a]);
+            FN(gather_pairs)(n.column, rows + 8 * a, 1, &dx[a], &pr[a]);
             x = FMA(FN(load)(entry + 8 * a), dx[a], x);
         }
         for (int a = d; a < rows_in_all; ++a) {
-            FN(gather_pairs)(n->column, rows + 8 * a, 1, &dx[a], &pr[a]);
+            FN(gather_pairs)(n.column, rows + 8 * a, 1, &dx[a], &pr[a]);
         }
         FN(load_pairs)(column + 2, &p, &unused);
         p = p + x;
         FN(store_pairs)(column + 1, x, p);
         for (int i = 0; i < blocks; ++i) {
             const int32_t at = links[2 * i] + h, a = links[2 * i + 1];
-            V m = FMA(FN(load)(n->y + at), x - dx[a], FN(load)(n->w + at));
-            *changed = *changed + FN(absolute)(m - FN(load)(n->q + at));
+            V m = FMA(FN(load)(n.y + at), x - dx[a], FN(load)(n.w + at));
+            *changed = *changed + FN(absolute)(m - FN(load)(n.q + at));
             *total = *total + FN(absolute)(m);
-            FN(store)(n->w + at, m);
+            FN(store)(n.w + at, m);
             V drop = p - pr[a];
-            if (n->offset != NULL) {
-                drop = drop - FN(load)(n->offset + at);
+            if (n.offset != NULL) {
+                drop = drop - FN(load)(n.offset + at);
             }
-            FN(store)(n->y + at, drop);
+            FN(store)(n.y + at, drop);
         }
     }
 }
 
 static void FN(substitute)(Net *n) {
     V changed = SPLAT(0.0), total = SPLAT(0.0);
+    const Arrays arrays = arrays_of(n);
+    const Group *groups = n->group;
     for (int32_t g = n->groups - 1; g >= 0; --g) {
-        const Group *group = n->group + g;
+        const Group *group = groups + g;
         switch (group->entries) {
         case 1:
-            FN(substitute_group)(n, g, group, 1, &changed, &total);
+            FN(substitute_group)(arrays, g, group, 1, &changed, &total);
             break;
         case 2:
-            FN(substitute_group)(n, g, group, 2, &changed, &total);
+            FN(substitute_group)(arrays, g, group, 2, &changed, &total);
             break;
         case 3:
-            FN(substitute_group)(n, g, group, 3, &changed, &total);
+            FN(substitute_group)(arrays, g, group, 3, &changed, &total);
             break;
         case 4:
-            FN(substitute_group)(n, g, group, 4, &changed, &total);
+            FN(substitute_group)(arrays, g, group, 4, &changed, &total);
             break;
         default:
-            FN(substitute_group)(n, g, group, group->entries, &changed, &total);
+            FN(substitute_group)(arrays, g, group, group->entries, &changed, &total);
         }
     }
     n->changed = FN(sum)(changed);
@@ -861,10 +862,7 @@ static void FN(differences)(Net *n) {
 /* What is missing to balance at every place, into rhs, from the flows in q: largest of the columns. */
 static double FN(imbalance)(Net *n) {
     V worst = SPLAT(0.0);
-    for (int32_t c = 0; c < n->places; ++c) {
-        n->column[c].excess = 0.0;
-        n->column[c].rhs = n->column[c].injection;
-    }
+    begin_sums(n);
     for (int32_t g = 0; g < n->groups; ++g) {
         const Group *group = n->group + g;
         const int32_t *links = n->link + group->link_at, *rows = n->row + 8 * (int64_t)group->row_at;
