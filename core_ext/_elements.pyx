@@ -98,7 +98,7 @@ cdef class ConsumerLaws:
                 m = self.heat[row] / (self.cp * (self.supply[row] - self.back[row]))
             if not isfinite(m):
                 return row
-            net.imposed[net.slot[e]] = m if m < most else most
+            net.imposed[~net.slot[e]] = m if m < most else most
         return FINE
 
 
@@ -272,7 +272,7 @@ cdef class SourceLaws:
             elif self.code[row] == 1:
                 if not isfinite(self.flow[row]):
                     return row
-                net.imposed[net.slot[e]] = self.flow[row]
+                net.imposed[~net.slot[e]] = self.flow[row]
             else:
                 if not isfinite(self.supply_pressure[row]):
                     return row

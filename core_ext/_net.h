@@ -43,8 +43,10 @@ typedef struct {
     /* the program */
     const Group *group;
     const int32_t *row, *link, *target;
-    const int32_t *slot;                        /* by link: 2 slot + (1 if it runs against the column); else imposed row */
-    const int32_t *first, *second, *node_of;    /* ends of links as places; node of a place, -1 for none */
+    /* by link: 2 slot + (1 if it runs against its column), or the complement of its row among imposed links */
+    const int32_t *slot;
+    const int32_t *first, *second;  /* ends of links as places */
+    const int32_t *place, *node_of; /* place of a node; node of a place, -1 for none */
     const int32_t *peel_place, *peel_parent, *peel_slot;
     const int8_t *kind;
     const int32_t *pinned, *imposed_link, *alias_place, *alias_of;

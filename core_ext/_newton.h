@@ -432,7 +432,7 @@ static void free_lost_limits(Net *n) {
 }
 
 /* What an imposed flow is; 0 for one that was silenced. */
-static inline double imposed_flow(const Net *n, int32_t e) { return n->act[e] ? n->imposed[n->slot[e]] : 0.0; }
+static inline double imposed_flow(const Net *n, int32_t e) { return n->act[e] ? n->imposed[~n->slot[e]] : 0.0; }
 
 /* Silence imposed flows and injections of parts that nothing can balance, with all that follows from it. */
 static void silence(Net *n) {
@@ -480,6 +480,9 @@ static void silence(Net *n) {
     }
 }
 
+/* What flows in from outside at every place: injections, but for parts that were silenced. */
+static inline const double *inflow_of(const Net *n) { return n->unreferenced ? n->inflow : n->injection; }
+
 /* Take note of links that opened or shut, then of everything that flows in from outside. */
 static void connect(Net *n) {
     if (!n->labelled || memcmp(n->seen, n->open, (size_t)n->links) != 0) {
@@ -511,12 +514,13 @@ static void connect(Net *n) {
             n->act[e] = n->open[e] && n->kind[e] != PINNED;
         }
     }
-    memcpy(n->inflow, n->injection, sizeof(double) * (size_t)n->places);
     if (n->unreferenced) {
+        memcpy(n->inflow, n->injection, sizeof(double) * (size_t)n->places);
         silence(n);
     }
+    const double *inflow = inflow_of(n);
     for (int32_t i = 0; i < n->places; ++i) {
-        n->column[i].injection = n->inflow[i];
+        n->column[i].injection = inflow[i];
     }
     for (int32_t i = 0; i < n->imposed_links; ++i) {
         int32_t e = n->imposed_link[i];
@@ -686,8 +690,8 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
 
 /* All limits free, cold flows, no pressures: where every attempt but a warm one begins. */
 static void begin_cold(Net *n) {
-    for (int32_t slot = 0; slot < 8 * n->peeled_pipe_at; ++slot) {
-        n->q[slot] = n->mask[slot >> 3] >> (slot & 7) & 1 ? n->cold[slot] : 0.0;
+    for (int32_t slot = 0, end = 8 * n->peeled_pipe_at; slot < end; ++slot) {
+        n->q[slot] = n->cold[slot]; /* links that are shut are masked wherever flows are taken up */
     }
     memset(n->at_limit, 0, 2 * (size_t)(n->other_at - n->limited_at));
     for (int32_t i = 0; i < 8 * (n->peeled_pipe_at - n->other_at); ++i) {
@@ -816,13 +820,12 @@ static inline double missing(const Net *n, int32_t place) {
 static void newton_publish(Net *n, double *flow, double *pressure, double *inflow, int8_t *known) {
     int any_limit = 0;
     for (int32_t e = 0; e < n->links; ++e) {
-        if (n->kind[e] < IMPOSED) {
-            int32_t code = n->slot[e];
-            double m = n->q[code >> 1];
-            flow[e] = code & 1 ? -m : m;
-        } else {
-            flow[e] = n->kind[e] == IMPOSED ? imposed_flow(n, e) : 0.0;
-        }
+        int32_t code = n->slot[e] > 0 ? n->slot[e] : 0; /* what has no slot comes below */
+        double m = n->q[code >> 1];
+        flow[e] = code & 1 ? -m : m;
+    }
+    for (int32_t i = 0; i < n->imposed_links; ++i) {
+        flow[n->imposed_link[i]] = imposed_flow(n, n->imposed_link[i]);
     }
     if (n->limited_now) {
         for (int32_t b = 0; b < 2 * (n->other_at - n->limited_at); ++b) {
@@ -838,17 +841,25 @@ static void newton_publish(Net *n, double *flow, double *pressure, double *inflo
     for (int32_t i = 0; i < n->aliases; ++i) {
         n->column[n->alias_of[i]].rhs += n->column[n->alias_place[i]].rhs;
     }
-    for (int32_t i = 0; i < n->trash_at; ++i) {
-        int32_t k = n->node_of[i];
-        if (k < 0) {
-            continue;
+    const double *outside = inflow_of(n);
+    for (int32_t k = 0; k < n->nodes; ++k) {
+        pressure[k] = n->column[n->place[k]].pressure;
+        inflow[k] = outside[n->place[k]];
+        known[k] = n->known[n->place[k]];
+    }
+    if (n->level_pa != NULL) {
+        for (int32_t k = 0; k < n->nodes; ++k) {
+            pressure[k] -= n->level_pa[n->place[k]];
         }
-        known[k] = n->known[i];
-        pressure[k] = i >= n->fixed_at   ? n->given_pa[i - n->fixed_at]
-                      : !n->known[i]     ? 0.0
-                      : n->level_pa == NULL ? n->column[i].pressure
-                                         : n->column[i].pressure - n->level_pa[i];
-        inflow[k] = i < n->fixed_at ? n->inflow[i] : n->inflow[i] - missing(n, i);
+    }
+    if (any_limit || n->unreferenced) {
+        for (int32_t k = 0; k < n->nodes; ++k) {
+            pressure[k] = known[k] ? pressure[k] : 0.0;
+        }
+    }
+    for (int32_t i = n->fixed_at; i < n->trash_at; ++i) {
+        pressure[n->node_of[i]] = n->given_pa[i - n->fixed_at];
+        inflow[n->node_of[i]] -= missing(n, i);
     }
     /* a pinned source carries what leaves its supply node, shared evenly among those at the same node */
     for (int32_t a = 0; a < n->pinned_links; ++a) {
@@ -856,7 +867,7 @@ static void newton_publish(Net *n, double *flow, double *pressure, double *inflo
         for (int32_t b = 0; b < n->pinned_links; ++b) {
             count += n->second[n->pinned[b]] == supply && n->open[n->pinned[b]];
         }
-        double need = n->inflow[supply] - missing(n, supply) - n->injection[supply];
+        double need = outside[supply] - missing(n, supply) - n->injection[supply];
         flow[e] = n->open[e] && count ? need / count : 0.0;
     }
     for (int32_t a = 0; a < n->pinned_links; ++a) {

@@ -20,6 +20,7 @@ cdef extern from "_net.h":
         const int32_t* slot
         const int32_t* first
         const int32_t* second
+        const int32_t* place
         const int32_t* node_of
         const int32_t* peel_place
         const int32_t* peel_parent

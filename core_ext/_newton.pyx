@@ -85,7 +85,7 @@ cdef class Newton:
         limits = n.other_at - n.limited_at
         others = n.peeled_pipe_at - n.other_at + n.blocks - n.peeled_other_at
         slot = layout.slot.copy()
-        slot[imposed] = np.arange(len(imposed), dtype=np.int32)
+        slot[imposed] = ~np.arange(len(imposed), dtype=np.int32)
         a = {
             "pipe": aligned(32 * pipes, FLOAT), "quad": aligned(16 * quads, FLOAT),
             "limited": aligned(32 * limits, FLOAT), "other": aligned(8 * others, OTHER),
@@ -120,6 +120,7 @@ cdef class Newton:
         n.target = <const int32_t*> address(layout.target)
         n.first = <const int32_t*> address(layout.first)
         n.second = <const int32_t*> address(layout.second)
+        n.place = <const int32_t*> address(layout.place)
         n.node_of = <const int32_t*> address(layout.node_of)
         n.peel_place = <const int32_t*> address(layout.peel_place)
         n.peel_parent = <const int32_t*> address(layout.peel_parent)

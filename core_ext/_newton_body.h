@@ -404,6 +404,7 @@ ALWAYS_INLINE void FN(finish)(Net *n, int mode, int32_t at, M active, V m, V dro
         FN(store)(n->y + at, slope);
         return;
     }
+    m = FN(keep)(active, m);
     V dp = FN(load)(n->y + at), y, w;
     if (mode == CHORD) {
         /* the first step from cold: through the origin, so that the guessed direction has no say */

@@ -427,8 +427,8 @@ def flows_exist(solver: HydraulicSolver) -> bool:
     low, high = solver._kernel.limits()
     moving = np.flatnonzero((a["act"] != 0) & (solver._kind < 6))
     imposed = np.flatnonzero((a["act"] != 0) & (solver._kind == 6))
-    need = a["inflow"][solver._layout.place]
-    flow = a["imposed"][a["slot"][imposed]]
+    need = (a["inflow"] if solver._kernel.unreferenced else a["injection"])[solver._layout.place]
+    flow = a["imposed"][~a["slot"][imposed]]
     np.subtract.at(need, first[imposed], flow)
     np.add.at(need, second[imposed], flow)
     matrix = np.zeros((len(need), max(len(moving), 1)))
