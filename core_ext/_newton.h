@@ -819,9 +819,11 @@ static inline double missing(const Net *n, int32_t place) {
  * solve that converged: rhs then holds what is missing to balance. */
 static void newton_publish(Net *n, double *flow, double *pressure, double *inflow, int8_t *known) {
     int any_limit = 0;
-    for (int32_t e = 0; e < n->links; ++e) {
-        int32_t code = n->slot[e] > 0 ? n->slot[e] : 0; /* what has no slot comes below */
-        double m = n->q[code >> 1];
+    const int32_t *const slot = n->slot, *const place = n->place;
+    const double *const q = n->q;
+    for (int32_t e = 0, end = n->links; e < end; ++e) {
+        int32_t code = slot[e] > 0 ? slot[e] : 0; /* what has no slot comes below */
+        double m = q[code >> 1];
         flow[e] = code & 1 ? -m : m;
     }
     for (int32_t i = 0; i < n->imposed_links; ++i) {
@@ -841,15 +843,17 @@ static void newton_publish(Net *n, double *flow, double *pressure, double *inflo
     for (int32_t i = 0; i < n->aliases; ++i) {
         n->column[n->alias_of[i]].rhs += n->column[n->alias_place[i]].rhs;
     }
-    const double *outside = inflow_of(n);
-    for (int32_t k = 0; k < n->nodes; ++k) {
-        pressure[k] = n->column[n->place[k]].pressure;
-        inflow[k] = outside[n->place[k]];
-        known[k] = n->known[n->place[k]];
+    const double *const outside = inflow_of(n), *const level = n->level_pa;
+    const Column *const column = n->column;
+    const int8_t *const has_pressure = n->known;
+    for (int32_t k = 0, end = n->nodes; k < end; ++k) {
+        pressure[k] = column[place[k]].pressure;
+        inflow[k] = outside[place[k]];
+        known[k] = has_pressure[place[k]];
     }
-    if (n->level_pa != NULL) {
-        for (int32_t k = 0; k < n->nodes; ++k) {
-            pressure[k] -= n->level_pa[n->place[k]];
+    if (level != NULL) {
+        for (int32_t k = 0, end = n->nodes; k < end; ++k) {
+            pressure[k] -= level[place[k]];
         }
     }
     if (any_limit || n->unreferenced) {

@@ -391,7 +391,8 @@ class HydraulicSolver:
         )
         self._a: dict[str, npt.NDArray[Any]] = self._kernel.arrays
         self._a["other"]["kind"] = PIPE
-        for e in np.flatnonzero((layout.slot >= 0) & (self._kind != PIPE)).tolist():
+        alone = (self._classes == OTHERS) | (layout.slot >= 2 * 8 * layout.begin[5])
+        for e in np.flatnonzero(alone).tolist():
             record = self._record(e)
             if record is not None:
                 record["kind"] = self._kind[e]
