@@ -885,10 +885,10 @@ class HydraulicSolver:
             self._tick_result = HydraulicResult(self)
         return tuple(self._columns[key] for key in columns)
 
-    def tick(self) -> HydraulicResult:
+    def tick(self, tol: float | None = None, flow_tol: float | None = None) -> HydraulicResult:
         """Solve with the bound arrays as they are now; allocates nothing, always returns the same object.
 
-        Raises what `solve` raises; a bad value then stays in the bound array for the caller to correct.
+        tol, flow_tol: as in `solve`. Raises what `solve` raises; a bad value then stays in the bound array for the caller to correct.
         """
         result = self._tick_result
         if result is None:
@@ -898,7 +898,7 @@ class HydraulicSolver:
         try:
             for table in self._bound_tables:
                 self._refresh(table)
-            status = self._run(result, self._default_tol_pa, 0.0, True)
+            status = self._run(result, self._default_tol_pa if tol is None else tol, flow_tol or 0.0, True)
             if status:
                 raise self._failed(status)
             result._make_certificate = self._certify_tick
