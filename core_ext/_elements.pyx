@@ -103,7 +103,7 @@ cdef class ConsumerLaws:
 
 
 cdef class ValveLaws:
-    """code: 0 throttle, 1 check, 2 flow limit, 3 loss curve.
+    """code: 0 throttle, 1 check, 2 flow limit, 3 loss curve, 4 regulator of a pressure.
 
     loss_factor multiplies loss coefficients (1, or EPANET's rounding of it).
     """
@@ -146,7 +146,9 @@ cdef class ValveLaws:
             f = self.opening[row]
             if not (f >= 0.0 and f <= 1.0):
                 return row
-            net.open[e] = f >= SHUT
+            # a regulator is opened and shut by the kernel, within what its opening allows
+            if self.code[row] != 4:
+                net.open[e] = f >= SHUT
             high = INFINITE
             if self.code[row] == 2:
                 if not (self.setting[row] >= 0.0 and isfinite(self.setting[row])):
@@ -154,9 +156,11 @@ cdef class ValveLaws:
                 high = self.setting[row]
                 if self.setting[row] <= 0.0:
                     net.open[e] = 0
-            if self.code[row] >= 3:
+            if self.code[row] == 3:
                 continue
-            if isnan(self.kv[row]):
+            if self.code[row] == 4 and isnan(self.kv[row]) and not self.loss[row] > 0.0:
+                k = 0.0
+            elif isnan(self.kv[row]):
                 if not (isfinite(self.loss[row]) and self.loss[row] >= 0.0):
                     return row
                 area = M_PI * self.diameter[row] * self.diameter[row] / 4.0
@@ -165,16 +169,20 @@ cdef class ValveLaws:
                 if not (isfinite(self.kv[row]) and self.kv[row] >= 0.0):
                     return row
                 if self.kv[row] < SHUT:
+                    if self.code[row] == 4:
+                        return row
                     net.open[e] = 0
                     continue
                 k = kv_law(self.kv[row], self.density)
-            if not net.open[e]:
+            if f < SHUT:
                 continue
             if self.percentage[row]:
                 f = pow(RANGEABILITY, f - 1.0)
             k = k / (f * f)
             # a valve of no resistance would have no law: 1 Pa at 1 t/s is far below any tolerance
             quadratic(net, e, k if k > 1e-6 else 1e-6)
+            if self.code[row] == 4:
+                continue
             if not put_limits(net, e, 0.0 if self.code[row] == 1 else -INFINITE, high):
                 return RELAY
         return FINE

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 /* kinds of links, as the solver names them */
-enum { PIPE, QUADRATIC, FIXED, POWER, CURVE, HAZEN, IMPOSED, PINNED };
+enum { PIPE, QUADRATIC, FIXED, POWER, CURVE, HAZEN, REGULATOR, IMPOSED, PINNED };
 enum { SWAMEE_JAIN, COLEBROOK, SWAMEE_JAIN_EVERYWHERE, NIKURADSE };
 enum { FREE = 0, AT_HIGH = 1, AT_LOW = -1 };
 
@@ -34,11 +34,20 @@ typedef struct {
     int8_t kind, direction, state;
 } Other;
 
+/* A valve that throttles until a pressure sensed somewhere meets its setting. It brings
+ * weight_a p(place_a) + weight_b p(place_b) down to setting_pa, gauge; places below 0 sense nothing. Its Other
+ * holds the law of the open valve (p[0], p[1]) and in p[2] the pressure it takes up beyond that. */
+typedef struct {
+    int32_t link, place_a, place_b;
+    double weight_a, weight_b, setting_pa;
+    int8_t wanted, state; /* wanted: may be open at all */
+} Regulator;
+
 typedef struct {
     /* shape: counts of groups, places, links; where the kinds of blocks begin, in the order they lie */
     int32_t groups, alias_group, places, fixed_at, trash_at, links, nodes, slots, entries, widest;
     int32_t quad_at, limited_at, other_at, peeled_pipe_at, peeled_pipe_shift, peeled_other_at, blocks;
-    int32_t peeled, imposed_links, pinned_links, aliases;
+    int32_t peeled, imposed_links, pinned_links, aliases, regulators, active_regulators;
     int form, level;
     /* the program */
     const Group *group;
@@ -55,10 +64,11 @@ typedef struct {
     double *pipe, *quad, *limited, *imposed, *injection, *offset, *given_pa;
     float *cold;
     Other *other;
+    Regulator *regulator;
     int8_t *open;
     /* state */
     Column *column;
-    double *w, *y, *q, *entry, *scratch, *saved;
+    double *w, *y, *q, *entry, *scratch, *saved, *border;
     double *inflow;
     uint8_t *mask, *at_limit;
     int8_t *act, *seen, *known, *dead;

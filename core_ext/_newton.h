@@ -28,7 +28,9 @@
 #include "_net.h"
 
 enum { NORMAL, CHORD, REFIT, LAWS };
-enum { CONVERGED, TOO_MANY_STEPS, OVERFLOWED, NO_MEMORY };
+enum { CONVERGED, TOO_MANY_STEPS, OVERFLOWED, NO_MEMORY, CYCLED };
+/* states of a regulator */
+enum { OPEN, THROTTLING, SHUT };
 
 #define LN10 2.302585092994045684
 /* slope floor of the matrix, Pa/(kg/s): only the speed of convergence depends on it, never the solution */
@@ -191,6 +193,8 @@ static double other_one(const Net *n, const Other *o, double m, double *slope) {
         return pipe_one(n->form, m, p, 1, slope);
     case QUADRATIC:
         return quadratic_one(m, p[0], p[1], slope);
+    case REGULATOR:
+        return quadratic_one(m, p[0], p[1], slope) + p[2];
     case FIXED: /* pressure gain */
         *slope = 0.0;
         return -p[0];
@@ -278,13 +282,25 @@ static double law_of(const Net *n, int32_t slot, double m, double wall, double *
 
 /* Flow of a law from which a shut link starts again under pressure x, in its own direction. */
 static double fitting_flow(const Other *o, double x, double m) {
-    if (o->kind == QUADRATIC && o->p[0] > 0.0) {
+    if ((o->kind == QUADRATIC || o->kind == REGULATOR) && o->p[0] > 0.0) {
         return (x < 0.0 ? -1.0 : 1.0) * sqrt(fabs(x) / o->p[0]);
     }
     if (o->kind == POWER && o->p[1] > 0.0) {
         return pow(fabs(x) / o->p[1], 1.0 / o->p[2]);
     }
     return m;
+}
+
+/* How far a regulator's sensed pressure is above its setting, at the pressures as they are. */
+static double excess_of(const Net *n, const Regulator *r) {
+    double sensed = -r->setting_pa;
+    if (r->place_a >= 0) {
+        sensed += r->weight_a * (n->column[r->place_a].pressure - (n->level_pa ? n->level_pa[r->place_a] : 0.0));
+    }
+    if (r->place_b >= 0) {
+        sensed += r->weight_b * (n->column[r->place_b].pressure - (n->level_pa ? n->level_pa[r->place_b] : 0.0));
+    }
+    return sensed;
 }
 
 static void others(Net *n, int mode, double wall) {
@@ -347,6 +363,152 @@ static void others(Net *n, int mode, double wall) {
             n->worst = miss;
         }
     }
+}
+
+/* Changes of pressure for eight right-hand sides at once, with the multipliers that eliminate() left.
+ * x: (places, 8), right-hand sides of columns on entry, changes on return; other places must be zero. */
+static void solve_eight(const Net *n, double *x) {
+    for (int32_t g = 0; g < n->alias_group; ++g) {
+        const Group *group = n->group + g;
+        for (int l = 0; l < group->lanes; ++l) {
+            double *t = x + 8 * (8 * (int64_t)g + l);
+            for (int a = 0; a < group->entries; ++a) {
+                double s = n->entry[8 * (int64_t)(group->entry_at + a) + l];
+                double *to = x + 2 * (int64_t)n->row[8 * (int64_t)(group->row_at + a) + l];
+                for (int k = 0; k < 8; ++k) {
+                    to[k] += s * t[k];
+                }
+            }
+            double inverse = n->column[8 * (int64_t)g + l].excess;
+            for (int k = 0; k < 8; ++k) {
+                t[k] *= inverse;
+            }
+        }
+    }
+    /* empty lanes push zeros to the places nobody owns */
+    for (int32_t g = n->alias_group - 1; g >= 0; --g) {
+        const Group *group = n->group + g;
+        for (int l = 0; l < group->lanes; ++l) {
+            double *t = x + 8 * (8 * (int64_t)g + l);
+            for (int a = 0; a < group->entries; ++a) {
+                double s = n->entry[8 * (int64_t)(group->entry_at + a) + l];
+                const double *from = x + 2 * (int64_t)n->row[8 * (int64_t)(group->row_at + a) + l];
+                for (int k = 0; k < 8; ++k) {
+                    t[k] += s * from[k];
+                }
+            }
+        }
+    }
+}
+
+/* Solve m (count x count, row by row, destroyed) x = b in place; 0 when it is singular. */
+static int solve_dense(double *m, double *b, int count) {
+    for (int i = 0; i < count; ++i) {
+        int best = i;
+        for (int j = i + 1; j < count; ++j) {
+            best = fabs(m[j * count + i]) > fabs(m[best * count + i]) ? j : best;
+        }
+        if (!(fabs(m[best * count + i]) > 1e-12)) {
+            return 0;
+        }
+        for (int k = 0; k < count && best != i; ++k) {
+            double t = m[i * count + k];
+            m[i * count + k] = m[best * count + k];
+            m[best * count + k] = t;
+        }
+        double t = b[i];
+        b[i] = b[best];
+        b[best] = t;
+        for (int j = i + 1; j < count; ++j) {
+            double f = m[j * count + i] / m[i * count + i];
+            for (int k = i; k < count; ++k) {
+                m[j * count + k] -= f * m[i * count + k];
+            }
+            b[j] -= f * b[i];
+        }
+    }
+    for (int i = count - 1; i >= 0; --i) {
+        for (int k = i + 1; k < count; ++k) {
+            b[i] -= m[i * count + k] * b[k];
+        }
+        b[i] /= m[i * count + i];
+    }
+    return 1;
+}
+
+/* One Newton step for what the throttling regulators take up, along with all flows and pressures: the matrix
+ * bordered by them is solved by way of the plain one. Their flows in w then carry the new drops.
+ * Returns 0 when a regulator cannot influence what it senses. */
+static int throttle(Net *n) {
+    const int count = n->active_regulators;
+    double *x = n->border, *matrix = x + 8 * (int64_t)n->places, *need = matrix + (int64_t)count * count;
+    int32_t *which = (int32_t *)(need + count);
+    int at = 0;
+    for (int32_t i = 0; i < n->regulators; ++i) {
+        if (n->regulator[i].state == THROTTLING) {
+            which[at] = i;
+            need[at++] = -excess_of(n, n->regulator + i);
+        }
+    }
+    eliminate(n);
+    /* column 0: the step without any change of the regulators; then each regulator's own */
+    for (int begin = -1; begin < count; begin += 8) {
+        memset(x, 0, sizeof(double) * 8 * (size_t)n->places);
+        if (begin < 0) {
+            /* rhs holds the eliminated right-hand sides: substitute alone */
+            for (int32_t i = 0; i < 8 * n->alias_group; ++i) {
+                x[8 * (int64_t)i] = n->column[i].rhs;
+            }
+            for (int32_t g = n->alias_group - 1; g >= 0; --g) {
+                const Group *group = n->group + g;
+                for (int l = 0; l < group->lanes; ++l) {
+                    for (int a = 0; a < group->entries; ++a) {
+                        x[8 * (8 * (int64_t)g + l)] +=
+                            n->entry[8 * (int64_t)(group->entry_at + a) + l] *
+                            x[2 * (int64_t)n->row[8 * (int64_t)(group->row_at + a) + l]];
+                    }
+                }
+            }
+        } else {
+            for (int k = 0; k < 8 && begin + k < count; ++k) {
+                const Regulator *r = n->regulator + which[begin + k];
+                double y = n->y[n->slot[r->link] >> 1];
+                int32_t a = n->first[r->link], b = n->second[r->link];
+                if (a < 8 * n->alias_group) {
+                    x[8 * (int64_t)a + k] += y;
+                }
+                if (b < 8 * n->alias_group) {
+                    x[8 * (int64_t)b + k] -= y;
+                }
+            }
+            solve_eight(n, x);
+        }
+        for (int u = 0; u < count; ++u) {
+            const Regulator *r = n->regulator + which[u];
+            for (int k = 0; k < 8; ++k) {
+                double moved = (r->place_a >= 0 ? r->weight_a * x[8 * (int64_t)r->place_a + k] : 0.0) +
+                               (r->place_b >= 0 ? r->weight_b * x[8 * (int64_t)r->place_b + k] : 0.0);
+                if (begin < 0 && k == 0) {
+                    need[u] -= moved;
+                } else if (begin >= 0 && begin + k < count) {
+                    matrix[u * count + begin + k] = moved;
+                }
+            }
+        }
+        if (begin < 0) {
+            begin = -8; /* the next turn begins with regulator 0 */
+        }
+    }
+    if (!solve_dense(matrix, need, count)) {
+        return 0;
+    }
+    for (int u = 0; u < count; ++u) {
+        int32_t code = n->slot[n->regulator[which[u]].link], slot = code >> 1;
+        Other *o = other_of(n, slot);
+        o->p[2] += need[u];
+        n->w[slot] -= o->direction * n->y[slot] * need[u];
+    }
+    return 1;
 }
 
 /* -- parts of the network ----------------------------------------------------------------------------- */
@@ -620,7 +782,7 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
         int first_chord = chord && trial == 0;
         /* single precision steers as long as the next step is far from certifiable anyway; with flow_tol to
          * the end, which is then judged in double precision */
-        n->quick = !careful && wall == 0.0 && (flow_tol > 1e-6 || (trial > 0 && n->changed > QUICK_ABOVE * n->carried));
+        n->quick = !careful && wall == 0.0 && !n->active_regulators && (flow_tol > 1e-6 || (trial > 0 && n->changed > QUICK_ABOVE * n->carried));
         evaluate(n, first_chord ? CHORD : chord && trial == 1 ? REFIT : NORMAL, wall);
         if (!first_chord) {
             slope1 = n->along;
@@ -631,6 +793,12 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
                 }
                 shorten(n, slope0, slope1, wall, trial > 20);
                 evaluate(n, NORMAL, wall);
+            }
+            for (int32_t i = 0; i < n->regulators && n->active_regulators; ++i) {
+                if (n->regulator[i].state == THROTTLING) {
+                    double miss = fabs(excess_of(n, n->regulator + i));
+                    n->worst = miss > n->worst || miss != miss ? miss : n->worst;
+                }
             }
             n->residual_pressure_pa = n->worst;
             if (n->quick == 0 && n->clipped == 0 && n->worst <= tol_pa) {
@@ -652,6 +820,9 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
         if (trial == most) {
             break;
         }
+        if (n->active_regulators && !throttle(n)) {
+            return CYCLED;
+        }
         if (careful) {
             /* only between balanced flows is the content a merit function */
             balanced = !first_chord && imbalance(n) <= tol_kg_s;
@@ -671,7 +842,7 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
                 }
             }
         }
-        if (flow_tol > 0.0 && n->clipped == 0 && n->changed <= flow_tol * n->carried) {
+        if (flow_tol > 0.0 && !n->active_regulators && n->clipped == 0 && n->changed <= flow_tol * n->carried) {
             n->quick = 0;
             evaluate(n, NORMAL, wall);
             n->residual_pressure_pa = n->worst;
@@ -763,8 +934,8 @@ static double descend(Net *n) {
     return worst;
 }
 
-/* Solve with the numbers as they are. flow_tol = 0: to tol_pa and tol_kg_s at every element and node. */
-static int newton_solve(Net *n, int warm, double tol_pa, double tol_kg_s, double flow_tol, int most,
+/* Solve with the numbers, and the states of regulators, as they are. */
+static int solve_as_is(Net *n, int warm, double tol_pa, double tol_kg_s, double flow_tol, int most,
                         int penalised) {
     int status = TOO_MANY_STEPS;
     n->iterations = 0;
@@ -777,6 +948,24 @@ static int newton_solve(Net *n, int warm, double tol_pa, double tol_kg_s, double
     for (int32_t slot = 8 * n->other_at; slot < 8 * n->peeled_pipe_at && !n->limited_now; ++slot) {
         const Other *o = other_of(n, slot);
         n->limited_now = (n->mask[slot >> 3] >> (slot & 7) & 1) && (o->high < 1e300 || o->low > -1e300);
+    }
+    if (n->active_regulators) {
+        /* no content function: plain steps, from the last solution or from cold */
+        for (int attempt = warm && n->warm ? 0 : 1; attempt < 2 && status != CONVERGED; ++attempt) {
+            if (attempt == 1) {
+                begin_cold(n);
+            } else {
+                free_lost_limits(n);
+            }
+            take_up(n);
+            status = loop(n, 60, tol_pa, tol_kg_s, 0.0, 0.0, 0, attempt == 1);
+        }
+        n->warm = status == CONVERGED;
+        if (status == CONVERGED && n->peeled) {
+            double miss = descend(n);
+            n->residual_pressure_pa = miss > n->residual_pressure_pa ? miss : n->residual_pressure_pa;
+        }
+        return status;
     }
     if (!penalised) {
         int chord = !(warm && n->warm);
@@ -804,6 +993,106 @@ static int newton_solve(Net *n, int warm, double tol_pa, double tol_kg_s, double
         double miss = descend(n);
         n->residual_pressure_pa = miss > n->residual_pressure_pa ? miss : n->residual_pressure_pa;
     }
+    n->warm = status == CONVERGED;
+    return status;
+}
+
+/* The state a regulator should have, given a solution for the one it has. */
+static int state_wanted(const Net *n, const Regulator *r, double tol_pa) {
+    const Other *o = other_of(n, n->slot[r->link] >> 1);
+    double q = o->direction * n->q[n->slot[r->link] >> 1], above = excess_of(n, r);
+    double across = n->column[n->first[r->link]].pressure - n->column[n->second[r->link]].pressure;
+    int sensed = (r->place_a < 0 || n->known[r->place_a]) && (r->place_b < 0 || n->known[r->place_b]);
+    switch (r->state) {
+    case OPEN:
+        /* kept from flowing back by its own check */
+        return above > tol_pa && o->state == FREE ? THROTTLING : OPEN;
+    case THROTTLING:
+        return q < -1e-9 ? SHUT : o->p[2] < -tol_pa ? OPEN : THROTTLING;
+    default:
+        if (!sensed || !n->known[n->first[r->link]] || !n->known[n->second[r->link]]) {
+            return THROTTLING;
+        }
+        return across > tol_pa && above < -tol_pa ? THROTTLING : SHUT;
+    }
+}
+
+static void put_state(Net *n, Regulator *r, int state) {
+    Other *o = other_of(n, n->slot[r->link] >> 1);
+    r->state = (int8_t)state;
+    o->low = state == OPEN ? 0.0 : -INFINITY;
+    o->state = FREE;
+    o->p[2] = 0.0;
+}
+
+/* Solve with the numbers as they are. flow_tol = 0: to tol_pa and tol_kg_s at every element and node.
+ * Regulators change state between solutions until each has the state its solution asks for: all that ask at
+ * once, and when a set of states comes back, one at a time. */
+static int newton_solve(Net *n, int warm, double tol_pa, double tol_kg_s, double flow_tol, int most,
+                        int penalised) {
+    int status = CYCLED, steps = 0, one_by_one = 0;
+    uint64_t seen[256];
+    int rounds = 0;
+    if (n->regulators == 0) {
+        return solve_as_is(n, warm, tol_pa, tol_kg_s, flow_tol, most, penalised);
+    }
+    for (int32_t i = 0; i < n->regulators && !(warm && n->warm); ++i) {
+        put_state(n, n->regulator + i, OPEN);
+    }
+    for (; rounds < 256; ++rounds) {
+        uint64_t states = 1469598103934665603ull;
+        n->active_regulators = 0;
+        for (int32_t i = 0; i < n->regulators; ++i) {
+            Regulator *r = n->regulator + i;
+            n->open[r->link] = r->wanted && r->state != SHUT;
+            n->active_regulators += r->state == THROTTLING && r->wanted;
+            if (!r->wanted && r->state != SHUT) {
+                put_state(n, r, SHUT);
+            }
+            states = (states ^ (uint64_t)(r->state + 1)) * 1099511628211ull;
+        }
+        for (int k = 0; k < rounds; ++k) {
+            one_by_one |= seen[k] == states;
+        }
+        seen[rounds] = states;
+        if (n->active_regulators) {
+            size_t count = (size_t)n->active_regulators;
+            double *room = realloc(n->border, sizeof(double) * (8 * (size_t)n->places + count * count + 2 * count + 8));
+            if (room == NULL) {
+                return NO_MEMORY;
+            }
+            n->border = room;
+        }
+        status = solve_as_is(n, warm || rounds > 0, tol_pa, tol_kg_s, flow_tol, most, penalised);
+        steps += n->iterations;
+        if (status != CONVERGED) {
+            /* let go of what throttles, once: the next round decides anew */
+            if (one_by_one || n->active_regulators == 0) {
+                break;
+            }
+            one_by_one = 1;
+            for (int32_t i = 0; i < n->regulators; ++i) {
+                if (n->regulator[i].state != OPEN) {
+                    put_state(n, n->regulator + i, OPEN);
+                }
+            }
+            continue;
+        }
+        int changes = 0;
+        for (int32_t i = 0; i < n->regulators && !(one_by_one && changes); ++i) {
+            Regulator *r = n->regulator + (one_by_one ? (i + rounds) % n->regulators : i);
+            int state = r->wanted ? state_wanted(n, r, 10.0 * tol_pa) : SHUT;
+            if (state != r->state) {
+                put_state(n, r, state);
+                changes += 1;
+            }
+        }
+        if (changes == 0) {
+            break;
+        }
+        status = CYCLED;
+    }
+    n->iterations = steps;
     n->warm = status == CONVERGED;
     return status;
 }

@@ -8,10 +8,14 @@ cdef extern from "_net.h":
         pass
     ctypedef struct Other:
         pass
+    ctypedef struct Regulator:
+        int32_t link, place_a, place_b
+        double weight_a, weight_b, setting_pa
+        int8_t wanted, state
     ctypedef struct Net:
         int32_t groups, alias_group, places, fixed_at, trash_at, links, nodes, slots, entries, widest
         int32_t quad_at, limited_at, other_at, peeled_pipe_at, peeled_pipe_shift, peeled_other_at, blocks
-        int32_t peeled, imposed_links, pinned_links, aliases
+        int32_t peeled, imposed_links, pinned_links, aliases, regulators, active_regulators
         int form, level
         const Group* group
         const int32_t* row
@@ -42,6 +46,7 @@ cdef extern from "_net.h":
         double* given_pa
         float* cold
         Other* other
+        Regulator* regulator
         int8_t* open
         Column* column
         double* w
@@ -50,6 +55,7 @@ cdef extern from "_net.h":
         double* entry
         double* scratch
         double* saved
+        double* border
         double* inflow
         unsigned char* mask
         unsigned char* at_limit

@@ -10,6 +10,10 @@ from .layout import Layout
 FloatArray = npt.NDArray[np.float64]
 Int8Array = npt.NDArray[np.int8]
 
+OTHER: np.dtype[Any]
+REGULATOR: np.dtype[Any]
+COLUMN: np.dtype[Any]
+
 class Newton:
     arrays: dict[str, npt.NDArray[Any]]
     iterations: int
@@ -31,6 +35,7 @@ class Newton:
         curve_dp: FloatArray,
         level_pa: FloatArray | None,
     ) -> None: ...
+    def set_regulators(self, regulators: npt.NDArray[Any]) -> None: ...
     def set_offset(self, offset: FloatArray | None) -> None: ...
     def limits(self) -> tuple[FloatArray, FloatArray]: ...
     def states(self) -> Int8Array: ...

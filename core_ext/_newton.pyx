@@ -24,6 +24,7 @@ cdef extern from "_newton.h":
     int state_of(const Net* n, int32_t e) noexcept nogil
     const int column_bytes "sizeof(Column)"
     const int other_bytes "sizeof(Other)"
+    const int regulator_bytes "sizeof(Regulator)"
 
 OTHER = np.dtype(
     {
@@ -31,6 +32,14 @@ OTHER = np.dtype(
         "formats": [("<f8", (6,)), "<f8", "<f8", "i1", "i1", "i1"],
         "offsets": [0, 48, 56, 64, 65, 66],
         "itemsize": other_bytes,
+    }
+)
+REGULATOR = np.dtype(
+    {
+        "names": ["link", "place_a", "place_b", "weight_a", "weight_b", "setting_pa", "wanted", "state"],
+        "formats": ["<i4", "<i4", "<i4", "<f8", "<f8", "<f8", "i1", "i1"],
+        "offsets": [0, 4, 8, 16, 24, 32, 40, 41],
+        "itemsize": regulator_bytes,
     }
 )
 COLUMN = np.dtype([(name, "<f8") for name in ("excess", "rhs", "pressure", "injection")])
@@ -162,6 +171,7 @@ cdef class Newton:
 
     def __dealloc__(self):
         free(self.net.saved)
+        free(self.net.border)
 
     @property
     def iterations(self):
@@ -195,6 +205,12 @@ cdef class Newton:
         """How many nodes have no pressure reference."""
         return self.net.unreferenced
 
+    def set_regulators(self, regulators):
+        """Give the records of the regulators (kept, not copied)."""
+        self.arrays["regulator"] = regulators
+        self.net.regulators = <int32_t> len(regulators)
+        self.net.regulator = <Regulator*> address(regulators)
+
     def set_offset(self, offset):
         """Give pressure offsets by slot (kept, not copied); None for none."""
         self.arrays["offset"] = offset
@@ -225,7 +241,7 @@ cdef class Newton:
     def run(self, bint warm, double tol_pa, double tol_kg_s, double flow_tol, int most, bint penalised,
             double[::1] flow, double[::1] pressure, double[::1] inflow, int8_t[::1] known):
         """Solve with the present arrays and publish into the given ones: 0 converged, 1 too many steps,
-        2 overflow, 3 no memory. Releases the GIL; penalised goes straight to what is else the last resort.
+        2 overflow, 3 no memory, 4 regulators found no states. Releases the GIL; penalised goes straight to what is else the last resort.
         """
         cdef int status
         cdef Net* n = &self.net

@@ -8,7 +8,13 @@ IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
 
 def peel(
-    unknowns: int, nodes: int, first: IntArray, second: IntArray, couples: Int8Array, may_end: Int8Array
+    unknowns: int,
+    nodes: int,
+    first: IntArray,
+    second: IntArray,
+    couples: Int8Array,
+    may_end: Int8Array,
+    keep: Int8Array,
 ) -> tuple[IntArray, IntArray, IntArray]: ...
 def eliminate_by_levels(
     n: int, first: IntArray, second: IntArray, slack: int = 2, enough: int = 64

@@ -36,11 +36,12 @@ cdef int push(List* row, int32_t value) except -1 nogil:
 
 
 def peel(int32_t unknowns, int32_t nodes, const int32_t[::1] first, const int32_t[::1] second,
-         const int8_t[::1] couples, const int8_t[::1] may_end):
+         const int8_t[::1] couples, const int8_t[::1] may_end, const int8_t[::1] keep):
     """Take off, tip by tip, every unknown that hangs on the rest by a single link.
 
     first, second: ends of the links, unknowns below `unknowns`, fixed nodes up to `nodes`. couples: links
-    that count; may_end: links across which a tree may be cut off (no limit can act on them). Returns
+    that count; may_end: links across which a tree may be cut off (no limit can act on them); keep:
+    unknowns that must stay. Returns
     (node, parent, link), tips first; a parent is an unknown that is taken later or stays, or a fixed node.
     """
     cdef Py_ssize_t e, links = first.shape[0]
@@ -64,7 +65,7 @@ def peel(int32_t unknowns, int32_t nodes, const int32_t[::1] first, const int32_
                 degree[second[e]] += 1
                 total[second[e]] += e
         for i in range(unknowns):
-            if degree[i] == 1 and may_end[total[i]]:
+            if degree[i] == 1 and may_end[total[i]] and not keep[i]:
                 queue[tail] = i
                 tail += 1
         while head < tail:
@@ -82,7 +83,7 @@ def peel(int32_t unknowns, int32_t nodes, const int32_t[::1] first, const int32_
             if j < unknowns:
                 degree[j] -= 1
                 total[j] -= e
-                if degree[j] == 1 and may_end[total[j]]:
+                if degree[j] == 1 and may_end[total[j]] and not keep[j]:
                     queue[tail] = j
                     tail += 1
             head += 1

@@ -73,12 +73,13 @@ def make_layout(
     second: npt.NDArray[Any],
     classes: Int8Array,
     can_stop: npt.NDArray[np.bool_],
+    sensed: npt.NDArray[np.bool_] | None = None,
 ) -> Layout:
     """Lay out a topology.
 
     fixed: which nodes have a given pressure; first, second: end nodes of every link; classes: PIPES to
     OTHERS, or UNCOUPLED where the flow is imposed; can_stop: OTHERS that have a limit. A tree is cut off at
-    any coupled link whose flow nothing can stop.
+    any coupled link whose flow nothing can stop; nodes in `sensed` are never cut off.
     """
     nodes, links = len(fixed), len(first)
     unknown_nodes = np.flatnonzero(~fixed)
@@ -90,7 +91,8 @@ def make_layout(
     a, b = small[first], small[second]
     couples = classes != UNCOUPLED
     peelable = couples & (classes != LIMITED) & ~can_stop
-    peeled, parent, peel_link = peel(n, nodes, a, b, couples.astype(np.int8), peelable.astype(np.int8))
+    keep = np.zeros(n, np.int8) if sensed is None else sensed[unknown_nodes].astype(np.int8)
+    peeled, parent, peel_link = peel(n, nodes, a, b, couples.astype(np.int8), peelable.astype(np.int8), keep)
 
     # what stays: unknowns in the core, numbered anew
     core = np.full(nodes, -1, np.int32)

@@ -2,8 +2,7 @@
 
 The symbolic work (ordering, fill pattern, elimination program) is done once per topology; a solve only
 fills numbers and iterates. It never changes the network it was made from, never returns NaN, and does not
-return at all when it did not converge: it raises, with the certificate. Pressure-reducing, pressure-
-sustaining and differential-pressure-control valves are refused by name: they are not solved yet.
+return at all when it did not converge: it raises, with the certificate.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from . import simd
 from ._elements import RELAY, ConsumerLaws, NodeValues, OpenFlags, PumpLaws, SourceLaws, ValveLaws
+from ._newton import REGULATOR as REGULATOR_RECORD
 from ._newton import Newton
 from .layout import LIMITED, OTHERS, PIPES, QUADRATICS, UNCOUPLED, Layout, make_layout
 from .network import LINK_ENDS, SCHEMA, SINGULAR, BadNetwork, FloatArray, HydraulicFluid, Network, check_range
@@ -27,7 +27,8 @@ from .network import LINK_ENDS, SCHEMA, SINGULAR, BadNetwork, FloatArray, Hydrau
 if TYPE_CHECKING:
     from .balancing import Balance
 
-PIPE, QUADRATIC, FIXED, POWER, CURVE, HAZEN, IMPOSED, PINNED = range(8)
+PIPE, QUADRATIC, FIXED, POWER, CURVE, HAZEN, REGULATOR, IMPOSED, PINNED = range(9)
+REGULATORS = ("pressure_reducing", "pressure_sustaining", "dp_control")
 FRICTION_FORMS = {
     "swamee-jain": 0,
     "epanet": 0,
@@ -51,6 +52,7 @@ EXACT_MINOR_LOSS = 8.0 / (32.2 * math.pi**2)
 CERTIFIED_HEAD_M = 1e-9
 CERTIFIED_MASS_KG_S = 1e-8
 MOST_STEPS = 200
+SHUT_BELOW = 1e-9  # opening below which a valve is shut
 # where a cold solve begins: a quarter of the usual design loss of 100 Pa/m, at friction factor 0.02. Measured
 # on districts of 1 000 to 100 000 links, starts of 1 ft/s or of the whole 100 Pa/m take up to one step more
 COLD_GRADIENT_PA_M = 25.0
@@ -235,14 +237,6 @@ class HydraulicSolver:
                 f"Known: {', '.join(FRICTION_FORMS)}.",
                 "unknown_friction",
             )
-        for row, kind in enumerate(net.valves["kind"]):
-            if kind in ("pressure_reducing", "pressure_sustaining", "dp_control"):
-                raise BadNetwork(
-                    f"valve {net.valves['id'][row]}",
-                    f"kind {kind} is not solved yet",
-                    "Use a throttle or flow_limit valve, or take it out.",
-                    "kind_not_solved",
-                )
         self.net = net
         self.friction = friction
         self._constant_fluid = fluid or net.fluid
@@ -293,7 +287,9 @@ class HydraulicSolver:
 
         kind = np.empty(self._links, np.int8)
         kind[self._slices["pipes"]] = HAZEN if self.friction == "hazen-williams" else PIPE
-        kind[self._slices["valves"]] = [CURVE if k == "curve" else QUADRATIC for k in net.valves["kind"]]
+        kind[self._slices["valves"]] = [
+            CURVE if k == "curve" else REGULATOR if k in REGULATORS else QUADRATIC for k in net.valves["kind"]
+        ]
         curves = net.curve_points()
         self._pump_laws = [None if c == "" else _power_law(*curves[c]) for c in net.pumps["curve"]]
         kind[self._slices["pumps"]] = [
@@ -317,6 +313,12 @@ class HydraulicSolver:
         valves[np.isin(net.valves["kind"], ("check", "flow_limit"))] = LIMITED
         self._can_stop = np.zeros(self._links, np.bool_)
         self._can_stop[self._slices["pumps"]] = net.pumps["curve"] != ""
+        self._can_stop[kind == REGULATOR] = True
+        self._regulators = self._regulator_rows(row_of)
+        sensed = np.zeros(self._nodes, np.bool_)
+        for _row, node_a, node_b, _weights in self._regulators:
+            sensed[[node for node in (node_a, node_b) if node >= 0]] = True
+        self._sensed = sensed
         self._ends = (first, second, fixed)
         self._rows = (supply_rows, return_rows)
         self._curve_tables(curves)
@@ -331,7 +333,7 @@ class HydraulicSolver:
         classes = self._classes[self._slices["consumers"]]
         classes[valve_mode] = QUADRATICS
         classes[valve_mode & limited] = LIMITED
-        self._layout: Layout = make_layout(fixed, first, second, self._classes, self._can_stop)
+        self._layout: Layout = make_layout(fixed, first, second, self._classes, self._can_stop, self._sensed)
         self._new_kernel()
 
     def _curve_tables(self, curves: Mapping[str, tuple[FloatArray, FloatArray]]) -> None:
@@ -351,8 +353,42 @@ class HydraulicSolver:
                 drops += drop.tolist()
         self._curve_flow, self._curve_dp = np.array(flows), np.array(drops)
 
+    def _regulator_rows(
+        self, row_of: Mapping[str, int]
+    ) -> list[tuple[int, int, int, tuple[float, float, float]]]:
+        """Of every regulator: its row among valves, the nodes it senses, weights of both and of the setting.
+
+        All bring weight_a p_a + weight_b p_b down to a value: a pressure-sustaining valve the negative one.
+        """
+        valves = self.net.valves
+        out: list[tuple[int, int, int, tuple[float, float, float]]] = []
+        for row in np.flatnonzero(self._kind[self._slices["valves"]] == REGULATOR).tolist():
+            kind, from_node, to_node = valves["kind"][row], valves["sense_from"][row], valves["sense_to"][row]
+            if math.isnan(valves["setting"][row]):
+                raise BadNetwork(
+                    f"valve {valves['id'][row]}", f"kind {kind} has no setting", "Give a pressure, Pa.",
+                    "missing_value",
+                )  # fmt: skip
+            if kind == "pressure_reducing":
+                out.append((row, row_of[to_node or valves["to_node"][row]], -1, (1.0, 0.0, 1.0)))
+            elif kind == "pressure_sustaining":
+                out.append((row, row_of[from_node or valves["from_node"][row]], -1, (-1.0, 0.0, -1.0)))
+            else:
+                if not (from_node and to_node):
+                    raise BadNetwork(
+                        f"valve {valves['id'][row]}", "kind dp_control senses nothing",
+                        "Name the nodes it measures between in sense_from and sense_to.", "missing_value",
+                    )  # fmt: skip
+                out.append((row, row_of[from_node], row_of[to_node], (1.0, -1.0, 1.0)))
+        return out
+
     def _has_one_solution(self) -> bool:
-        """Links with a fixed gain must not close a loop, else the flow around it is not determined."""
+        """Links with a fixed gain must not close a loop, else the flow around it is not determined.
+
+        Nothing is known either where valves regulate pressures: their flows minimise no content.
+        """
+        if self._regulators:
+            return False
         first, second, fixed = self._ends
         gains = np.flatnonzero(self._kind == FIXED).tolist()
         if not gains:
@@ -390,6 +426,14 @@ class HydraulicSolver:
             self._level_pa,
         )
         self._a: dict[str, npt.NDArray[Any]] = self._kernel.arrays
+        if self._regulators:
+            records = np.zeros(len(self._regulators), REGULATOR_RECORD)
+            for record, (row, node_a, node_b, weights) in zip(records, self._regulators, strict=True):
+                record["link"] = self._slices["valves"].start + row
+                record["place_a"] = layout.place[node_a]
+                record["place_b"] = layout.place[node_b] if node_b >= 0 else -1
+                record["weight_a"], record["weight_b"] = weights[:2]
+            self._kernel.set_regulators(records)
         self._a["other"]["kind"] = PIPE
         alone = (self._classes == OTHERS) | (layout.slot >= 2 * 8 * layout.begin[5])
         for e in np.flatnonzero(alone).tolist():
@@ -424,7 +468,8 @@ class HydraulicSolver:
         """Coefficients that no change can touch: pump laws and valve curves."""
         net = self.net
         self._valve_code = _codes(
-            net.valves["kind"], {"throttle": 0, "check": 1, "flow_limit": 2, "curve": 3}
+            net.valves["kind"],
+            {"throttle": 0, "check": 1, "flow_limit": 2, "curve": 3} | dict.fromkeys(REGULATORS, 4),
         )
         self._percentage = _codes(net.valves["characteristic"], {"linear": 0, "equal-percentage": 1})
         self._consumer_mode = _codes(net.consumers["mode"], {"flow": 0, "valve": 1, "heat": 2})
@@ -644,6 +689,14 @@ class HydraulicSolver:
         bad = self._refreshers[table].refresh()
         if bad >= 0:
             raise self._bad_row(table, bad)
+        if table == "valves" and self._regulators:
+            rows = [row for row, *_ in self._regulators]
+            sign = np.array([weights[2] for *_, weights in self._regulators])
+            settings = self._columns["valves_setting"][rows]
+            if not np.isfinite(settings).all():
+                raise self._bad_row("valves", rows[int(np.argmin(np.isfinite(settings)))])
+            self._a["regulator"]["setting_pa"] = sign * settings
+            self._a["regulator"]["wanted"] = self._columns["valves_opening"][rows] >= SHUT_BELOW
         if bad == RELAY:
             # a limit where there was none: the link moves to those that can be stopped
             self._lay_out()
@@ -777,17 +830,27 @@ class HydraulicSolver:
         act: npt.NDArray[np.int8],
         known: npt.NDArray[np.bool_],
     ) -> Certificate:
-        limits = tuple(self._label_of_link(int(e)) for e in np.flatnonzero((state != 0) & (act != 0)))
+        held = (state != 0) & (act != 0)
+        if self._regulators:
+            records = self._a["regulator"]
+            held[records["link"]] |= (records["state"] != 0) & (records["wanted"] != 0)
+        limits = tuple(self._label_of_link(int(e)) for e in np.flatnonzero(held))
         silent = (self._kind == IMPOSED) & (act == 0) & (self._a["open"] != 0)
         unserved = tuple(self._label_of_link(int(e)) for e in np.flatnonzero(silent))
         return Certificate(
             converged=converged,
-            method="newton-content-penalty" if self._kernel.robust else "newton-content",
+            method=self._method,
             unique="true" if self._unique else "unknown",
             islands=self._islands(known, state, act),
             active_limits=limits,
             unserved=unserved,
         )
+
+    @property
+    def _method(self) -> str:
+        if self._regulators:
+            return "newton-active-set"
+        return "newton-content-penalty" if self._kernel.robust else "newton-content"
 
     def _islands(
         self, known: npt.NDArray[np.bool_], state: npt.NDArray[np.int8], act: npt.NDArray[np.int8]
@@ -848,7 +911,7 @@ class HydraulicSolver:
             if status:
                 raise self._failed(status)
             # copies: the certificate is built when somebody reads it, perhaps after the next solve
-            if kernel.limited or kernel.unreferenced:
+            if kernel.limited or kernel.unreferenced or self._regulators:
                 result._certificate = self._certify(
                     True, kernel.states(), self._a["act"].copy(), result.pressure_known
                 )

@@ -7,7 +7,7 @@ import pytest
 
 from .. import simd
 from ..network import Network
-from ..solver import HydraulicSolver
+from ..solver import IMPOSED, HydraulicSolver
 from .made_networks import WATER_75, district, looped_mesh
 
 
@@ -116,7 +116,7 @@ def numpy_newton(net: Network, friction: str = "swamee-jain") -> tuple[np.ndarra
     incidence = np.zeros((nodes, links))
     incidence[first, np.arange(links)] = -1.0
     incidence[second, np.arange(links)] += 1.0
-    imposed = solver._kind >= 6
+    imposed = solver._kind >= IMPOSED
     flow = np.full(links, 1.0)
     flow[solver._slices["consumers"]] = np.where(
         net.consumers["mode"] == "flow", net.consumers["mass_flow_kg_s"], 1.0

@@ -67,7 +67,15 @@ def test_a_tree_is_peeled_to_its_root() -> None:
     n = 2000
     parent = np.array([rng.integers(0, i) for i in range(1, n)], np.int32)
     links = np.ones(n - 1, np.int8)
-    node, up, link = peel(n - 1, n, n - 1 - parent, n - 1 - np.arange(1, n, dtype=np.int32), links, links)
+    node, up, link = peel(
+        n - 1,
+        n,
+        n - 1 - parent,
+        n - 1 - np.arange(1, n, dtype=np.int32),
+        links,
+        links,
+        np.zeros(n - 1, np.int8),
+    )
     # the root (node 0) is the fixed one here, numbered last
     assert len(node) == n - 1
     seen: set[int] = set()
@@ -81,7 +89,7 @@ def test_a_hub_of_many_leaves_stays_linear() -> None:
     n = 200_000
     hub, leaves = np.zeros(n - 1, np.int32), np.arange(1, n, dtype=np.int32)
     links = np.ones(n - 1, np.int8)
-    node, _up, _link = peel(n, n, hub, leaves, links, links)
+    node, _up, _link = peel(n, n, hub, leaves, links, links, np.zeros(n, np.int8))
     assert len(node) == n - 1
     _order, _level, start, _rows = eliminate_by_levels(n, hub, leaves)
     assert start[-1] == n - 1

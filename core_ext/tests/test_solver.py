@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from ..network import BadNetwork, HydraulicFluid, Network
-from ..solver import HydraulicResult, HydraulicSolver, NotConverged, SolverBusy
+from ..solver import IMPOSED, HydraulicResult, HydraulicSolver, NotConverged, SolverBusy
 from .made_networks import WATER_75, district, looped_mesh
 
 OIL = HydraulicFluid(density_kg_m3=900.0, viscosity_pa_s=0.5)
@@ -425,8 +425,8 @@ def flows_exist(solver: HydraulicSolver) -> bool:
     a = solver._a
     first, second, fixed = solver._ends
     low, high = solver._kernel.limits()
-    moving = np.flatnonzero((a["act"] != 0) & (solver._kind < 6))
-    imposed = np.flatnonzero((a["act"] != 0) & (solver._kind == 6))
+    moving = np.flatnonzero((a["act"] != 0) & (solver._kind < IMPOSED))
+    imposed = np.flatnonzero((a["act"] != 0) & (solver._kind == IMPOSED))
     need = (a["inflow"] if solver._kernel.unreferenced else a["injection"])[solver._layout.place]
     flow = a["imposed"][~a["slot"][imposed]]
     np.subtract.at(need, first[imposed], flow)
@@ -624,22 +624,3 @@ def test_a_batch_has_one_answer_per_scenario_and_one_failure_stops_nothing() -> 
     assert first.pressure_pa[0] == pytest.approx(3e5)
     assert third.pressure_pa[0] == pytest.approx(5e5)
     assert solver.solve().pressure_pa[0] == pytest.approx(6e5)
-
-
-def test_kinds_not_solved_yet_are_refused_by_name() -> None:
-    for kind in ("pressure_reducing", "pressure_sustaining", "dp_control"):
-        net = pipes_between(
-            [("a", "b")],
-            valves={
-                "id": ["v"],
-                "from_node": ["b"],
-                "to_node": ["a"],
-                "kind": [kind],
-                "kv_m3_h": [1.0],
-                "setting": [1e5],
-            },
-        )
-        with pytest.raises(BadNetwork, match=kind) as caught:
-            HydraulicSolver(net)
-        assert caught.value.code == "kind_not_solved"
-        assert caught.value.element == "valve v"
