@@ -436,6 +436,34 @@ static int solve_dense(double *m, double *b, int count) {
     return 1;
 }
 
+/* How what regulators sense answers to what they take up: matrix[u][v], count x count, for the regulators in
+ * `which`, from the multipliers of the last elimination. */
+static void responses(Net *n, const int32_t *which, int count, double *x, double *matrix) {
+    for (int begin = 0; begin < count; begin += 8) {
+        memset(x, 0, sizeof(double) * 8 * (size_t)n->places);
+        for (int k = 0; k < 8 && begin + k < count; ++k) {
+            const Regulator *r = n->regulator + which[begin + k];
+            double y = n->y[n->slot[r->link] >> 1];
+            int32_t a = n->first[r->link], b = n->second[r->link];
+            if (a < 8 * n->alias_group) {
+                x[8 * (int64_t)a + k] += y;
+            }
+            if (b < 8 * n->alias_group) {
+                x[8 * (int64_t)b + k] -= y;
+            }
+        }
+        solve_eight(n, x);
+        for (int u = 0; u < count; ++u) {
+            const Regulator *r = n->regulator + which[u];
+            for (int k = 0; k < 8 && begin + k < count; ++k) {
+                matrix[u * count + begin + k] =
+                    (r->place_a >= 0 ? r->weight_a * x[8 * (int64_t)r->place_a + k] : 0.0) +
+                    (r->place_b >= 0 ? r->weight_b * x[8 * (int64_t)r->place_b + k] : 0.0);
+            }
+        }
+    }
+}
+
 /* One Newton step for what the throttling regulators take up, along with all flows and pressures: the matrix
  * bordered by them is solved by way of the plain one. Their flows in w then carry the new drops.
  * Returns 0 when a regulator cannot influence what it senses. */
@@ -451,54 +479,26 @@ static int throttle(Net *n) {
         }
     }
     eliminate(n);
-    /* column 0: the step without any change of the regulators; then each regulator's own */
-    for (int begin = -1; begin < count; begin += 8) {
-        memset(x, 0, sizeof(double) * 8 * (size_t)n->places);
-        if (begin < 0) {
-            /* rhs holds the eliminated right-hand sides: substitute alone */
-            for (int32_t i = 0; i < 8 * n->alias_group; ++i) {
-                x[8 * (int64_t)i] = n->column[i].rhs;
+    /* the step without any change of the regulators: rhs is eliminated already, so substitute alone */
+    memset(x, 0, sizeof(double) * (size_t)n->places);
+    for (int32_t i = 0; i < 8 * n->alias_group; ++i) {
+        x[i] = n->column[i].rhs;
+    }
+    for (int32_t g = n->alias_group - 1; g >= 0; --g) {
+        const Group *group = n->group + g;
+        for (int l = 0; l < group->lanes; ++l) {
+            for (int a = 0; a < group->entries; ++a) {
+                x[8 * (int64_t)g + l] += n->entry[8 * (int64_t)(group->entry_at + a) + l] *
+                                         x[n->row[8 * (int64_t)(group->row_at + a) + l] / 4];
             }
-            for (int32_t g = n->alias_group - 1; g >= 0; --g) {
-                const Group *group = n->group + g;
-                for (int l = 0; l < group->lanes; ++l) {
-                    for (int a = 0; a < group->entries; ++a) {
-                        x[8 * (8 * (int64_t)g + l)] +=
-                            n->entry[8 * (int64_t)(group->entry_at + a) + l] *
-                            x[2 * (int64_t)n->row[8 * (int64_t)(group->row_at + a) + l]];
-                    }
-                }
-            }
-        } else {
-            for (int k = 0; k < 8 && begin + k < count; ++k) {
-                const Regulator *r = n->regulator + which[begin + k];
-                double y = n->y[n->slot[r->link] >> 1];
-                int32_t a = n->first[r->link], b = n->second[r->link];
-                if (a < 8 * n->alias_group) {
-                    x[8 * (int64_t)a + k] += y;
-                }
-                if (b < 8 * n->alias_group) {
-                    x[8 * (int64_t)b + k] -= y;
-                }
-            }
-            solve_eight(n, x);
-        }
-        for (int u = 0; u < count; ++u) {
-            const Regulator *r = n->regulator + which[u];
-            for (int k = 0; k < 8; ++k) {
-                double moved = (r->place_a >= 0 ? r->weight_a * x[8 * (int64_t)r->place_a + k] : 0.0) +
-                               (r->place_b >= 0 ? r->weight_b * x[8 * (int64_t)r->place_b + k] : 0.0);
-                if (begin < 0 && k == 0) {
-                    need[u] -= moved;
-                } else if (begin >= 0 && begin + k < count) {
-                    matrix[u * count + begin + k] = moved;
-                }
-            }
-        }
-        if (begin < 0) {
-            begin = -8; /* the next turn begins with regulator 0 */
         }
     }
+    for (int u = 0; u < count; ++u) {
+        const Regulator *r = n->regulator + which[u];
+        need[u] -= (r->place_a >= 0 ? r->weight_a * x[r->place_a] : 0.0) +
+                   (r->place_b >= 0 ? r->weight_b * x[r->place_b] : 0.0);
+    }
+    responses(n, which, count, x, matrix);
     if (!solve_dense(matrix, need, count)) {
         return 0;
     }
@@ -1025,13 +1025,121 @@ static void put_state(Net *n, Regulator *r, int state) {
     o->p[2] = 0.0;
 }
 
+static int room_for(Net *n, size_t count) {
+    double *room = realloc(n->border, sizeof(double) * (8 * (size_t)n->places + count * count + 6 * count + 8));
+    if (room == NULL) {
+        return 0;
+    }
+    n->border = room;
+    return 1;
+}
+
+/* What is wrong at a regulator whose drop is given, Pa: how far what it senses is from the setting, unless it
+ * takes up nothing and need not, or lets nothing through and may not. */
+static double grievance(const Net *n, const Regulator *r) {
+    const Other *o = other_of(n, n->slot[r->link] >> 1);
+    double above = excess_of(n, r);
+    if (!r->wanted || !n->known[n->first[r->link]] || !n->known[n->second[r->link]]) {
+        return 0.0;
+    }
+    if (above > 0.0) {
+        return o->state == AT_LOW ? 0.0 : above;
+    }
+    return o->p[2] > 0.0 ? above : 0.0;
+}
+
+/* The sure way: every regulator takes up a given pressure, so that what remains has a content function and is
+ * always solved; then the pressures taken up are changed by Newton's method, no further than it helps. */
+static int solve_by_drops(Net *n, double tol_pa, double tol_kg_s, int most, int *steps) {
+    const int all = n->regulators;
+    double best = INFINITY;
+    if (!room_for(n, (size_t)all)) {
+        return NO_MEMORY;
+    }
+    double *x = n->border, *matrix = x + 8 * (int64_t)n->places, *need = matrix + (int64_t)all * all;
+    double *drop = need + all, *change = drop + all;
+    int32_t *which = (int32_t *)(change + all);
+    n->active_regulators = 0;
+    for (int i = 0; i < all; ++i) {
+        Regulator *r = n->regulator + i;
+        put_state(n, r, OPEN);
+        n->open[r->link] = r->wanted;
+        drop[i] = change[i] = 0.0;
+    }
+    int status = solve_as_is(n, 0, tol_pa, tol_kg_s, 0.0, most, 0);
+    *steps += n->iterations;
+    for (int round = 0; status == CONVERGED && round < 200; ++round) {
+        double worst = 0.0;
+        int count = 0;
+        for (int i = 0; i < all; ++i) {
+            double miss = grievance(n, n->regulator + i);
+            worst = fabs(miss) > worst ? fabs(miss) : worst;
+        }
+        if (worst <= 10.0 * tol_pa) {
+            for (int i = 0; i < all; ++i) {
+                Regulator *r = n->regulator + i;
+                Other *o = other_of(n, n->slot[r->link] >> 1);
+                r->state = (int8_t)(o->state == AT_LOW && o->p[2] > 0.0 ? SHUT : o->p[2] > 0.0 ? THROTTLING : OPEN);
+            }
+            return CONVERGED;
+        }
+        if (worst < best || round == 0) {
+            best = worst;
+            eliminate(n);
+            for (int i = 0; i < all; ++i) {
+                const Regulator *r = n->regulator + i;
+                const Other *o = other_of(n, n->slot[r->link] >> 1);
+                double miss = grievance(n, r);
+                drop[i] = o->p[2];
+                change[i] = 0.0;
+                if (miss != 0.0 && o->state == FREE) {
+                    which[count] = i;
+                    need[count++] = -miss;
+                } else if (miss < 0.0) {
+                    /* it lets nothing through, yet less than its setting arrives: ask less of it */
+                    change[i] = miss;
+                }
+            }
+            responses(n, which, count, x, matrix);
+            for (int u = 0; u < count; ++u) {
+                /* keep the matrix regular where a regulator hardly moves what it senses */
+                matrix[u * count + u] -= 1e-9;
+            }
+            if (count && !solve_dense(matrix, need, count)) {
+                return CYCLED;
+            }
+            for (int u = 0; u < count; ++u) {
+                change[which[u]] = need[u];
+            }
+        } else {
+            for (int i = 0; i < all; ++i) {
+                change[i] *= 0.5;
+            }
+        }
+        double moved = 0.0;
+        for (int i = 0; i < all; ++i) {
+            Other *o = other_of(n, n->slot[n->regulator[i].link] >> 1);
+            double next = drop[i] + change[i];
+            next = next > 0.0 ? next : 0.0;
+            moved = fabs(next - drop[i]) > moved ? fabs(next - drop[i]) : moved;
+            o->p[2] = next;
+        }
+        if (moved < 1e-3 * tol_pa) {
+            return CYCLED;
+        }
+        status = solve_as_is(n, 1, tol_pa, tol_kg_s, 0.0, most, 0);
+        *steps += n->iterations;
+    }
+    return status == CONVERGED ? CYCLED : status;
+}
+
 /* Solve with the numbers as they are. flow_tol = 0: to tol_pa and tol_kg_s at every element and node.
  * Regulators change state between solutions until each has the state its solution asks for: all that ask at
  * once, and when a set of states comes back, one at a time. */
 static int newton_solve(Net *n, int warm, double tol_pa, double tol_kg_s, double flow_tol, int most,
                         int penalised) {
     int status = CYCLED, steps = 0, one_by_one = 0;
-    uint64_t seen[256];
+    uint64_t seen[64];
     int rounds = 0;
     if (n->regulators == 0) {
         return solve_as_is(n, warm, tol_pa, tol_kg_s, flow_tol, most, penalised);
@@ -1039,7 +1147,7 @@ static int newton_solve(Net *n, int warm, double tol_pa, double tol_kg_s, double
     for (int32_t i = 0; i < n->regulators && !(warm && n->warm); ++i) {
         put_state(n, n->regulator + i, OPEN);
     }
-    for (; rounds < 256; ++rounds) {
+    for (; rounds < 64; ++rounds) {
         uint64_t states = 1469598103934665603ull;
         n->active_regulators = 0;
         for (int32_t i = 0; i < n->regulators; ++i) {
@@ -1055,28 +1163,13 @@ static int newton_solve(Net *n, int warm, double tol_pa, double tol_kg_s, double
             one_by_one |= seen[k] == states;
         }
         seen[rounds] = states;
-        if (n->active_regulators) {
-            size_t count = (size_t)n->active_regulators;
-            double *room = realloc(n->border, sizeof(double) * (8 * (size_t)n->places + count * count + 2 * count + 8));
-            if (room == NULL) {
-                return NO_MEMORY;
-            }
-            n->border = room;
+        if (n->active_regulators && !room_for(n, (size_t)n->active_regulators)) {
+            return NO_MEMORY;
         }
         status = solve_as_is(n, warm || rounds > 0, tol_pa, tol_kg_s, flow_tol, most, penalised);
         steps += n->iterations;
         if (status != CONVERGED) {
-            /* let go of what throttles, once: the next round decides anew */
-            if (one_by_one || n->active_regulators == 0) {
-                break;
-            }
-            one_by_one = 1;
-            for (int32_t i = 0; i < n->regulators; ++i) {
-                if (n->regulator[i].state != OPEN) {
-                    put_state(n, n->regulator + i, OPEN);
-                }
-            }
-            continue;
+            break;
         }
         int changes = 0;
         for (int32_t i = 0; i < n->regulators && !(one_by_one && changes); ++i) {
@@ -1091,6 +1184,9 @@ static int newton_solve(Net *n, int warm, double tol_pa, double tol_kg_s, double
             break;
         }
         status = CYCLED;
+    }
+    if (status != CONVERGED) {
+        status = solve_by_drops(n, tol_pa, tol_kg_s, most, &steps);
     }
     n->iterations = steps;
     n->warm = status == CONVERGED;

@@ -63,7 +63,10 @@ def epanet_pressures(net: Network, folder: Path) -> np.ndarray | None:
     (folder / "net.inp").write_text("\n".join(lines))
     project: Any = en.createproject()
     try:
-        en.open(project, str(folder / "net.inp"), str(folder / "net.rpt"), str(folder / "net.out"))
+        try:
+            en.open(project, str(folder / "net.inp"), str(folder / "net.rpt"), str(folder / "net.out"))
+        except Exception:  # the wrapper's own type; EPANET refuses valves that share a node
+            return None
         en.setoption(project, en.ACCURACY, 1e-7)
         en.openH(project)
         en.initH(project, en.INITFLOW)
