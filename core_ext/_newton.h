@@ -1049,31 +1049,34 @@ static double grievance(const Net *n, const Regulator *r) {
 }
 
 /* The sure way: every regulator takes up a given pressure, so that what remains has a content function and is
- * always solved; then the pressures taken up are changed by Newton's method, no further than it helps. */
+ * always solved; then the pressures taken up are changed by Newton's method. A few steps may lead uphill; when
+ * they stay there, it goes back to the best place so far and takes shorter ones. */
 static int solve_by_drops(Net *n, double tol_pa, double tol_kg_s, int most, int *steps) {
     const int all = n->regulators;
-    double best = INFINITY;
+    double best = INFINITY, share = 1.0;
+    int uphill = 0;
     if (!room_for(n, (size_t)all)) {
         return NO_MEMORY;
     }
     double *x = n->border, *matrix = x + 8 * (int64_t)n->places, *need = matrix + (int64_t)all * all;
-    double *drop = need + all, *change = drop + all;
-    int32_t *which = (int32_t *)(change + all);
+    double *drop = need + all;
+    int32_t *which = (int32_t *)(drop + all);
     n->active_regulators = 0;
     for (int i = 0; i < all; ++i) {
         Regulator *r = n->regulator + i;
         put_state(n, r, OPEN);
         n->open[r->link] = r->wanted;
-        drop[i] = change[i] = 0.0;
+        drop[i] = 0.0;
     }
     int status = solve_as_is(n, 0, tol_pa, tol_kg_s, 0.0, most, 0);
     *steps += n->iterations;
-    for (int round = 0; status == CONVERGED && round < 200; ++round) {
-        double worst = 0.0;
+    for (int round = 0; status == CONVERGED && round < 400 && share > 1e-4; ++round) {
+        double worst = 0.0, sum = 0.0;
         int count = 0;
         for (int i = 0; i < all; ++i) {
-            double miss = grievance(n, n->regulator + i);
-            worst = fabs(miss) > worst ? fabs(miss) : worst;
+            double miss = fabs(grievance(n, n->regulator + i));
+            worst = miss > worst ? miss : worst;
+            sum += miss;
         }
         if (worst <= 10.0 * tol_pa) {
             for (int i = 0; i < all; ++i) {
@@ -1083,49 +1086,48 @@ static int solve_by_drops(Net *n, double tol_pa, double tol_kg_s, int most, int 
             }
             return CONVERGED;
         }
-        if (worst < best || round == 0) {
-            best = worst;
-            eliminate(n);
+        if (sum < best) {
+            best = sum;
+            uphill = 0;
             for (int i = 0; i < all; ++i) {
-                const Regulator *r = n->regulator + i;
-                const Other *o = other_of(n, n->slot[r->link] >> 1);
-                double miss = grievance(n, r);
-                drop[i] = o->p[2];
-                change[i] = 0.0;
-                if (miss != 0.0 && o->state == FREE) {
-                    which[count] = i;
-                    need[count++] = -miss;
-                } else if (miss < 0.0) {
-                    /* it lets nothing through, yet less than its setting arrives: ask less of it */
-                    change[i] = miss;
-                }
+                drop[i] = other_of(n, n->slot[n->regulator[i].link] >> 1)->p[2];
             }
-            responses(n, which, count, x, matrix);
-            for (int u = 0; u < count; ++u) {
-                /* keep the matrix regular where a regulator hardly moves what it senses */
-                matrix[u * count + u] -= 1e-9;
-            }
-            if (count && !solve_dense(matrix, need, count)) {
-                return CYCLED;
-            }
-            for (int u = 0; u < count; ++u) {
-                change[which[u]] = need[u];
-            }
-        } else {
+        } else if (++uphill > 8) {
+            uphill = 0;
+            share *= 0.3;
             for (int i = 0; i < all; ++i) {
-                change[i] *= 0.5;
+                other_of(n, n->slot[n->regulator[i].link] >> 1)->p[2] = drop[i];
             }
+            status = solve_as_is(n, 1, tol_pa, tol_kg_s, 0.0, most, 0);
+            *steps += n->iterations;
+            continue;
         }
-        double moved = 0.0;
+        eliminate(n);
         for (int i = 0; i < all; ++i) {
-            Other *o = other_of(n, n->slot[n->regulator[i].link] >> 1);
-            double next = drop[i] + change[i];
-            next = next > 0.0 ? next : 0.0;
-            moved = fabs(next - drop[i]) > moved ? fabs(next - drop[i]) : moved;
-            o->p[2] = next;
+            const Regulator *r = n->regulator + i;
+            Other *o = other_of(n, n->slot[r->link] >> 1);
+            double miss = grievance(n, r);
+            if (miss != 0.0 && o->state == FREE) {
+                which[count] = i;
+                need[count++] = -miss;
+            } else if (miss < 0.0) {
+                /* it lets nothing through, yet less than its setting arrives: ask of it what is there, less that */
+                double across = n->column[n->first[r->link]].pressure - n->column[n->second[r->link]].pressure;
+                o->p[2] = across + miss > 0.0 ? across + miss : 0.0;
+            }
         }
-        if (moved < 1e-3 * tol_pa) {
+        responses(n, which, count, x, matrix);
+        for (int u = 0; u < count; ++u) {
+            /* keep the matrix regular where a regulator hardly moves what it senses */
+            matrix[u * count + u] -= 1e-9;
+        }
+        if (count && !solve_dense(matrix, need, count)) {
             return CYCLED;
+        }
+        for (int u = 0; u < count; ++u) {
+            Other *o = other_of(n, n->slot[n->regulator[which[u]].link] >> 1);
+            double next = o->p[2] + share * need[u];
+            o->p[2] = next > 0.0 ? next : 0.0;
         }
         status = solve_as_is(n, 1, tol_pa, tol_kg_s, 0.0, most, 0);
         *steps += n->iterations;
