@@ -174,6 +174,12 @@ static double pipe_one(int form, double m, const double *p, int stride, double *
     return r * m;
 }
 
+/* Drop of one pipe by its four coefficients; for those who ask what another pipe would do. */
+static double newton_pipe_drop(int form, double m, const double *p) {
+    double slope;
+    return pipe_one(form, m, p, 1, &slope);
+}
+
 static double quadratic_one(double m, double k, double linear_below, double *slope) {
     double am = fabs(m);
     if (am < linear_below) {
@@ -1268,6 +1274,40 @@ static void newton_publish(Net *n, double *flow, double *pressure, double *inflo
     }
     if (any_limit) {
         label(n, 0);
+    }
+}
+
+/* Multipliers of the matrix at the last solution; valid until the next solve. */
+static void newton_factor(Net *n) { eliminate(n); }
+
+/* Conductance of every link at the last solution, 0 where the flow cannot answer. */
+static void newton_conductances(const Net *n, double *conductance) {
+    for (int32_t e = 0; e < n->links; ++e) {
+        int32_t slot = n->slot[e] >> 1;
+        conductance[e] = 0.0;
+        if (n->kind[e] < IMPOSED && slot < 8 * n->peeled_pipe_at && (n->mask[slot >> 3] >> (slot & 7) & 1) &&
+            n->y[slot] > 2.0 / LIMIT_SLOPE) {
+            conductance[e] = n->y[slot];
+        }
+    }
+}
+
+/* Changes of pressure at all nodes for up to eight changes of injection, both (nodes, count) row by row; x is
+ * room for (places, 8). To be called after newton_factor. */
+static void newton_respond(const Net *n, const double *injection, double *change, int count, double *x) {
+    memset(x, 0, sizeof(double) * 8 * (size_t)n->places);
+    for (int32_t k = 0; k < n->nodes; ++k) {
+        int32_t place = n->place[k];
+        for (int c = 0; c < count && place < 8 * n->alias_group; ++c) {
+            x[8 * (int64_t)place + c] = injection[(int64_t)k * count + c];
+        }
+    }
+    solve_eight(n, x);
+    for (int32_t k = 0; k < n->nodes; ++k) {
+        int32_t place = n->place[k];
+        for (int c = 0; c < count; ++c) {
+            change[(int64_t)k * count + c] = place < 8 * n->alias_group ? x[8 * (int64_t)place + c] : 0.0;
+        }
     }
 }
 

@@ -13,6 +13,7 @@ from libc.string cimport memset
 
 cdef extern from "_newton.h":
     enum:
+        IMPOSED
         CONVERGED
         TOO_MANY_STEPS
         OVERFLOWED
@@ -21,6 +22,11 @@ cdef extern from "_newton.h":
                      int penalised) noexcept nogil
     void newton_publish(Net* n, double* flow, double* pressure, double* inflow, int8_t* known) noexcept nogil
     void newton_laws(Net* n, const double* flow, double* drop, double* slope) noexcept nogil
+    double newton_pipe_drop(int form, double m, const double* p) noexcept nogil
+    void newton_factor(Net* n) noexcept nogil
+    void newton_conductances(const Net* n, double* conductance) noexcept nogil
+    void newton_respond(const Net* n, const double* injection, double* change, int count,
+                        double* x) noexcept nogil
     int state_of(const Net* n, int32_t e) noexcept nogil
     const int column_bytes "sizeof(Column)"
     const int other_bytes "sizeof(Other)"
@@ -44,6 +50,12 @@ REGULATOR = np.dtype(
 )
 COLUMN = np.dtype([(name, "<f8") for name in ("excess", "rhs", "pressure", "injection")])
 FLOAT = np.dtype(np.float64)
+
+
+def pipe_drop(int form, double flow, coefficients):
+    """Pressure drop of a pipe with the given four coefficients."""
+    cdef double[::1] p = np.ascontiguousarray(coefficients, np.float64)
+    return newton_pipe_drop(form, flow, &p[0])
 
 
 def aligned(count, dtype):
@@ -186,6 +198,22 @@ cdef class Newton:
         return self.net.residual_mass_kg_s
 
     @property
+    def solved(self):
+        """Whether the arrays hold a solution."""
+        return bool(self.net.warm)
+
+    def flows(self):
+        """Flow of every link in the last solution (new array); 0 for sources that fix both pressures."""
+        slot, q = self.arrays["slot"], self.arrays["q"]
+        out = np.zeros(self.net.links)
+        coupled = self.kept[0]["kind"][:self.net.links] < IMPOSED
+        code = slot[coupled]
+        out[coupled] = np.where(code & 1, -q[code >> 1], q[code >> 1])
+        imposed = self.kept[0]["imposed_link"]
+        out[imposed] = self.arrays["imposed"][:len(imposed)] * (self.arrays["act"][imposed] != 0)
+        return out
+
+    @property
     def limited(self):
         """Whether any open link has a limit."""
         return bool(self.net.limited_now)
@@ -251,6 +279,38 @@ cdef class Newton:
                 newton_publish(n, &flow[0] if n.links else NULL, &pressure[0] if n.nodes else NULL,
                                &inflow[0] if n.nodes else NULL, &known[0] if n.nodes else NULL)
         return status
+
+    def linearise(self):
+        """Factorise the matrix at the last solution; return the conductance of every link (new array).
+
+        `respond` may be called until the next run.
+        """
+        out_np = np.zeros(self.net.links)
+        cdef double[::1] out = out_np
+        cdef Net* n = &self.net
+        if n.links:
+            with nogil:
+                newton_factor(n)
+                newton_conductances(n, &out[0])
+        return out_np
+
+    def respond(self, injection):
+        """Changes of pressure, (nodes, k), for changes of injection, (nodes, k)."""
+        given = np.ascontiguousarray(injection, np.float64)
+        out = np.zeros_like(given)
+        room_np = np.empty(8 * self.net.places)
+        cdef double[:, ::1] part, change
+        cdef double[::1] room = room_np
+        cdef Net* n = &self.net
+        for begin in range(0, given.shape[1], 8):
+            part_np = np.ascontiguousarray(given[:, begin:begin + 8])
+            change_np = np.zeros_like(part_np)
+            part, change = part_np, change_np
+            if n.nodes:
+                with nogil:
+                    newton_respond(n, &part[0, 0], &change[0, 0], <int> part.shape[1], &room[0])
+            out[:, begin:begin + 8] = change_np
+        return out
 
     def drops(self, flow):
         """Pressure drop and its derivative of every link at the given flows (new arrays; for tests).

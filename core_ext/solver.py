@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,10 @@ import numpy.typing as npt
 from . import simd
 from ._elements import RELAY, ConsumerLaws, NodeValues, OpenFlags, PumpLaws, SourceLaws, ValveLaws
 from ._newton import REGULATOR as REGULATOR_RECORD
-from ._newton import Newton
+from ._newton import Newton, pipe_drop
 from .layout import LIMITED, OTHERS, PIPES, QUADRATICS, UNCOUPLED, Layout, make_layout
 from .network import LINK_ENDS, SCHEMA, SINGULAR, BadNetwork, FloatArray, HydraulicFluid, Network, check_range
+from .sensitivity import Linearised, Sensitivity, check_column, weights
 
 if TYPE_CHECKING:
     from .balancing import Balance
@@ -536,23 +537,20 @@ class HydraulicSolver:
     def _refresh_pipes(self) -> None:
         """Everything about pipes but their open flag: may allocate."""
         c = {name: self._columns[f"pipes_{name}"] for name, k in SCHEMA["pipes"].items() if k.kind == "float"}
+        self._put_pipes(*self._pipe_coefficients(c, *self._pipe_properties()))
+
+    def _pipe_coefficients(
+        self, c: Mapping[str, FloatArray], density: FloatArray, viscosity: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Four coefficients and the cold flow of pipes with these columns."""
         diameter, length = c["inner_diameter_m"], c["length_m"]
-        density, viscosity = self._pipe_properties()
         area = math.pi * diameter**2 / 4.0
         par = np.zeros((len(length), 4))
         cold = area * np.sqrt(2.0 * COLD_GRADIENT_PA_M / COLD_FRICTION * density * diameter)
         scale, loss = self._epanet_factors()
         par[:, 2] = c["loss_coefficient"] * loss / (2.0 * density * area**2)
         if self.friction == "hazen-williams":
-            missing = np.isnan(c["hazen_williams_c"])
-            if missing.any():
-                row = int(np.argmax(missing))
-                raise BadNetwork(
-                    f"pipe {self.net.pipes['id'][row]}",
-                    "hazen_williams_c is not given",
-                    "Friction hazen-williams needs it for every pipe.",
-                    "missing_value",
-                )
+            self._all_given("hazen_williams_c", c, "Friction hazen-williams needs it for every pipe.")
             # h = 4.727 L q^1.852 / (C^1.852 d^4.871) in feet, as EPANET has it
             cubic_feet = 1.0 / (density * CUBIC_FOOT_M3)
             head_ft = (
@@ -565,21 +563,11 @@ class HydraulicSolver:
             par[:, 0] = head_ft * FOOT_M * density * self.fluid.gravity_m_s2
             par[:, 1] = 1.852
             par[:, 3] = (1e-6 / par[:, 0]) ** (1.0 / 1.852)
-            self._put_pipes(par, cold)
-            return
-        missing = np.isnan(c["roughness_m"])
-        if missing.any():
-            row = int(np.argmax(missing))
-            raise BadNetwork(
-                f"pipe {self.net.pipes['id'][row]}",
-                "roughness_m is not given",
-                "This network was made for friction hazen-williams.",
-                "missing_value",
-            )
-        rough = c["roughness_m"] / (3.7 * diameter)
+            return par, cold
+        self._all_given("roughness_m", c, "This network was made for friction hazen-williams.")
         par[:, 0] = scale * 4.0 / (math.pi * diameter * viscosity)
         par[:, 1] = scale**2 * length / diameter / (2.0 * density * area**2)
-        par[:, 3] = rough
+        par[:, 3] = c["roughness_m"] / (3.7 * diameter)
         if self.friction == "nikuradse":
             if (c["roughness_m"] <= 0.0).any():
                 row = int(np.argmin(c["roughness_m"]))
@@ -590,7 +578,46 @@ class HydraulicSolver:
                     "not_positive",
                 )
             par[:, 3] = 1.0 / (2.0 * np.log10(3.71 * diameter / c["roughness_m"])) ** 2
-        self._put_pipes(par, cold)
+        return par, cold
+
+    def _all_given(self, name: str, columns: Mapping[str, FloatArray], remedy: str) -> None:
+        missing = np.isnan(columns[name])
+        if missing.any():
+            pipe = self.net.pipes["id"][int(np.argmax(missing))]
+            raise BadNetwork(f"pipe {pipe}", f"{name} is not given", remedy, "missing_value")
+
+    def _pipe_drop_with(self, row: int, column: str, value: float, flow: float) -> float:
+        """What a pipe would drop at a flow if one of its columns had another value, Pa."""
+        c = {
+            name: self._columns[f"pipes_{name}"][row : row + 1]
+            for name, k in SCHEMA["pipes"].items()
+            if k.kind == "float"
+        }
+        c[column.partition("_")[2]] = np.array([value])
+        density, viscosity = self._pipe_properties()
+        par, _ = self._pipe_coefficients(c, density[row : row + 1], viscosity[row : row + 1])
+        if self.friction == "hazen-williams":
+            size = abs(flow)
+            return float(math.copysign(par[0, 0] * size ** par[0, 1] + par[0, 2] * size**2, flow))
+        return pipe_drop(FRICTION_FORMS[self.friction], flow, par[0])
+
+    def _pump_gain_by_speed(self, row: int, flow: float) -> float:
+        """Derivative of a pump's pressure gain by its speed, at a flow, Pa."""
+        code, speed = self._pump_code[row], float(self._columns["pumps_speed"][row])
+        if code == 0:
+            return 2.0 * speed * float(self._columns["pumps_fixed_dp_pa"][row])
+        if code == 1:
+            shut_off, factor, exponent, _ = self._pump_law[row]
+            return float(
+                2.0 * speed * shut_off
+                - (2.0 - exponent) * factor * flow**exponent * speed ** (1.0 - exponent)
+            )
+        at, count = int(self._pump_law[row, 0]), int(self._pump_law[row, 1])
+        points, gains = self._curve_flow[at : at + count], self._curve_dp[at : at + count]
+        i = int(np.clip(np.searchsorted(points, flow / speed, side="left"), 1, count - 1))
+        slope = (gains[i] - gains[i - 1]) / (points[i] - points[i - 1])
+        gain = gains[i - 1] + slope * (flow / speed - points[i - 1])
+        return float(2.0 * speed * gain - flow * slope)
 
     def _put_pipes(self, coefficients: FloatArray, cold: FloatArray) -> None:
         """Scatter coefficients (pipes, 4) and cold flows to the slots of the pipes."""
@@ -951,7 +978,8 @@ class HydraulicSolver:
     def tick(self, tol: float | None = None, flow_tol: float | None = None) -> HydraulicResult:
         """Solve with the bound arrays as they are now; allocates nothing, always returns the same object.
 
-        tol, flow_tol: as in `solve`. Raises what `solve` raises; a bad value then stays in the bound array for the caller to correct.
+        tol, flow_tol: as in `solve`. Raises what `solve` raises; a bad value then stays in the bound array
+        for the caller to correct.
         """
         result = self._tick_result
         if result is None:
@@ -1003,6 +1031,103 @@ class HydraulicSolver:
             except (NotConverged, BadNetwork) as error:
                 out.append(error)
         return out
+
+    def _linearised(self) -> Linearised:
+        """The last solution's linearised network; of a twin without peeled trees where there are any."""
+        if not self._kernel.solved:
+            raise RuntimeError("solve() before asking how the solution answers")
+        if not len(self._layout.peel_place):
+            return Linearised(self)
+        twin = self.copy()
+        twin._can_stop = np.ones(self._links, np.bool_)
+        twin._lay_out()
+        twin._make_laws()
+        twin._refresh_all()
+        twin.solve()
+        return Linearised(twin)
+
+    def sensitivity(self, column: str, rows: Sequence[int] | None = None) -> Sensitivity:
+        """Exact derivatives of all flows and pressures of the last solution by rows of one column.
+
+        column: `<table>_<column>`, such as "consumers_kv_m3_h", "valves_opening", "pumps_speed",
+        "sources_dp_pa", "nodes_mass_injection_kg_s" (all in `core_ext.sensitivity.COLUMNS`; of pipe geometry
+        good to 1e-9); rows: which, None for all. One substitution for every eight rows. Raises BadNetwork,
+        SolverBusy, and RuntimeError before the first solve.
+        """
+        check_column(column, self)
+        table = column.partition("_")[0]
+        chosen = tuple(range(self.net.tables[table].rows) if rows is None else (int(r) for r in rows))
+        for row in chosen:
+            if not 0 <= row < self.net.tables[table].rows:
+                raise BadNetwork(column, f"has no row {row}", "Rows count from 0.", "unknown_row")
+        if not self._lock.acquire(blocking=False):
+            raise SolverBusy
+        try:
+            flow, pressure = self._linearised().forward(column, chosen)
+        finally:
+            self._lock.release()
+        return Sensitivity(column, chosen, {t: flow[s] for t, s in self._slices.items()}, pressure)
+
+    def gradient(
+        self,
+        columns: Sequence[str],
+        *,
+        mass_flow: Mapping[str, FloatArray] | None = None,
+        pressure: FloatArray | None = None,
+    ) -> dict[str, FloatArray]:
+        """Derivatives of one figure of the last solution by every row of the given columns.
+
+        The figure is the sum of flows times `mass_flow` (weights by table) and pressures times `pressure` (by
+        node). One substitution for all. Raises what `sensitivity` raises.
+        """
+        for column in columns:
+            check_column(column, self)
+        by_flow, by_pressure = weights(self, mass_flow, pressure)
+        if not self._lock.acquire(blocking=False):
+            raise SolverBusy
+        try:
+            derivative = self._linearised().backward(by_flow, by_pressure)
+            return {
+                column: np.array(
+                    [derivative(column, row) for row in range(len(self._columns[column]))], dtype=np.float64
+                )
+                for column in columns
+            }
+        finally:
+            self._lock.release()
+
+    def pump_power(self, result: HydraulicResult) -> float:
+        """Hydraulic power of all pumps and sources of a result, W: gain times volume flow."""
+        flow, gain = self._pumping(result)
+        return float(flow @ gain) / self.fluid.density_kg_m3
+
+    def pump_power_gradient(self, columns: Sequence[str], result: HydraulicResult) -> dict[str, FloatArray]:
+        """Derivatives of `pump_power` of the last solution, given as `result`, by all rows of the columns."""
+        flow, gain = self._pumping(result)
+        links = np.r_[
+            np.arange(self._links)[self._slices["pumps"]], np.arange(self._links)[self._slices["sources"]]
+        ]
+        density = self.fluid.density_kg_m3
+        pressure = np.zeros(self._nodes)
+        np.add.at(pressure, self._ends[1][links], flow / density)
+        np.subtract.at(pressure, self._ends[0][links], flow / density)
+        pumps = self.net.pumps.rows
+        by_flow = {"pumps": gain[:pumps] / density, "sources": gain[pumps:] / density}
+        return self.gradient(columns, mass_flow=by_flow, pressure=pressure)
+
+    def _pumping(self, result: HydraulicResult) -> tuple[FloatArray, FloatArray]:
+        """Flow and pressure gain, height counted, of all pumps, then all sources."""
+        flow = np.r_[result.mass_flow_kg_s["pumps"], result.mass_flow_kg_s["sources"]]
+        links = np.r_[
+            np.arange(self._links)[self._slices["pumps"]], np.arange(self._links)[self._slices["sources"]]
+        ]
+        first, second = self._ends[0][links], self._ends[1][links]
+        height = self._columns["nodes_elevation_m"]
+        weight = self.fluid.density_kg_m3 * self.fluid.gravity_m_s2
+        gain = (
+            result.pressure_pa[second] - result.pressure_pa[first] + weight * (height[second] - height[first])
+        )
+        return flow, np.where(flow != 0.0, gain, 0.0)
 
     def balance(
         self, targets: Mapping[str, Any] | None = None, limits: Mapping[str, Any] | None = None

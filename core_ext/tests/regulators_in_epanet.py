@@ -39,10 +39,11 @@ def epanet_pressures(net: Network, folder: Path) -> np.ndarray | None:
     # EPANET's g is 32.2 ft/s2: lengths make up for it, so that heads fall alike
     correction = EPANET_GRAVITY_M_S2 / fluid.gravity_m_s2
     for row in range(pipes.rows):
+        loss = number(pipes["loss_coefficient"][row] * correction)
         lines.append(
             f"{pipes['id'][row]} {pipes['from_node'][row]} {pipes['to_node'][row]} "
             f"{number(pipes['length_m'][row] * correction)} {number(pipes['inner_diameter_m'][row] * 1000)} "
-            f"{number(pipes['roughness_m'][row] * 1000)} {number(pipes['loss_coefficient'][row] * correction)} Open"
+            f"{number(pipes['roughness_m'][row] * 1000)} {loss} Open"
         )
     lines.append("[VALVES]")
     for row in range(valves.rows):

@@ -58,7 +58,7 @@ def test_a_reducing_valve_holds_the_pressure_behind_it() -> None:
 
 def test_a_reducing_valve_is_open_where_there_is_nothing_to_reduce() -> None:
     result, p = pressures(line("pressure_reducing", 8 * BAR))
-    plain, q = pressures(line("throttle", np.nan))
+    _plain, q = pressures(line("throttle", np.nan))
     assert result.certificate.active_limits == ()
     assert p == pytest.approx(q, abs=1e-3)
 
@@ -107,7 +107,10 @@ def test_settings_are_gauge_pressures_at_their_height(high: float) -> None:
 def branch(setting: float, kv: float = 2.0, **more: Any) -> Network:
     """A plant, a neighbour, and a house behind a differential-pressure controller in its supply."""
     return Network(
-        nodes={"id": ["s0", "s1", "s2", "r0", "r1"], "fixed_pressure_pa": [5 * BAR, *[np.nan] * 2, 2 * BAR, np.nan]},
+        nodes={
+            "id": ["s0", "s1", "s2", "r0", "r1"],
+            "fixed_pressure_pa": [5 * BAR, *[np.nan] * 2, 2 * BAR, np.nan],
+        },
         pipes={
             "id": ["ps", "pr"],
             "from_node": ["s0", "r1"],
