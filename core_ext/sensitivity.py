@@ -160,11 +160,11 @@ class Linearised:
         np.add.at(weight, self.first, through)
         np.subtract.at(weight, self.second, through)
         multiplier: FloatArray = self._respond(np.where(self.fixed, 0.0, weight)[:, None])[:, 0]
-        by_regulator = np.zeros(0)
+        by_regulator: FloatArray = np.zeros(0)
         if self.regulated:
             own = -flow_weight[self.regulated] * self.conductance[self.regulated]
-            by_drop = self.by_drop.T @ weight + own
-            by_regulator = np.linalg.solve(self.response.T, by_drop)
+            by_drop: FloatArray = self.by_drop.T @ weight + own
+            by_regulator = np.asarray(np.linalg.solve(self.response.T, by_drop), np.float64)
             multiplier = multiplier - self._respond(self.sense @ by_regulator[:, None])[:, 0]
         # what a given pressure itself counts for
         direct = weight.copy()
