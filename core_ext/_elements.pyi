@@ -10,6 +10,7 @@ Array = npt.NDArray[Any]
 
 FINE: int
 RELAY: int
+RANGEABILITY: float
 
 class ConsumerLaws:
     def __init__(

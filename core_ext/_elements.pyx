@@ -18,12 +18,13 @@ cdef double COLD_DROP_PA = 2e5
 # kv and opening below this are shut: 1e-9 m3/h passes 0.3 mg/s at 1 bar
 cdef double SHUT = 1e-9
 # inherent rangeability of an equal-percentage valve: own estimate, the usual catalogue value
-cdef double RANGEABILITY = 50.0
+cdef double PERCENTAGE_RANGE = 50.0
 cdef double INFINITE = float("inf")
 
 
 FINE = -1
 RELAY = -2
+RANGEABILITY = PERCENTAGE_RANGE
 
 
 cdef inline void quadratic(Net* net, int32_t e, double k) noexcept nogil:
@@ -177,7 +178,7 @@ cdef class ValveLaws:
             if f < SHUT:
                 continue
             if self.percentage[row]:
-                f = pow(RANGEABILITY, f - 1.0)
+                f = pow(PERCENTAGE_RANGE, f - 1.0)
             k = k / (f * f)
             # a valve of no resistance would have no law: 1 Pa at 1 t/s is far below any tolerance
             quadratic(net, e, k if k > 1e-6 else 1e-6)

@@ -269,7 +269,8 @@ cdef class Newton:
     def run(self, bint warm, double tol_pa, double tol_kg_s, double flow_tol, int most, bint penalised,
             double[::1] flow, double[::1] pressure, double[::1] inflow, int8_t[::1] known):
         """Solve with the present arrays and publish into the given ones: 0 converged, 1 too many steps,
-        2 overflow, 3 no memory, 4 regulators found no states. Releases the GIL; penalised goes straight to what is else the last resort.
+        2 overflow, 3 no memory, 4 regulators found no states. Releases the GIL; penalised goes straight to
+        what is else the last resort.
         """
         cdef int status
         cdef Net* n = &self.net

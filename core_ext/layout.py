@@ -23,6 +23,9 @@ PIPES, QUADRATICS, LIMITED, OTHERS, UNCOUPLED = 0, 1, 2, 3, 4
 CLASSES = 4
 LANES = 8
 
+# laws of links, as the kernel numbers them
+PIPE, QUADRATIC, FIXED, POWER, CURVE, HAZEN, REGULATOR, IMPOSED, PINNED = range(9)
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

@@ -15,15 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._elements import RANGEABILITY
+from .layout import CURVE, PINNED
 from .network import LINK_ENDS, BadNetwork, FloatArray
 
 if TYPE_CHECKING:
     from .solver import HydraulicSolver
-
-# inherent rangeability of an equal-percentage valve, as in the coefficient kernels
-RANGEABILITY = 50.0
-
-PINNED_KIND = 8  # as the kernel names a source that fixes both its pressures
 
 INJECTIONS = (
     "nodes_mass_injection_kg_s",
@@ -71,8 +68,6 @@ class Linearised:
         self.kernel = solver._kernel
         self.first, self.second, self.fixed = solver._ends
         self.flow = self.kernel.flows()
-        # of a twin: the laws are evaluated with the arrays that hold the solution
-        self.drop = solver.copy()._kernel.drops(self.flow)[0]
         self.state = self.kernel.states()
         self.conductance = self.kernel.linearise()
         records: Any = solver._a["regulator"] if solver._regulators else np.zeros(0)
@@ -87,108 +82,106 @@ class Linearised:
                 self.sense[node_b, column] += weights[1]
         # sources that fix both pressures, by supply node: they carry what leaves it, evenly
         self.pinned: dict[int, list[int]] = {}
-        for e in np.flatnonzero((solver._kind == PINNED_KIND) & (solver._a["open"] != 0)).tolist():
+        for e in np.flatnonzero((solver._kind == PINNED) & (solver._a["open"] != 0)).tolist():
             self.pinned.setdefault(int(self.second[e]), []).append(e)
-        # what a unit more taken up by each regulator does to all pressures
-        self.by_drop = self._respond(self._drop_injection(self.regulated))
+        # what a unit more taken up by each regulator does
+        own = np.zeros((len(self.first), len(throttling)))
+        own[self.regulated, range(len(throttling))] = -self.conductance[self.regulated]
+        self.flow_by_drop, self.by_drop = self._balanced(own, np.zeros_like(self.sense))
         self.response = self.sense.T @ self.by_drop
 
-    def _respond(self, injection: FloatArray) -> FloatArray:
-        if injection.shape[1] == 0:
-            return injection
-        return self.kernel.respond(injection)
-
-    def _drop_injection(self, links: Sequence[int]) -> FloatArray:
-        """A unit more pressure dropped in a link acts as an injection at its ends."""
-        out = np.zeros((len(self.fixed), len(links)))
-        for column, e in enumerate(links):
-            out[self.first[e], column] += self.conductance[e]
-            out[self.second[e], column] -= self.conductance[e]
+    def _leaving(self, flow: FloatArray) -> FloatArray:
+        """What leaves every node through its links, (nodes, k)."""
+        out = np.zeros((len(self.fixed), flow.shape[1]))
+        np.add.at(out, self.first, flow)
+        np.subtract.at(out, self.second, flow)
         return out
+
+    def _across(self, nodal: FloatArray) -> FloatArray:
+        difference: FloatArray = nodal[self.first] - nodal[self.second]
+        return difference
+
+    def _balanced(self, own: FloatArray, injection: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Flows (links, k) that balance injections, (nodes, k), and pressures that drive what is not own.
+
+        Balanced again once: links without resistance leave no digits in a difference of pressures.
+        """
+        flow, pressure = own.copy(), np.zeros_like(injection)
+        if own.shape[1]:
+            for _ in range(2):
+                left = np.where(self.fixed[:, None], 0.0, injection - self._leaving(flow))
+                change = self.kernel.respond(left)
+                flow += self.conductance[:, None] * self._across(change)
+                pressure += change
+        return flow, pressure
 
     # -- forwards: a few parameters, everything that answers -------------------------------
 
     def forward(self, column: str, rows: Sequence[int]) -> tuple[FloatArray, FloatArray]:
         """Derivatives of all link flows (links, k) and node pressures (nodes, k) by k rows of a column."""
-        count, nodes, links = len(rows), len(self.fixed), len(self.first)
-        injection, own = np.zeros((nodes, count)), np.zeros((links, count))
-        held, wanted = np.zeros((nodes, count)), np.zeros((len(self.regulated), count))
+        count, nodes = len(rows), len(self.fixed)
+        own, injection, held = (
+            np.zeros((len(self.first), count)),
+            np.zeros((nodes, count)),
+            np.zeros((nodes, count)),
+        )
+        wanted = np.zeros((len(self.regulated), count))
         for k, row in enumerate(rows):
             kind, where, value = self._effect(column, row)
             if kind == "inject":
-                injection[where, k] += value
+                injection[where, k] = value
             elif kind == "flow":
-                # an imposed flow, or one held at its limit
-                own[where, k] += value
-                injection[self.first[where], k] -= value
-                injection[self.second[where], k] += value
-            elif kind == "pressure":
-                held[where, k] += value
-            elif kind == "setting":
-                wanted[where, k] += value
+                own[where, k] = value
             elif kind == "drop":
-                push = value * self.conductance[where]
-                own[where, k] -= push
-                injection[self.first[where], k] += push
-                injection[self.second[where], k] -= push
-        # given pressures that move pull at their neighbours through the links between
-        pull = self.conductance[:, None] * (held[self.first] - held[self.second])
-        np.subtract.at(injection, self.first, pull)
-        np.add.at(injection, self.second, pull)
-        change = self._respond(injection) + held
+                own[where, k] = -value * self.conductance[where]
+            elif kind == "pressure":
+                held[where, k] = value
+            elif kind == "setting":
+                wanted[where, k] = value
+        flow, pressure = self._balanced(own + self.conductance[:, None] * self._across(held), injection)
+        pressure += held
         if self.regulated:
-            drop = np.linalg.solve(self.response, wanted - self.sense.T @ change)
-            change = change + self.by_drop @ drop
-            own[self.regulated] -= self.conductance[self.regulated][:, None] * drop
-        flow = self.conductance[:, None] * (change[self.first] - change[self.second]) + own
+            drop = np.linalg.solve(self.response, wanted - self.sense.T @ pressure)
+            flow += self.flow_by_drop @ drop
+            pressure += self.by_drop @ drop
         for node, sources in self.pinned.items():
-            leaving, arriving = flow[self.first == node], flow[self.second == node]
-            flow[sources] = (leaving.sum(axis=0) - arriving.sum(axis=0)) / len(sources)
-        return flow, change
+            flow[sources] = 0.0
+            flow[sources] = (self._leaving(flow)[node] - injection[node]) / len(sources)
+        return flow, pressure
 
     # -- backwards: one figure, every parameter --------------------------------------------
 
     def backward(self, flow_weight: FloatArray, pressure_weight: FloatArray) -> Callable[[str, int], float]:
         """Return the derivative of flow_weight . flows + pressure_weight . pressures by (column, row)."""
-        flow_weight, weight = flow_weight.copy(), pressure_weight.copy()
+        flow_weight, pressure_weight = flow_weight.copy(), pressure_weight.copy()
+        by_injection = np.zeros(len(self.fixed))
         for node, sources in self.pinned.items():
             share = float(flow_weight[sources].sum()) / len(sources)
             flow_weight[self.first == node] += share
             flow_weight[self.second == node] -= share
             flow_weight[sources] = 0.0
-        through = flow_weight * self.conductance
-        np.add.at(weight, self.first, through)
-        np.subtract.at(weight, self.second, through)
-        multiplier: FloatArray = self._respond(np.where(self.fixed, 0.0, weight)[:, None])[:, 0]
-        by_regulator: FloatArray = np.zeros(0)
+            by_injection[node] = -share
+        own = (-self.conductance * flow_weight)[:, None]
+        by_drop, by_node = self._balanced(own, pressure_weight[:, None])
+        by_setting = np.zeros(len(self.regulated))
         if self.regulated:
-            own = -flow_weight[self.regulated] * self.conductance[self.regulated]
-            by_drop: FloatArray = self.by_drop.T @ weight + own
-            by_regulator = np.asarray(np.linalg.solve(self.response.T, by_drop), np.float64)
-            multiplier = multiplier - self._respond(self.sense @ by_regulator[:, None])[:, 0]
-        # what a given pressure itself counts for
-        direct = weight.copy()
-        across = multiplier[self.first] - multiplier[self.second]
+            by_setting = np.asarray(np.linalg.solve(self.response.T, by_drop[self.regulated, 0]))
+            pressure_weight -= self.sense @ by_setting
+            by_drop, by_node = self._balanced(own, pressure_weight[:, None])
+        by_pressure = pressure_weight - self._leaving(by_drop)[:, 0]
+        by_flow = flow_weight - self._across(by_node)[:, 0]
+        by_injection += by_node[:, 0]
+        of_kind = {
+            "inject": by_injection,
+            "flow": by_flow,
+            "drop": by_drop[:, 0],
+            "pressure": by_pressure,
+            "setting": by_setting,
+        }
 
         def derivative(column: str, row: int) -> float:
             kind, where, value = self._effect(column, row)
-            if kind == "inject":
-                return float(value * multiplier[where])
-            if kind == "flow":
-                return float(value * (flow_weight[where] - across[where]))
-            if kind == "drop":
-                return float(value * self.conductance[where] * (across[where] - flow_weight[where]))
-            if kind == "setting":
-                return float(value * by_regulator[where])
-            if kind == "pressure":
-                total = direct[where]
-                if self.regulated:
-                    total -= float(self.sense[where] @ by_regulator)
-                touching = np.flatnonzero((self.first == where) | (self.second == where))
-                sign = np.where(self.first[touching] == where, 1.0, -1.0)
-                total -= float(np.sum(sign * self.conductance[touching] * across[touching]))
-                return float(value * total)
-            return 0.0
+            return float(value * of_kind[kind][where]) if kind in of_kind else 0.0
 
         return derivative
 
@@ -200,7 +193,9 @@ class Linearised:
         c, table = solver._columns, column.partition("_")[0]
         if table == "nodes":
             if column == "nodes_mass_injection_kg_s":
-                silent = self.fixed[row] or not solver._a["known"][solver._layout.place[row]]
+                # at a given pressure it only changes what enters from outside
+                silent = self.fixed[row] and row not in self.pinned
+                silent = silent or not solver._a["known"][solver._layout.place[row]]
                 return ("none", 0, 0.0) if silent else ("inject", row, 1.0)
             return "pressure", row, 1.0
         link = solver._slices[table].start + row
@@ -237,7 +232,10 @@ class Linearised:
         """Derivative of a link's own pressure drop, at the flow it has, by one of its parameters."""
         c = self.solver._columns
         value = float(c[column][row])
-        if column in ("sources_dp_pa",):
+        if math.isnan(value):
+            # the link's law is given by another column
+            return 0.0
+        if column == "sources_dp_pa":
             return -1.0
         if column == "pumps_fixed_dp_pa":
             return -(float(c["pumps_speed"][row]) ** 2)
@@ -245,7 +243,10 @@ class Linearised:
             return -self.solver._pump_gain_by_speed(row, flow)
         if column.startswith("pipes_"):
             return self._pipe_drop_by(column, row, link, flow)
-        drop = float(self.drop[link])
+        if self.solver._kind[link] == CURVE:
+            return 0.0
+        # drop = k m |m|, slope = 2 k |m| = 1 / conductance
+        drop = flow / (2.0 * float(self.conductance[link]))
         if column in ("valves_kv_m3_h", "consumers_kv_m3_h"):
             return -2.0 * drop / value
         if column == "valves_loss_coefficient":

@@ -21,14 +21,30 @@ from . import simd
 from ._elements import RELAY, ConsumerLaws, NodeValues, OpenFlags, PumpLaws, SourceLaws, ValveLaws
 from ._newton import REGULATOR as REGULATOR_RECORD
 from ._newton import Newton, pipe_drop
-from .layout import LIMITED, OTHERS, PIPES, QUADRATICS, UNCOUPLED, Layout, make_layout
+from .layout import (
+    CURVE,
+    FIXED,
+    HAZEN,
+    IMPOSED,
+    LIMITED,
+    OTHERS,
+    PINNED,
+    PIPE,
+    PIPES,
+    POWER,
+    QUADRATIC,
+    QUADRATICS,
+    REGULATOR,
+    UNCOUPLED,
+    Layout,
+    make_layout,
+)
 from .network import LINK_ENDS, SCHEMA, SINGULAR, BadNetwork, FloatArray, HydraulicFluid, Network, check_range
 from .sensitivity import Linearised, Sensitivity, check_column, weights
 
 if TYPE_CHECKING:
     from .balancing import Balance
 
-PIPE, QUADRATIC, FIXED, POWER, CURVE, HAZEN, REGULATOR, IMPOSED, PINNED = range(9)
 REGULATORS = ("pressure_reducing", "pressure_sustaining", "dp_control")
 FRICTION_FORMS = {
     "swamee-jain": 0,

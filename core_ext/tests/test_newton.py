@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from .. import simd
+from ..layout import IMPOSED
 from ..network import Network
-from ..solver import IMPOSED, HydraulicSolver
+from ..solver import HydraulicSolver
 from .made_networks import WATER_75, district, looped_mesh
 
 

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from ..layout import IMPOSED
 from ..network import BadNetwork, HydraulicFluid, Network
-from ..solver import IMPOSED, HydraulicResult, HydraulicSolver, NotConverged, SolverBusy
+from ..solver import HydraulicResult, HydraulicSolver, NotConverged, SolverBusy
 from .made_networks import WATER_75, district, looped_mesh
 
 OIL = HydraulicFluid(density_kg_m3=900.0, viscosity_pa_s=0.5)
