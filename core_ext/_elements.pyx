@@ -22,8 +22,6 @@ cdef double PERCENTAGE_RANGE = 50.0
 cdef double INFINITE = float("inf")
 
 
-FINE = -1
-RELAY = -2
 RANGEABILITY = PERCENTAGE_RANGE
 
 
@@ -36,7 +34,18 @@ cdef inline double kv_law(double kv, double density) noexcept nogil:
     return 1e5 * 3600.0 * 3600.0 / (1000.0 * density * kv * kv)
 
 
-cdef class ConsumerLaws:
+cdef class Laws:
+    """Coefficients of one table."""
+
+    cdef Py_ssize_t fill(self) noexcept nogil:
+        return FINE
+
+    def refresh(self):
+        """Fill the coefficients; the first bad row, FINE or RELAY."""
+        return self.fill()
+
+
+cdef class ConsumerLaws(Laws):
     """mode: 0 flow, 1 valve, 2 heat."""
 
     cdef Py_ssize_t at
@@ -67,7 +76,7 @@ cdef class ConsumerLaws:
         self.density = density
         self.cp = cp
 
-    cpdef Py_ssize_t refresh(self) noexcept:
+    cdef Py_ssize_t fill(self) noexcept nogil:
         cdef Py_ssize_t row
         cdef int32_t e
         cdef double m, most
@@ -103,7 +112,7 @@ cdef class ConsumerLaws:
         return FINE
 
 
-cdef class ValveLaws:
+cdef class ValveLaws(Laws):
     """code: 0 throttle, 1 check, 2 flow limit, 3 loss curve, 4 regulator of a pressure.
 
     loss_factor multiplies loss coefficients (1, or EPANET's rounding of it).
@@ -137,7 +146,7 @@ cdef class ValveLaws:
         self.density = density
         self.loss_factor = loss_factor
 
-    cpdef Py_ssize_t refresh(self) noexcept:
+    cdef Py_ssize_t fill(self) noexcept nogil:
         cdef Py_ssize_t row
         cdef int32_t e
         cdef double k, f, area, high
@@ -189,7 +198,7 @@ cdef class ValveLaws:
         return FINE
 
 
-cdef class PumpLaws:
+cdef class PumpLaws(Laws):
     """code: 0 fixed gain, 1 power law, 2 points. law: coefficients at speed 1, the last is the cold flow."""
 
     cdef Py_ssize_t at
@@ -209,7 +218,7 @@ cdef class PumpLaws:
         self.speed = speed
         self.fixed = fixed
 
-    cpdef Py_ssize_t refresh(self) noexcept:
+    cdef Py_ssize_t fill(self) noexcept nogil:
         cdef Py_ssize_t row
         cdef int32_t e
         cdef double w
@@ -241,7 +250,7 @@ cdef class PumpLaws:
         return FINE
 
 
-cdef class SourceLaws:
+cdef class SourceLaws(Laws):
     """code: 0 dp, 1 mass flow, 2 both pressures. Nodes are places of the kernel."""
 
     cdef Py_ssize_t at
@@ -268,7 +277,7 @@ cdef class SourceLaws:
         self.supply_place = supply_place
         self.return_place = return_place
 
-    cpdef Py_ssize_t refresh(self) noexcept:
+    cdef Py_ssize_t fill(self) noexcept nogil:
         cdef Py_ssize_t row
         cdef int32_t e
         cdef Net* net = &self.kernel.net
@@ -293,7 +302,7 @@ cdef class SourceLaws:
         return FINE
 
 
-cdef class NodeValues:
+cdef class NodeValues(Laws):
     """Scatter node columns to their places; nodes without fixed pressure keep their solution."""
 
     cdef const int32_t[::1] place
@@ -307,7 +316,7 @@ cdef class NodeValues:
         self.mass_injection = mass_injection
         self.fixed_pressure = fixed_pressure
 
-    cpdef Py_ssize_t refresh(self) noexcept:
+    cdef Py_ssize_t fill(self) noexcept nogil:
         cdef Py_ssize_t row
         cdef Net* net = &self.kernel.net
         for row in range(self.place.shape[0]):
@@ -321,7 +330,7 @@ cdef class NodeValues:
         return FINE
 
 
-cdef class OpenFlags:
+cdef class OpenFlags(Laws):
     """Open flags of pipes."""
 
     cdef Py_ssize_t at
@@ -333,7 +342,7 @@ cdef class OpenFlags:
         self.kernel = kernel
         self.column = column
 
-    cpdef Py_ssize_t refresh(self) noexcept:
+    cdef Py_ssize_t fill(self) noexcept nogil:
         cdef Py_ssize_t row
         cdef Net* net = &self.kernel.net
         for row in range(self.column.shape[0]):

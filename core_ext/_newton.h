@@ -1280,6 +1280,43 @@ static void newton_publish(Net *n, double *flow, double *pressure, double *inflo
 /* Multipliers of the matrix at the last solution; valid until the next solve. */
 static void newton_factor(Net *n) { eliminate(n); }
 
+/* Begin where another network of the same layout stands: its solution, its states, the links it has open. What
+ * the caller fills in by table may be overwritten too; it is to be filled in again where it differs. */
+static void newton_take_state(Net *to, const Net *from) {
+    size_t links = (size_t)from->links, places = (size_t)from->places;
+    memcpy(to->column, from->column, sizeof(Column) * places);
+    memcpy(to->q, from->q, sizeof(double) * (size_t)from->slots);
+    memcpy(to->other, from->other,
+           sizeof(Other) * 8 * (size_t)(from->peeled_pipe_at - from->other_at + from->blocks - from->peeled_other_at));
+    memcpy(to->mask, from->mask, (size_t)from->blocks + 1);
+    memcpy(to->at_limit, from->at_limit, 2 * (size_t)(from->other_at - from->limited_at));
+    memcpy(to->open, from->open, links);
+    memcpy(to->act, from->act, links);
+    memcpy(to->seen, from->seen, links);
+    memcpy(to->known, from->known, places);
+    memcpy(to->dead, from->dead, places);
+    memcpy(to->root, from->root, sizeof(int32_t) * places);
+    memcpy(to->given_pa, from->given_pa, sizeof(double) * (size_t)(from->places - from->fixed_at));
+    for (int32_t i = 0; i < from->regulators; ++i) {
+        to->regulator[i].state = from->regulator[i].state;
+    }
+    to->labelled = from->labelled;
+    to->unreferenced = from->unreferenced;
+    to->warm = from->warm;
+}
+
+/* Of every link: 1 where it is held at a limit of its flow, 2 where it acts, 4 where it regulates or is shut by
+ * what it regulates, 8 where it is meant to be open. */
+static void newton_marks(const Net *n, uint8_t *marks) {
+    for (int32_t e = 0; e < n->links; ++e) {
+        marks[e] = (uint8_t)((state_of(n, e) != FREE ? 1 : 0) | (n->act[e] ? 2 : 0) | (n->open[e] ? 8 : 0));
+    }
+    for (int32_t i = 0; i < n->regulators; ++i) {
+        const Regulator *r = n->regulator + i;
+        marks[r->link] |= r->wanted && r->state != OPEN ? 4 : 0;
+    }
+}
+
 /* Conductance of every link at the last solution, 0 where the flow cannot answer. */
 static void newton_conductances(const Net *n, double *conductance) {
     for (int32_t e = 0; e < n->links; ++e) {

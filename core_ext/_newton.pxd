@@ -81,3 +81,8 @@ cdef class Newton:
     cdef Net net
     cdef readonly dict arrays
     cdef object kept
+    cdef int solve_into(self, bint warm, double tol_pa, double tol_kg_s, double flow_tol, int most,
+                        bint penalised, double[::1] flow, double[::1] pressure, double[::1] inflow,
+                        int8_t[::1] known) noexcept nogil
+    cdef void take_state(self, Newton source) noexcept nogil
+    cdef void mark(self, unsigned char[::1] out) noexcept nogil

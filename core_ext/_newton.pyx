@@ -24,6 +24,8 @@ cdef extern from "_newton.h":
     void newton_laws(Net* n, const double* flow, double* drop, double* slope) noexcept nogil
     double newton_pipe_drop(int form, double m, const double* p) noexcept nogil
     void newton_factor(Net* n) noexcept nogil
+    void newton_take_state(Net* to, const Net* source) noexcept nogil
+    void newton_marks(const Net* n, unsigned char* marks) noexcept nogil
     void newton_conductances(const Net* n, double* conductance) noexcept nogil
     void newton_respond(const Net* n, const double* injection, double* change, int count,
                         double* x) noexcept nogil
@@ -257,6 +259,14 @@ cdef class Newton:
             out[e] = state_of(&self.net, e)
         return out_np
 
+    def marks(self):
+        """Of every link (new array): 1 held at a limit, 2 acting, 4 regulating or shut by that, 8 open."""
+        out_np = np.zeros(self.net.links, np.uint8)
+        cdef unsigned char[::1] out = out_np
+        if self.net.links:
+            newton_marks(&self.net, &out[0])
+        return out_np
+
     def limits(self):
         """Lowest and highest flow of every link in its own direction (new arrays)."""
         low_np, high_np = np.empty(self.net.links), np.empty(self.net.links)
@@ -273,13 +283,36 @@ cdef class Newton:
         what is else the last resort.
         """
         cdef int status
-        cdef Net* n = &self.net
         with nogil:
-            status = newton_solve(n, warm, tol_pa, tol_kg_s, flow_tol, most, penalised)
-            if status == CONVERGED:
-                newton_publish(n, &flow[0] if n.links else NULL, &pressure[0] if n.nodes else NULL,
-                               &inflow[0] if n.nodes else NULL, &known[0] if n.nodes else NULL)
+            status = self.solve_into(
+                warm, tol_pa, tol_kg_s, flow_tol, most, penalised, flow, pressure, inflow, known
+            )
         return status
+
+    cdef int solve_into(
+        self, bint warm, double tol_pa, double tol_kg_s, double flow_tol, int most, bint penalised,
+        double[::1] flow, double[::1] pressure, double[::1] inflow, int8_t[::1] known,
+    ) noexcept nogil:
+        """As run, for loops without the GIL."""
+        cdef Net* n = &self.net
+        cdef int status = newton_solve(n, warm, tol_pa, tol_kg_s, flow_tol, most, penalised)
+        if status == CONVERGED:
+            newton_publish(n, &flow[0] if n.links else NULL, &pressure[0] if n.nodes else NULL,
+                           &inflow[0] if n.nodes else NULL, &known[0] if n.nodes else NULL)
+        return status
+
+    def begin_at(self, Newton source):
+        """Begin the next run where another kernel of the same layout stands; fill in again what differs."""
+        self.take_state(source)
+
+    cdef void take_state(self, Newton source) noexcept nogil:
+        """Begin where another kernel of the same layout stands."""
+        newton_take_state(&self.net, &source.net)
+
+    cdef void mark(self, unsigned char[::1] out) noexcept nogil:
+        """As marks, into a given array."""
+        if self.net.links:
+            newton_marks(&self.net, &out[0])
 
     def linearise(self):
         """Factorise the matrix at the last solution; return the conductance of every link (new array).

@@ -287,21 +287,33 @@ def _expand_curves(columns: dict[str, Any]) -> dict[str, Any]:
 
 def check_range(table: str, name: str, values: FloatArray, ids: Sequence[object] | Array) -> None:
     """Raise BadNetwork for the first value of a float column outside what SCHEMA allows."""
+    bad = out_of_range(table, name, values)
+    if not bad.any():
+        return
+    column, row = SCHEMA[table][name], int(np.argmax(bad))
+    value = float(values[row])
+    code, words = "not_a_number", "Give a finite number."
+    if np.isfinite(value):
+        if column.above is not None and value <= column.above:
+            code, words = "not_positive", f"It must be greater than {column.above:g}."
+        elif column.low is not None and value < column.low:
+            code, words = "too_low", f"It must be at least {column.low:g}."
+        else:
+            code, words = "too_high", f"It must be at most {column.high:g}."
+    raise BadNetwork(_label(table, ids[row]), f"{name} is {value:g}", words, code)
+
+
+def out_of_range(table: str, name: str, values: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which values of a float column, in any shape, are outside what SCHEMA allows."""
     column = SCHEMA[table][name]
     bad = np.isinf(values) if column.nan_ok else ~np.isfinite(values)
-    code, words = "not_a_number", "Give a finite number."
-    if not bad.any() and column.above is not None:
-        bad = values <= column.above
-        code, words = "not_positive", f"It must be greater than {column.above:g}."
-    if not bad.any() and column.low is not None:
-        bad = values < column.low
-        code, words = "too_low", f"It must be at least {column.low:g}."
-    if not bad.any() and column.high is not None:
-        bad = values > column.high
-        code, words = "too_high", f"It must be at most {column.high:g}."
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise BadNetwork(_label(table, ids[row]), f"{name} is {values[row]:g}", words, code)
+    if column.above is not None:
+        bad |= values <= column.above
+    if column.low is not None:
+        bad |= values < column.low
+    if column.high is not None:
+        bad |= values > column.high
+    return bad
 
 
 def _build_table(table: str, given: Mapping[str, Any]) -> Table:

@@ -11,7 +11,6 @@ import copy
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,8 @@ from . import simd
 from ._elements import RELAY, ConsumerLaws, NodeValues, OpenFlags, PumpLaws, SourceLaws, ValveLaws
 from ._newton import REGULATOR as REGULATOR_RECORD
 from ._newton import Newton, pipe_drop
+from .batch import BatchResult, Limits, solve_batch
+from .columns import BINDABLE, checked_change
 from .layout import (
     CURVE,
     FIXED,
@@ -39,11 +40,14 @@ from .layout import (
     Layout,
     make_layout,
 )
-from .network import LINK_ENDS, SCHEMA, SINGULAR, BadNetwork, FloatArray, HydraulicFluid, Network, check_range
+from .network import LINK_ENDS, SCHEMA, SINGULAR, BadNetwork, FloatArray, HydraulicFluid, Network
+from .result import Certificate, HydraulicResult, NotConverged, SolverBusy
 from .sensitivity import Linearised, Sensitivity, check_column, weights
 
 if TYPE_CHECKING:
     from .balancing import Balance
+
+__all__ = ["BatchResult", "Certificate", "HydraulicResult", "HydraulicSolver", "NotConverged", "SolverBusy"]
 
 REGULATORS = ("pressure_reducing", "pressure_sustaining", "dp_control")
 FRICTION_FORMS = {
@@ -69,145 +73,13 @@ EXACT_MINOR_LOSS = 8.0 / (32.2 * math.pi**2)
 CERTIFIED_HEAD_M = 1e-9
 CERTIFIED_MASS_KG_S = 1e-8
 MOST_STEPS = 200
+# what the kernel marks at a link
+HELD, ACTING, REGULATING, OPEN = 1, 2, 4, 8
 SHUT_BELOW = 1e-9  # opening below which a valve is shut
 # where a cold solve begins: a quarter of the usual design loss of 100 Pa/m, at friction factor 0.02. Measured
 # on districts of 1 000 to 100 000 links, starts of 1 ft/s or of the whole 100 Pa/m take up to one step more
 COLD_GRADIENT_PA_M = 25.0
 COLD_FRICTION = 0.02
-
-UNCHANGEABLE = {"id", "kind", "characteristic", "mode", "curve", "sense_from", "sense_to"} | {
-    name for ends in LINK_ENDS.values() for name in ends
-}
-# columns the solver may be bound to: refreshing them allocates nothing
-BINDABLE = {
-    "nodes_mass_injection_kg_s",
-    "nodes_fixed_pressure_pa",
-    "pipes_open",
-    "valves_kv_m3_h",
-    "valves_loss_coefficient",
-    "valves_opening",
-    "valves_setting",
-    "pumps_speed",
-    "pumps_fixed_dp_pa",
-    "consumers_mass_flow_kg_s",
-    "consumers_kv_m3_h",
-    "consumers_heat_w",
-    "consumers_supply_temp_c",
-    "consumers_return_temp_c",
-    "consumers_max_flow_kg_s",
-    "sources_dp_pa",
-    "sources_mass_flow_kg_s",
-    "sources_supply_pressure_pa",
-    "sources_return_pressure_pa",
-}
-# columns of these names may be NaN in some rows (open, not given); which rows is part of the topology
-FIXED_PATTERN = {
-    "nodes_fixed_pressure_pa",
-    "sources_dp_pa",
-    "sources_mass_flow_kg_s",
-    "sources_supply_pressure_pa",
-    "sources_return_pressure_pa",
-    "pumps_fixed_dp_pa",
-    "valves_kv_m3_h",
-    "valves_loss_coefficient",
-    "valves_diameter_m",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """What is proven about a result.
-
-    `islands`: node ids of every part whose pressure nothing fixes. `unserved`: elements whose imposed flow
-    was set to 0 because it cannot balance in such a part. `active_limits`: elements that sit at a flow limit,
-    or are held shut by their check valve. `unique` is "true" where theory guarantees one solution.
-    """
-
-    converged: bool
-    method: str
-    unique: str
-    islands: tuple[tuple[str, ...], ...]
-    active_limits: tuple[str, ...]
-    unserved: tuple[str, ...] = ()
-
-
-class NotConverged(ArithmeticError):
-    """The solver found no state that satisfies every element; `certificate` says what is known."""
-
-    code = "not_converged"
-
-    def __init__(self, message: str, certificate: Certificate) -> None:
-        super().__init__(message)
-        self.certificate = certificate
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.certificate)
-
-
-class SolverBusy(RuntimeError):
-    """Another thread is solving with this solver. Nothing was changed; use `copy()`, one per thread."""
-
-    code = "solver_busy"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "this solver is solving in another thread; nothing was changed. Give each thread its own copy()"
-        )
-
-
-class HydraulicResult:
-    """Flows and pressures of one solve, in row order of the network's tables.
-
-    `mass_flow_kg_s[table]` for pipes, valves, pumps, consumers and sources, positive from the first-named
-    node column to the second; `pressure_pa` gauge; `node_inflow_kg_s` what enters the network at a node from
-    outside (injections and what fixed pressures supply); `pressure_known` is False, and pressure_pa 0.0, in
-    parts without pressure reference. Residuals are the largest of any element and any node.
-    """
-
-    __slots__ = (
-        "_arrays",
-        "_certificate",
-        "_flow",
-        "_make_certificate",
-        "iterations",
-        "mass_flow_kg_s",
-        "node_inflow_kg_s",
-        "pressure_known",
-        "pressure_pa",
-        "residual_mass_kg_s",
-        "residual_pressure_pa",
-    )
-
-    def __init__(self, solver: HydraulicSolver) -> None:
-        self._flow = np.zeros(solver._links)
-        self.mass_flow_kg_s: dict[str, FloatArray] = {t: self._flow[s] for t, s in solver._slices.items()}
-        self.pressure_pa: FloatArray = np.zeros(solver._nodes)
-        self.node_inflow_kg_s: FloatArray = np.zeros(solver._nodes)
-        self.pressure_known: npt.NDArray[np.bool_] = np.ones(solver._nodes, np.bool_)
-        self._arrays = (
-            self._flow,
-            self.pressure_pa,
-            self.node_inflow_kg_s,
-            self.pressure_known.view(np.int8),
-        )
-        self.iterations = 0
-        self.residual_pressure_pa = 0.0
-        self.residual_mass_kg_s = 0.0
-        self._certificate: Certificate | None = None
-        self._make_certificate: Callable[[], Certificate] | None = None
-
-    @property
-    def certificate(self) -> Certificate:
-        if self._certificate is None:
-            assert self._make_certificate is not None
-            self._certificate = self._make_certificate()
-        return self._certificate
-
-    def __repr__(self) -> str:
-        return (
-            f"<HydraulicResult: {self.iterations} steps, residuals {self.residual_pressure_pa:.1e} Pa, "
-            f"{self.residual_mass_kg_s:.1e} kg/s>"
-        )
 
 
 def _codes(words: Any, table: Mapping[str, int]) -> npt.NDArray[np.int8]:
@@ -746,52 +618,13 @@ class HydraulicSolver:
             self._make_laws()
             self._refresh_all()
 
-    def _checked_change(self, key: str, values: Any) -> npt.NDArray[Any]:
-        table, _, name = key.partition("_")
-        spec = SCHEMA.get(table, {}).get(name)
-        if spec is None or key not in self._columns or table == "curves":
-            fixed = spec is not None and (name in UNCHANGEABLE or table == "curves")
-            raise BadNetwork(
-                key,
-                "this column cannot change between solves" if fixed else "there is no such column",
-                "Make a new solver for a new topology." if fixed else "Columns are named <table>_<column>.",
-                "unchangeable_column" if fixed else "unknown_column",
-            )
-        old = self._columns[key]
-        try:
-            array = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise BadNetwork(
-                key, "not a column of numbers", "Give one number per row.", "not_a_number"
-            ) from None
-        if array.shape != old.shape:
-            raise BadNetwork(
-                key,
-                f"shape {array.shape} for {len(old)} rows",
-                "Give the full column, one value per row.",
-                "wrong_length",
-            )
-        if spec.kind == "bool":
-            if not np.isin(array, (0.0, 1.0)).all():
-                raise BadNetwork(key, "not all values are true or false", "Give booleans.", "not_a_flag")
-            return array.astype(np.int8)
-        ids = self.net.tables[table]["id"]
-        check_range(table, name, array, ids)
-        if spec.kind == "float" and (key in FIXED_PATTERN) and (np.isnan(array) != np.isnan(old)).any():
-            row = int(np.argmax(np.isnan(array) != np.isnan(old)))
-            raise BadNetwork(
-                f"{SINGULAR[table]} {ids[row]}",
-                f"{name} may not appear or vanish between solves",
-                "Which values are given is part of the topology; make a new solver.",
-                "pattern_changed",
-            )
-        return array if spec.kind == "float" else array.astype(old.dtype)
-
     def _apply(self, changes: Mapping[str, Any]) -> None:
         """Check everything, then change; on a bad value the old columns stay."""
         if not changes:
             return
-        checked = {key: self._checked_change(key, values) for key, values in changes.items()}
+        checked = {
+            key: checked_change(self.net, self._columns, key, values) for key, values in changes.items()
+        }
         before = {key: self._columns[key].copy() for key in checked}
         try:
             self._write(checked)
@@ -829,34 +662,46 @@ class HydraulicSolver:
     def _default_tol_pa(self) -> float:
         return CERTIFIED_HEAD_M * self.fluid.density_kg_m3 * self.fluid.gravity_m_s2
 
-    def _run(self, result: HydraulicResult, tol_pa: float, flow_tol: float, warm: bool) -> int:
-        kernel = self._kernel
-        status: int = kernel.run(
-            warm, tol_pa, CERTIFIED_MASS_KG_S, flow_tol, MOST_STEPS, False, *result._arrays
+    def _limits(self, tol: float | None, flow_tol: float | None) -> Limits:
+        """Tolerances of pressure, mass and flow change, and most steps."""
+        return (
+            self._default_tol_pa if tol is None else tol,
+            CERTIFIED_MASS_KG_S,
+            flow_tol or 0.0,
+            MOST_STEPS,
         )
+
+    def _run(self, result: HydraulicResult, limits: Limits, warm: bool) -> int:
+        kernel = self._kernel
+        status: int = kernel.run(warm, *limits, False, *result._arrays)
         result.iterations = kernel.iterations
         result.residual_pressure_pa = kernel.residual_pressure_pa
         result.residual_mass_kg_s = kernel.residual_mass_kg_s
         result._certificate = None
         return status
 
-    def _failed(self, status: int) -> NotConverged:
+    def _failed(self) -> NotConverged:
         kernel = self._kernel
-        certificate = self._certify(
-            False,
-            kernel.states(),
-            self._a["act"].copy(),
-            self._a["known"][self._layout.place].astype(np.bool_),
+        known = self._a["known"][self._layout.place].astype(np.bool_)
+        return self._not_converged(
+            self._certify(False, kernel.marks(), known, kernel.robust),
+            kernel.iterations,
+            kernel.residual_pressure_pa,
+            kernel.residual_mass_kg_s,
         )
+
+    def _not_converged(
+        self, certificate: Certificate, steps: int, residual_pa: float, residual_kg_s: float
+    ) -> NotConverged:
         hint = (
             ""
             if self._unique
             else " Fixed pressure gains stand in one loop or between fixed pressures; they may contradict."
         )
         return NotConverged(
-            f"no solution within {kernel.iterations} Newton steps (residuals "
-            f"{kernel.residual_pressure_pa:.3g} Pa, {kernel.residual_mass_kg_s:.3g} kg/s).{hint} The network "
-            "was not changed; look for contradicting pressures or extreme coefficients.",
+            f"no solution within {steps} Newton steps (residuals {residual_pa:.3g} Pa, {residual_kg_s:.3g} "
+            f"kg/s).{hint} The network was not changed; look for contradicting pressures or extreme "
+            "coefficients.",
             certificate,
         )
 
@@ -867,38 +712,29 @@ class HydraulicSolver:
         raise IndexError(link)
 
     def _certify(
-        self,
-        converged: bool,
-        state: npt.NDArray[np.int8],
-        act: npt.NDArray[np.int8],
-        known: npt.NDArray[np.bool_],
+        self, converged: bool, marks: npt.NDArray[np.uint8], known: npt.NDArray[np.bool_], robust: bool
     ) -> Certificate:
-        held = (state != 0) & (act != 0)
+        """From what the kernel marked at every link, and where pressures are known."""
+        acting = (marks & ACTING) != 0
+        held = ((marks & HELD) != 0) & acting | ((marks & REGULATING) != 0)
+        silent = (self._kind == IMPOSED) & ~acting & ((marks & OPEN) != 0)
         if self._regulators:
-            records = self._a["regulator"]
-            held[records["link"]] |= (records["state"] != 0) & (records["wanted"] != 0)
-        limits = tuple(self._label_of_link(int(e)) for e in np.flatnonzero(held))
-        silent = (self._kind == IMPOSED) & (act == 0) & (self._a["open"] != 0)
-        unserved = tuple(self._label_of_link(int(e)) for e in np.flatnonzero(silent))
+            method = "newton-active-set"
+        else:
+            method = "newton-content-penalty" if robust else "newton-content"
         return Certificate(
             converged=converged,
-            method=self._method,
+            method=method,
             unique="true" if self._unique else "unknown",
-            islands=self._islands(known, state, act),
-            active_limits=limits,
-            unserved=unserved,
+            islands=self._islands(known, acting & ((marks & HELD) == 0)),
+            active_limits=tuple(self._label_of_link(int(e)) for e in np.flatnonzero(held)),
+            unserved=tuple(self._label_of_link(int(e)) for e in np.flatnonzero(silent)),
         )
 
-    @property
-    def _method(self) -> str:
-        if self._regulators:
-            return "newton-active-set"
-        return "newton-content-penalty" if self._kernel.robust else "newton-content"
-
     def _islands(
-        self, known: npt.NDArray[np.bool_], state: npt.NDArray[np.int8], act: npt.NDArray[np.int8]
+        self, known: npt.NDArray[np.bool_], coupling: npt.NDArray[np.bool_]
     ) -> tuple[tuple[str, ...], ...]:
-        """Connected parts of the nodes whose pressure is unknown, in node order."""
+        """Parts, connected by links that couple, of the nodes whose pressure is unknown, in node order."""
         lost = np.flatnonzero(~known)
         if not len(lost):
             return ()
@@ -910,8 +746,7 @@ class HydraulicSolver:
                 i = root[i]
             return i
 
-        couples = (act != 0) & (self._kind < IMPOSED) & (state == 0)
-        for e in np.flatnonzero(couples):
+        for e in np.flatnonzero(coupling & (self._kind < IMPOSED)):
             a, b = int(self._ends[0][e]), int(self._ends[1][e])
             if a in root and b in root:
                 a, b = find(a), find(b)
@@ -948,15 +783,12 @@ class HydraulicSolver:
             result = HydraulicResult(self) if out is None else out
             if len(result._flow) != self._links or len(result.pressure_pa) != self._nodes:
                 raise ValueError("out is a result of another network; nothing was solved")
-            status = self._run(
-                result, self._default_tol_pa if tol is None else tol, flow_tol or 0.0, warm_start
-            )
+            status = self._run(result, self._limits(tol, flow_tol), warm_start)
             if status:
-                raise self._failed(status)
-            # copies: the certificate is built when somebody reads it, perhaps after the next solve
+                raise self._failed()
             if kernel.limited or kernel.unreferenced or self._regulators:
                 result._certificate = self._certify(
-                    True, kernel.states(), self._a["act"].copy(), result.pressure_known
+                    True, kernel.marks(), result.pressure_known, kernel.robust
                 )
             else:
                 result._certificate = self._plain_certificate()
@@ -1005,9 +837,9 @@ class HydraulicSolver:
         try:
             for table in self._bound_tables:
                 self._refresh(table)
-            status = self._run(result, self._default_tol_pa if tol is None else tol, flow_tol or 0.0, True)
+            status = self._run(result, self._limits(tol, flow_tol), True)
             if status:
-                raise self._failed(status)
+                raise self._failed()
             result._make_certificate = self._certify_tick
             return result
         finally:
@@ -1015,38 +847,33 @@ class HydraulicSolver:
 
     def _certify_tick(self) -> Certificate:
         assert self._tick_result is not None
-        return self._certify(True, self._kernel.states(), self._a["act"], self._tick_result.pressure_known)
+        kernel = self._kernel
+        return self._certify(True, kernel.marks(), self._tick_result.pressure_known, kernel.robust)
 
     def solve_batch(
-        self, *, tol: float | None = None, warm_start: bool = True, **changes: Any
-    ) -> list[HydraulicResult | NotConverged | BadNetwork]:
-        """Solve S scenarios: each change has shape (S, rows). The solver's own columns stay as they were.
+        self,
+        *,
+        tol: float | None = None,
+        flow_tol: float | None = None,
+        warm_start: bool = True,
+        workers: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        **changes: Any,
+    ) -> BatchResult:
+        """Solve S scenarios on all cores: each change has shape (S, rows). The solver itself stays as it is.
 
-        One entry per scenario, in order: its result, or the error it ended with; a failure stops no other.
+        One outcome per scenario, in order: its result, or the error it ended with; a failure stops no other.
+        Every scenario begins at the solution of the solver's own values (warm_start), so results do not
+        depend on workers (None: one per core). progress(done, S) is called now and then. tol, flow_tol: as
+        in `solve`. Raises BadNetwork where no scenario can have such changes, SolverBusy.
         """
-        stacks = {key: np.asarray(values, dtype=np.float64) for key, values in changes.items()}
-        counts = {len(stack) for stack in stacks.values() if stack.ndim == 2}
-        if len(counts) != 1 or any(stack.ndim != 2 for stack in stacks.values()):
-            raise BadNetwork(
-                "batch",
-                "changes must all have shape (scenarios, rows)",
-                "Stack one full column per scenario.",
-                "wrong_length",
-            )
-        worker = self.copy()
-        out: list[HydraulicResult | NotConverged | BadNetwork] = []
-        for scenario in range(counts.pop()):
-            try:
-                out.append(
-                    worker.solve(
-                        tol=tol,
-                        warm_start=warm_start,
-                        **{key: stack[scenario] for key, stack in stacks.items()},
-                    )
-                )
-            except (NotConverged, BadNetwork) as error:
-                out.append(error)
-        return out
+        if not self._lock.acquire(blocking=False):
+            raise SolverBusy
+        try:
+            limits = self._limits(tol, flow_tol)
+            return solve_batch(self, changes, limits, warm_start, workers, progress)
+        finally:
+            self._lock.release()
 
     def _linearised(self) -> Linearised:
         """The last solution's linearised network; of a twin without peeled trees where there are any."""

@@ -1,0 +1,8 @@
+# What fills in coefficients, for loops over scenarios that hold no GIL.
+cpdef enum:
+    FINE = -1
+    RELAY = -2
+
+
+cdef class Laws:
+    cdef Py_ssize_t fill(self) noexcept nogil
