@@ -46,6 +46,7 @@ from .sensitivity import Linearised, Sensitivity, check_column, weights
 
 if TYPE_CHECKING:
     from .balancing import Balance
+    from .contingency import Contingencies
 
 __all__ = ["BatchResult", "Certificate", "HydraulicResult", "HydraulicSolver", "NotConverged", "SolverBusy"]
 
@@ -872,6 +873,29 @@ class HydraulicSolver:
         try:
             limits = self._limits(tol, flow_tol)
             return solve_batch(self, changes, limits, warm_start, workers, progress)
+        finally:
+            self._lock.release()
+
+    def contingencies(
+        self,
+        tables: Sequence[str] = ("pipes", "pumps", "sources"),
+        *,
+        tol: float | None = None,
+        workers: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Contingencies:
+        """N-1: what becomes of the consumers when each pipe, pump and plant in service fails, one at a time.
+
+        One batch over all cores that keeps verdicts, not pressures; valves and set-points stay as they are.
+        progress(done, of). The solver stays as it is. Raises BadNetwork for a table without outages,
+        NotConverged when the network has no solution with everything in service, SolverBusy.
+        """
+        from .contingency import study
+
+        if not self._lock.acquire(blocking=False):
+            raise SolverBusy
+        try:
+            return study(self, self._limits(tol, None), tables, workers, progress)
         finally:
             self._lock.release()
 
