@@ -1,7 +1,7 @@
 """N-1: what happens to every consumer when any one pipe, pump or plant fails.
 
-Each outage is one scenario of a batch; its pressures are looked at and thrown away, so that a city's study fits
-in memory. Valves and set-points stay as they are: it says what the outage does before anybody reacts.
+Each outage is one scenario of a batch; its pressures are looked at and thrown away, so that a city's study
+fits in memory. Valves and set-points stay as they are: it says what the outage does before anybody reacts.
 """
 
 from __future__ import annotations
@@ -65,15 +65,8 @@ class Contingencies:
 
     def ranked(self) -> npt.NDArray[np.intp]:
         """Outages, the worst first."""
-        return np.lexsort(
-            (
-                self.worst_margin_pa,
-                -self.short,
-                -self.cut_off,
-                np.round(self.delivered_share, 9),
-                self.converged,
-            )
-        )
+        share = np.round(self.delivered_share, 9)
+        return np.lexsort((self.worst_margin_pa, -self.short, -self.cut_off, share, self.converged))
 
 
 class _Study:
@@ -141,7 +134,7 @@ def study(
     total = sum(len(rows) for _, rows in outages)
     table_of = tuple(table for table, rows in outages for _ in rows)
     row_of = np.array([row for _, rows in outages for row in rows], np.int32)
-    found = {
+    found: dict[str, Any] = {
         "converged": np.zeros(total, np.bool_), "delivered_share": np.zeros(total),
         "cut_off": np.zeros(total, np.int32), "short": np.zeros(total, np.int32),
         "worst_consumer": np.full(total, -1, np.int32), "worst_margin_pa": np.zeros(total),

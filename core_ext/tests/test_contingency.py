@@ -1,4 +1,4 @@
-"""N-1 against the same outages made one by one in networks of their own; what is cut off, short and harmless."""
+"""N-1 against the same outages made one by one in networks of their own; verdicts, order, progress."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_the_worst_comes_first() -> None:
     share = study.delivered_share[order]
     assert (np.diff(share) >= -1e-9).all()
     # the only plant holds the pressure: nothing is left without it
-    assert study.label(int(order[0])) == "source plant"
-    assert study.delivered_share[order[0]] == 0.0
+    assert study.delivered_share[row_of(study, "source plant")] == 0.0
+    assert study.verdict(int(order[0])) == "cut off"
 
 
 def test_workers_progress_and_the_solver_itself() -> None:
