@@ -400,11 +400,12 @@ def served(links: Links) -> tuple[Flags, Flags]:
     while True:
         m = np.where(acts, links.imposed, 0.0)
         own = np.where(node_acts, injection, 0.0)
-        total = np.bincount(part, own, links.nodes)
-        size = np.bincount(part, np.abs(own), links.nodes)
+        total, size = np.zeros(links.nodes), np.zeros(links.nodes)
+        np.add.at(total, part, own)
+        np.add.at(size, part, np.abs(own))
         for ends, sign in ((links.first, -1.0), (links.second, 1.0)):
-            total += np.bincount(part[ends], sign * m, links.nodes)
-            size += np.bincount(part[ends], np.abs(m), links.nodes)
+            np.add.at(total, part[ends], sign * m)
+            np.add.at(size, part[ends], np.abs(m))
         dead = (np.abs(total) > 1e-9 * size) & ~known[part]
         if not dead.any():
             return acts, node_acts
@@ -474,8 +475,9 @@ class _Judge:
         miss = np.abs(total).astype(float)
         self.found.mass_kg_s = float(miss.max(initial=0.0))
         # sums of flows above some 10^7 kg/s lose more than 1e-8 kg/s to rounding
-        through = np.bincount(links.first, np.abs(self.flow), links.nodes)
-        through += np.bincount(links.second, np.abs(self.flow), links.nodes) + np.abs(self.inflow)
+        through = np.abs(self.inflow)
+        np.add.at(through, links.first, np.abs(self.flow))
+        np.add.at(through, links.second, np.abs(self.flow))
         for node in np.flatnonzero(miss > np.maximum(MASS_KG_S, 1e-15 * through)):
             self.say(f"node {links.net.nodes['id'][node]}: mass {miss[node]:.3g} kg/s")
 
