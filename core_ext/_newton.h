@@ -770,6 +770,24 @@ static double highest_pressure(const Net *n) {
     return highest;
 }
 
+/* Whether every law is met to the tolerance, or to the rounding of its own two pressures. */
+static int rounded_only(const Net *n, double tol_pa) {
+    for (int32_t e = 0; e < n->links; ++e) {
+        int32_t slot = n->slot[e] >> 1;
+        if (n->kind[e] >= IMPOSED || slot >= 8 * n->peeled_pipe_at || !(n->mask[slot >> 3] >> (slot & 7) & 1) ||
+            state_of(n, e) != FREE) {
+            continue;
+        }
+        double slope, a = n->column[n->first[e]].pressure, b = n->column[n->second[e]].pressure;
+        double high = fabs(a) > fabs(b) ? fabs(a) : fabs(b), across = n->slot[e] & 1 ? b - a : a - b;
+        double drop = law_of(n, slot, n->q[slot], 0.0, &slope) + (n->offset != NULL ? n->offset[slot] : 0.0);
+        if (!(fabs(drop - across) <= tol_pa + 4e-15 * high)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* Newton steps from the flows in w until both residuals are small.
  *
  * wall = 0 treats limits as an active set; wall > 0 treats them as penalties, where the line search on the
@@ -812,7 +830,8 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
                 if (mass <= tol_kg_s) {
                     return CONVERGED;
                 }
-            } else if (n->quick == 0 && trial > 12 && n->clipped == 0 && n->worst <= 4e-15 * highest_pressure(n)) {
+            } else if (n->quick == 0 && trial > 12 && n->clipped == 0 &&
+                       n->worst <= 4e-15 * highest_pressure(n) && rounded_only(n, tol_pa)) {
                 /* beyond some 10^9 Pa rounding alone is more than the tolerance */
                 n->residual_mass_kg_s = mass = imbalance(n);
                 if (mass <= tol_kg_s) {
@@ -1054,29 +1073,24 @@ static double grievance(const Net *n, const Regulator *r) {
     return o->p[2] > 0.0 ? above : 0.0;
 }
 
-/* The sure way: every regulator takes up a given pressure, so that what remains has a content function and is
- * always solved; then the pressures taken up are changed by Newton's method. A few steps may lead uphill; when
- * they stay there, it goes back to the best place so far and takes shorter ones. */
-static int solve_by_drops(Net *n, double tol_pa, double tol_kg_s, int most, int *steps) {
+/* Solve for the pressures that regulators take up now; they are called open while these are given. */
+static int solve_given_drops(Net *n, int warm, double tol_pa, double tol_kg_s, int most, int *steps) {
+    /* finer than is asked for: what is sensed answers to every error */
+    int status = solve_as_is(n, warm, 0.1 * tol_pa, tol_kg_s, 0.0, most, 0);
+    *steps += n->iterations;
+    return status;
+}
+
+/* Newton's method on the pressures taken up, from those there are. A few steps may lead uphill; when they stay
+ * there, it goes back to the best place so far and takes shorter ones. */
+static int newton_on_drops(Net *n, int rounds, double tol_pa, double tol_kg_s, int most, int *steps) {
     const int all = n->regulators;
     double best = INFINITY, share = 1.0;
-    int uphill = 0;
-    if (!room_for(n, (size_t)all)) {
-        return NO_MEMORY;
-    }
     double *x = n->border, *matrix = x + 8 * (int64_t)n->places, *need = matrix + (int64_t)all * all;
     double *drop = need + all;
     int32_t *which = (int32_t *)(drop + all);
-    n->active_regulators = 0;
-    for (int i = 0; i < all; ++i) {
-        Regulator *r = n->regulator + i;
-        put_state(n, r, OPEN);
-        n->open[r->link] = r->wanted;
-        drop[i] = 0.0;
-    }
-    int status = solve_as_is(n, 0, tol_pa, tol_kg_s, 0.0, most, 0);
-    *steps += n->iterations;
-    for (int round = 0; status == CONVERGED && round < 400 && share > 1e-4; ++round) {
+    int uphill = 0, status = solve_given_drops(n, 1, tol_pa, tol_kg_s, most, steps);
+    for (int round = 0; status == CONVERGED && round < rounds && share > 1e-4; ++round) {
         double worst = 0.0, sum = 0.0;
         int count = 0;
         for (int i = 0; i < all; ++i) {
@@ -1084,7 +1098,7 @@ static int solve_by_drops(Net *n, double tol_pa, double tol_kg_s, int most, int 
             worst = miss > worst ? miss : worst;
             sum += miss;
         }
-        if (worst <= 10.0 * tol_pa) {
+        if (worst <= 0.9 * tol_pa) {
             for (int i = 0; i < all; ++i) {
                 Regulator *r = n->regulator + i;
                 Other *o = other_of(n, n->slot[r->link] >> 1);
@@ -1104,8 +1118,7 @@ static int solve_by_drops(Net *n, double tol_pa, double tol_kg_s, int most, int 
             for (int i = 0; i < all; ++i) {
                 other_of(n, n->slot[n->regulator[i].link] >> 1)->p[2] = drop[i];
             }
-            status = solve_as_is(n, 1, tol_pa, tol_kg_s, 0.0, most, 0);
-            *steps += n->iterations;
+            status = solve_given_drops(n, 1, tol_pa, tol_kg_s, most, steps);
             continue;
         }
         eliminate(n);
@@ -1135,10 +1148,110 @@ static int solve_by_drops(Net *n, double tol_pa, double tol_kg_s, int most, int 
             double next = o->p[2] + share * need[u];
             o->p[2] = next > 0.0 ? next : 0.0;
         }
-        status = solve_as_is(n, 1, tol_pa, tol_kg_s, 0.0, most, 0);
-        *steps += n->iterations;
+        status = solve_given_drops(n, 1, tol_pa, tol_kg_s, most, steps);
     }
     return status == CONVERGED ? CYCLED : status;
+}
+
+/* How far above its setting the pressure is that regulator r senses when it takes up `drop`, the others as they
+ * are; never more than 0 where it lets nothing through, 0 where it cannot matter. NaN without a solution. */
+static double excess_at(Net *n, const Regulator *r, double drop, double tol_pa, double tol_kg_s, int most,
+                        int *steps) {
+    Other *o = other_of(n, n->slot[r->link] >> 1);
+    o->p[2] = drop;
+    if (solve_given_drops(n, 1, tol_pa, tol_kg_s, most, steps) != CONVERGED) {
+        return NAN;
+    }
+    if (!r->wanted || !n->known[n->first[r->link]] || !n->known[n->second[r->link]]) {
+        return 0.0;
+    }
+    double above = excess_of(n, r);
+    return o->state == AT_LOW && above > 0.0 ? 0.0 : above;
+}
+
+/* Let one regulator take up what it should while the others stay: what it senses falls with what it takes up.
+ * Returns how far that moved it, Pa. */
+static double settle(Net *n, const Regulator *r, double tol_pa, double tol_kg_s, int most, int *steps) {
+    Other *o = other_of(n, n->slot[r->link] >> 1);
+    const double before = o->p[2];
+    double low = 0.0, high = before > 1e3 ? before : 1e3;
+    double at_low = excess_at(n, r, low, tol_pa, tol_kg_s, most, steps), at_high;
+    if (!(at_low > tol_pa)) {
+        return before;
+    }
+    at_high = excess_at(n, r, high, tol_pa, tol_kg_s, most, steps);
+    while (at_high > 0.0 && high < 1e10) {
+        low = high;
+        at_low = at_high;
+        high *= 4.0;
+        at_high = excess_at(n, r, high, tol_pa, tol_kg_s, most, steps);
+    }
+    for (int i = 0; i < 60 && fabs(at_high) > tol_pa && high - low > 1e-13 * high; ++i) {
+        /* between the secant and the middle, so that neither end can stay for long */
+        double x = i % 3 == 2 || !(at_low > at_high) ? 0.5 * (low + high)
+                                                     : low + (high - low) * at_low / (at_low - at_high);
+        double y = excess_at(n, r, x, tol_pa, tol_kg_s, most, steps);
+        if (y > 0.0) {
+            low = x;
+            at_low = y;
+        } else {
+            high = x;
+            at_high = y;
+        }
+    }
+    (void)excess_at(n, r, high, tol_pa, tol_kg_s, most, steps);
+    return fabs(high - before);
+}
+
+/* The sure way: every regulator takes up a given pressure, so that what remains has a content function and is
+ * always solved; then the pressures taken up are sought, by Newton's method from none at all, and where that
+ * fails from where the regulators come to when each settles after the other. */
+static int solve_by_drops(Net *n, double tol_pa, double tol_kg_s, int most, int *steps) {
+    const int all = n->regulators;
+    if (!room_for(n, 2 * (size_t)all + 4)) {
+        return NO_MEMORY;
+    }
+    n->active_regulators = 0;
+    for (int i = 0; i < all; ++i) {
+        Regulator *r = n->regulator + i;
+        put_state(n, r, OPEN);
+        n->open[r->link] = r->wanted;
+    }
+    int status = solve_given_drops(n, 0, tol_pa, tol_kg_s, most, steps);
+    if (status == CONVERGED) {
+        status = newton_on_drops(n, 400, tol_pa, tol_kg_s, most, steps);
+    }
+    if (status == CONVERGED) {
+        return status;
+    }
+    double *settled = malloc(sizeof(double) * (size_t)all);
+    if (settled == NULL) {
+        return NO_MEMORY;
+    }
+    for (int i = 0; i < all; ++i) {
+        put_state(n, n->regulator + i, OPEN);
+        settled[i] = 0.0;
+    }
+    status = CYCLED;
+    for (int sweep = 0; sweep < 30 && status != CONVERGED && *steps < 400000; ++sweep) {
+        double moved = 0.0;
+        for (int i = 0; i < all; ++i) {
+            other_of(n, n->slot[n->regulator[i].link] >> 1)->p[2] = settled[i];
+        }
+        for (int i = 0; i < all; ++i) {
+            double by = settle(n, n->regulator + i, tol_pa, tol_kg_s, most, steps);
+            moved = by > moved ? by : moved;
+        }
+        for (int i = 0; i < all; ++i) {
+            settled[i] = other_of(n, n->slot[n->regulator[i].link] >> 1)->p[2];
+        }
+        status = newton_on_drops(n, 40, tol_pa, tol_kg_s, most, steps);
+        if (moved <= tol_pa) {
+            break;
+        }
+    }
+    free(settled);
+    return status;
 }
 
 /* Solve with the numbers as they are. flow_tol = 0: to tol_pa and tol_kg_s at every element and node.
