@@ -1430,11 +1430,21 @@ static void newton_marks(const Net *n, uint8_t *marks) {
     }
 }
 
+/* As a link of the core: never infinite. */
+static double peeled_conductance(const Net *n, int32_t slot) {
+    double slope;
+    (void)law_of(n, slot, n->q[slot], 0.0, &slope);
+    return 1.0 / (slope > LEAST_SLOPE ? slope : LEAST_SLOPE);
+}
+
 /* Conductance of every link at the last solution, 0 where the flow cannot answer. */
 static void newton_conductances(const Net *n, double *conductance) {
     for (int32_t e = 0; e < n->links; ++e) {
         int32_t slot = n->slot[e] >> 1;
         conductance[e] = 0.0;
+        if (n->kind[e] < IMPOSED && slot >= 8 * n->peeled_pipe_at && (n->mask[slot >> 3] >> (slot & 7) & 1)) {
+            conductance[e] = peeled_conductance(n, slot);
+        }
         if (n->kind[e] < IMPOSED && slot < 8 * n->peeled_pipe_at && (n->mask[slot >> 3] >> (slot & 7) & 1) &&
             n->y[slot] > 2.0 / LIMIT_SLOPE) {
             conductance[e] = n->y[slot];
@@ -1448,15 +1458,34 @@ static void newton_respond(const Net *n, const double *injection, double *change
     memset(x, 0, sizeof(double) * 8 * (size_t)n->places);
     for (int32_t k = 0; k < n->nodes; ++k) {
         int32_t place = n->place[k];
-        for (int c = 0; c < count && place < 8 * n->alias_group; ++c) {
+        for (int c = 0; c < count && place < n->fixed_at; ++c) {
             x[8 * (int64_t)place + c] = injection[(int64_t)k * count + c];
         }
     }
+    /* peeled trees: inwards what is injected, outwards the pressures it takes */
+    for (int32_t i = 0; i < n->peeled; ++i) {
+        int32_t slot = n->peel_slot[i];
+        for (int c = 0; c < count && (n->mask[slot >> 3] >> (slot & 7) & 1); ++c) {
+            x[8 * (int64_t)n->peel_parent[i] + c] += x[8 * (int64_t)n->peel_place[i] + c];
+        }
+    }
+    for (int32_t i = 8 * n->fixed_at; i < 8 * n->trash_at; ++i) {
+        x[i] = 0.0;
+    }
     solve_eight(n, x);
+    for (int32_t i = n->peeled - 1; i >= 0; --i) {
+        int32_t slot = n->peel_slot[i];
+        int acts = n->mask[slot >> 3] >> (slot & 7) & 1;
+        double slope = acts ? 1.0 / peeled_conductance(n, slot) : 0.0;
+        for (int c = 0; c < count; ++c) {
+            double *own = x + 8 * (int64_t)n->peel_place[i] + c;
+            *own = acts ? x[8 * (int64_t)n->peel_parent[i] + c] + *own * slope : 0.0;
+        }
+    }
     for (int32_t k = 0; k < n->nodes; ++k) {
         int32_t place = n->place[k];
         for (int c = 0; c < count; ++c) {
-            change[(int64_t)k * count + c] = place < 8 * n->alias_group ? x[8 * (int64_t)place + c] : 0.0;
+            change[(int64_t)k * count + c] = place < n->fixed_at ? x[8 * (int64_t)place + c] : 0.0;
         }
     }
 }

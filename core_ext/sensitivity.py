@@ -60,6 +60,19 @@ class Sensitivity:
     pressure_pa: FloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class Adjoint:
+    """Derivatives of one figure: by what is injected at a node, by the flow of a link that has its flow given,
+    by a further pressure drop in a link (links each), by given pressures (nodes), by regulators' settings.
+    """
+
+    by_injection: FloatArray
+    by_flow: FloatArray
+    by_drop: FloatArray
+    by_pressure: FloatArray
+    by_setting: FloatArray
+
+
 class Linearised:
     """One solution's linearised network; made by the solver right after it solved."""
 
@@ -151,8 +164,8 @@ class Linearised:
 
     # -- backwards: one figure, every parameter --------------------------------------------
 
-    def backward(self, flow_weight: FloatArray, pressure_weight: FloatArray) -> Callable[[str, int], float]:
-        """Return the derivative of flow_weight . flows + pressure_weight . pressures by (column, row)."""
+    def adjoint(self, flow_weight: FloatArray, pressure_weight: FloatArray) -> Adjoint:
+        """How flow_weight . flows + pressure_weight . pressures answers to everything at once."""
         flow_weight, pressure_weight = flow_weight.copy(), pressure_weight.copy()
         by_injection = np.zeros(len(self.fixed))
         for node, sources in self.pinned.items():
@@ -171,12 +184,17 @@ class Linearised:
         by_pressure = pressure_weight - self._leaving(by_drop)[:, 0]
         by_flow = flow_weight - self._across(by_node)[:, 0]
         by_injection += by_node[:, 0]
+        return Adjoint(by_injection, by_flow, by_drop[:, 0], by_pressure, by_setting)
+
+    def backward(self, flow_weight: FloatArray, pressure_weight: FloatArray) -> Callable[[str, int], float]:
+        """Return the derivative of flow_weight . flows + pressure_weight . pressures by (column, row)."""
+        adjoint = self.adjoint(flow_weight, pressure_weight)
         of_kind = {
-            "inject": by_injection,
-            "flow": by_flow,
-            "drop": by_drop[:, 0],
-            "pressure": by_pressure,
-            "setting": by_setting,
+            "inject": adjoint.by_injection,
+            "flow": adjoint.by_flow,
+            "drop": adjoint.by_drop,
+            "pressure": adjoint.by_pressure,
+            "setting": adjoint.by_setting,
         }
 
         def derivative(column: str, row: int) -> float:

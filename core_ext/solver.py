@@ -900,18 +900,10 @@ class HydraulicSolver:
             self._lock.release()
 
     def _linearised(self) -> Linearised:
-        """The last solution's linearised network; of a twin without peeled trees where there are any."""
+        """The last solution's linearised network."""
         if not self._kernel.solved:
             raise RuntimeError("solve() before asking how the solution answers")
-        if not len(self._layout.peel_place):
-            return Linearised(self)
-        twin = self.copy()
-        twin._can_stop = np.ones(self._links, np.bool_)
-        twin._lay_out()
-        twin._make_laws()
-        twin._refresh_all()
-        twin.solve()
-        return Linearised(twin)
+        return Linearised(self)
 
     def sensitivity(self, column: str, rows: Sequence[int] | None = None) -> Sensitivity:
         """Exact derivatives of all flows and pressures of the last solution by rows of one column.
