@@ -61,3 +61,22 @@ def _checked(temp_c: ArrayLike) -> NDArray[np.float64]:
             "computed. Check the temperatures of the pipes and of the sources"
         )
     return t
+
+
+# coefficients of the saturation line, IAPWS-IF97 region 4 (IAPWS R7-97(2012), table 34)
+_LINE = (
+    0.11670521452767e4, -0.72421316703206e6, -0.17073846940092e2, 0.12020824702470e5, -0.32325550322333e7,
+    0.14915108613530e2, -0.48232657361591e4, 0.40511340542057e6, -0.23855557567849, 0.65017534844798e3,
+)  # fmt: skip
+ATMOSPHERE_PA = 101325.0
+
+
+def saturation_pressure_pa(temp_c: ArrayLike) -> NDArray[np.float64]:
+    """Absolute pressure at which water boils, Pa, by IAPWS-IF97 region 4. Raises TemperatureOutOfRange."""
+    kelvin = _checked(temp_c) + 273.15
+    n1, n2, n3, n4, n5, n6, n7, n8, n9, n10 = _LINE
+    theta = kelvin + n9 / (kelvin - n10)
+    a = theta * (theta + n1) + n2
+    b = theta * (n3 * theta + n4) + n5
+    c = theta * (n6 * theta + n7) + n8
+    return np.asarray(1e6 * (2.0 * c / (-b + np.sqrt(b * b - 4.0 * a * c))) ** 4, dtype=np.float64)

@@ -62,8 +62,10 @@ class Sensitivity:
 
 @dataclass(frozen=True, slots=True)
 class Adjoint:
-    """Derivatives of one figure: by what is injected at a node, by the flow of a link that has its flow given,
-    by a further pressure drop in a link (links each), by given pressures (nodes), by regulators' settings.
+    """Derivatives of one figure: by what is injected at a node, by the flow of a link that has it given.
+
+    And by a further pressure drop in a link (links each), by given pressures (nodes), by regulators'
+    settings.
     """
 
     by_injection: FloatArray

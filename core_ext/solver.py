@@ -47,6 +47,7 @@ from .sensitivity import Linearised, Sensitivity, check_column, weights
 if TYPE_CHECKING:
     from .balancing import Balance
     from .contingency import Contingencies
+    from .flow_twin import FlowTwin
 
 __all__ = ["BatchResult", "Certificate", "HydraulicResult", "HydraulicSolver", "NotConverged", "SolverBusy"]
 
@@ -152,7 +153,8 @@ class HydraulicSolver:
         self._bound: dict[str, npt.NDArray[Any]] = {}
         self._bound_tables: tuple[str, ...] = ()
         self._tick_result: HydraulicResult | None = None
-        self._flow_twin: HydraulicSolver | None = None
+        self._flow_twin: FlowTwin | None = None
+        self._dispatch_twins: dict[int, FlowTwin] = {}
         self._analyse()
         self._make_laws()
         self._refresh_all()
@@ -989,22 +991,30 @@ class HydraulicSolver:
         return flow, np.where(flow != 0.0, gain, 0.0)
 
     def balance(
-        self, targets: Mapping[str, Any] | None = None, limits: Mapping[str, Any] | None = None
+        self,
+        targets: Mapping[str, Any] | None = None,
+        limits: Mapping[str, Any] | None = None,
+        objective: str | None = None,
     ) -> Balance:
-        """Valve settings, flow limits and source heads that bring every consumer its target.
+        """Valve settings, flow limits, heads of sources and pumps that bring every consumer its target.
 
         targets (per consumer, a column or one value): mass_flow_kg_s, or heat_w with supply_temp_c and
-        return_temp_c; min_dp_pa, max_flow_kg_s, priority (1 first). What is missing comes from the consumers
-        table. limits (per source): max_dp_pa, max_heat_w (default: the sources table), max_flow_kg_s; and per
-        consumer kvs_m3_h, the fully open valve. The solver's own columns stay as they are. Raises BadNetwork,
-        NotConverged, SolverBusy.
+        return_temp_c; min_dp_pa, max_flow_kg_s, priority (1 first); min_supply_temp_c, max_supply_temp_c to
+        have the supply temperature chosen. What is missing comes from the consumers table. limits, per
+        source: max_dp_pa, max_heat_w (default: the sources table), max_flow_kg_s, pump_efficiency; per pump
+        pump_max_dp_pa; per consumer kvs_m3_h, the fully open valve; per node max_pressure_pa and
+        min_pressure_pa, and boiling_margin_pa above saturation everywhere; for the choice of temperature
+        ground_temp_c, electricity_per_mwh, heat_per_mwh. objective: "keep" (differences of the heads stay),
+        "power" (least pump power), "cost" or "co2" (merit order of the plants, then least head); None takes
+        "cost" where several plants all have a cost, else "keep". The solver's own columns stay as they are.
+        Raises BadNetwork, NotConverged, SolverBusy.
         """
         from .balancing import find_balance
 
         if not self._lock.acquire(blocking=False):
             raise SolverBusy
         try:
-            return find_balance(self, targets, limits)
+            return find_balance(self, targets, limits, objective)
         finally:
             self._lock.release()
 
@@ -1017,7 +1027,7 @@ class HydraulicSolver:
         twin._owned = set(self._owned)
         twin._lock = threading.Lock()
         twin._bound, twin._bound_tables, twin._tick_result = {}, (), None
-        twin._flow_twin = None
+        twin._flow_twin, twin._dispatch_twins = None, {}
         twin._new_kernel()
         twin._make_laws()
         twin._refresh_all()

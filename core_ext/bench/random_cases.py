@@ -92,7 +92,10 @@ class _Draft:
             diameter = log_uniform(rng, LEAST_DIAMETER_M, MOST_DIAMETER_M)
             length, rough = log_uniform(rng, 0.1, 1e4), min(log_uniform(rng, 1e-7, 3e-3), 0.05 * diameter)
         else:
-            diameter, length = float(rng.choice([0.0285, 0.0431, 0.0703, 0.1071, 0.2101, 0.4])), rng.uniform(5, 400)
+            diameter, length = (
+                float(rng.choice([0.0285, 0.0431, 0.0703, 0.1071, 0.2101, 0.4])),
+                rng.uniform(5, 400),
+            )
             rough = 1e-4
         first, second = self.swap(a, b)
         self.rows["pipes"].append({
@@ -141,7 +144,11 @@ class _Draft:
             if kind == 1:
                 points = [(flow, gain)]
             elif kind == 2:
-                points = [(0.0, 1.33 * gain), (flow, gain), (flow * rng.uniform(1.3, 2.0), gain * rng.uniform(0, 0.8))]
+                points = [
+                    (0.0, 1.33 * gain),
+                    (flow, gain),
+                    (flow * rng.uniform(1.3, 2.0), gain * rng.uniform(0, 0.8)),
+                ]
             else:
                 at = np.r_[0.0, np.sort(rng.uniform(0.1, 2.0, 5))] * flow
                 points = list(zip(at.tolist(), (gain * (1.3 - 0.3 * (at / flow) ** 2)).tolist(), strict=True))
@@ -172,7 +179,9 @@ class _Draft:
         if kind == "pump":
             self.pump(a, b)
         elif kind == "flow_limit":
-            self.valve(kind, a, b, setting=float(rng.choice([0.0, log_uniform(rng, 1e-4, 100.0)], p=[0.05, 0.95])))
+            self.valve(
+                kind, a, b, setting=float(rng.choice([0.0, log_uniform(rng, 1e-4, 100.0)], p=[0.05, 0.95]))
+            )
         elif kind == "curve":
             self.valve(kind, a, b, curve=self.loss_curve())
         elif kind in ("pressure_reducing", "pressure_sustaining"):
@@ -190,7 +199,9 @@ class _Draft:
         }
         rng = self.rng
         if self.rng.random() < 0.2 and "pipes" in tables:
-            tables["pipes"]["open"] = (rng.random(len(tables["pipes"]["id"])) > rng.uniform(0.02, 0.4)).tolist()
+            tables["pipes"]["open"] = (
+                rng.random(len(tables["pipes"]["id"])) > rng.uniform(0.02, 0.4)
+            ).tolist()
         fluid: HydraulicFluid | None = HydraulicFluid.water(float(rng.uniform(10.0, 130.0)))
         if rng.random() < 0.2 and "pipes" in tables:
             fluid = None
@@ -262,7 +273,9 @@ def _zone(draft: _Draft, family: str) -> None:
         elif kind == "few" and rng.random() < 0.1:
             row["mass_injection_kg_s"] = -take
     many = family == "many fixed"
-    fixed = int(rng.integers(2, 2 + max(1, n // 4))) if many else int(rng.choice([0, 1, 2], p=[0.04, 0.7, 0.26]))
+    fixed = (
+        int(rng.integers(2, 2 + max(1, n // 4))) if many else int(rng.choice([0, 1, 2], p=[0.04, 0.7, 0.26]))
+    )
     spread = float(rng.choice([0.0, 0.2, 5.0])) * BAR
     head_pa = rng.uniform(2.0, 16.0) * BAR + 9550.0 * draft.height_m
     for row in rng.permutation(n)[:fixed].tolist():

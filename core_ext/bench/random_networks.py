@@ -47,7 +47,9 @@ def judge_seed(seed: int) -> list[dict[str, Any]]:
         records.append(_solve(case, solver, case.net, "cold"))
         if case.changes:
             records.append(_solve(case, solver, case.net.changed(**case.changes), "warm", **case.changes))
-    except Exception as error:  # a crash of any kind is a finding about this seed and must not hide the others
+    except (
+        Exception
+    ) as error:  # a crash of any kind is a finding about this seed and must not hide the others
         where = traceback.extract_tb(error.__traceback__)[-1]
         records.append({
             "seed": seed, "outcome": CRASHED,
@@ -208,7 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=100_000, help="how many networks")
     parser.add_argument("--seed", type=int, default=0, help="the first seed; the others follow it")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
-    parser.add_argument("--out", type=Path, default=Path("build/random_networks.json"), help="summary, resumable")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/random_networks.json"), help="summary, resumable"
+    )
     parser.add_argument("--seconds", type=float, default=None, help="start no block after this long")
     parser.add_argument("--one", type=int, default=None, help="judge this seed alone and print its records")
     given = parser.parse_args(arguments)

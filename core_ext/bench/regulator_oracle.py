@@ -60,7 +60,9 @@ def find_state(net: Network, friction: str, sweeps: int = 60) -> tuple[str, np.n
         if not links.couples[link] or not known[a] or (b >= 0 and not known[b]):
             return 0.0
         flowing = value <= 0.0 or result.mass_flow_kg_s["valves"][rows[k]] > 0.0
-        above = weight_a * result.pressure_pa[a] + (weight_b * result.pressure_pa[b] if b >= 0 else 0.0) - setting
+        above = (
+            weight_a * result.pressure_pa[a] + (weight_b * result.pressure_pa[b] if b >= 0 else 0.0) - setting
+        )
         # shut already: more drop changes nothing, and none is needed
         return float(above) if flowing else min(float(above), 0.0)
 

@@ -46,3 +46,14 @@ def test_a_temperature_outside_the_fit_is_refused_by_name(temp_c):
     with pytest.raises(fluid.TemperatureOutOfRange, match="outside 5 to 150 degC") as caught:
         fluid.density_kg_m3([60.0, temp_c])
     assert caught.value.code == "water-temperature-out-of-range"
+
+
+@pytest.mark.parametrize(("temp_c", "bar"), [(100.0, 1.0142), (120.0, 1.99), (130.0, 2.70), (140.0, 3.62)])
+def test_water_boils_where_the_steam_tables_say(temp_c: float, bar: float) -> None:
+    # domain.md names 1.99, 2.70 and 3.62 bar, rounded
+    assert fluid.saturation_pressure_pa(temp_c) / 1e5 == pytest.approx(bar, abs=0.006)
+
+
+def test_the_saturation_line_meets_its_own_check_points() -> None:
+    # IAPWS R7-97(2012), table 35: 300 K; 500 K lies outside the range of the other fits
+    assert float(fluid.saturation_pressure_pa(26.85)) == pytest.approx(0.353658941e4, rel=1e-8)
