@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from .balancing import BAR, FINEST_PA, SLACK, Heads, Obstacle, Relief, State, Wishes
+from .balancing import Obstacle, Relief
+from .heads import BAR, FINEST_PA, SLACK, Heads, State
 from .network import FloatArray
 from .sensitivity import Adjoint, Linearised
+from .wishes import Wishes
 
 # a fraction is found to this width
 FRACTION_WIDTH = 1e-11

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .balancing import Heads, Obstacle, Wishes
+from .balancing import Obstacle
 from .flow_twin import FlowTwin
+from .heads import Heads
 from .network import BadNetwork, FloatArray
+from .wishes import Wishes
 
 if TYPE_CHECKING:
     from .solver import HydraulicSolver

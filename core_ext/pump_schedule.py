@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .balancing import Heads, State, Wishes
+from .heads import Heads, State
 from .network import FloatArray
 from .sensitivity import Linearised
+from .wishes import Wishes
 
 MOST_ROUNDS = 40
 # ends when a programme promises to save less than this share

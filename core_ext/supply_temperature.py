@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .balancing import Balance, Wishes, _column, balance_wishes, with_temperature
+from .balancing import Balance, balance_wishes, with_temperature
 from .network import BadNetwork
+from .wishes import Wishes, column_of
 
 if TYPE_CHECKING:
     from .solver import HydraulicSolver
@@ -32,11 +33,11 @@ def with_best_temperature(
     """Balance for the temperature, within every consumer's bounds, that costs least."""
     rows = solver.net.consumers.rows
     now = solver._columns
-    least = _column(targets, "min_supply_temp_c", rows, np.nan)
-    most = _column(targets, "max_supply_temp_c", rows, 150.0)
+    least = column_of(targets, "min_supply_temp_c", rows, np.nan)
+    most = column_of(targets, "max_supply_temp_c", rows, 150.0)
     if "mass_flow_kg_s" in targets:
         raise BadNetwork("targets", "a flow and a temperature to choose", "Give heat_w.", "bad_target")
-    heat = _column(targets, "heat_w", rows, now["consumers_heat_w"])
+    heat = column_of(targets, "heat_w", rows, now["consumers_heat_w"])
     taking = heat > 0.0
     if not (np.isfinite(least[taking]).all() and taking.any()):
         raise BadNetwork(
