@@ -93,12 +93,12 @@ class District:
         return self.network("valve")
 
     def limited(self, infeasible: float, seed: int = 3) -> Network:
-        """Limiters set to the design flow behind valves half as wide again; a share too narrow to reach it."""
+        """Limiters set to the design flow behind valves four times as wide; a share of the set-points is ten
+        times the design flow, which no valve reaches: those take what they can and starve some neighbours."""
         rng = np.random.default_rng(seed)
-        narrow = np.zeros(len(self.houses), np.bool_)
-        narrow[rng.choice(len(self.houses), max(1, round(infeasible * len(self.houses))), replace=False)] = True
-        kv = self.kv_m3_h * np.where(narrow, 0.5, 1.5)
-        return self.network("valve", kv_m3_h=kv, max_flow_kg_s=self.flow_kg_s)
+        most = self.flow_kg_s.copy()
+        most[rng.choice(len(most), max(1, round(infeasible * len(most))), replace=False)] *= 10.0
+        return self.network("valve", kv_m3_h=4.0 * self.kv_m3_h, max_flow_kg_s=most)
 
 
 def make_district(links: int, loops: float, seed: int = 1) -> District:

@@ -46,7 +46,8 @@ def number(value: Any) -> str:
 def write_inp(net: Network, path: Path, valve: str, quality: dict[str, Any] | None = None) -> None:
     """The network as an .inp: consumers as demands ("demand"), TCV with their K, or FCV with limit and K.
 
-    Minor losses make up for EPANET's rounded 0.02517, so that both engines solve the same network.
+    Minor losses make up for EPANET's rounded 0.02517 and cubic foot, so that both engines solve the same
+    network when the core takes friction form "epanet".
     """
     fluid = net.fluid
     assert fluid is not None
@@ -102,7 +103,7 @@ def loss_coefficient(kv_m3_h: Any) -> Any:
     """K at VALVE_DIAMETER_M of a valve with this kv, as EPANET must be told it."""
     area = np.pi * VALVE_DIAMETER_M**2 / 4.0
     k = 2.0 * area**2 * 1e5 * 3600.0**2 / (1000.0 * np.asarray(kv_m3_h) ** 2)
-    return k * EXACT_MINOR_LOSS / EPANET_MINOR_LOSS
+    return k * EXACT_MINOR_LOSS / EPANET_MINOR_LOSS * (EPANET_CUBIC_FOOT_M3 / FOOT_M**3) ** 2
 
 
 class Epanet:
@@ -221,7 +222,3 @@ class Epanet:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.close()
-
-
-CUBIC_FOOT_ERROR = EPANET_CUBIC_FOOT_M3 / FOOT_M**3 - 1.0
-"""By this share EPANET believes its flows to be other than they are; form "epanet" of the core follows it."""
