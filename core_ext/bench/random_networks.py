@@ -155,6 +155,24 @@ def summary(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def judge_again(out: Path) -> dict[str, Any]:
+    """Judge only the seeds that failed or stayed undecided in `out`, and write down what became of them."""
+    before = json.loads(out.read_text(encoding="utf-8"))
+    for block in before["blocks"]:
+        outcomes, kept = Counter(block["outcomes"]), []
+        outcomes.subtract(failure["outcome"] for failure in block["failures"])
+        failed = {(failure["seed"], failure.get("start")) for failure in block["failures"]}
+        for seed in sorted({seed for seed, _start in failed}):
+            for record in judge_seed(seed):
+                if (seed, record.get("start")) in failed:
+                    outcomes[record["outcome"]] += 1
+                    if record["outcome"] in (*FAILURES, UNDECIDED):
+                        kept.append(record)
+        block["outcomes"], block["failures"] = dict(+outcomes), kept
+    summed: dict[str, Any] = _write(out, before["seed"], before["blocks"])["summary"]
+    return summed
+
+
 def run(count: int, seed: int, out: Path, jobs: int, seconds: float | None = None) -> dict[str, Any]:
     """Judge seeds seed .. seed + count - 1 and keep `out` up to date; stop starting blocks after `seconds`."""
     done: dict[int, dict[str, Any]] = {}
@@ -214,6 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("build/random_networks.json"), help="summary, resumable"
     )
     parser.add_argument("--seconds", type=float, default=None, help="start no block after this long")
+    parser.add_argument("--again", action="store_true", help="judge only what failed in the file before")
     parser.add_argument("--one", type=int, default=None, help="judge this seed alone and print its records")
     given = parser.parse_args(arguments)
     if given.one is not None:
@@ -221,7 +240,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(records, indent=1))
         return int(any(record["outcome"] in FAILURES for record in records))
     try:
-        summed = run(given.count, given.seed, given.out, given.jobs, given.seconds)
+        if given.again:
+            summed = judge_again(given.out)
+        else:
+            summed = run(given.count, given.seed, given.out, given.jobs, given.seconds)
     except KeyboardInterrupt:
         print("interrupted; run it again with the same file to go on", file=sys.stderr)
         return 1
