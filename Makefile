@@ -11,7 +11,7 @@ LOCKS  := requirements-build.lock requirements-dev.lock
 DEMO_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench locks wheel wheel-check clean
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks locks wheel wheel-check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -73,10 +73,18 @@ lint: setup stubs  ## style, types, borders
 
 docs: $(VENV)/.toplovod-installed  ## write the generated pages of docs/ anew
 	$(BIN)/toplovod registers --markdown --out docs/registers.md
+	$(BIN)/toplovod bench core --from-json --json docs/performance.json --report docs/performance.md \
+	    --plot docs/images/performance.svg
 
 bench: setup  ## the measurements
-	$(BIN)/python -m pytest -o python_files='measure_*.py' hil_tests/measurements --benchmark-only \
-	    --benchmark-columns=min,median,max,ops,rounds
+	$(BIN)/python -m pytest -o python_files='measure_*.py' core_ext/measurements \
+	    hil_tests/measurements --benchmark-only --benchmark-columns=min,median,max,ops,rounds
+	$(BIN)/toplovod bench core --json build/performance.json --report build/performance.md \
+	    --plot build/performance.svg
+
+RANDOM_NETWORKS ?= 100000
+random-networks: setup  ## solve 100 000 random networks and judge every answer from outside
+	$(BIN)/python -m core_ext.bench.random_networks --count $(RANDOM_NETWORKS)
 
 locks: $(VENV)/.locks-installed  ## resolve the locks anew (needs uv and the network)
 	sh tools/checks/locks.sh

@@ -1,6 +1,7 @@
-"""Commands of the core: `toplovod solve NETWORK` and `toplovod balance NETWORK`.
+"""Commands of the core: `toplovod solve NETWORK`, `toplovod balance NETWORK` and `toplovod bench core`.
 
-They read a network file, print a table or one JSON document and write nothing but the picture asked for.
+The first two read a network file, print a table or one JSON document and write nothing but the picture asked
+for; the last measures on networks it makes itself and writes what it is told to.
 Exit status: 0 done, 1 the network has no solution or consumers had to be curtailed, 2 wrong use or a bad
 network. They never change the network file.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import json as json_text
 import math
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -24,6 +26,15 @@ from .network import LINK_ENDS, BadNetwork, FloatArray, Network
 from .solver import FRICTION_FORMS, HydraulicResult, HydraulicSolver, NotConverged
 
 app = typer.Typer(no_args_is_help=True, help="Hydraulics of a network file.")
+
+bench = typer.Typer(no_args_is_help=True, help="Measurements, each with its conditions.")
+app.add_typer(bench, name="bench")
+
+
+@bench.callback()
+def _bench() -> None:
+    """Measurements, each with its conditions."""
+
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 Friction = StrEnum("Friction", {name.replace("-", "_"): name for name in FRICTION_FORMS})  # type: ignore[misc]
@@ -347,3 +358,64 @@ def _way_upstream(net: Network, result: HydraulicResult, node: str, against: boo
         node = following
         seen.add(node)
         way.append((metres, node))
+
+
+@bench.command("core")
+def bench_core(
+    sizes: Annotated[
+        str,
+        typer.Option(
+            help="Links of the districts, comma between; default 100 to 100000, or two with --quick."
+        ),
+    ] = "",
+    quick: Annotated[
+        bool, typer.Option(help="Small districts, the highest level only, short rounds.")
+    ] = False,
+    json: Annotated[
+        Path | None,
+        typer.Option(help="Write the measurements here after each; go on from them if interrupted."),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the page (Markdown) to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the picture of cost over size (SVG) here.")] = None,
+    from_json: Annotated[
+        bool, typer.Option("--from-json", help="Measure nothing: page and picture from the --json file.")
+    ] = False,
+) -> None:
+    """Measure the core beside EPANET and pandapipes on generated districts; ratios, goals, answers compared.
+
+    Exit status: 0 measured, whatever came out, 1 a measurement failed or was interrupted, 2 wrong use.
+    """
+    from .bench.report import console_table, markdown, picture
+    from .bench.run import QUICK_SIZES, SIZES, run
+
+    try:
+        chosen = tuple(int(size) for size in sizes.split(",")) if sizes else QUICK_SIZES if quick else SIZES
+    except ValueError:
+        raise typer.BadParameter(f"{sizes!r} is not a list of whole numbers", param_hint="--sizes") from None
+    if min(chosen) < 50:
+        raise typer.BadParameter("a district has at least 50 links", param_hint="--sizes")
+    if from_json:
+        if json is None or not json.exists():
+            raise typer.BadParameter("there is no such file to read", param_hint="--json")
+        document = json_text.loads(json.read_text(encoding="utf-8"))
+    else:
+        try:
+            document = run(chosen, quick, json)
+        except KeyboardInterrupt:
+            typer.echo("interrupted; run it again with the same --json to go on", err=True)
+            raise typer.Exit(FAILED) from None
+        except RuntimeError as error:
+            typer.echo(f"bench_failed: {error}", err=True)
+            raise typer.Exit(FAILED) from None
+    shown = None
+    if plot is not None:
+        _write(plot, picture(document))
+        shown = Path(os.path.relpath(plot, report.parent)).as_posix() if report is not None else None
+    if report is not None:
+        _write(report, markdown(document, shown))
+    table = RichTable(title="Goals", title_justify="left")
+    for name in ("work", "links", "measured", ""):
+        table.add_column(name)
+    for row in console_table(document):
+        table.add_row(*row)
+    Console().print(table)

@@ -113,7 +113,9 @@ def _beside_pandapipes(row: Row, panda: Pandapipes, net: Network, links: int, se
     solver = HydraulicSolver(net, friction="pandapipes")
     out = solver.solve()
     figures = interleave(
-        {"ours": timed(lambda: solver.solve(warm_start=False, out=out)), "pandapipes": panda.solve}, seconds, 3
+        {"ours": timed(lambda: solver.solve(warm_start=False, out=out)), "pandapipes": panda.solve},
+        seconds,
+        3,
     )
     row["pandapipes"] = figures["pandapipes"].row()
     row["core_beside_pandapipes"] = figures["ours"].row()
@@ -213,7 +215,9 @@ def infeasible(district: District, seconds: float) -> list[Row]:
             if epanet is not None:
                 row["epanet_iterations"] = epanet.iterations()
                 row["epanet_warning"] = warnings
-                row["epanet_difference"] = _difference(_answers(net, out, links), epanet.flows(links, DENSITY))
+                row["epanet_difference"] = _difference(
+                    _answers(net, out, links), epanet.flows(links, DENSITY)
+                )
             rows.append(row)
         if epanet is not None:
             epanet.close()
@@ -372,7 +376,11 @@ def thermal(district: District, seconds: float, hours: int = 24, step_s: int = 6
     net, flow = _supply_half(district)
     pipes, steps = net.pipes.rows, hours * 3600 // step_s
     transport = ThermalTransport(
-        net, initial_temp_c=GROUND_C, ground_temp_c=GROUND_C, wall_heat_capacity_j_mk=0.0, reference_temp_c=75.0
+        net,
+        initial_temp_c=GROUND_C,
+        ground_temp_c=GROUND_C,
+        wall_heat_capacity_j_mk=0.0,
+        reference_temp_c=75.0,
     )
     inflow = np.full(net.nodes.rows, np.nan)
     inflow[district.plants] = INLET_C
@@ -386,7 +394,12 @@ def thermal(district: District, seconds: float, hours: int = 24, step_s: int = 6
     # nodes the front has reached for certain: travel time at twice the slowest way is left to the engine's own
     warm = _reached(net, flow, rho * area * net.pipes["length_m"], district.plants, 0.5 * hours * 3600.0)
     row = _row(district, f"heat, {step_s} s steps", pipes, hours=hours, nodes_compared=int(warm.sum()))
-    row["core"] = {"median": ours / pipes / steps, "low": ours / pipes / steps, "high": ours / pipes / steps, "rounds": 1}
+    row["core"] = {
+        "median": ours / pipes / steps,
+        "low": ours / pipes / steps,
+        "high": ours / pipes / steps,
+        "rounds": 1,
+    }
     row["core_error_k"] = _percentiles(np.abs(temps - GROUND_C - exact)[warm])
     if epanet_available():
         with tempfile.TemporaryDirectory() as folder:
@@ -470,7 +483,15 @@ def memory(district: District, seconds: float) -> list[Row]:
             engine == "pandapipes" and (not pandapipes_available() or size > MOST_PANDAPIPES_LINKS)
         ):
             continue
-        command = [sys.executable, "-m", "core_ext.bench.memory", engine, str(size), str(district.loops), str(district.seed)]
+        command = [
+            sys.executable,
+            "-m",
+            "core_ext.bench.memory",
+            engine,
+            str(size),
+            str(district.loops),
+            str(district.seed),
+        ]
         text = subprocess.run(
             command, capture_output=True, text=True, check=True, env={**os.environ, "MALLOC_ARENA_MAX": "1"}
         ).stdout

@@ -20,10 +20,19 @@ from ..network import Network
 from ..solver import HydraulicSolver
 from .districts import District
 
-EVENTS = {"Ir": "instructions", "Bcm": "mispredicted", "D1mr": "d1_read", "D1mw": "d1_write", "DLmr": "ll_read"}
+EVENTS = {
+    "Ir": "instructions",
+    "Bcm": "mispredicted",
+    "D1mr": "d1_read",
+    "D1mw": "d1_write",
+    "DLmr": "ll_read",
+}
 # phases of a Newton step by the names of the functions that do them, first match wins
 PHASES = (
-    ("laws of pipes and valves", ("evaluate", "pipes", "quadratic", "limited", "peeled_laws", "others", "law_of")),
+    (
+        "laws of pipes and valves",
+        ("evaluate", "pipes", "quadratic", "limited", "peeled_laws", "others", "law_of"),
+    ),
     ("elimination", ("eliminate",)),
     ("substitution, flows", ("substitute", "differences")),
     ("masses", ("imbalance",)),

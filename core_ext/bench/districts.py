@@ -113,7 +113,9 @@ def make_district(links: int, loops: float, seed: int = 1) -> District:
     side = 60.0 * np.sqrt(streets)
     at = rng.uniform(0.0, side, (streets, 2))
     triangles = Delaunay(at).simplices
-    pairs = np.unique(np.sort(np.vstack([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [0, 2]]]), 1), axis=0)
+    pairs = np.unique(
+        np.sort(np.vstack([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [0, 2]]]), 1), axis=0
+    )
     length = np.hypot(*(at[pairs[:, 0]] - at[pairs[:, 1]]).T)
     # a random weight beside the length keeps the tree from being the same in every town
     weight = length * rng.uniform(0.7, 1.3, len(length))
@@ -121,7 +123,9 @@ def make_district(links: int, loops: float, seed: int = 1) -> District:
     tree = minimum_spanning_tree(graph).tocoo()
     number = {(int(a), int(b)): i for i, (a, b) in enumerate(pairs)}
     in_tree = np.zeros(len(pairs), np.bool_)
-    in_tree[[number[min(a, b), max(a, b)] for a, b in zip(tree.row.tolist(), tree.col.tolist(), strict=True)]] = True
+    in_tree[
+        [number[min(a, b), max(a, b)] for a, b in zip(tree.row.tolist(), tree.col.tolist(), strict=True)]
+    ] = True
     rest = np.flatnonzero(~in_tree)
     short = rest[np.argsort(length[rest], kind="stable")][: len(rest) // 2]
     extra = rng.choice(short, min(len(short), max(1, round(loops * (streets - 1)))), replace=False)
@@ -139,7 +143,9 @@ def make_district(links: int, loops: float, seed: int = 1) -> District:
     for node in np.argsort(-far).tolist():
         if before[node] >= 0:
             carried[before[node]] += carried[node]
-    through = np.where(before[end] == begin, carried[end], np.where(before[begin] == end, carried[begin], 0.0))
+    through = np.where(
+        before[end] == begin, carried[end], np.where(before[begin] == end, carried[begin], 0.0)
+    )
     sizes = np.array(DN_INNER_M)
     size = np.searchsorted(sizes[:-1], _diameter_for(through))
     design = District(

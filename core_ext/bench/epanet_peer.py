@@ -35,7 +35,9 @@ def library() -> ctypes.CDLL:
     """EPANET's shared library. Raises NoEpanet."""
     spec = importlib.util.find_spec("epanet")
     if spec is None or spec.origin is None:
-        raise NoEpanet("owa-epanet is not installed: rows beside EPANET are left out. It has wheels to Python 3.12")
+        raise NoEpanet(
+            "owa-epanet is not installed: rows beside EPANET are left out. It has wheels to Python 3.12"
+        )
     return ctypes.CDLL(str(Path(spec.origin).parent / "libepanet2.so"))
 
 
@@ -82,16 +84,27 @@ def write_inp(net: Network, path: Path, valve: str, quality: dict[str, Any] | No
             setting = f"TCV {k} 0" if valve == "TCV" else f"FCV {number(most)} {k}"
             lines.append(f"{ends} {number(VALVE_DIAMETER_M * 1e3)} {setting}")
     ratio = fluid.viscosity_pa_s / fluid.density_kg_m3 / FOOT_M**2 / VISCOSITY_FT2_S
-    lines += ["[OPTIONS]", "UNITS LPS", "HEADLOSS D-W", f"VISCOSITY {ratio!r}", "TRIALS 500", "UNBALANCED STOP"]
+    lines += [
+        "[OPTIONS]",
+        "UNITS LPS",
+        "HEADLOSS D-W",
+        f"VISCOSITY {ratio!r}",
+        "TRIALS 500",
+        "UNBALANCED STOP",
+    ]
     lines += ["[TIMES]"]
     if quality is None:
         lines.append("DURATION 0")
     else:
         lines += [f"DURATION {quality['hours']}:00", "HYDRAULIC TIMESTEP 1:00", "REPORT TIMESTEP 1:00"]
         lines += [f"QUALITY TIMESTEP 0:{quality['step_s'] // 60:02d}:{quality['step_s'] % 60:02d}"]
-        lines += ["[QUALITY]"] + [f"{n} {number(quality['inlet'])}" for n, p in pressure.items() if np.isfinite(p)]
+        lines += ["[QUALITY]"] + [
+            f"{n} {number(quality['inlet'])}" for n, p in pressure.items() if np.isfinite(p)
+        ]
         lines += ["[REACTIONS]"]
-        lines += [f"BULK {name} {number(-k * 86400.0)}" for name, k in zip(pipes.ids, quality["rate"], strict=True)]
+        lines += [
+            f"BULK {name} {number(-k * 86400.0)}" for name, k in zip(pipes.ids, quality["rate"], strict=True)
+        ]
         lines[lines.index("[TIMES]") : lines.index("[TIMES]")] = [
             "QUALITY Chemical mg/L", "DIFFUSIVITY 0", f"TOLERANCE {quality['tolerance']}",
         ]  # fmt: skip

@@ -311,7 +311,11 @@ def along_points(at: Any, points: Real, values: Real) -> Any:
 
 
 def swamee_jain(reynolds: Real, rough: Real) -> Real:
-    factor: Real = 0.25 / np.log10(rough / np.longdouble("3.7") + np.longdouble("5.74") / reynolds ** np.longdouble("0.9")) ** 2
+    factor: Real = (
+        0.25
+        / np.log10(rough / np.longdouble("3.7") + np.longdouble("5.74") / reynolds ** np.longdouble("0.9"))
+        ** 2
+    )
     return factor
 
 
@@ -491,7 +495,9 @@ class _Judge:
         expected = np.where(node_acts, links.net.nodes["mass_injection_kg_s"], 0.0)
         wrong = ~is_fixed & (self.inflow != expected)
         for node in np.flatnonzero(wrong):
-            self.say(f"node {links.net.nodes['id'][node]}: inflow {self.inflow[node]!r} for {expected[node]!r}")
+            self.say(
+                f"node {links.net.nodes['id'][node]}: inflow {self.inflow[node]!r} for {expected[node]!r}"
+            )
         imposing = np.isfinite(links.imposed)
         due = np.where(acts, links.imposed, 0.0)
         for link in np.flatnonzero(imposing & (np.abs(self.flow - due) > 1e-15 * np.abs(due))):
@@ -511,7 +517,9 @@ class _Judge:
             self.say(f"{links.label[link]}: flow {flow[link]!r} outside {links.limits_of(link)}")
         surplus = (self.across - self.drop).astype(float)
         for link in np.flatnonzero(self.at_high & self.ends_known & (surplus < -self.tol_pa)):
-            self.say(f"{links.label[link]}: at its upper limit without the pressure for it {surplus[link]:.3g} Pa")
+            self.say(
+                f"{links.label[link]}: at its upper limit without the pressure for it {surplus[link]:.3g} Pa"
+            )
         for link in np.flatnonzero(self.at_low & self.ends_known & (surplus > self.tol_pa)):
             if link not in self.governed:
                 self.say(f"{links.label[link]}: held shut against {surplus[link]:.3g} Pa")
@@ -601,7 +609,9 @@ class _Judge:
             self.say(f"{(known & ~reachable).sum()} pressures called known that nothing fixes")
         _part, certain = referenced(links, self.plain)
         if (~known & certain).any():
-            self.say(f"{(~known & certain).sum()} pressures called unknown that free links tie to a fixed one")
+            self.say(
+                f"{(~known & certain).sum()} pressures called unknown that free links tie to a fixed one"
+            )
         if self.pressure[~known].any():
             self.say("an unknown pressure is not 0.0")
         ids = links.net.nodes["id"]
@@ -698,4 +708,3 @@ class _Capacities:
 
     def left_into(self, node: int) -> float:
         return sum(self.room[arc ^ 1] for arc in self.arcs[node] if arc & 1)
-

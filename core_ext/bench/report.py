@@ -69,7 +69,16 @@ def _goals() -> list[Goal]:
     for variant, bounds in (("flows imposed", (8, 12, 10)), ("valves given", (6, 8, 8))):
         for size, bound in zip((1_000, 10_000, 100_000), bounds, strict=True):
             out.append(
-                Goal(f"cold, {variant}, beside EPANET", f"cold, {variant}", size, EQUAL_STOP, epanet, bound, True, TIMES)
+                Goal(
+                    f"cold, {variant}, beside EPANET",
+                    f"cold, {variant}",
+                    size,
+                    EQUAL_STOP,
+                    epanet,
+                    bound,
+                    True,
+                    TIMES,
+                )
             )
     out += [
         Goal("cold, valves given, beside pandapipes", "cold, valves given", 10_000, CERTIFIED, panda, 300, True, TIMES),
@@ -151,7 +160,11 @@ def _time(figure: dict[str, float] | None) -> str:
     """Median with quartiles, in a unit that fits."""
     if figure is None:
         return "–"
-    scale, unit = next((s, u) for s, u in ((1.0, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns")) if figure["median"] * s >= 1.0 or u == "ns")
+    scale, unit = next(
+        (s, u)
+        for s, u in ((1.0, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns"))
+        if figure["median"] * s >= 1.0 or u == "ns"
+    )
     median, low, high = (figure[k] * scale for k in ("median", "low", "high"))
     if figure["rounds"] == 1:
         return f"{median:.3g} {unit}"
@@ -189,14 +202,21 @@ def markdown(document: Document, picture: str | None = None) -> str:
             [
                 ("processor", f"{c['cpu']}, {c['cores']} cores"),
                 ("instruction levels run", ", ".join(c["levels"])),
-                *([("not run", f"{', '.join(c['levels_missing'])}: this processor lacks it")] if c["levels_missing"] else []),
+                *(
+                    [("not run", f"{', '.join(c['levels_missing'])}: this processor lacks it")]
+                    if c["levels_missing"]
+                    else []
+                ),
                 ("compiler, Python, NumPy", f"{c['compiler']}, {c['python']}, {c['numpy']}"),
                 (
                     "peers",
                     f"owa-epanet {c['epanet'] or 'absent'}, pandapipes {c['pandapipes'] or 'absent'}"
                     f" ({'with' if c['numba'] else 'without'} numba)",
                 ),
-                ("networks", f"generated districts, seed {c['seed']}; loops as a share of the tree in brackets"),
+                (
+                    "networks",
+                    f"generated districts, seed {c['seed']}; loops as a share of the tree in brackets",
+                ),
                 *[(f"stop: {name}", text) for name, text in c["stops"].items()],
                 ("load when it began", f"{c['load_before']}"),
             ],
@@ -265,7 +285,13 @@ def _tick(document: Document) -> list[str]:
         for row in _pick(document, "tick, flows imposed", "tick, valves given")
     ]  # fmt: skip
     head = ("variant", "links (loops)", "level", "stop", "core", "EPANET", "EPANET / core", "differ by")
-    return ["## Control tick", "", "5 % of the consumers change by up to 10 %, both engines start warm.", "", *_table(head, body)]
+    return [
+        "## Control tick",
+        "",
+        "5 % of the consumers change by up to 10 %, both engines start warm.",
+        "",
+        *_table(head, body),
+    ]
 
 
 def _others(document: Document) -> list[str]:
@@ -293,7 +319,9 @@ def _others(document: Document) -> list[str]:
         "",
     ]  # fmt: skip
     body = []
-    for row in _pick(document, "balance of all consumers", "scenario batch, per scenario", "set-up of a topology"):
+    for row in _pick(
+        document, "balance of all consumers", "scenario batch, per scenario", "set-up of a topology"
+    ):
         note = ""
         if "round_trip" in row:
             note = f"{row['houses']} consumers, round trip {row['round_trip']:.1e}"
@@ -302,10 +330,23 @@ def _others(document: Document) -> list[str]:
         elif "core_ordering" in row:
             note = f"ordering and program alone {_time(row['core_ordering'])}"
         body.append(
-            (row["work"], _name(row), row["level"], _time(row["core"]), _time(row.get("epanet")), _times(row, "epanet"), note)
+            (
+                row["work"],
+                _name(row),
+                row["level"],
+                _time(row["core"]),
+                _time(row.get("epanet")),
+                _times(row, "epanet"),
+                note,
+            )
         )
     lines += _table(("work", "links (loops)", "level", "core", "EPANET", "EPANET / core", ""), body)
-    lines += ["EPANET solves one scenario cold, and its set-up is EN_openH; it has no balance.", "", "## Heat", ""]
+    lines += [
+        "EPANET solves one scenario cold, and its set-up is EN_openH; it has no balance.",
+        "",
+        "## Heat",
+        "",
+    ]
     body = [
         (
             row["work"], f"{row['links']} pipes, {row['hours']} h", row["level"], _time(row["core"]),
@@ -319,7 +360,10 @@ def _others(document: Document) -> list[str]:
         "Time of one pipe in one step, and the error against the exact steady state at the end (median / 99 % / largest) "
         "at nodes that the front has long passed. EPANET carries the temperature above ground as a decaying constituent.",
         "",
-        *_table(("work", "supply half", "level", "core", "EPANET quality", "EPANET / core", "core", "EPANET"), body),
+        *_table(
+            ("work", "supply half", "level", "core", "EPANET quality", "EPANET / core", "core", "EPANET"),
+            body,
+        ),
         "## Memory",
         "",
     ]
@@ -365,7 +409,17 @@ def _scaling(document: Document) -> list[str]:
         "",
         f"Cost of one cold solve per link, {EQUAL_STOP}, {_best(document)}.",
         "",
-        *_table(("variant", "links (loops)", "core per link", "per link and step", "against 1 000", "EPANET per link"), body),
+        *_table(
+            (
+                "variant",
+                "links (loops)",
+                "core per link",
+                "per link and step",
+                "against 1 000",
+                "EPANET per link",
+            ),
+            body,
+        ),
     ]
 
 
@@ -397,9 +451,13 @@ def _bounds(document: Document) -> list[str]:
             )
             for phase, cost in sorted(phases.items(), key=lambda item: -item[1]["instructions"])
         ]  # fmt: skip
-        lines += [f"{row['work'].partition(', ')[2].capitalize()}, {_name(row)}, {row['iterations']} steps:", ""]
+        lines += [
+            f"{row['work'].partition(', ')[2].capitalize()}, {_name(row)}, {row['iterations']} steps:",
+            "",
+        ]
         lines += _table(
-            ("phase", "instructions", "share", "mispredicted branches", "L1 misses", "last-level misses"), body
+            ("phase", "instructions", "share", "mispredicted branches", "L1 misses", "last-level misses"),
+            body,
         )
     return lines
 
@@ -447,16 +505,24 @@ def picture(document: Document) -> str:
         f'<text x="{LEFT:g}" y="26" font-size="16">{title}: equal stop, {escape(_best(document))}</text>',
     ]
     for x in range(x0, x1 + 1):
-        body.append(f'<line x1="{px(x):.1f}" x2="{px(x):.1f}" y1="{TOP:g}" y2="{HEIGHT - BOTTOM:g}" stroke="#ddd"/>')
-        body.append(f'<text x="{px(x):.1f}" y="{HEIGHT - BOTTOM + 18:g}" text-anchor="middle">{10**x:g}</text>')
+        body.append(
+            f'<line x1="{px(x):.1f}" x2="{px(x):.1f}" y1="{TOP:g}" y2="{HEIGHT - BOTTOM:g}" stroke="#ddd"/>'
+        )
+        body.append(
+            f'<text x="{px(x):.1f}" y="{HEIGHT - BOTTOM + 18:g}" text-anchor="middle">{10**x:g}</text>'
+        )
     for y in range(y0, y1 + 1):
-        body.append(f'<line x1="{LEFT:g}" x2="{WIDTH - RIGHT:g}" y1="{py(y):.1f}" y2="{py(y):.1f}" stroke="#ddd"/>')
+        body.append(
+            f'<line x1="{LEFT:g}" x2="{WIDTH - RIGHT:g}" y1="{py(y):.1f}" y2="{py(y):.1f}" stroke="#ddd"/>'
+        )
         body.append(f'<text x="{LEFT - 8:g}" y="{py(y) + 4:.1f}" text-anchor="end">{_seconds(y)}</text>')
     body.append(f'<text x="{WIDTH - RIGHT:g}" y="{HEIGHT - 18:g}" text-anchor="end">links</text>')
     for engine, dash, points in curves:
         at = " ".join(f"{px(math.log10(x)):.1f},{py(math.log10(y)):.1f}" for x, y in points)
         style = f' stroke-dasharray="{dash}"' if dash else ""
-        body.append(f'<polyline points="{at}" fill="none" stroke="{COLOURS[engine]}" stroke-width="2"{style}/>')
+        body.append(
+            f'<polyline points="{at}" fill="none" stroke="{COLOURS[engine]}" stroke-width="2"{style}/>'
+        )
         body += [
             f'<circle cx="{px(math.log10(x)):.1f}" cy="{py(math.log10(y)):.1f}" r="3" fill="{COLOURS[engine]}"/>'
             for x, y in points
@@ -475,7 +541,9 @@ def picture(document: Document) -> str:
 
 
 def _seconds(power: int) -> str:
-    unit, scale = ("s", 0) if power >= 0 else ("ms", 3) if power >= -3 else ("µs", 6) if power >= -6 else ("ns", 9)
+    unit, scale = (
+        ("s", 0) if power >= 0 else ("ms", 3) if power >= -3 else ("µs", 6) if power >= -6 else ("ns", 9)
+    )
     return f"{10 ** (power + scale):g} {unit}"
 
 
@@ -486,5 +554,7 @@ def console_table(document: Document) -> list[tuple[str, str, str, str]]:
         verdict = "not measured" if value is None else "reached" if goal.met(value) else "not reached"
         shown = "–" if value is None else goal.form.format(value)
         sign = "≥" if goal.at_least else "≤"
-        out.append((goal.text, str(goal.size), f"{shown} (goal {sign} {goal.form.format(goal.bound)})", verdict))
+        out.append(
+            (goal.text, str(goal.size), f"{shown} (goal {sign} {goal.form.format(goal.bound)})", verdict)
+        )
     return out

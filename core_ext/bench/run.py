@@ -71,12 +71,18 @@ def conditions(quick: bool) -> dict[str, Any]:
             return None
 
     cpu = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else ():
+    for line in (
+        Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if Path("/proc/cpuinfo").exists()
+        else ()
+    ):
         if line.startswith("model name"):
             cpu = line.partition(":")[2].strip()
             break
     try:
-        compiler = subprocess.run(["gcc", "-dumpfullversion"], capture_output=True, text=True, check=True).stdout.strip()
+        compiler = subprocess.run(
+            ["gcc", "-dumpfullversion"], capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         compiler = "unknown"
     return {
@@ -90,12 +96,22 @@ def conditions(quick: bool) -> dict[str, Any]:
 
 def run_task(task: Task, seconds: float) -> list[dict[str, Any]]:
     """Rows of one task, measured in a process of its own at its instruction level."""
-    command = [sys.executable, "-m", "core_ext.bench.run", task.work, str(task.size), str(task.loops), str(seconds)]
+    command = [
+        sys.executable,
+        "-m",
+        "core_ext.bench.run",
+        task.work,
+        str(task.size),
+        str(task.loops),
+        str(seconds),
+    ]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, simd.VARIABLE: task.level}
     )
     if done.returncode:
-        raise RuntimeError(f"task {task.key} failed with exit status {done.returncode}; nothing of it was kept")
+        raise RuntimeError(
+            f"task {task.key} failed with exit status {done.returncode}; nothing of it was kept"
+        )
     rows: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return rows
 
@@ -133,7 +149,9 @@ def _measure(work: str, size: int, loops: float, seconds: float) -> list[dict[st
     from .counts import counts
     from .districts import make_district
 
-    measured: list[dict[str, Any]] = (WORKS | {"counts": counts})[work](make_district(size, loops, SEED), seconds)
+    measured: list[dict[str, Any]] = (WORKS | {"counts": counts})[work](
+        make_district(size, loops, SEED), seconds
+    )
     return measured
 
 

@@ -28,7 +28,12 @@ class Figure:
 
     def row(self, per: float = 1.0) -> dict[str, float]:
         """As numbers for a file, divided by `per`."""
-        return {"median": self.median / per, "low": self.low / per, "high": self.high / per, "rounds": self.rounds}
+        return {
+            "median": self.median / per,
+            "low": self.low / per,
+            "high": self.high / per,
+            "rounds": self.rounds,
+        }
 
 
 def timed(action: Callable[[], object]) -> Step:
