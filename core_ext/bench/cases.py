@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from .. import simd
 from ..network import FloatArray, Network
 from ..solver import HydraulicSolver, NotConverged
 from ..thermal import ThermalTransport
-from .districts import WATER_75, District, make_district
+from .districts import WATER_75, District, IntArray, make_district
 from .epanet_peer import Epanet, NoEpanet, library, loss_coefficient, write_inp
 from .pandapipes_peer import Pandapipes
 from .pandapipes_peer import available as pandapipes_available
@@ -87,7 +88,7 @@ def cold(district: District, seconds: float) -> list[Row]:
             for stop in (EQUAL_STOP, CERTIFIED):
                 options = _stop(stop)
                 steps: dict[str, Callable[[], float]] = {
-                    "core": timed(lambda s=solver, o=out, k=options: s.solve(warm_start=False, out=o, **k))
+                    "core": timed(partial(solver.solve, warm_start=False, out=out, **options))
                 }
                 if epanet is not None:
                     epanet.set_accuracy(FLOW_TOL if stop == EQUAL_STOP else EPANET_CERTIFIED)
@@ -124,63 +125,66 @@ def _beside_pandapipes(row: Row, panda: Pandapipes, net: Network, links: int, se
 
 def tick(district: District, seconds: float) -> list[Row]:
     """5 % of the consumers change by up to 10 %, warm, from the bound arrays; reading them in counts."""
-    rows: list[Row] = []
+    return [
+        *_ticks(district, "flows imposed", district.imposed(), "consumers_mass_flow_kg_s", seconds),
+        *_ticks(district, "valves given", district.valves(), "consumers_kv_m3_h", seconds),
+    ]
+
+
+def _ticks(district: District, variant: str, net: Network, column: str, seconds: float) -> list[Row]:
+    kind = "TCV" if variant == "valves given" else "demand"
+    links = net.pipes.rows + (net.consumers.rows if kind == "TCV" else 0)
+    solver = HydraulicSolver(net, friction="epanet")
+    (bound,) = solver.bind(column)
+    base, rng = bound.copy(), np.random.default_rng(11)
+    solver.tick()
+    epanet, rows = None, []
+
+    def ours(options: dict[str, float]) -> float:
+        chosen = rng.choice(len(base), max(1, len(base) // 20), replace=False)
+        bound[chosen] = base[chosen] * rng.uniform(0.9, 1.1, len(chosen))
+        began = time.perf_counter()
+        solver.tick(**options)
+        return time.perf_counter() - began
+
     with tempfile.TemporaryDirectory() as folder:
-        for variant, net, kind, column in (
-            ("flows imposed", district.imposed(), "demand", "consumers_mass_flow_kg_s"),
-            ("valves given", district.valves(), "TCV", "consumers_kv_m3_h"),
-        ):
-            links = net.pipes.rows + (0 if kind == "demand" else net.consumers.rows)
-            solver = HydraulicSolver(net, friction="epanet")
-            (bound,) = solver.bind(column)
-            base, rng = bound.copy(), np.random.default_rng(11)
-            epanet = None
-            if epanet_available():
-                write_inp(net, Path(folder) / f"{kind}.inp", kind)
-                epanet = Epanet(Path(folder) / f"{kind}.inp", FLOW_TOL)
-                ends = [
-                    np.array([epanet.index_of(n) for n in net.consumers[e]])
-                    for e in ("supply_node", "return_node")
-                ]
-            for stop in (EQUAL_STOP, CERTIFIED):
-                options = _stop(stop)
-                solver.tick()
-
-                def ours(o: dict[str, float] = options) -> float:
-                    chosen = rng.choice(len(base), max(1, len(base) // 20), replace=False)
-                    bound[chosen] = base[chosen] * rng.uniform(0.9, 1.1, len(chosen))
-                    began = time.perf_counter()
-                    solver.tick(**o)
-                    return time.perf_counter() - began
-
-                steps: dict[str, Callable[[], float]] = {"core": ours}
-                if epanet is not None:
-                    epanet.set_accuracy(FLOW_TOL if stop == EQUAL_STOP else EPANET_CERTIFIED)
-                    epanet.solve()
-
-                    def theirs(e: Epanet = epanet, k: str = kind) -> float:
-                        # the state the core has just been given
-                        if k == "demand":
-                            litres = bound / DENSITY * 1e3
-                            e.set_demands(ends[0], litres)
-                            e.set_demands(ends[1], -litres)
-                        else:
-                            e.set_settings(net.pipes.rows + 1, loss_coefficient(bound))
-                        return e.solve(warm=True)
-
-                    steps["epanet"] = theirs
-                figures = interleave(steps, seconds)
-                row = _row(district, f"tick, {variant}", links, stop=stop)
-                row |= {name: figure.row() for name, figure in figures.items()}
-                result = solver.tick(**options)
-                if epanet is not None:
-                    row["epanet_difference"] = _difference(
-                        _answers(net, result, links), epanet.flows(links, DENSITY)
-                    )
-                rows.append(row)
+        if epanet_available():
+            write_inp(net, Path(folder) / "tick.inp", kind)
+            epanet = Epanet(Path(folder) / "tick.inp", FLOW_TOL)
+        for stop in (EQUAL_STOP, CERTIFIED):
+            options = _stop(stop)
+            steps: dict[str, Callable[[], float]] = {"core": partial(ours, options)}
             if epanet is not None:
-                epanet.close()
+                epanet.set_accuracy(FLOW_TOL if stop == EQUAL_STOP else EPANET_CERTIFIED)
+                epanet.solve()
+                steps["epanet"] = partial(_epanet_tick, epanet, net, kind, bound)
+            figures = interleave(steps, seconds)
+            row = _row(district, f"tick, {variant}", links, stop=stop)
+            row |= {name: figure.row() for name, figure in figures.items()}
+            result = solver.tick(**options)
+            if epanet is not None:
+                row["epanet_difference"] = _difference(
+                    _answers(net, result, links), epanet.flows(links, DENSITY)
+                )
+            rows.append(row)
+        if epanet is not None:
+            epanet.close()
     return rows
+
+
+def _epanet_tick(epanet: Epanet, net: Network, kind: str, bound: FloatArray) -> float:
+    """Give EPANET the state the core has just solved, then time its warm solve."""
+    if kind == "demand":
+        litres = bound / DENSITY * 1e3
+        for end, sign in (("supply_node", 1.0), ("return_node", -1.0)):
+            epanet.set_demands([epanet.index_of(n) for n in net.consumers[end]], sign * litres)
+    else:
+        epanet.set_settings(net.pipes.rows + 1, loss_coefficient(bound))
+    return epanet.solve(warm=True)
+
+
+def _seconds_of_attempt(epanet: Epanet) -> float:
+    return epanet.attempt()[0]
 
 
 def infeasible(district: District, seconds: float) -> list[Row]:
@@ -198,13 +202,13 @@ def infeasible(district: District, seconds: float) -> list[Row]:
         for stop in (EQUAL_STOP, CERTIFIED):
             options = _stop(stop)
             steps: dict[str, Callable[[], float]] = {
-                "core": timed(lambda o=options: solver.solve(warm_start=False, out=out, **o))
+                "core": timed(partial(solver.solve, warm_start=False, out=out, **options))
             }
             warnings = 0
             if epanet is not None:
                 epanet.set_accuracy(FLOW_TOL if stop == EQUAL_STOP else EPANET_CERTIFIED)
                 warnings = epanet.attempt()[1]
-                steps["epanet"] = lambda e=epanet: e.attempt()[0]
+                steps["epanet"] = partial(_seconds_of_attempt, epanet)
             figures = interleave(steps, seconds)
             row = _row(district, "infeasible set-points", links, stop=stop)
             row |= {name: figure.row() for name, figure in figures.items()}
@@ -327,20 +331,24 @@ def _supply_half(district: District) -> tuple[Network, FloatArray]:
     pressure[district.plants] = 5e5 + district.dp_pa
     net = Network(
         nodes={
-            "id": [f"s{i}" for i in range(streets)], "mass_injection_kg_s": demand, "fixed_pressure_pa": pressure,
+            "id": [f"s{i}" for i in range(streets)],
+            "mass_injection_kg_s": demand,
+            "fixed_pressure_pa": pressure,
         },
         pipes={
             "id": [f"ps{i}" for i in range(count)],
-            "from_node": [f"s{a}" for a in district.begin], "to_node": [f"s{b}" for b in district.end],
-            "length_m": district.length_m, "inner_diameter_m": district.diameter_m,
+            "from_node": [f"s{a}" for a in district.begin],
+            "to_node": [f"s{b}" for b in district.end],
+            "length_m": district.length_m,
+            "inner_diameter_m": district.diameter_m,
             "linear_loss_w_mk": LOSS_W_MK,
         },
         fluid=WATER_75,
-    )  # fmt: skip
+    )
     return net, HydraulicSolver(net, friction="epanet").solve().mass_flow_kg_s["pipes"]
 
 
-def _steady_temps(net: Network, flow: FloatArray, rate_kg_s: FloatArray, plants: FloatArray) -> FloatArray:
+def _steady_temps(net: Network, flow: FloatArray, rate_kg_s: FloatArray, plants: IntArray) -> FloatArray:
     """Exact steady node temperatures above ground: exponential cooling along pipes, mixing at nodes.
 
     rate_kg_s: loss over heat capacity, U L / cp, of every pipe. Nodes are taken in the order of the flow.
@@ -352,9 +360,9 @@ def _steady_temps(net: Network, flow: FloatArray, rate_kg_s: FloatArray, plants:
     m = np.abs(flow)
     keeps = np.where(m > 0.0, np.exp(-rate_kg_s / np.maximum(m, 1e-300)), 0.0)
     temp = np.zeros(net.nodes.rows)
-    temp[plants.astype(int)] = INLET_C - GROUND_C
+    temp[plants] = INLET_C - GROUND_C
     fixed = np.zeros(net.nodes.rows, np.bool_)
-    fixed[plants.astype(int)] = True
+    fixed[plants] = True
     # a fixed point reached in as many rounds as the longest way has pipes
     for _ in range(net.nodes.rows):
         heat, mass = np.zeros(net.nodes.rows), np.zeros(net.nodes.rows)
@@ -391,7 +399,7 @@ def thermal(district: District, seconds: float, hours: int = 24, step_s: int = 6
     ours = time.perf_counter() - began
     cp, rho = transport.heat_capacity_j_kgk, transport.density_kg_m3
     exact = _steady_temps(net, flow, LOSS_W_MK * net.pipes["length_m"] / cp, district.plants)
-    # nodes the front has reached for certain: travel time at twice the slowest way is left to the engine's own
+    # the front must have passed long ago: within half the time that was simulated
     warm = _reached(net, flow, rho * area * net.pipes["length_m"], district.plants, 0.5 * hours * 3600.0)
     row = _row(district, f"heat, {step_s} s steps", pipes, hours=hours, nodes_compared=int(warm.sum()))
     row["core"] = {
@@ -407,15 +415,19 @@ def thermal(district: District, seconds: float, hours: int = 24, step_s: int = 6
             # both engines carry the same volumes: EPANET's litres of water at rho, one decay per second
             rate = LOSS_W_MK / (rho * cp * area)
             quality = {
-                "hours": hours, "step_s": step_s, "inlet": INLET_C - GROUND_C, "tolerance": 1e-3, "rate": rate,
-            }  # fmt: skip
+                "hours": hours,
+                "step_s": step_s,
+                "inlet": INLET_C - GROUND_C,
+                "tolerance": 1e-3,
+                "rate": rate,
+            }
             demands = _as_demands(net, rho)
             write_inp(demands, path, "demand", quality)
             with Epanet(path, 1e-8) as epanet:
                 theirs = epanet.run_quality()
                 index = np.array([epanet.index_of(n) for n in net.nodes.ids])
                 got = epanet.node_quality(net.nodes.rows)[index - 1]
-        row["epanet"] = {k: theirs / pipes / steps for k in ("median", "low", "high")} | {"rounds": 1}
+        row["epanet"] = dict.fromkeys(("median", "low", "high"), theirs / pipes / steps) | {"rounds": 1}
         row["epanet_error_k"] = _percentiles(np.abs(got - exact)[warm])
     return [row]
 
@@ -425,7 +437,7 @@ def _percentiles(error: FloatArray) -> dict[str, float]:
     return {"median": median, "p99": p99, "max": most}
 
 
-def _reached(net: Network, flow: FloatArray, mass: FloatArray, plants: FloatArray, within_s: float) -> Any:
+def _reached(net: Network, flow: FloatArray, mass: FloatArray, plants: IntArray, within_s: float) -> Any:
     """Nodes all of whose water comes from the plants within the time."""
     row_of = {n: i for i, n in enumerate(net.nodes.ids)}
     a = np.array([row_of[n] for n in net.pipes["from_node"]])
@@ -455,17 +467,25 @@ def _as_demands(net: Network, density: float) -> Network:
     plants = np.flatnonzero(fixed)
     return Network(
         nodes={"id": [*ids, sink]},
-        pipes={k: net.pipes[k] for k in ("id", "from_node", "to_node", "length_m", "inner_diameter_m", "roughness_m")},
+        pipes={
+            k: net.pipes[k]
+            for k in ("id", "from_node", "to_node", "length_m", "inner_diameter_m", "roughness_m")
+        },
         consumers={
-            "id": [f"c{i}" for i in takers], "supply_node": ids[takers], "return_node": [sink] * len(takers),
+            "id": [f"c{i}" for i in takers],
+            "supply_node": ids[takers],
+            "return_node": [sink] * len(takers),
             "mass_flow_kg_s": -net.nodes["mass_injection_kg_s"][takers] * WATER_75.density_kg_m3 / density,
         },
         sources={
-            "id": [f"plant{i}" for i in plants], "return_node": [sink] * len(plants), "supply_node": ids[plants],
-            "supply_pressure_pa": net.nodes["fixed_pressure_pa"][plants], "return_pressure_pa": 0.0,
+            "id": [f"plant{i}" for i in plants],
+            "return_node": [sink] * len(plants),
+            "supply_node": ids[plants],
+            "supply_pressure_pa": net.nodes["fixed_pressure_pa"][plants],
+            "return_pressure_pa": 0.0,
         },
         fluid=WATER_75,
-    )  # fmt: skip
+    )
 
 
 # -- memory -----------------------------------------------------------------------------------------------
@@ -502,9 +522,15 @@ def memory(district: District, seconds: float) -> list[Row]:
 
 
 WORKS: dict[str, Callable[[District, float], list[Row]]] = {
-    "cold": cold, "tick": tick, "infeasible": infeasible, "balance": balance, "batch": batch, "set-up": set_up,
-    "thermal": thermal, "memory": memory,
-}  # fmt: skip
+    "cold": cold,
+    "tick": tick,
+    "infeasible": infeasible,
+    "balance": balance,
+    "batch": batch,
+    "set-up": set_up,
+    "thermal": thermal,
+    "memory": memory,
+}
 
 
 def measure(work: str, size: int, loops: float, seconds: float, seed: int = 1) -> list[Row]:

@@ -149,9 +149,20 @@ def make_district(links: int, loops: float, seed: int = 1) -> District:
     sizes = np.array(DN_INNER_M)
     size = np.searchsorted(sizes[:-1], _diameter_for(through))
     design = District(
-        f"district {links}/{round(100 * loops)}", seed, loops, begin, end, length, sizes[size], plants, houses,
-        flow, 1e5, np.ones(len(houses)), streets,
-    )  # fmt: skip
+        f"district {links}/{round(100 * loops)}",
+        seed,
+        loops,
+        begin,
+        end,
+        length,
+        sizes[size],
+        plants,
+        houses,
+        flow,
+        1e5,
+        np.ones(len(houses)),
+        streets,
+    )
     for _ in range(4):
         result = HydraulicSolver(design.imposed()).solve()
         now = np.abs(result.mass_flow_kg_s["pipes"][: len(begin)])

@@ -153,7 +153,7 @@ class Epanet:
         self._call("EN_setoption", ACCURACY, ctypes.c_double(accuracy))
 
     def solve(self, warm: bool = False) -> float:
-        """Seconds of EN_initH and EN_runH; a warning ends in RuntimeError, for a wrong answer has no speed."""
+        """Seconds of EN_initH and EN_runH. A warning is a RuntimeError: a wrong answer has no speed."""
         seconds, code = self.attempt(warm)
         if code:
             raise RuntimeError(f"EPANET warned ({code}): it did not balance")

@@ -109,7 +109,7 @@ class Links:
         density = self.fluid.density_kg_m3
         if math.isnan(kv):
             speed_per_flow = 4.0 / (density * math.pi * diameter**2)
-            return self._minor(loss) * 0.5 * density * speed_per_flow**2
+            return float(self._minor(loss)) * 0.5 * density * speed_per_flow**2
         volume_m3_h_per_flow = 3600.0 / density
         return 1e5 * (density / 1000.0) * (volume_m3_h_per_flow / kv) ** 2
 
@@ -260,7 +260,8 @@ class Links:
                 / (diameter / FOOT_M) ** np.longdouble(4.871)
             )
             weight = density * self.fluid.gravity_m_s2
-            return np.sign(m) * head_ft * FOOT_M * weight + minor * dynamic
+            drop: Real = np.sign(m) * head_ft * FOOT_M * weight + minor * dynamic
+            return drop
         # EPANET's rounded cubic foot makes it believe in a slightly smaller flow
         scale = np.longdouble(CUBIC_FOOT_M3 / EPANET_CUBIC_FOOT_M3 if self.friction == "epanet" else 1.0)
         reynolds = scale * density * np.abs(speed) * diameter / wide(self.viscosity)
@@ -268,14 +269,15 @@ class Links:
         factor = friction_times_reynolds(self.friction, reynolds, rough)
         # f rho v |v| / 2 with f = (f Re) / Re, so that nothing flowing is no division by zero
         viscous = factor * scale * wide(self.viscosity) / (2 * diameter) * speed * (length / diameter)
-        return viscous + self._minor(minor) * dynamic
+        drop = viscous + self._minor(minor) * dynamic
+        return drop
 
     def limits_of(self, link: int) -> tuple[float, float]:
         return float(self.low[link]), float(self.high[link])
 
 
 def pump_power_law(flow: Real, gain: Real) -> tuple[str, tuple[float, float, float]] | None:
-    """EPANET's manual: one point (4/3 of its head at no flow, none at twice its flow) or three from no flow."""
+    """EPANET's rules: one point (4/3 of its head at no flow, none at twice its flow) or three."""
     if len(flow) == 1:
         heads, flows = (4.0 * gain[0] / 3.0, gain[0], 0.0), (flow[0], 2.0 * flow[0])
     elif len(flow) == 3 and flow[0] == 0.0:
@@ -334,7 +336,8 @@ def friction_times_reynolds(form: str, reynolds: Real, rough: Real) -> Real:
     """Darcy friction factor times Re, so that it stays finite at no flow."""
     if form == "nikuradse":
         # pandapipes: 64/Re + (2 lg(3.71 D/k))^-2
-        return 64 + reynolds / (2 * np.log10(np.longdouble("3.71") / rough)) ** 2
+        rough_term: Real = reynolds / (2 * np.log10(np.longdouble("3.71") / rough)) ** 2
+        return 64 + rough_term
     if form == "pandapipes":
         turbulent = np.maximum(reynolds, 64)
         linear = 64 * swamee_jain(np.full_like(reynolds, 64), rough)
@@ -513,14 +516,14 @@ class _Judge:
         links, flow = self.links, self.flow
         above = np.where(links.couples, flow - links.high, -1.0)
         below = np.where(links.couples, links.low - flow, -1.0)
-        for link in np.flatnonzero((above > MASS_KG_S) | (below > MASS_KG_S)):
+        for link in np.flatnonzero((above > MASS_KG_S) | (below > MASS_KG_S)).tolist():
             self.say(f"{links.label[link]}: flow {flow[link]!r} outside {links.limits_of(link)}")
         surplus = (self.across - self.drop).astype(float)
-        for link in np.flatnonzero(self.at_high & self.ends_known & (surplus < -self.tol_pa)):
+        for link in np.flatnonzero(self.at_high & self.ends_known & (surplus < -self.tol_pa)).tolist():
             self.say(
                 f"{links.label[link]}: at its upper limit without the pressure for it {surplus[link]:.3g} Pa"
             )
-        for link in np.flatnonzero(self.at_low & self.ends_known & (surplus > self.tol_pa)):
+        for link in np.flatnonzero(self.at_low & self.ends_known & (surplus > self.tol_pa)).tolist():
             if link not in self.governed:
                 self.say(f"{links.label[link]}: held shut against {surplus[link]:.3g} Pa")
         for link in np.flatnonzero((self.at_high | self.at_low) & self.ends_known).tolist():
@@ -597,8 +600,8 @@ class _Judge:
             self.found.head_m = max(self.found.head_m, wrong / self.weight)
             if wrong > tol:
                 self.say(
-                    f"{label}: passes {self.flow[link]:.6g} kg/s, takes up {taken:.6g} Pa, senses {above:.6g} Pa "
-                    f"above its setting; wrong by {wrong:.3g} Pa (tolerance {tol:.3g})"
+                    f"{label}: passes {self.flow[link]:.6g} kg/s, takes up {taken:.6g} Pa, senses "
+                    f"{above:.6g} Pa above its setting; wrong by {wrong:.3g} Pa (tolerance {tol:.3g})"
                 )
 
     def flags(self) -> None:

@@ -77,4 +77,5 @@ class Pandapipes:
         pipes: FloatArray = self.net.res_pipe.mdot_from_kg_per_s.to_numpy()
         if not self._valve:
             return pipes
-        return np.r_[pipes, self.net.res_valve.mdot_from_kg_per_s.to_numpy()]
+        both: FloatArray = np.r_[pipes, self.net.res_valve.mdot_from_kg_per_s.to_numpy()]
+        return both

@@ -192,7 +192,7 @@ class _Draft:
     # -- the whole ------------------------------------------------------------------------
 
     def network(self, friction: str) -> Network:
-        tables = {
+        tables: dict[str, dict[str, Any]] = {
             table: {name: [row[name] for row in rows] for name in rows[0]}
             for table, rows in self.rows.items()
             if rows

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from .. import simd
-from ..network import Network
+from ..network import LINK_ENDS, Network
 from ..solver import HydraulicSolver, NotConverged
 from .independent_check import HEAD_M, MASS_KG_S, check, is_contradictory
 from .random_cases import Case, random_case
@@ -60,9 +60,13 @@ def judge_seed(seed: int) -> list[dict[str, Any]]:
 
 def _solve(case: Case, solver: HydraulicSolver, net: Network, start: str, **changes: Any) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "seed": case.seed, "start": start, "family": case.family, "friction": case.friction,
-        "regulated": case.regulated, "links": sum(solver._slices[t].stop - solver._slices[t].start for t in solver._slices),
-    }  # fmt: skip
+        "seed": case.seed,
+        "start": start,
+        "family": case.family,
+        "friction": case.friction,
+        "regulated": case.regulated,
+        "links": sum(case.net.tables[table].rows for table in LINK_ENDS),
+    }
     try:
         result = solver.solve(**changes)
     except NotConverged as error:
@@ -174,7 +178,7 @@ def judge_again(out: Path) -> dict[str, Any]:
 
 
 def run(count: int, seed: int, out: Path, jobs: int, seconds: float | None = None) -> dict[str, Any]:
-    """Judge seeds seed .. seed + count - 1 and keep `out` up to date; stop starting blocks after `seconds`."""
+    """Judge `count` seeds from `seed` on, keep `out` up to date; start no block after `seconds`."""
     done: dict[int, dict[str, Any]] = {}
     if out.exists():
         before = json.loads(out.read_text(encoding="utf-8"))

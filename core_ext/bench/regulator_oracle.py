@@ -23,7 +23,7 @@ FOUND, NONE, UNDECIDED = "found", "none", "undecided"
 
 
 def _with_drops(net: Network) -> tuple[Network, list[int]]:
-    """The network with each regulator as a check valve and a constant gain behind it; rows of those valves."""
+    """The network with each regulator as check valve and constant gain behind it; rows of those valves."""
     rows = [row for row, kind in enumerate(net.valves["kind"]) if kind in REGULATORS]
     tables: dict[str, dict[str, Any]] = {name: {c: list(t[c]) for c in t} for name, t in net.tables.items()}
     valves, pumps, nodes = tables["valves"], tables["pumps"], tables["nodes"]
@@ -33,9 +33,13 @@ def _with_drops(net: Network) -> tuple[Network, list[int]]:
             nodes[column].append(nodes[column][behind])
         nodes["id"][-1], nodes["mass_injection_kg_s"][-1], nodes["fixed_pressure_pa"][-1] = name, 0.0, np.nan
         for column, value in (
-            ("id", name), ("from_node", name), ("to_node", valves["to_node"][row]), ("curve", ""), ("speed", 1.0),
+            ("id", name),
+            ("from_node", name),
+            ("to_node", valves["to_node"][row]),
+            ("curve", ""),
+            ("speed", 1.0),
             ("fixed_dp_pa", 0.0),
-        ):  # fmt: skip
+        ):
             pumps[column].append(value)
         valves["kind"][row], valves["to_node"][row] = "check", name
     return Network(tables, fluid=net.fluid, name=net.name), rows

@@ -65,6 +65,11 @@ def interleave(steps: Mapping[str, Step], seconds: float, least: int = 5) -> dic
         if collects:
             gc.enable()
     return {
-        name: Figure(*(float(q) for q in np.percentile(values, [50, 25, 75])), len(values))
+        name: Figure(
+            float(np.median(values)),
+            float(np.percentile(values, 25)),
+            float(np.percentile(values, 75)),
+            len(values),
+        )
         for name, values in taken.items()
     }
