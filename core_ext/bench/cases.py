@@ -202,7 +202,17 @@ def infeasible(district: District, seconds: float) -> list[Row]:
         for stop in (EQUAL_STOP, CERTIFIED):
             options = _stop(stop)
             steps: dict[str, Callable[[], float]] = {
-                "core": timed(partial(solver.solve, warm_start=False, out=out, **options))
+                "core": timed(partial(solver.solve, warm_start=False, out=out, **options)),
+                # the same without the certificate, which names every limit that holds
+                "core_kernel": timed(
+                    partial(
+                        solver._run,
+                        out,
+                        options.get("tol", solver._default_tol_pa),
+                        options.get("flow_tol", 0.0),
+                        False,
+                    )
+                ),
             }
             warnings = 0
             if epanet is not None:
@@ -212,6 +222,7 @@ def infeasible(district: District, seconds: float) -> list[Row]:
             figures = interleave(steps, seconds)
             row = _row(district, "infeasible set-points", links, stop=stop)
             row |= {name: figure.row() for name, figure in figures.items()}
+            solver.solve(warm_start=False, out=out, **options)
             row |= {
                 "core_iterations": out.iterations, "at_limit": len(out.certificate.active_limits),
                 "houses": net.consumers.rows,
@@ -408,6 +419,7 @@ def thermal(district: District, seconds: float, hours: int = 24, step_s: int = 6
         "high": ours / pipes / steps,
         "rounds": 1,
     }
+    row["parcels_per_pipe"] = float(np.mean([len(transport.parcels(i)[0]) for i in range(pipes)]))
     row["core_error_k"] = _percentiles(np.abs(temps - GROUND_C - exact)[warm])
     if epanet_available():
         with tempfile.TemporaryDirectory() as folder:

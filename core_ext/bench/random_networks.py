@@ -237,6 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seconds", type=float, default=None, help="start no block after this long")
     parser.add_argument("--again", action="store_true", help="judge only what failed in the file before")
+    parser.add_argument("--into", type=Path, default=None, help="put the summary beside these measurements")
     parser.add_argument("--one", type=int, default=None, help="judge this seed alone and print its records")
     given = parser.parse_args(arguments)
     if given.one is not None:
@@ -251,6 +252,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; run it again with the same file to go on", file=sys.stderr)
         return 1
+    if given.into is not None:
+        beside = json.loads(given.into.read_text(encoding="utf-8"))
+        beside["random_networks"] = {k: v for k, v in summed.items() if k not in ("failures", "core_seconds")}
+        given.into.write_text(json.dumps(beside, indent=1) + "\n", encoding="utf-8")
     for failure in summed["failures"]:
         print(f"seed {failure['seed']}: {failure['outcome']}: {failure['problems'][:1]}", file=sys.stderr)
     shown = {key: value for key, value in summed.items() if key != "failures"}

@@ -294,7 +294,8 @@ def markdown(document: Document, picture: str | None = None) -> str:
     ]
     if picture:
         lines += [f"![Cost of one cold solve over size]({picture})", ""]
-    lines += _cold(document) + _tick(document) + _others(document) + _scaling(document) + _bounds(document)
+    lines += _cold(document) + _tick(document) + _others(document) + _scaling(document)
+    lines += _bounds(document) + _random(document)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -530,7 +531,7 @@ def _bounds(document: Document) -> list[str]:
         return []
     lines = ["## What bounds it", ""]
     lines += [f"- {goal.text}, {goal.size} links: missed" for goal in missed]
-    lines += [""]
+    lines += ["", *_where_the_time_goes(document)]
     counted = [row for row in rows_of(document) if row["work"].startswith("counts")]
     if not counted:
         return [*lines, "No counts: valgrind was not installed where this was measured.", ""]
@@ -566,6 +567,93 @@ def _bounds(document: Document) -> list[str]:
             body,
         )
     return lines
+
+
+def _where_the_time_goes(document: Document) -> list[str]:
+    """What the run itself knows about the works that Newton's steps alone do not explain."""
+    lines = []
+    best = _best(document)
+    for row in rows_of(document):
+        if row.get("level") != best or row["size"] != 10_000:
+            continue
+        if "core_kernel" in row and row["stop"] == EQUAL_STOP:
+            lines.append(
+                f"- Infeasible set-points: of {_time(row['core'])}, the Newton steps take "
+                f"{_time(row['core_kernel'])}; the rest names the {row['at_limit']} limits of the "
+                "certificate."
+            )
+        elif "scenarios" in row:
+            one = _same(document, "cold, valves given", row["stop"])
+            if one is not None:
+                share = row["core"]["median"] / one["core"]["median"]
+                lines.append(
+                    f"- Scenario batch: a scenario costs {share:.2f} times one cold solve ({row['stop']})."
+                )
+        elif "round_trip" in row:
+            one = _same(document, "cold, flows imposed", CERTIFIED)
+            if one is not None:
+                lines.append(
+                    f"- Balance: {_time(row['core'])}, of which one cold solve with flows imposed would take "
+                    f"{_time(one['core'])}."
+                )
+        elif "core_ordering" in row:
+            lines.append(
+                f"- Set-up: of {_time(row['core'])}, ordering and program take "
+                f"{_time(row['core_ordering'])}; "
+                "the rest is reading columns and names in Python."
+            )
+        elif "parcels_per_pipe" in row:
+            per = row["core"]["median"] * 1e9 / row["parcels_per_pipe"]
+            lines.append(
+                f"- Heat: {row['parcels_per_pipe']:.1f} parcels in a pipe in the mean, {per:.1f} ns for each."
+            )
+    return [*lines, ""]
+
+
+def _same(document: Document, work: str, stop: str) -> Row | None:
+    """The row of a work at 10 000 links, 5 % loops, the best level and this stop."""
+    return next(
+        (
+            row
+            for row in _pick(document, work)
+            if row["size"] == 10_000
+            and row["loops"] == 0.05
+            and row["level"] == _best(document)
+            and row["stop"] == stop
+        ),
+        None,
+    )
+
+
+def _random(document: Document) -> list[str]:
+    """What the run over random networks found, when it was put beside the measurements."""
+    found = document.get("random_networks")
+    if not found:
+        return []
+    outcomes = found["outcomes"]
+    words = {
+        "right": "right by an independent check",
+        "contradictory": "refused, and no flows exist that keep all limits",
+        "undecided": "refused; a slow search of the regulators' states found none either",
+        "no answer": "refused although a solution exists",
+        "wrong": "answered, and refuted by the independent check",
+        "crashed": "ended in an error of the program",
+    }
+    body = [(words[name], str(outcomes.get(name, 0))) for name in words]
+    return [
+        "## Random networks",
+        "",
+        f"{found['networks']} networks of up to {found['most_links']} links, {found['solves']} "
+        "solves; largest "
+        f"residuals of a right answer {found['largest_head_residual_m']:.2g} m and "
+        f"{found['largest_mass_residual_kg_s']:.2g} kg/s (in {found['solves_above_1e9_pa']} "
+        "solves above 10⁹ Pa "
+        "rounding of the pressure is allowed for instead).",
+        "",
+        *_table(("outcome", "solves"), body),
+        f"Seeds to repair: {', '.join(map(str, found['failing_seeds'])) or 'none'}.",
+        "",
+    ]
 
 
 # -- picture ----------------------------------------------------------------------------------------------

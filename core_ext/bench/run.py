@@ -126,6 +126,8 @@ def run(
     if out is not None and out.exists():
         before = json.loads(out.read_text(encoding="utf-8"))
         same = all(before["conditions"].get(k) == v for k, v in wanted.items() if k != "load_before")
+        if "random_networks" in before:
+            document["random_networks"] = before["random_networks"]
         if before.get("format") == FORMAT and same:
             document["tasks"] = before["tasks"]
         else:
