@@ -2,13 +2,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intc]
+IntArray = NDArray[np.int32]
 
 class Transport:
     nodes: int
     pipes: int
-    capacity: int
-    merge_k: float
     loss_kg_k: float
     entered_kg_k: float
     left_kg_k: float
@@ -18,16 +16,25 @@ class Transport:
         to_node: IntArray,
         slot_start: IntArray,
         slot_pipe: IntArray,
-        pipe_mass_kg: FloatArray,
+        plug_kg: FloatArray,
+        wall_kg: FloatArray,
+        share: FloatArray,
         rate_per_s: FloatArray,
         initial_temp_c: FloatArray,
+        ground_temp_c: FloatArray,
         node_temp_c: FloatArray,
         capacity: int,
         merge_k: float,
+        level: int,
     ) -> None: ...
     def step(
-        self, dt_s: float, flow_kg_s: FloatArray, inflow_temp_c: FloatArray, ground_temp_c: FloatArray
-    ) -> None: ...
+        self,
+        dt_s: float,
+        flow_kg_s: FloatArray,
+        inflow_temp_c: FloatArray,
+        ground_temp_c: FloatArray,
+        new_ground: bool,
+    ) -> int: ...
     def claim(self) -> bool: ...
     def release(self) -> None: ...
     def stored_kg_k(self) -> float: ...

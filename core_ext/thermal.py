@@ -1,10 +1,10 @@
 """Heat carried by water through the pipes of a network: plug flow, losses, mixing, reversal.
 
-Water moves in parcels that keep their temperature but for the loss to the ground; nodes mix perfectly and
-hold no water. The pipe wall is an enlarged effective heat capacity: it takes the water's temperature at once,
-so a front travels slower than the water by the ratio of both capacities, and its blurring by the wall is left
-out. Density and heat capacity are constant. It solves no hydraulics: flows are given, and water missing at a
-node is taken as entering there from outside.
+Water moves in parcels that keep their temperature but for the loss to the ground; network nodes mix perfectly
+and hold no water. The pipe's wall is partly a state of its own: a mixed node at either end blurs a front by as
+much as the film between water and wall does (`core_ext.pipe_wall`); the rest of the wall rides with the water.
+Density and heat capacity are constant. It solves no hydraulics: flows are given, and water missing at a node is
+taken as entering there from outside.
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import fluid
+from . import fluid, simd
 from ._transport import Transport
 from .network import BadNetwork, Network
+from .pipe_wall import steel_capacity_j_mk, wall_nodes
+from .steady_heat import SteadyHeat, Undetermined, solve_steady
 
 FloatArray = NDArray[np.float64]
-
-# Steel wall over inner diameter of common pre-insulated pipe, for networks that do not say theirs.
-_STEEL_INNER_M = (0.0216, 0.0545, 0.1071, 0.2101, 0.3127, 0.4954, 0.994)
-_STEEL_WALL_M = (0.00265, 0.0029, 0.0036, 0.0045, 0.0056, 0.0063, 0.011)
-_STEEL_J_M3K = 7850.0 * 470.0
 
 Flows = FloatArray | Mapping[str, FloatArray]
 
@@ -54,10 +51,11 @@ class ThermalTransport:
     without volume that pass water on at once; consumers and sources are borders where water leaves or enters.
 
     `wall_heat_capacity_j_mk`: per metre of pipe; None = a steel wall estimated from the diameter, 0 = none.
+    `film_velocity_m_s`: of the water, where the film between water and wall is taken (it hardly matters).
     `reference_temp_c`: where density and heat capacity are taken. `parcels`: most parcels in a pipe, beyond
-    which the two neighbours closest to one straight profile are joined, which moves no energy in or out.
-    `merge_k`: neighbours are joined at once when no point changes by more than this. Raises BadNetwork,
-    BadTransport and fluid.TemperatureOutOfRange.
+    which neighbours closest to one straight profile are joined, which moves no energy in or out. `merge_k`:
+    neighbours are joined at once when no point changes by more than this. `level`: instruction level, None =
+    the one chosen at import. Raises BadNetwork, BadTransport and fluid.TemperatureOutOfRange.
     """
 
     def __init__(
@@ -67,10 +65,12 @@ class ThermalTransport:
         initial_temp_c: float | ArrayLike | None = None,
         ground_temp_c: float | ArrayLike = 8.0,
         wall_heat_capacity_j_mk: float | ArrayLike | None = None,
+        film_velocity_m_s: float | ArrayLike = 0.5,
         reference_temp_c: float = 60.0,
         through: Sequence[str] = ("valves", "pumps"),
         parcels: int = 48,
         merge_k: float = 2e-4,
+        level: str | None = None,
     ) -> None:
         tables: Mapping[str, Any] = net.tables if isinstance(net, Network) else net
         nodes = [str(name) for name in tables["nodes"]["id"]]
@@ -94,21 +94,24 @@ class ThermalTransport:
         self.density_kg_m3 = float(fluid.density_kg_m3(reference_temp_c))
         self.heat_capacity_j_kgk = float(fluid.heat_capacity_j_kgk(reference_temp_c))
         if wall_heat_capacity_j_mk is None:
-            thickness = np.interp(diameter, _STEEL_INNER_M, _STEEL_WALL_M)
-            wall = np.pi * thickness * (diameter + thickness) * _STEEL_J_M3K
+            wall = steel_capacity_j_mk(diameter)
         else:
-            wall = _broadcast(wall_heat_capacity_j_mk, pipes, "wall_heat_capacity_j_mk")
-        mass = np.zeros(links)
-        mass[:pipes] = (
-            self.density_kg_m3 * np.pi / 4.0 * diameter**2 + wall / self.heat_capacity_j_kgk
-        ) * length
+            wall = _positive(wall_heat_capacity_j_mk, pipes, "wall_heat_capacity_j_mk")
+        velocity = _positive(film_velocity_m_s, pipes, "film_velocity_m_s")
+        wall_kg = wall / self.heat_capacity_j_kgk * length
+        node_kg, share = np.zeros(links), np.ones(links)
+        node_kg[:pipes], share[:pipes] = wall_nodes(length, diameter, wall_kg, velocity, reference_temp_c)
+        held = np.zeros(links)
+        held[:pipes] = self.density_kg_m3 * np.pi / 4.0 * diameter**2 * length + wall_kg
         rate = np.zeros(links)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            rate[:pipes] = np.where(
-                mass[:pipes] > 0.0, loss * length / (mass[:pipes] * self.heat_capacity_j_kgk), 0.0
-            )
-        self.effective_mass_kg = mass[:pipes]
+        np.divide(
+            loss * length, held[:pipes] * self.heat_capacity_j_kgk, out=rate[:pipes], where=held[:pipes] > 0.0
+        )
+        self.effective_mass_kg = held[:pipes]
         """Water plus wall of each pipe, kg of water."""
+        self.wall_node_kg = node_kg[:pipes]
+        """What each of the two wall nodes of a pipe holds, kg of water; part of the effective mass."""
+        self._loss_w_k = loss * length
 
         self._ground = np.zeros(links)
         self._ground[:pipes] = _broadcast(ground_temp_c, pipes, "ground_temp_c")
@@ -123,18 +126,24 @@ class ThermalTransport:
         """Temperature of each node, mean over the last step weighted by flow; written in place."""
         for ends in (from_rows[:pipes], to_rows[:pipes]):
             self.node_temp_c[ends] = initial[:pipes]
-        start = np.zeros(len(nodes) + 1, dtype=np.intc)
+        for name, value in (("initial_temp_c", initial), ("ground_temp_c", self._ground)):
+            if not np.isfinite(value).all():
+                raise BadTransport(f"{name} has a value that is not finite. Nothing was built")
+        start = np.zeros(len(nodes) + 1, dtype=np.int32)
         touching = np.concatenate([from_rows, to_rows])
         np.add.at(start, touching + 1, 1)
-        start = np.cumsum(start).astype(np.intc)
+        start = np.cumsum(start).astype(np.int32)
         order = np.argsort(touching, kind="stable")
-        slots = np.concatenate([np.arange(links), np.arange(links)])[order].astype(np.intc)
+        slots = np.concatenate([np.arange(links), np.arange(links)])[order].astype(np.int32)
         self._flow = np.zeros(links)
-        self._finite = np.zeros(links, dtype=np.bool_)
         self._inflow = np.full(len(nodes), np.nan)
+        self._endless = np.zeros(len(nodes), dtype=np.bool_)
         self._kernel = Transport(
-            from_rows, to_rows, start, slots, mass, rate, initial, self.node_temp_c, parcels, merge_k
-        )
+            from_rows, to_rows, start, slots, held - 2.0 * node_kg, node_kg, share, rate, initial, self._ground,
+            self.node_temp_c, parcels, merge_k, simd.number(level or simd.LEVEL),
+        )  # fmt: skip
+        self._from_rows, self._to_rows = from_rows, to_rows
+        self._names = nodes
         self._mean = np.zeros(links)
         self._pipes = pipes
 
@@ -171,27 +180,91 @@ class ThermalTransport:
             raise BadTransport(
                 f"dt_s is {dt_s}; a step needs a positive number of seconds. Nothing was changed"
             )
+        flow = self._one_column(mass_flow_kg_s)
+        if inflow_temp_c is not None:
+            inflow = np.asarray(inflow_temp_c, dtype=np.float64)
+            if inflow.shape not in ((), self._inflow.shape) or np.isinf(inflow, out=self._endless).any():
+                raise BadTransport(
+                    f"inflow_temp_c has shape {inflow.shape} for {len(self._inflow)} nodes, or a value without "
+                    "an end. Nothing was changed"
+                )
+        if ground_temp_c is not None:
+            ground = np.asarray(ground_temp_c, dtype=np.float64)
+            if ground.shape not in ((), (self._pipes,)) or not np.isfinite(ground).all():
+                raise BadTransport(
+                    f"ground_temp_c has shape {ground.shape} for {self._pipes} pipes, or a value that is not "
+                    "finite. Nothing was changed"
+                )
+        if inflow_temp_c is not None:
+            self._inflow[:] = inflow
+        if ground_temp_c is not None:
+            self._ground[: self._pipes] = ground
+        bad = self._kernel.step(dt_s, flow, self._inflow, self._ground, ground_temp_c is not None)
+        if bad >= 0:
+            raise BadTransport(
+                f"mass_flow_kg_s has a value that is not finite, the first in row {bad}. Nothing was changed"
+            )
+        return self.node_temp_c
+
+    def _one_column(self, mass_flow_kg_s: Flows) -> FloatArray:
+        """Flows of all links, kg/s: the caller's own array where it is one already, else copied together."""
+        if not isinstance(mass_flow_kg_s, Mapping):
+            flow = np.asarray(mass_flow_kg_s, dtype=np.float64)
+            if flow.shape != self._flow.shape:
+                raise BadTransport(
+                    f"mass_flow_kg_s has {flow.size} values for the {len(self._flow)} rows of "
+                    f"{', '.join(name for name, _ in self._sections)}. Nothing was changed"
+                )
+            return flow if flow.flags.c_contiguous else np.ascontiguousarray(flow)
         row = 0
         for name, rows in self._sections:
-            flow = mass_flow_kg_s[name] if isinstance(mass_flow_kg_s, Mapping) else mass_flow_kg_s
-            if len(flow) != (rows if isinstance(mass_flow_kg_s, Mapping) else len(self._flow)):
+            part = mass_flow_kg_s.get(name)
+            if part is None or len(part) != rows:
                 raise BadTransport(
-                    f"mass_flow_kg_s has {len(flow)} values for the {rows} rows of {name}. "
+                    f"mass_flow_kg_s has {0 if part is None else len(part)} values for the {rows} rows of {name}. "
                     "Nothing was changed"
                 )
-            if not isinstance(mass_flow_kg_s, Mapping):
-                self._flow[:] = flow
-                break
-            self._flow[row : row + rows] = flow
+            self._flow[row : row + rows] = part
             row += rows
-        if not np.isfinite(self._flow, out=self._finite).all():
-            raise BadTransport("mass_flow_kg_s has a value that is not finite. Nothing was changed")
-        if inflow_temp_c is not None:
-            self._inflow[:] = inflow_temp_c
+        return self._flow
+
+    def steady(
+        self,
+        mass_flow_kg_s: Flows,
+        inflow_temp_c: float | ArrayLike | None = None,
+        ground_temp_c: float | ArrayLike | None = None,
+    ) -> SteadyHeat:
+        """The temperatures that constant flows tend to; arguments as in `step`. The state does not change.
+
+        Where nothing flows the ground's temperature is reached. Raises BadTransport, naming the node, when
+        water enters where no temperature is given.
+        """
+        flow = self._one_column(mass_flow_kg_s)
+        if not np.isfinite(flow).all():
+            raise BadTransport("mass_flow_kg_s has a value that is not finite. Nothing was computed")
+        inflow = self._inflow if inflow_temp_c is None else np.asarray(inflow_temp_c, dtype=np.float64)
+        ground = self._ground.copy()
         if ground_temp_c is not None:
-            self._ground[: self._pipes] = ground_temp_c
-        self._kernel.step(dt_s, self._flow, self._inflow, self._ground)
-        return self.node_temp_c
+            ground[: self._pipes] = ground_temp_c
+        loss_w_k = np.zeros(len(flow))
+        loss_w_k[: self._pipes] = self._loss_w_k
+        try:
+            return solve_steady(
+                self._from_rows,
+                self._to_rows,
+                flow.copy(),
+                loss_w_k / self.heat_capacity_j_kgk,
+                self.heat_capacity_j_kgk,
+                ground,
+                np.broadcast_to(inflow, self._inflow.shape),
+                self.node_temp_c,
+                self._pipes,
+            )
+        except Undetermined as error:
+            raise BadTransport(
+                f"node {self._names[error.node]}: {error.mass_kg_s:g} kg/s enter, but inflow_temp_c is NaN there. "
+                "Give the temperature of that water. Nothing was computed"
+            ) from None
 
     @property
     def loss_j(self) -> float:
@@ -219,10 +292,13 @@ class ThermalTransport:
         return self._mean[: self._pipes].copy()
 
     def parcels(self, pipe: int) -> tuple[FloatArray, FloatArray]:
-        """Effective masses, kg, and mean temperatures, degC, of a pipe's parcels from its from_node on."""
+        """Effective masses, kg, and mean temperatures, degC, within a pipe from its from_node on.
+
+        The first and the last are the wall nodes, where it has any.
+        """
         return self._kernel.parcels(pipe)
 
-    def _ends(self, sections: Sequence[tuple[str, Any]], column: str) -> NDArray[np.intc]:
+    def _ends(self, sections: Sequence[tuple[str, Any]], column: str) -> NDArray[np.int32]:
         rows = []
         for name, table in sections:
             for identifier, node in zip(table["id"], table[column], strict=True):
@@ -234,7 +310,7 @@ class ThermalTransport:
                         "unknown_node",
                     )
                 rows.append(self._rows[str(node)])
-        return np.array(rows, dtype=np.intc)
+        return np.array(rows, dtype=np.int32)
 
 
 def _column(table: Any, name: str, rows: int) -> FloatArray:
@@ -258,3 +334,11 @@ def _broadcast(value: float | ArrayLike, rows: int, name: str) -> FloatArray:
         raise BadTransport(
             f"{name} has shape {np.shape(value)} for {rows} pipes. Give one value or one per pipe"
         ) from None
+
+
+def _positive(value: float | ArrayLike, rows: int, name: str) -> FloatArray:
+    values = _broadcast(value, rows, name)
+    if not (np.isfinite(values).all() and (values >= 0.0).all()):
+        row = int(np.argmax(~(values >= 0.0) | ~np.isfinite(values)))
+        raise BadTransport(f"{name} of pipe row {row} is {values[row]}; it cannot be. Nothing was built")
+    return values
