@@ -185,9 +185,9 @@ static void settle(Joint *found, double energy, double now) {
     }
 }
 
-/* Join neighbours in a full ring, those closest to one straight profile first, until a quarter is free. */
+/* Join neighbours in a full ring, those closest to one straight profile first, until an eighth is free. */
 static void squeeze(Pipes *n, int32_t p, double now) {
-    const int32_t target = n->capacity - (n->capacity + 3) / 4;
+    const int32_t target = n->capacity - (n->capacity + 7) / 8;
     double limit = n->merge_k > 1e-6 ? n->merge_k : 1e-6;
     while (n->count[p] > target) {
         int32_t kept = 0, count = n->count[p];
@@ -206,7 +206,7 @@ static void squeeze(Pipes *n, int32_t p, double now) {
             *ring_at(n, p, kept++) = *c;
         }
         n->count[p] = kept;
-        limit *= 4.0;
+        limit *= 2.0;
     }
 }
 
