@@ -25,7 +25,10 @@
 
 #define STANDING_KG_S 1e-12 /* below this a pipe stands */
 #define LONGEST_SPAN 2.0    /* of clock within a parcel that is not the result of a squeeze */
+#define NOTHING_K 1e-9      /* parcels this close are one without fitting anything */
 #define REAL_INFLOW 1e-9    /* share of a node's outflow below which an inflow is rounding of the flows */
+
+enum { MIXES, FED, STANDS };
 
 typedef struct {
     double mass, tag, rise, x_in, x_out; /* rise: tag at the inlet edge less tag at the outlet edge */
@@ -34,6 +37,7 @@ typedef struct {
 typedef struct {
     int32_t pipes, padded, nodes, capacity, level;
     int32_t sorted, standing_nodes, back_edges, any_carry, ground_still;
+    uint32_t steps;
     double merge_k, dt;
     double loss, entered, left;
     /* given */
@@ -41,7 +45,7 @@ typedef struct {
     const double *plug_kg, *wall_kg, *share, *rate, *held_kg;
     double *node_temp;
     /* of flow and step length */
-    double *flow, *moved, *gone, *part, *pass_in, *pass_old, *take_in, *take_old;
+    double *flow, *moved, *gone, *part, *filled, *pass_in, *pass_old, *take_in, *take_old;
     double *clock_step, *keep, *half, *through, *fresh;
     /* state */
     double *energy, *tag, *rise, *x_in, *x_out, *clock, *w_in, *w_out, *base, *base_step;
@@ -51,9 +55,10 @@ typedef struct {
     /* within a step */
     double *delivered, *retained, *offset, *gain, *fed;
     /* order of nodes */
-    int32_t *up, *down, *order, *waiting, *in_start, *in_pipe, *standing, *back;
+    int32_t *up, *down, *order, *waiting, *in_start, *in_pipe, *in_node, *standing, *back;
     int8_t *sign, *turned;
-    double *in_kg, *external_kg, *inverse, *carry;
+    int8_t *kind;
+    double *in_kg, *enters_kg, *leaves_kg, *inverse, *carry;
 } Pipes;
 
 static inline double decay(double x) { return exp(x > 700.0 ? -700.0 : -x); }
@@ -364,6 +369,7 @@ static void sort_nodes(Pipes *n) {
             flows |= n->sign[p] != 0;
             /* a pipe from a node to itself stands in two slots */
             if (n->sign[p] && n->down[p] == node && !(s > n->slot_start[node] && n->slot_pipe[s - 1] == p)) {
+                n->in_node[at] = n->up[p];
                 n->in_pipe[at++] = p;
                 if (n->waiting[n->up[p]] >= k) {
                     n->back[backs++] = p;
@@ -383,70 +389,73 @@ static void sort_nodes(Pipes *n) {
 /* What enters and leaves each node, in the order of the nodes. */
 static void sum_masses(Pipes *n) {
     memset(n->in_kg, 0, sizeof(double) * (size_t)n->nodes);
-    memset(n->external_kg, 0, sizeof(double) * (size_t)n->nodes);
+    memset(n->leaves_kg, 0, sizeof(double) * (size_t)n->nodes);
     for (int32_t p = 0; p < n->pipes; ++p) {
         if (n->sign[p]) {
             n->in_kg[n->waiting[n->down[p]]] += n->moved[p];
-            n->external_kg[n->waiting[n->up[p]]] += n->moved[p];
+            n->leaves_kg[n->waiting[n->up[p]]] += n->moved[p];
         }
     }
     for (int32_t k = 0; k < n->nodes; ++k) {
-        const double out = n->external_kg[k], in = n->in_kg[k], extra = out - in;
-        const double mass = extra > REAL_INFLOW * out ? out : in;
-        n->external_kg[k] = extra;
+        const double out = n->leaves_kg[k], in = n->in_kg[k], extra = out - in;
+        const int fed = extra > REAL_INFLOW * out;
+        const double mass = fed ? out : in;
+        n->enters_kg[k] = extra > 0.0 ? extra : 0.0;
+        n->leaves_kg[k] = extra < 0.0 ? -extra : 0.0;
+        n->kind[k] = mass == 0.0 ? STANDS : fed ? FED : MIXES;
         n->inverse[k] = mass > 0.0 ? 1.0 / mass : 0.0;
     }
 }
 
-/* Mix in every node, downstream. What a pipe delivers is offset + gain * (temperature fed), degC.
+/* Mix in every node, downstream. What a pipe delivers is offset + gain * (temperature fed), kg degC.
  *
  * Invariant: when a node is visited, all nodes feeding it have their temperature. A pipe that flows back in
  * the order delivers what it holds, and if that does not depend on what it is fed it is fed afterwards; else
  * it is fed with the last temperature of its node, and the difference is paid by that node in fifths from the
  * next step on, so no energy is lost and nothing swings. */
 static void mix(Pipes *n, const double *inflow) {
-    double *temp = n->node_temp, entered = 0.0, left = 0.0;
-    const double *offset = n->offset, *gain = n->gain, *moved = n->moved;
+    double *temp = n->node_temp, *fed = n->fed, entered = 0.0, left = 0.0;
+    const double *offset = n->offset, *gain = n->gain;
+    const int32_t *in_start = n->in_start, *in_pipe = n->in_pipe, *in_node = n->in_node;
     const int carries = n->any_carry;
     for (int32_t k = 0; k < n->nodes; ++k) {
         const int32_t node = n->order[k];
         double heat = 0.0;
-        for (int32_t j = n->in_start[k]; j < n->in_start[k + 1]; ++j) {
-            const int32_t p = n->in_pipe[j];
-            const double t = temp[n->up[p]];
-            n->fed[p] = t;
-            heat += moved[p] * (offset[p] + gain[p] * t);
+        for (int32_t j = in_start[k], end = in_start[k + 1]; j < end; ++j) {
+            const int32_t p = in_pipe[j];
+            const double t = temp[in_node[j]];
+            fed[p] = t;
+            heat += offset[p] + gain[p] * t;
         }
-        const double inverse = n->inverse[k], extra = n->external_kg[k];
-        if (inverse == 0.0) {
-            continue;
-        }
-        if (carries && n->carry[node] != 0.0) {
+        if (carries && n->kind[k] != STANDS) {
             heat += 0.2 * n->carry[node];
             n->carry[node] *= 0.8;
         }
-        if (extra > 0.0 && extra > REAL_INFLOW * (extra + n->in_kg[k])) {
-            double t = inflow[node];
-            if (t != t) {
-                t = n->in_kg[k] > 0.0 ? heat / n->in_kg[k] : temp[node];
+        const double t = heat * n->inverse[k];
+        if (n->kind[k] != MIXES) {
+            if (n->kind[k] == STANDS) {
+                continue;
             }
-            entered += extra * t;
-            temp[node] = (heat + extra * t) * inverse;
+            double own = inflow[node];
+            if (own != own) {
+                own = n->in_kg[k] > 0.0 ? heat / n->in_kg[k] : temp[node];
+            }
+            entered += n->enters_kg[k] * own;
+            temp[node] = (heat + n->enters_kg[k] * own) * n->inverse[k];
             continue;
         }
-        const double t = heat * inverse, border = extra * t;
         temp[node] = t;
-        entered += extra > 0.0 ? border : 0.0;
-        left -= extra > 0.0 ? 0.0 : border;
+        entered += n->enters_kg[k] * t;
+        left += n->leaves_kg[k] * t;
     }
     for (int32_t j = 0; j < n->back_edges; ++j) {
         const int32_t p = n->back[j];
         const double t = temp[n->up[p]];
         if (gain[p] != 0.0) {
-            n->carry[n->up[p]] += moved[p] * (t - n->fed[p]);
+            n->carry[n->up[p]] += n->moved[p] * (t - fed[p]);
             n->any_carry = 1;
         } else {
-            n->fed[p] = t;
+            fed[p] = t;
         }
     }
     n->entered = entered;

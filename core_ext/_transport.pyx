@@ -31,6 +31,7 @@ cdef extern from "_transport.h" nogil:
         double *moved
         double *gone
         double *part
+        double *filled
         double *pass_in
         double *pass_old
         double *take_in
@@ -65,12 +66,15 @@ cdef extern from "_transport.h" nogil:
         int32_t *waiting
         int32_t *in_start
         int32_t *in_pipe
+        int32_t *in_node
         int32_t *standing
         int32_t *back
         int8_t *sign
         int8_t *turned
         double *in_kg
-        double *external_kg
+        int8_t *kind
+        double *enters_kg
+        double *leaves_kg
         double *inverse
         double *carry
 
@@ -124,7 +128,7 @@ cdef class Transport:
         n.energy = self._column(np.asarray(plug_kg) * excess)
         n.flow = self._column(None)
         n.moved = self._column(None)
-        n.gone, n.part = self._column(None), self._column(None)
+        n.gone, n.part, n.filled = self._column(None), self._column(None), self._column(None)
         n.pass_in, n.pass_old = self._column(None), self._column(None)
         n.take_in, n.take_old = self._column(None), self._column(None)
         n.clock_step, n.keep, n.half = self._column(None), self._column(None), self._column(None)
@@ -145,12 +149,15 @@ cdef class Transport:
         n.waiting = <int32_t*> self._zeros(nodes, np.int32)
         n.in_start = <int32_t*> self._zeros(nodes + 1, np.int32)
         n.in_pipe = <int32_t*> self._zeros(pipes, np.int32)
+        n.in_node = <int32_t*> self._zeros(pipes, np.int32)
         n.standing = <int32_t*> self._zeros(nodes, np.int32)
         n.back = <int32_t*> self._zeros(pipes, np.int32)
         n.sign = <int8_t*> self._zeros(pipes, np.int8)
         n.turned = <int8_t*> self._zeros(pipes, np.int8)
         n.in_kg = <double*> self._zeros(nodes, np.float64)
-        n.external_kg = <double*> self._zeros(nodes, np.float64)
+        n.kind = <int8_t*> self._zeros(nodes, np.int8)
+        n.enters_kg = <double*> self._zeros(nodes, np.float64)
+        n.leaves_kg = <double*> self._zeros(nodes, np.float64)
         n.inverse = <double*> self._zeros(nodes, np.float64)
         n.carry = <double*> self._zeros(nodes, np.float64)
 
