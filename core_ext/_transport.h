@@ -43,7 +43,7 @@ typedef struct {
     /* given */
     const int32_t *from, *to, *slot_start, *slot_pipe;
     const double *plug_kg, *wall_kg, *share, *rate, *held_kg;
-    double *node_temp;
+    double *node_temp, *inflow;
     /* of flow and step length */
     double *flow, *moved, *gone, *part, *filled, *pass_in, *pass_old, *take_in, *take_old;
     double *clock_step, *keep, *half, *through, *fresh;
@@ -531,9 +531,19 @@ static int redirect(Pipes *n, int32_t p, double flow) {
 #define DISPATCH(function, ...) function##_baseline(__VA_ARGS__)
 #endif
 
-/* Advance by dt seconds. flow: kg/s in each pipe; inflow: degC by node; ground: degC by pipe. Returns -1, or
- * the first pipe whose flow is not finite, and then nothing has changed. */
+/* Advance by dt seconds. flow: kg/s in each pipe; inflow: degC by node, kept; NULL for what was given last;
+ * ground: degC by pipe. Returns -1; or the first pipe whose flow is not finite; or -2 for an inflow that is
+ * infinite, and then nothing has changed. */
 static int32_t transport_step(Pipes *n, double dt, const double *flow, const double *inflow, const double *ground) {
+    if (inflow) {
+        int endless = 0;
+        for (int32_t k = 0; k < n->nodes; ++k) {
+            endless |= fabs(inflow[k]) > 1e300;
+        }
+        if (endless) {
+            return -2;
+        }
+    }
     const int retime = dt != n->dt;
     int32_t same = 0;
     while (same < n->pipes && flow[same] == n->flow[same]) {
@@ -551,6 +561,9 @@ static int32_t transport_step(Pipes *n, double dt, const double *flow, const dou
                 n->sorted = 0;
             }
         }
+    }
+    if (inflow) {
+        memcpy(n->inflow, inflow, sizeof(double) * (size_t)n->nodes);
     }
     n->dt = dt;
     if (changed || retime) {
@@ -574,7 +587,7 @@ static int32_t transport_step(Pipes *n, double dt, const double *flow, const dou
         }
     }
     DISPATCH(deliver, n);
-    mix(n, inflow);
+    mix(n, n->inflow);
     n->loss = DISPATCH(fill, n);
     if (moving) {
         for (int32_t p = 0; p < n->pipes; ++p) {

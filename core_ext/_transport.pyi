@@ -23,6 +23,7 @@ class Transport:
         initial_temp_c: FloatArray,
         ground_temp_c: FloatArray,
         node_temp_c: FloatArray,
+        inflow_temp_c: FloatArray,
         capacity: int,
         merge_k: float,
         level: int,
@@ -31,7 +32,7 @@ class Transport:
         self,
         dt_s: float,
         flow_kg_s: FloatArray,
-        inflow_temp_c: FloatArray,
+        inflow_temp_c: FloatArray | None,
         ground_temp_c: FloatArray,
         new_ground: bool,
     ) -> int: ...

@@ -27,6 +27,7 @@ cdef extern from "_transport.h" nogil:
         const double *rate
         const double *held_kg
         double *node_temp
+        double *inflow
         double *flow
         double *moved
         double *gone
@@ -88,7 +89,8 @@ cdef void* address(object array):
 
 
 cdef class Transport:
-    """The state of every pipe and the order in which nodes are visited. node_temp_c is shared with the caller.
+    """The state of every pipe and the order in which nodes are visited. node_temp_c and inflow_temp_c are shared with
+    the caller.
 
     Arrays by pipe: plug_kg rides with the water, wall_kg sits in each of two nodes at the ends and takes part
     in the share of the water that passes; rate_per_s is that of cooling. slot_start and slot_pipe list the
@@ -102,12 +104,12 @@ cdef class Transport:
 
     def __init__(self, const int32_t[::1] from_node, const int32_t[::1] to_node,
                  const int32_t[::1] slot_start, const int32_t[::1] slot_pipe, plug_kg, wall_kg, share,
-                 rate_per_s, initial_temp_c, ground_temp_c, double[::1] node_temp_c, int capacity,
+                 rate_per_s, initial_temp_c, ground_temp_c, double[::1] node_temp_c, double[::1] inflow_temp_c, int capacity,
                  double merge_k, int level):
         cdef Pipes *n = &self.n
         cdef Py_ssize_t pipes = len(from_node), nodes = len(node_temp_c), padded = (pipes + 7) // 8 * 8
         self.pipes, self.nodes = pipes, nodes
-        self.kept = [from_node, to_node, slot_start, slot_pipe, node_temp_c]
+        self.kept = [from_node, to_node, slot_start, slot_pipe, node_temp_c, inflow_temp_c]
         n.pipes, n.nodes, n.padded = <int32_t> pipes, <int32_t> nodes, <int32_t> padded
         n.capacity, n.level, n.merge_k = capacity, level, merge_k
         n.dt = 0.0
@@ -118,6 +120,7 @@ cdef class Transport:
         n.slot_start = <int32_t*> address(np.asarray(slot_start))
         n.slot_pipe = <int32_t*> address(np.asarray(slot_pipe))
         n.node_temp = <double*> address(np.asarray(node_temp_c))
+        n.inflow = <double*> address(np.asarray(inflow_temp_c))
 
         excess = np.asarray(initial_temp_c) - np.asarray(ground_temp_c)
         n.plug_kg = self._column(plug_kg)
@@ -179,15 +182,19 @@ cdef class Transport:
              const double[::1] ground_temp_c, bint new_ground):
         """Advance by dt_s. Temperatures of nodes are written into the array given at construction.
 
-        Returns -1, or the first pipe whose flow is not finite, and then nothing has changed.
+        inflow_temp_c: None keeps the last. Returns -1; or the first pipe whose flow is not finite; or -2 for an
+        inflow that is infinite. Then nothing has changed.
         """
         cdef int32_t bad
+        cdef const double *inflow = NULL
         if self.pipes == 0:
             return -1
+        if inflow_temp_c is not None:
+            inflow = &inflow_temp_c[0]
         if new_ground:
             self.n.ground_still = 0
         with nogil:
-            bad = transport_step(&self.n, dt_s, &flow_kg_s[0], &inflow_temp_c[0], &ground_temp_c[0])
+            bad = transport_step(&self.n, dt_s, &flow_kg_s[0], inflow, &ground_temp_c[0])
         return bad
 
     def claim(self):

@@ -47,14 +47,36 @@ ALWAYS_INLINE M FN(load_mask)(const int64_t *p) {
 ALWAYS_INLINE void FN(store)(double *p, V v) { __builtin_memcpy(p, &v, sizeof v); }
 
 ALWAYS_INLINE V FN(pick)(M mask, V yes, V no) {
+#if LEVEL == LEVEL_AVX512
+    return _mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)mask), no, yes);
+#elif LEVEL == LEVEL_AVX2
+    return _mm256_blendv_pd(no, yes, (__m256d)mask);
+#else
     return (V)(((B)mask & (B)yes) | (~(B)mask & (B)no));
+#endif
 }
 
 ALWAYS_INLINE V FN(absolute)(V v) { return (V)((B)v & ~(B)SPLAT(-0.0)); }
 
-ALWAYS_INLINE V FN(greater)(V a, V b) { return FN(pick)((M)(a > b), a, b); }
+ALWAYS_INLINE V FN(greater)(V a, V b) {
+#if LEVEL == LEVEL_AVX512
+    return _mm512_max_pd(a, b);
+#elif LEVEL == LEVEL_AVX2
+    return _mm256_max_pd(a, b);
+#else
+    return FN(pick)((M)(a > b), a, b);
+#endif
+}
 
-ALWAYS_INLINE V FN(lesser)(V a, V b) { return FN(pick)((M)(a < b), a, b); }
+ALWAYS_INLINE V FN(lesser)(V a, V b) {
+#if LEVEL == LEVEL_AVX512
+    return _mm512_min_pd(a, b);
+#elif LEVEL == LEVEL_AVX2
+    return _mm256_min_pd(a, b);
+#else
+    return FN(pick)((M)(a < b), a, b);
+#endif
+}
 
 ALWAYS_INLINE unsigned FN(bits)(M mask) {
 #if LEVEL == LEVEL_AVX512

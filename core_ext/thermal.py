@@ -137,10 +137,9 @@ class ThermalTransport:
         slots = np.concatenate([np.arange(links), np.arange(links)])[order].astype(np.int32)
         self._flow = np.zeros(links)
         self._inflow = np.full(len(nodes), np.nan)
-        self._endless = np.zeros(len(nodes), dtype=np.bool_)
         self._kernel = Transport(
             from_rows, to_rows, start, slots, held - 2.0 * node_kg, node_kg, share, rate, initial, self._ground,
-            self.node_temp_c, parcels, merge_k, simd.number(level or simd.LEVEL),
+            self.node_temp_c, self._inflow, parcels, merge_k, simd.number(level or simd.LEVEL),
         )  # fmt: skip
         self._from_rows, self._to_rows = from_rows, to_rows
         self._names = nodes
@@ -181,13 +180,7 @@ class ThermalTransport:
                 f"dt_s is {dt_s}; a step needs a positive number of seconds. Nothing was changed"
             )
         flow = self._one_column(mass_flow_kg_s)
-        if inflow_temp_c is not None:
-            inflow = np.asarray(inflow_temp_c, dtype=np.float64)
-            if inflow.shape not in ((), self._inflow.shape) or np.isinf(inflow, out=self._endless).any():
-                raise BadTransport(
-                    f"inflow_temp_c has shape {inflow.shape} for {len(self._inflow)} nodes, or a value without "
-                    "an end. Nothing was changed"
-                )
+        inflow = None if inflow_temp_c is None else self._by_node(inflow_temp_c)
         if ground_temp_c is not None:
             ground = np.asarray(ground_temp_c, dtype=np.float64)
             if ground.shape not in ((), (self._pipes,)) or not np.isfinite(ground).all():
@@ -195,16 +188,25 @@ class ThermalTransport:
                     f"ground_temp_c has shape {ground.shape} for {self._pipes} pipes, or a value that is not "
                     "finite. Nothing was changed"
                 )
-        if inflow_temp_c is not None:
-            self._inflow[:] = inflow
-        if ground_temp_c is not None:
             self._ground[: self._pipes] = ground
-        bad = self._kernel.step(dt_s, flow, self._inflow, self._ground, ground_temp_c is not None)
+        bad = self._kernel.step(dt_s, flow, inflow, self._ground, ground_temp_c is not None)
+        if bad == -2:
+            raise BadTransport("inflow_temp_c has a value without an end. Nothing was changed")
         if bad >= 0:
             raise BadTransport(
                 f"mass_flow_kg_s has a value that is not finite, the first in row {bad}. Nothing was changed"
             )
         return self.node_temp_c
+
+    def _by_node(self, temp_c: float | ArrayLike) -> FloatArray:
+        values = np.asarray(temp_c, dtype=np.float64)
+        if values.shape == ():
+            values = np.full(len(self._inflow), float(values))
+        if values.shape != self._inflow.shape:
+            raise BadTransport(
+                f"inflow_temp_c has shape {values.shape} for {len(self._inflow)} nodes. Nothing was changed"
+            )
+        return values if values.flags.c_contiguous else np.ascontiguousarray(values)
 
     def _one_column(self, mass_flow_kg_s: Flows) -> FloatArray:
         """Flows of all links, kg/s: the caller's own array where it is one already, else copied together."""
@@ -242,7 +244,7 @@ class ThermalTransport:
         flow = self._one_column(mass_flow_kg_s)
         if not np.isfinite(flow).all():
             raise BadTransport("mass_flow_kg_s has a value that is not finite. Nothing was computed")
-        inflow = self._inflow if inflow_temp_c is None else np.asarray(inflow_temp_c, dtype=np.float64)
+        inflow = self._inflow if inflow_temp_c is None else self._by_node(inflow_temp_c)
         ground = self._ground.copy()
         if ground_temp_c is not None:
             ground[: self._pipes] = ground_temp_c
@@ -256,7 +258,7 @@ class ThermalTransport:
                 loss_w_k / self.heat_capacity_j_kgk,
                 self.heat_capacity_j_kgk,
                 ground,
-                np.broadcast_to(inflow, self._inflow.shape),
+                inflow,
                 self.node_temp_c,
                 self._pipes,
             )
