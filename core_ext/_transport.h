@@ -36,7 +36,7 @@ typedef struct {
 
 typedef struct {
     int32_t pipes, padded, nodes, capacity, level;
-    int32_t sorted, standing_nodes, back_edges, any_carry, ground_still;
+    int32_t sorted, standing_nodes, back_edges, any_carry, ground_still, summed_given;
     uint32_t steps;
     double merge_k, dt;
     double loss, entered, left;
@@ -61,16 +61,31 @@ typedef struct {
     double *in_kg, *enters_kg, *leaves_kg, *inverse, *carry;
 } Pipes;
 
-static inline double decay(double x) { return exp(x > 700.0 ? -700.0 : -x); }
+static inline double larger(double a, double b) { return a > b ? a : b; }
+
+static inline double smaller(double a, double b) { return a < b ? a : b; }
+
+/* exp(-x); Taylor's series to degree 8 within 0.05, which is where most water is when it leaves a pipe. */
+static inline double decay(double x) {
+    if (x < 0.05 && x > -0.05) {
+        const double s = x * x;
+        const double even = 1.0 + s * (1.0 / 2 + s * (1.0 / 24 + s * (1.0 / 720 + s * (1.0 / 40320))));
+        return even - x * (1.0 + s * (1.0 / 6 + s * (1.0 / 120 + s * (1.0 / 5040))));
+    }
+    return exp(x > 700.0 ? -700.0 : -x);
+}
 
 /* Means of exp(2 z u) and of u exp(2 z u) for u in -1/2..1/2. */
 static inline void means(double z, double *flat, double *slope) {
     const double s = z * z;
-    if (s < 0.25) {
-        *flat = 1.0 + s / 6.0 * (1.0 + s / 20.0 * (1.0 + s / 42.0 * (1.0 + s / 72.0 * (1.0 + s / 110.0 *
-                (1.0 + s / 156.0)))));
-        *slope = z / 6.0 * (1.0 + s / 10.0 * (1.0 + s / 28.0 * (1.0 + s / 54.0 * (1.0 + s / 88.0 *
-                 (1.0 + s / 130.0)))));
+    if (s < 4e-4) {
+        *flat = 1.0 + s * (1.0 / 6 + s * (1.0 / 120 + s * (1.0 / 5040)));
+        *slope = z * (1.0 / 6 + s * (1.0 / 60 + s * (1.0 / 1680 + s * (1.0 / 90720))));
+    } else if (s < 0.25) {
+        *flat = 1.0 + s * (1.0 / 6 + s * (1.0 / 120 + s * (1.0 / 5040 + s * (1.0 / 362880 + s * (1.0 / 39916800 +
+                s * (1.0 / 6227020800.0))))));
+        *slope = z * (1.0 / 6 + s * (1.0 / 60 + s * (1.0 / 1680 + s * (1.0 / 90720 + s * (1.0 / 7983360 +
+                 s * (1.0 / 1037836800.0))))));
     } else {
         const double large = exp(z), small = 1.0 / large;
         *flat = 0.5 * (large - small) / z;
@@ -104,6 +119,7 @@ static inline double parcel_energy(const Parcel *c, double now) {
 static void leave(Pipes *n, int32_t p) {
     const double gone = n->gone[p], now = n->clock[p], span = n->clock_step[p] * n->part[p];
     double out = 0.0, before = 0.0, left = gone;
+    const double per_kg = gone > 0.0 ? span / gone : 0.0;
     if (!n->ringed[p]) {
         const double f = n->plug_kg[p] > 0.0 ? gone / n->plug_kg[p] : 0.0;
         const double tag = n->tag[p] - 0.5 * n->rise[p] * (1.0 - f), rise = n->rise[p] * f;
@@ -119,7 +135,7 @@ static void leave(Pipes *n, int32_t p) {
         const double take = all || c->mass <= left ? c->mass : left, f = take / c->mass;
         const double tag = c->tag - 0.5 * c->rise * (1.0 - f), rise = c->rise * f;
         const double xi = c->x_out + (c->x_in - c->x_out) * f;
-        const double first = span * ((gone - left) / gone), last = span * ((gone - left + take) / gone);
+        const double first = (gone - left) * per_kg, last = first + take * per_kg;
         out += take * mean_excess(tag, rise, xi - last, c->x_out - first, now);
         before += take * mean_excess(tag, rise, xi, c->x_out, now);
         left -= take;
@@ -153,15 +169,15 @@ static double fit(const Parcel *a, const Parcel *b, Joint *found) {
     const double mass = a->mass + b->mass, f1 = a->mass / mass, f2 = 1.0 - f1;
     const double a_in = a->tag + 0.5 * a->rise, a_out = a->tag - 0.5 * a->rise;
     const double b_in = b->tag + 0.5 * b->rise, b_out = b->tag - 0.5 * b->rise;
-    const double low = fmin(fmin(a_in, a_out), fmin(b_in, b_out));
-    const double high = fmax(fmax(a_in, a_out), fmax(b_in, b_out));
-    const double mean = f1 * a->tag + f2 * b->tag, room = 2.0 * fmax(fmin(high - mean, mean - low), 0.0);
+    const double low = smaller(smaller(a_in, a_out), smaller(b_in, b_out));
+    const double high = larger(larger(a_in, a_out), larger(b_in, b_out));
+    const double mean = f1 * a->tag + f2 * b->tag, room = 2.0 * larger(smaller(high - mean, mean - low), 0.0);
     double rise = 6.0 * f1 * f2 * (a->tag - b->tag) + f1 * f1 * a->rise + f2 * f2 * b->rise;
-    rise = fmax(fmin(rise, room), -room);
+    rise = larger(smaller(rise, room), -room);
     const double middle = mean + rise * (0.5 - f1), clock = a->x_in + (b->x_out - a->x_in) * f1;
-    const double shape = fmax(fmax(fabs(mean + 0.5 * rise - a_in), fabs(middle - a_out)),
-                              fmax(fabs(middle - b_in), fabs(mean - 0.5 * rise - b_out)));
-    const double late = fmax(fabs(clock - a->x_out), fabs(clock - b->x_in));
+    const double shape = larger(larger(fabs(mean + 0.5 * rise - a_in), fabs(middle - a_out)),
+                              larger(fabs(middle - b_in), fabs(mean - 0.5 * rise - b_out)));
+    const double late = larger(fabs(clock - a->x_out), fabs(clock - b->x_in));
     joint->mass = mass;
     joint->tag = mean;
     joint->rise = rise;
@@ -169,7 +185,7 @@ static double fit(const Parcel *a, const Parcel *b, Joint *found) {
     joint->x_out = b->x_out;
     found->low = low;
     found->high = high;
-    return fmax(shape, late * fmax(fabs(low), fabs(high)));
+    return larger(shape, late * larger(fabs(low), fabs(high)));
 }
 
 /* Give a joined parcel the energy of what it was made of, without leaving the range of their tags. */
@@ -183,7 +199,7 @@ static void settle(Joint *found, double energy, double now) {
     means(z, &flat, &slope);
     energy /= joint->mass * decay(middle);
     joint->tag = (energy - joint->rise * slope) / flat;
-    const double room = 2.0 * fmax(fmin(found->high - joint->tag, joint->tag - found->low), 0.0);
+    const double room = 2.0 * larger(smaller(found->high - joint->tag, joint->tag - found->low), 0.0);
     if (fabs(joint->rise) > room) {
         joint->rise = copysign(room, joint->rise);
         joint->tag = (energy - joint->rise * slope) / flat;
@@ -386,8 +402,9 @@ static void sort_nodes(Pipes *n) {
     n->sorted = 1;
 }
 
-/* What enters and leaves each node, in the order of the nodes. */
-static void sum_masses(Pipes *n) {
+/* What enters and leaves each node, in the order of the nodes. given: kg/s that enter by node, or NULL; what
+ * the pipes take beyond that and beyond what they bring enters as well. */
+static void sum_masses(Pipes *n, const double *given) {
     memset(n->in_kg, 0, sizeof(double) * (size_t)n->nodes);
     memset(n->leaves_kg, 0, sizeof(double) * (size_t)n->nodes);
     for (int32_t p = 0; p < n->pipes; ++p) {
@@ -397,14 +414,16 @@ static void sum_masses(Pipes *n) {
         }
     }
     for (int32_t k = 0; k < n->nodes; ++k) {
-        const double out = n->leaves_kg[k], in = n->in_kg[k], extra = out - in;
-        const int fed = extra > REAL_INFLOW * out;
-        const double mass = fed ? out : in;
-        n->enters_kg[k] = extra > 0.0 ? extra : 0.0;
-        n->leaves_kg[k] = extra < 0.0 ? -extra : 0.0;
+        const double out = n->leaves_kg[k], in = n->in_kg[k], missing = larger(out - in, 0.0);
+        const double enters = given ? larger(given[n->order[k]] * n->dt, missing) : missing;
+        const int fed = enters > REAL_INFLOW * (in + enters);
+        const double mass = fed ? in + enters : in;
+        n->enters_kg[k] = enters;
+        n->leaves_kg[k] = larger(in + enters - out, 0.0);
         n->kind[k] = mass == 0.0 ? STANDS : fed ? FED : MIXES;
         n->inverse[k] = mass > 0.0 ? 1.0 / mass : 0.0;
     }
+    n->summed_given = given != NULL;
 }
 
 /* Mix in every node, downstream. What a pipe delivers is offset + gain * (temperature fed), kg degC.
@@ -440,8 +459,10 @@ static void mix(Pipes *n, const double *inflow) {
             if (own != own) {
                 own = n->in_kg[k] > 0.0 ? heat / n->in_kg[k] : temp[node];
             }
-            entered += n->enters_kg[k] * own;
-            temp[node] = (heat + n->enters_kg[k] * own) * n->inverse[k];
+            const double border = n->enters_kg[k] * own;
+            temp[node] = (heat + border) * n->inverse[k];
+            entered += border;
+            left += n->leaves_kg[k] * temp[node];
             continue;
         }
         temp[node] = t;
@@ -532,9 +553,10 @@ static int redirect(Pipes *n, int32_t p, double flow) {
 #endif
 
 /* Advance by dt seconds. flow: kg/s in each pipe; inflow: degC by node, kept; NULL for what was given last;
- * ground: degC by pipe. Returns -1; or the first pipe whose flow is not finite; or -2 for an inflow that is
+ * given: kg/s that enter by node, or NULL; ground: degC by pipe. Returns -1; or the first pipe whose flow is not finite; or -2 for an inflow that is
  * infinite, and then nothing has changed. */
-static int32_t transport_step(Pipes *n, double dt, const double *flow, const double *inflow, const double *ground) {
+static int32_t transport_step(Pipes *n, double dt, const double *flow, const double *inflow, const double *given,
+                              const double *ground) {
     if (inflow) {
         int endless = 0;
         for (int32_t k = 0; k < n->nodes; ++k) {
@@ -571,7 +593,9 @@ static int32_t transport_step(Pipes *n, double dt, const double *flow, const dou
         if (!n->sorted) {
             sort_nodes(n);
         }
-        sum_masses(n);
+    }
+    if (changed || retime || given || n->summed_given) {
+        sum_masses(n, given);
     }
     /* while the ground warms or cools, the base that tags count from follows it as the water would */
     const int moving = !n->ground_still;

@@ -33,6 +33,7 @@ class Transport:
         dt_s: float,
         flow_kg_s: FloatArray,
         inflow_temp_c: FloatArray | None,
+        inflow_kg_s: FloatArray | None,
         ground_temp_c: FloatArray,
         new_ground: bool,
     ) -> int: ...

@@ -79,7 +79,8 @@ cdef extern from "_transport.h" nogil:
         double *inverse
         double *carry
 
-    int32_t transport_step(Pipes *n, double dt, const double *flow, const double *inflow, const double *ground)
+    int32_t transport_step(Pipes *n, double dt, const double *flow, const double *inflow,
+                           const double *given, const double *ground)
     double mean_excess(double tag, double rise, double x_in, double x_out, double now)
     Parcel *ring_at(const Pipes *n, int32_t p, int32_t i)
 
@@ -179,22 +180,25 @@ cdef class Transport:
         return <double*> address(array)
 
     def step(self, double dt_s, const double[::1] flow_kg_s, const double[::1] inflow_temp_c,
-             const double[::1] ground_temp_c, bint new_ground):
+             const double[::1] inflow_kg_s, const double[::1] ground_temp_c, bint new_ground):
         """Advance by dt_s. Temperatures of nodes are written into the array given at construction.
 
-        inflow_temp_c: None keeps the last. Returns -1; or the first pipe whose flow is not finite; or -2 for an
+        inflow_temp_c: None keeps the last. inflow_kg_s: None = what the pipes miss. Returns -1; or the first pipe whose flow is not finite; or -2 for an
         inflow that is infinite. Then nothing has changed.
         """
         cdef int32_t bad
         cdef const double *inflow = NULL
+        cdef const double *given = NULL
         if self.pipes == 0:
             return -1
         if inflow_temp_c is not None:
             inflow = &inflow_temp_c[0]
+        if inflow_kg_s is not None:
+            given = &inflow_kg_s[0]
         if new_ground:
             self.n.ground_still = 0
         with nogil:
-            bad = transport_step(&self.n, dt_s, &flow_kg_s[0], inflow, &ground_temp_c[0])
+            bad = transport_step(&self.n, dt_s, &flow_kg_s[0], inflow, given, &ground_temp_c[0])
         return bad
 
     def claim(self):

@@ -49,6 +49,7 @@ def solve_steady(
     heat_capacity_j_kgk: float,
     ground_temp_c: FloatArray,
     inflow_temp_c: FloatArray,
+    inflow_kg_s: FloatArray | None,
     last_temp_c: FloatArray,
     pipes: int,
 ) -> SteadyHeat:
@@ -65,8 +66,10 @@ def solve_steady(
     keep = np.exp(-np.divide(loss_kg_s, speed, out=np.full(len(speed), np.inf), where=runs))
     mass_in = np.bincount(down[runs], speed[runs], nodes)
     mass_out = np.bincount(up[runs], speed[runs], nodes)
-    extra = mass_out - mass_in
-    enters = extra > REAL_INFLOW * mass_out
+    extra = np.maximum(mass_out - mass_in, 0.0)
+    if inflow_kg_s is not None:
+        extra = np.maximum(extra, inflow_kg_s)
+    enters = extra > REAL_INFLOW * (mass_in + extra)
     unknown = enters & np.isnan(inflow_temp_c) & (mass_in == 0.0)
     if unknown.any():
         node = int(np.argmax(unknown))
@@ -74,7 +77,7 @@ def solve_steady(
     enters &= ~np.isnan(inflow_temp_c)  # water of unknown temperature takes the node's own
 
     temp = _follow(up, down, runs, speed, keep, ground_temp_c, enters, extra, mass_in, inflow_temp_c, last_temp_c)
-    standing = (mass_in == 0.0) & (mass_out == 0.0)
+    standing = (mass_in == 0.0) & (mass_out == 0.0) & ~enters
     if standing.any():
         touching = np.concatenate([from_row[:pipes], to_row[:pipes]])
         around = np.bincount(touching, np.tile(ground_temp_c[:pipes], 2), nodes)

@@ -152,19 +152,20 @@ class ThermalTransport:
         mass_flow_kg_s: Flows,
         inflow_temp_c: float | ArrayLike | None = None,
         ground_temp_c: float | ArrayLike | None = None,
+        inflow_kg_s: ArrayLike | None = None,
     ) -> FloatArray:
         """Advance by `dt_s` seconds with constant flows; returns `node_temp_c`, written in place.
 
         `mass_flow_kg_s`: kg/s in the pipes in row order, or a mapping by table like HydraulicResult's of
         which pipes and the `through` tables are used. `inflow_temp_c`: temperature of water entering at a
         node from outside, degC, one for all or one per node; NaN where none enters; None = the last one
-        given. How much enters or leaves at a node follows from the pipes' flows. `ground_temp_c`: None = as
-        before. Raises BadTransport and TransportBusy; the state is then unchanged.
+        given. How much enters or leaves at a node follows from the pipes' flows; where water both enters and
+        leaves, `inflow_kg_s` says how much enters, by node. `ground_temp_c`: None = as before. Raises BadTransport and TransportBusy; the state is then unchanged.
         """
         if not self._kernel.claim():
             raise TransportBusy
         try:
-            return self._step(dt_s, mass_flow_kg_s, inflow_temp_c, ground_temp_c)
+            return self._step(dt_s, mass_flow_kg_s, inflow_temp_c, ground_temp_c, inflow_kg_s)
         finally:
             self._kernel.release()
 
@@ -174,6 +175,7 @@ class ThermalTransport:
         mass_flow_kg_s: Flows,
         inflow_temp_c: float | ArrayLike | None,
         ground_temp_c: float | ArrayLike | None,
+        inflow_kg_s: ArrayLike | None,
     ) -> FloatArray:
         if not (np.isfinite(dt_s) and dt_s > 0.0):
             raise BadTransport(
@@ -181,6 +183,7 @@ class ThermalTransport:
             )
         flow = self._one_column(mass_flow_kg_s)
         inflow = None if inflow_temp_c is None else self._by_node(inflow_temp_c)
+        given = None if inflow_kg_s is None else self._entering(inflow_kg_s)
         if ground_temp_c is not None:
             ground = np.asarray(ground_temp_c, dtype=np.float64)
             if ground.shape not in ((), (self._pipes,)) or not np.isfinite(ground).all():
@@ -188,8 +191,11 @@ class ThermalTransport:
                     f"ground_temp_c has shape {ground.shape} for {self._pipes} pipes, or a value that is not "
                     "finite. Nothing was changed"
                 )
+            before = self._ground.copy()
             self._ground[: self._pipes] = ground
-        bad = self._kernel.step(dt_s, flow, inflow, self._ground, ground_temp_c is not None)
+        bad = self._kernel.step(dt_s, flow, inflow, given, self._ground, ground_temp_c is not None)
+        if bad != -1 and ground_temp_c is not None:
+            self._ground[:] = before
         if bad == -2:
             raise BadTransport("inflow_temp_c has a value without an end. Nothing was changed")
         if bad >= 0:
@@ -197,6 +203,15 @@ class ThermalTransport:
                 f"mass_flow_kg_s has a value that is not finite, the first in row {bad}. Nothing was changed"
             )
         return self.node_temp_c
+
+    def _entering(self, inflow_kg_s: ArrayLike) -> FloatArray:
+        values = np.ascontiguousarray(inflow_kg_s, dtype=np.float64)
+        if values.shape != self._inflow.shape or not (np.isfinite(values).all() and (values >= 0.0).all()):
+            raise BadTransport(
+                f"inflow_kg_s has shape {values.shape} for {len(self._inflow)} nodes, or a value that is negative "
+                "or not finite. Nothing was changed"
+            )
+        return values
 
     def _by_node(self, temp_c: float | ArrayLike) -> FloatArray:
         values = np.asarray(temp_c, dtype=np.float64)
@@ -235,6 +250,7 @@ class ThermalTransport:
         mass_flow_kg_s: Flows,
         inflow_temp_c: float | ArrayLike | None = None,
         ground_temp_c: float | ArrayLike | None = None,
+        inflow_kg_s: ArrayLike | None = None,
     ) -> SteadyHeat:
         """The temperatures that constant flows tend to; arguments as in `step`. The state does not change.
 
@@ -259,6 +275,7 @@ class ThermalTransport:
                 self.heat_capacity_j_kgk,
                 ground,
                 inflow,
+                None if inflow_kg_s is None else self._entering(inflow_kg_s),
                 self.node_temp_c,
                 self._pipes,
             )
@@ -267,6 +284,16 @@ class ThermalTransport:
                 f"node {self._names[error.node]}: {error.mass_kg_s:g} kg/s enter, but inflow_temp_c is NaN there. "
                 "Give the temperature of that water. Nothing was computed"
             ) from None
+
+    @property
+    def node_ids(self) -> list[str]:
+        """Names of the nodes in row order."""
+        return list(self._names)
+
+    @property
+    def link_counts(self) -> dict[str, int]:
+        """Rows of each table of links that water passes: pipes first, then those named in `through`."""
+        return dict(self._sections)
 
     @property
     def loss_j(self) -> float:
