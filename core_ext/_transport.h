@@ -383,8 +383,11 @@ static void sort_nodes(Pipes *n) {
         for (int32_t s = n->slot_start[node]; s < n->slot_start[node + 1]; ++s) {
             const int32_t p = n->slot_pipe[s];
             flows |= n->sign[p] != 0;
-            /* a pipe from a node to itself stands in two slots */
-            if (n->sign[p] && n->down[p] == node && !(s > n->slot_start[node] && n->slot_pipe[s - 1] == p)) {
+            int again = 0; /* a pipe from a node to itself stands in two slots */
+            for (int32_t j = n->in_start[k]; n->up[p] == n->down[p] && j < at; ++j) {
+                again |= n->in_pipe[j] == p;
+            }
+            if (n->sign[p] && n->down[p] == node && !again) {
                 n->in_node[at] = n->up[p];
                 n->in_pipe[at++] = p;
                 if (n->waiting[n->up[p]] >= k) {

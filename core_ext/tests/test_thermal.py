@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core_ext.network import BadNetwork, Network
+from core_ext.simd import SUPPORTED
 from core_ext.thermal import BadTransport, ThermalTransport, TransportBusy
 
 
@@ -314,3 +315,128 @@ def test_bad_input_is_refused_and_changes_nothing():
         ThermalTransport(broken)
     with pytest.raises(BadTransport, match="inner_diameter_m"):
         ThermalTransport(line([10.0], diameter=-1.0))
+
+
+@pytest.mark.parametrize("level", SUPPORTED)
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_energy_closes_through_reversals_walls_and_circles(level, seed):
+    """A meshed network whose flows change at every step and turn round, with standing times and a ground
+    that changes; what is counted is all that came in and went out."""
+    random = np.random.default_rng(seed)
+    nodes, links = 10, 18
+    net = random_tree(random, nodes)
+    pipes = net["pipes"]
+    extra = links - (nodes - 1)
+    pipes["id"] = list(range(links))
+    pipes["from_node"] = list(pipes["from_node"]) + random.integers(0, nodes, extra).tolist()
+    pipes["to_node"] = list(pipes["to_node"]) + random.integers(0, nodes, extra).tolist()
+    for name, low, high in (
+        ("length_m", 0.2, 80.0),
+        ("inner_diameter_m", 0.02, 0.2),
+        ("linear_loss_w_mk", 0.0, 2.0),
+    ):
+        pipes[name] = random.uniform(low, high, links)
+    transport = ThermalTransport(net, initial_temp_c=50.0, parcels=8, level=level)
+    residual = scale = 0.0
+    start = transport.stored_j
+    for k in range(200):
+        flow = random.choice([0.0, 1.0, 1.0, -1.0], links) * random.uniform(0.0, 2.0, links)
+        ground = random.uniform(0.0, 20.0, links) if k % 50 == 49 else None
+        transport.step(float(random.choice([1.0, 30.0, 60.0, 3600.0])), flow, random.uniform(20, 90, nodes), ground)
+        residual += transport.entered_j - transport.left_j - transport.loss_j
+        scale += abs(transport.entered_j) + abs(transport.left_j)
+    assert abs(residual - (transport.stored_j - start)) <= 1e-10 * scale
+    # the parcels, which decide what flows out, hold the energy that is accounted
+    means = transport.pipe_mean_temp_c()
+    for pipe in range(links):
+        masses, temps = transport.parcels(pipe)
+        assert masses.sum() == pytest.approx(transport.effective_mass_kg[pipe], rel=1e-9)
+        assert np.dot(masses, temps) / masses.sum() == pytest.approx(means[pipe], abs=1e-5)
+    assert np.isfinite(transport.node_temp_c).all()
+
+
+@pytest.mark.parametrize("level", SUPPORTED)
+def test_levels_agree_to_rounding(level):
+    random = np.random.default_rng(12)
+    net = random_tree(random, 40)
+    both = [ThermalTransport(net, initial_temp_c=50.0, level=name) for name in ("baseline", level)]
+    for k in range(300):
+        flow = random.uniform(0.05, 1.0, 39) * (1.0 if k % 100 else -1.0)
+        inflow = random.uniform(60.0, 80.0, 40)
+        first, second = (transport.step(20.0, flow, inflow) for transport in both)
+        assert second == pytest.approx(first, abs=1e-7)
+    assert both[1].stored_j == pytest.approx(both[0].stored_j, rel=1e-11)
+
+
+@pytest.mark.parametrize("dt_s", [1.0, 60.0, 1800.0])
+def test_loss_is_what_a_steady_pipe_gives_to_the_ground(dt_s):
+    """Closed form, and not from the balance: m cp (T in - T out) with T out by the exponential."""
+    transport = ThermalTransport(line([80.0, 45.0], diameter=0.03, loss=0.5), ground_temp_c=4.0)
+    flow, inflow = np.full(2, 0.15), np.array([88.0, np.nan, np.nan])
+    for _ in range(max(20, int(40_000 / dt_s))):
+        transport.step(dt_s, flow, inflow)
+    cp = transport.heat_capacity_j_kgk
+    out = 4.0 + 84.0 * np.exp(-0.5 * 125.0 / (0.15 * cp))
+    assert transport.node_temp_c[2] == pytest.approx(out, abs=1e-9)
+    assert transport.loss_j / dt_s == pytest.approx(0.15 * cp * (88.0 - out), rel=1e-9)
+
+
+def test_a_creeping_flow_cools_by_the_exact_exponential():
+    """Down to flows that need days for a pipe; there the walls' own cooling is faster than the water."""
+    for flow_kg_s in (1.0, 1e-1, 1e-2, 2e-3, 5e-4, 1e-5):
+        transport = ThermalTransport(line([50.0], diameter=0.0217, loss=0.15), ground_temp_c=8.0, initial_temp_c=80.0)
+        steps = int(min(3.0 * transport.effective_mass_kg[0] / flow_kg_s + 40_000.0, 4e6) / 600.0)
+        for _ in range(steps):
+            transport.step(600.0, np.array([flow_kg_s]), np.array([80.0, np.nan]))
+        exact = 8.0 + 72.0 * np.exp(-0.15 * 50.0 / (flow_kg_s * transport.heat_capacity_j_kgk))
+        assert transport.node_temp_c[1] == pytest.approx(exact, abs=2e-3)
+
+
+def test_standing_water_and_its_wall_cool_together():
+    transport = ThermalTransport(line([50.0], loss=0.4), initial_temp_c=70.0, ground_temp_c=10.0)
+    stored = transport.stored_j
+    for _ in range(3600):
+        transport.step(2.0, np.zeros(1))
+    rate = 0.4 * 50.0 / (transport.effective_mass_kg[0] * transport.heat_capacity_j_kgk)
+    exact = 10.0 + 60.0 * np.exp(-rate * 7200.0)
+    assert transport.pipe_mean_temp_c()[0] == pytest.approx(exact, abs=1e-9)
+    assert transport.node_temp_c == pytest.approx([exact, exact], abs=1e-9)
+    lost = transport.effective_mass_kg[0] * transport.heat_capacity_j_kgk * (70.0 - exact)
+    assert stored - transport.stored_j == pytest.approx(lost, rel=1e-9)
+
+
+def test_a_changed_ground_is_felt_by_standing_water():
+    transport = ThermalTransport(line([50.0], loss=0.4), initial_temp_c=70.0, ground_temp_c=10.0)
+    rate = 0.4 * 50.0 / (transport.effective_mass_kg[0] * transport.heat_capacity_j_kgk)
+    exact = 70.0
+    for ground in (10.0, 2.0, 15.0):
+        transport.step(60.0, np.zeros(1), ground_temp_c=ground)
+        for _ in range(119):
+            transport.step(60.0, np.zeros(1))
+        exact = ground + (exact - ground) * np.exp(-rate * 7200.0)
+    assert transport.node_temp_c == pytest.approx([exact, exact], abs=1e-9)
+
+
+def test_water_that_enters_where_as_much_leaves_is_mixed():
+    """One node takes in return water of a house while its pipes bring other water: both leave as one."""
+    transport = ThermalTransport(line([10.0], loss=0.0), initial_temp_c=50.0, wall_heat_capacity_j_mk=0.0)
+    given = np.array([0.0, 0.3])
+    temps = transport.step(1.0, np.array([0.1]), np.array([50.0, 30.0]), inflow_kg_s=given)
+    assert temps[1] == pytest.approx((0.1 * 50.0 + 0.3 * 30.0) / 0.4)
+    cp = transport.heat_capacity_j_kgk
+    assert transport.entered_j == pytest.approx(cp * (0.1 * 50.0 + 0.3 * 30.0))
+    assert transport.left_j == pytest.approx(cp * 0.4 * 35.0)
+    temps = transport.step(1.0, np.array([0.1]), np.array([50.0, 30.0]))
+    assert temps[1] == pytest.approx(50.0)
+    with pytest.raises(BadTransport, match="negative"):
+        transport.step(1.0, np.array([0.1]), inflow_kg_s=[0.0, -0.1])
+
+
+def test_a_refused_step_leaves_the_ground_as_it_was():
+    transport = ThermalTransport(line([10.0]), initial_temp_c=60.0, ground_temp_c=8.0)
+    for flow, inflow in ((np.array([np.inf]), 70.0), (np.array([0.1]), [np.inf, 70.0])):
+        with pytest.raises(BadTransport):
+            transport.step(60.0, flow, inflow, ground_temp_c=30.0)
+    twin = ThermalTransport(line([10.0]), initial_temp_c=60.0, ground_temp_c=8.0)
+    assert transport.step(60.0, np.zeros(1)).tolist() == twin.step(60.0, np.zeros(1)).tolist()
