@@ -26,6 +26,7 @@
 #define STANDING_KG_S 1e-12 /* below this a pipe stands */
 #define LONGEST_SPAN 2.0    /* of clock within a parcel that is not the result of a squeeze */
 #define NOTHING_K 1e-9      /* parcels this close are one without fitting anything */
+#define MOST_CUTS 64        /* of circles that are solved directly */
 #define REAL_INFLOW 1e-9    /* share of a node's outflow below which an inflow is rounding of the flows */
 
 enum { MIXES, FED, STANDS };
@@ -36,7 +37,7 @@ typedef struct {
 
 typedef struct {
     int32_t pipes, padded, nodes, capacity, level;
-    int32_t sorted, standing_nodes, back_edges, any_carry, ground_still, summed_given;
+    int32_t sorted, standing_nodes, back_edges, any_owed, ground_still, summed_given;
     uint32_t steps;
     double merge_k, dt;
     double loss, entered, left;
@@ -55,10 +56,10 @@ typedef struct {
     /* within a step */
     double *delivered, *retained, *offset, *gain, *fed;
     /* order of nodes */
-    int32_t *up, *down, *order, *waiting, *in_start, *in_pipe, *in_node, *standing, *back;
+    int32_t *up, *down, *order, *waiting, *in_start, *in_pipe, *in_node, *in_cut, *standing, *back;
     int8_t *sign, *turned;
     int8_t *kind;
-    double *in_kg, *enters_kg, *leaves_kg, *inverse, *carry;
+    double *in_kg, *enters_kg, *leaves_kg, *inverse, *carry, *owed, *work, *cut, *system, *answer;
 } Pipes;
 
 static inline double larger(double a, double b) { return a > b ? a : b; }
@@ -389,10 +390,12 @@ static void sort_nodes(Pipes *n) {
             }
             if (n->sign[p] && n->down[p] == node && !again) {
                 n->in_node[at] = n->up[p];
-                n->in_pipe[at++] = p;
+                n->in_cut[at] = -1;
                 if (n->waiting[n->up[p]] >= k) {
+                    n->in_cut[at] = backs;
                     n->back[backs++] = p;
                 }
+                n->in_pipe[at++] = p;
             }
         }
         if (!flows) {
@@ -431,36 +434,33 @@ static void sum_masses(Pipes *n, const double *given) {
 
 /* Mix in every node, downstream. What a pipe delivers is offset + gain * (temperature fed), kg degC.
  *
- * Invariant: when a node is visited, all nodes feeding it have their temperature. A pipe that flows back in
- * the order delivers what it holds, and if that does not depend on what it is fed it is fed afterwards; else
- * it is fed with the last temperature of its node, and the difference is paid by that node in fifths from the
- * next step on, so no energy is lost and nothing swings. */
-static void mix(Pipes *n, const double *inflow) {
-    double *temp = n->node_temp, *fed = n->fed, entered = 0.0, left = 0.0;
-    const double *offset = n->offset, *gain = n->gain;
+ * Invariant: when a node is visited, all nodes feeding it have their temperature. The pipes listed in `back`
+ * break it; what they are fed stands in `cut` by their place in that list (`in_cut`, -1 for all others). With
+ * water = 0 nothing but the cuts counts, which gives the derivative by one of them. */
+ALWAYS_INLINE void sweep(Pipes *n, double *temp, const int circles, const double water) {
+    double *fed = n->fed, entered = 0.0, left = 0.0;
+    const double *offset = n->offset, *gain = n->gain, *inflow = n->inflow;
     const int32_t *in_start = n->in_start, *in_pipe = n->in_pipe, *in_node = n->in_node;
-    const int carries = n->any_carry;
     for (int32_t k = 0; k < n->nodes; ++k) {
         const int32_t node = n->order[k];
         double heat = 0.0;
         for (int32_t j = in_start[k], end = in_start[k + 1]; j < end; ++j) {
             const int32_t p = in_pipe[j];
-            const double t = temp[in_node[j]];
+            const double t = circles && n->in_cut[j] >= 0 ? n->cut[n->in_cut[j]] : temp[in_node[j]];
             fed[p] = t;
-            heat += offset[p] + gain[p] * t;
+            heat += circles ? water * offset[p] + gain[p] * t : offset[p] + gain[p] * t;
         }
-        if (carries && n->kind[k] != STANDS) {
-            heat += 0.2 * n->carry[node];
-            n->carry[node] *= 0.8;
+        if (circles) {
+            heat += water * n->owed[node];
         }
         const double t = heat * n->inverse[k];
         if (n->kind[k] != MIXES) {
             if (n->kind[k] == STANDS) {
                 continue;
             }
-            double own = inflow[node];
+            double own = circles ? water * inflow[node] : inflow[node];
             if (own != own) {
-                own = n->in_kg[k] > 0.0 ? heat / n->in_kg[k] : temp[node];
+                own = n->in_kg[k] > 0.0 ? heat / n->in_kg[k] : water * n->node_temp[node];
             }
             const double border = n->enters_kg[k] * own;
             temp[node] = (heat + border) * n->inverse[k];
@@ -472,18 +472,118 @@ static void mix(Pipes *n, const double *inflow) {
         entered += n->enters_kg[k] * t;
         left += n->leaves_kg[k] * t;
     }
-    for (int32_t j = 0; j < n->back_edges; ++j) {
-        const int32_t p = n->back[j];
-        const double t = temp[n->up[p]];
-        if (gain[p] != 0.0) {
-            n->carry[n->up[p]] += n->moved[p] * (t - fed[p]);
-            n->any_carry = 1;
-        } else {
-            fed[p] = t;
-        }
-    }
     n->entered = entered;
     n->left = left;
+}
+
+/* Solve the dense system a x = b of `size` unknowns in place, by elimination with pivots; 0 if it is singular. */
+static int eliminate(double *a, double *b, int32_t size) {
+    for (int32_t c = 0; c < size; ++c) {
+        int32_t best = c;
+        for (int32_t r = c + 1; r < size; ++r) {
+            best = fabs(a[r * MOST_CUTS + c]) > fabs(a[best * MOST_CUTS + c]) ? r : best;
+        }
+        if (fabs(a[best * MOST_CUTS + c]) < 1e-13) {
+            return 0;
+        }
+        for (int32_t k = c; best != c && k < size; ++k) {
+            const double kept = a[c * MOST_CUTS + k];
+            a[c * MOST_CUTS + k] = a[best * MOST_CUTS + k];
+            a[best * MOST_CUTS + k] = kept;
+        }
+        const double kept = b[c];
+        b[c] = b[best];
+        b[best] = kept;
+        for (int32_t r = c + 1; r < size; ++r) {
+            const double share = a[r * MOST_CUTS + c] / a[c * MOST_CUTS + c];
+            for (int32_t k = c; share != 0.0 && k < size; ++k) {
+                a[r * MOST_CUTS + k] -= share * a[c * MOST_CUTS + k];
+            }
+            b[r] -= share * b[c];
+        }
+    }
+    for (int32_t c = size - 1; c >= 0; --c) {
+        for (int32_t k = c + 1; k < size; ++k) {
+            b[c] -= a[c * MOST_CUTS + k] * b[k];
+        }
+        b[c] /= a[c * MOST_CUTS + c];
+    }
+    return 1;
+}
+
+/* Mix where water goes round in circles: each is cut at a pipe, and the temperatures fed there come from the
+ * linear system they are in. With more cuts than fit, sweeps are repeated until nothing changes. What then is
+ * between fed and true temperatures is owed by the node and paid in fifths from the next step on, so that no
+ * energy is lost; it is rounding but for circles of pipes without any volume. */
+static void mix_circles(Pipes *n) {
+    double *temp = n->work;
+    int32_t unknowns = 0, unknown[MOST_CUTS];
+    for (int32_t k = 0; n->any_owed && k < n->nodes; ++k) {
+        n->owed[k] = 0.2 * n->carry[k];
+    }
+    memcpy(temp, n->node_temp, sizeof(double) * (size_t)n->nodes);
+    for (int32_t i = 0; i < n->back_edges; ++i) {
+        n->cut[i] = temp[n->up[n->back[i]]];
+        if (n->gain[n->back[i]] != 0.0) {
+            if (unknowns < MOST_CUTS) {
+                unknown[unknowns] = i;
+            }
+            unknowns += 1;
+        }
+    }
+    if (unknowns > MOST_CUTS) {
+        for (int32_t times = 0; times < 1000; ++times) {
+            double most = 0.0;
+            sweep(n, temp, 1, 1.0);
+            for (int32_t i = 0; i < n->back_edges; ++i) {
+                const double t = temp[n->up[n->back[i]]];
+                most = larger(most, fabs(t - n->cut[i]));
+                n->cut[i] = t;
+            }
+            if (most <= 1e-12) {
+                break;
+            }
+        }
+    } else if (unknowns > 0) {
+        double kept[MOST_CUTS], *a = n->system, *b = n->answer;
+        for (int32_t c = 0; c < unknowns; ++c) {
+            kept[c] = n->cut[unknown[c]];
+            n->cut[unknown[c]] = 0.0;
+        }
+        sweep(n, temp, 1, 1.0);
+        for (int32_t r = 0; r < unknowns; ++r) {
+            b[r] = temp[n->up[n->back[unknown[r]]]];
+        }
+        for (int32_t c = 0; c < unknowns; ++c) {
+            memset(temp, 0, sizeof(double) * (size_t)n->nodes);
+            n->cut[unknown[c]] = 1.0;
+            sweep(n, temp, 1, 0.0);
+            n->cut[unknown[c]] = 0.0;
+            for (int32_t r = 0; r < unknowns; ++r) {
+                a[r * MOST_CUTS + c] = (r == c) - temp[n->up[n->back[unknown[r]]]];
+            }
+        }
+        const int solved = eliminate(a, b, unknowns);
+        for (int32_t c = 0; c < unknowns; ++c) {
+            n->cut[unknown[c]] = solved ? b[c] : kept[c];
+        }
+        memcpy(temp, n->node_temp, sizeof(double) * (size_t)n->nodes);
+    }
+    sweep(n, temp, 1, 1.0);
+    memcpy(n->node_temp, temp, sizeof(double) * (size_t)n->nodes);
+    for (int32_t k = 0; n->any_owed && k < n->nodes; ++k) {
+        n->carry[n->order[k]] -= n->kind[k] != STANDS ? n->owed[n->order[k]] : 0.0;
+    }
+    for (int32_t i = 0; i < n->back_edges; ++i) {
+        const int32_t p = n->back[i];
+        const double t = n->node_temp[n->up[p]];
+        if (n->gain[p] == 0.0) {
+            n->fed[p] = t; /* delivers what it holds, whatever it is fed */
+        } else {
+            n->carry[n->up[p]] += n->moved[p] * (t - n->fed[p]);
+            n->any_owed = 1;
+        }
+    }
 }
 
 /* A node nothing flows through shows the mean of the pipe ends around it. */
@@ -614,7 +714,11 @@ static int32_t transport_step(Pipes *n, double dt, const double *flow, const dou
         }
     }
     DISPATCH(deliver, n);
-    mix(n, n->inflow);
+    if (n->back_edges || n->any_owed) {
+        mix_circles(n);
+    } else {
+        sweep(n, n->node_temp, 0, 1.0);
+    }
     n->loss = DISPATCH(fill, n);
     if (moving) {
         for (int32_t p = 0; p < n->pipes; ++p) {

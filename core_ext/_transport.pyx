@@ -68,6 +68,7 @@ cdef extern from "_transport.h" nogil:
         int32_t *in_start
         int32_t *in_pipe
         int32_t *in_node
+        int32_t *in_cut
         int32_t *standing
         int32_t *back
         int8_t *sign
@@ -78,7 +79,13 @@ cdef extern from "_transport.h" nogil:
         double *leaves_kg
         double *inverse
         double *carry
+        double *owed
+        double *work
+        double *cut
+        double *system
+        double *answer
 
+    const int MOST_CUTS
     int32_t transport_step(Pipes *n, double dt, const double *flow, const double *inflow,
                            const double *given, const double *ground)
     double mean_excess(double tag, double rise, double x_in, double x_out, double now)
@@ -154,6 +161,7 @@ cdef class Transport:
         n.in_start = <int32_t*> self._zeros(nodes + 1, np.int32)
         n.in_pipe = <int32_t*> self._zeros(pipes, np.int32)
         n.in_node = <int32_t*> self._zeros(pipes, np.int32)
+        n.in_cut = <int32_t*> self._zeros(pipes, np.int32)
         n.standing = <int32_t*> self._zeros(nodes, np.int32)
         n.back = <int32_t*> self._zeros(pipes, np.int32)
         n.sign = <int8_t*> self._zeros(pipes, np.int8)
@@ -164,6 +172,11 @@ cdef class Transport:
         n.leaves_kg = <double*> self._zeros(nodes, np.float64)
         n.inverse = <double*> self._zeros(nodes, np.float64)
         n.carry = <double*> self._zeros(nodes, np.float64)
+        n.owed = <double*> self._zeros(nodes, np.float64)
+        n.work = <double*> self._zeros(nodes, np.float64)
+        n.cut = <double*> self._zeros(pipes, np.float64)
+        n.system = <double*> self._zeros(MOST_CUTS * MOST_CUTS, np.float64)
+        n.answer = <double*> self._zeros(MOST_CUTS, np.float64)
 
     cdef void* _zeros(self, Py_ssize_t count, kind, values=None):
         """An array of the kernel's own, at least one element long, zero beyond the values."""
