@@ -97,8 +97,8 @@ cdef void* address(object array):
 
 
 cdef class Transport:
-    """The state of every pipe and the order in which nodes are visited. node_temp_c and inflow_temp_c are shared with
-    the caller.
+    """The state of every pipe and the order in which nodes are visited. node_temp_c and inflow_temp_c are
+    shared with the caller.
 
     Arrays by pipe: plug_kg rides with the water, wall_kg sits in each of two nodes at the ends and takes part
     in the share of the water that passes; rate_per_s is that of cooling. slot_start and slot_pipe list the
@@ -112,7 +112,8 @@ cdef class Transport:
 
     def __init__(self, const int32_t[::1] from_node, const int32_t[::1] to_node,
                  const int32_t[::1] slot_start, const int32_t[::1] slot_pipe, plug_kg, wall_kg, share,
-                 rate_per_s, initial_temp_c, ground_temp_c, double[::1] node_temp_c, double[::1] inflow_temp_c, int capacity,
+                 rate_per_s, initial_temp_c, ground_temp_c, double[::1] node_temp_c,
+                 double[::1] inflow_temp_c, int capacity,
                  double merge_k, int level):
         cdef Pipes *n = &self.n
         cdef Py_ssize_t pipes = len(from_node), nodes = len(node_temp_c), padded = (pipes + 7) // 8 * 8
@@ -196,8 +197,8 @@ cdef class Transport:
              const double[::1] inflow_kg_s, const double[::1] ground_temp_c, bint new_ground):
         """Advance by dt_s. Temperatures of nodes are written into the array given at construction.
 
-        inflow_temp_c: None keeps the last. inflow_kg_s: None = what the pipes miss. Returns -1; or the first pipe whose flow is not finite; or -2 for an
-        inflow that is infinite. Then nothing has changed.
+        inflow_temp_c: None keeps the last. inflow_kg_s: None = what the pipes miss. Returns -1; or the first
+        pipe whose flow is not finite; or -2 for an inflow that is infinite. Then nothing has changed.
         """
         cdef int32_t bad
         cdef const double *inflow = NULL

@@ -2,7 +2,8 @@
 
 Consumers in mode heat draw what their heat needs at the supply temperature that has arrived; density and
 viscosity of the pipes follow their temperatures at a chosen interval. Flows are those of the beginning of a
-step and stay for its length, and so does what consumers make of the water that arrives. It controls nothing: set-points, valve positions and source temperatures are given.
+step and stay for its length, and so does what consumers make of the water that arrives. It controls nothing:
+set-points, valve positions and source temperatures are given.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ class CoupledNetwork:
 
     `properties_every_s`: after this much time the solver is given the pipes' temperatures (None: never); it
     uses them unless it was given one fluid for all. `least_drop_k`: a consumer in mode heat draws no more than
-    at this difference between supply and return, however cold the supply. `source_temp_c`: of the water leaving
-    the sources, one for all or one each; None takes column supply_temp_c. `node_temp_in_c`: of water entering
-    through a node (mass_injection_kg_s, fixed pressures). Every consumer needs a return_temp_c; what passes water
-    on without cooling it is a valve. Raises BadNetwork.
+    at this difference between supply and return, however cold the supply. `source_temp_c`: of the water
+    leaving the sources, one for all or one each; None takes column supply_temp_c. `node_temp_in_c`: of water
+    entering through a node (mass_injection_kg_s, fixed pressures). Every consumer needs a return_temp_c; what
+    passes water on without cooling it is a valve. Raises BadNetwork.
     """
 
     def __init__(
@@ -82,10 +83,15 @@ class CoupledNetwork:
                 "missing_links",
             )
         if not (np.isfinite(least_drop_k) and least_drop_k > 0.0):
-            raise BadNetwork("least_drop_k", f"it is {least_drop_k}", "Give a positive number of kelvins.", "too_low")
+            raise BadNetwork(
+                "least_drop_k", f"it is {least_drop_k}", "Give a positive number of kelvins.", "too_low"
+            )
         if properties_every_s is not None and not properties_every_s > 0.0:
             raise BadNetwork(
-                "properties_every_s", f"it is {properties_every_s}", "Give seconds, or None for never.", "too_low"
+                "properties_every_s",
+                f"it is {properties_every_s}",
+                "Give seconds, or None for never.",
+                "too_low",
             )
         self.solver, self.transport = solver, transport
         self._every_s, self._least_drop_k = properties_every_s, least_drop_k
@@ -94,17 +100,27 @@ class CoupledNetwork:
         def rows(table: str, column: str) -> NDArray[np.intp]:
             return np.array([row_of[str(node)] for node in net.tables[table][column]], dtype=np.intp)
 
-        self._take = {"consumers": rows("consumers", "supply_node"), "sources": rows("sources", "return_node")}
-        self._give = {"consumers": rows("consumers", "return_node"), "sources": rows("sources", "supply_node")}
+        self._take = {
+            "consumers": rows("consumers", "supply_node"),
+            "sources": rows("sources", "return_node"),
+        }
+        self._give = {
+            "consumers": rows("consumers", "return_node"),
+            "sources": rows("sources", "supply_node"),
+        }
         self._heats = net.consumers["mode"] == "heat"
         self._node_temp_in_c = node_temp_in_c
         self._return_c = self._returns(net.consumers["return_temp_c"])
-        self._source_c = self._sources(net.sources["supply_temp_c"] if source_temp_c is None else source_temp_c)
+        self._source_c = self._sources(
+            net.sources["supply_temp_c"] if source_temp_c is None else source_temp_c
+        )
         self._since_s = np.inf
         self.time_s = 0.0
         """Time since the beginning, s."""
 
-    def step(self, dt_s: float, *, source_temp_c: float | ArrayLike | None = None, **changes: Any) -> CoupledStep:
+    def step(
+        self, dt_s: float, *, source_temp_c: float | ArrayLike | None = None, **changes: Any
+    ) -> CoupledStep:
         """Solve the flows for the temperatures of now and carry the heat for `dt_s` seconds with them.
 
         changes: columns as in HydraulicSolver.solve, kept; consumers_supply_temp_c is what has arrived and
@@ -143,7 +159,9 @@ class CoupledNetwork:
         nodes = len(temp)
         outside = np.maximum(result.node_inflow_kg_s, 0.0)
         # water through a node of fixed pressure may be nothing but the solver's residual
-        outside[outside < 1e-9 * max(float(np.abs(result.mass_flow_kg_s["pipes"]).max(initial=0.0)), 1.0)] = 0.0
+        outside[outside < 1e-9 * max(float(np.abs(result.mass_flow_kg_s["pipes"]).max(initial=0.0)), 1.0)] = (
+            0.0
+        )
         if outside.any() and self._node_temp_in_c is None:
             row = int(np.argmax(outside))
             raise BadNetwork(
@@ -173,7 +191,9 @@ class CoupledNetwork:
         border_w = 0.0
         for table in BORDERS:
             flow, take, give = result.mass_flow_kg_s[table], self._take[table], self._give[table]
-            taken[table] = np.abs(flow) * cp * (np.where(flow >= 0.0, temp[take], temp[give]) - leaving[table])
+            taken[table] = (
+                np.abs(flow) * cp * (np.where(flow >= 0.0, temp[take], temp[give]) - leaving[table])
+            )
             border_w += float(taken[table].sum())
         consumers = self._take["consumers"]
         return CoupledStep(

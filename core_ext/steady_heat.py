@@ -76,7 +76,9 @@ def solve_steady(
         raise Undetermined(node, float(extra[node]))
     enters &= ~np.isnan(inflow_temp_c)  # water of unknown temperature takes the node's own
 
-    temp = _follow(up, down, runs, speed, keep, ground_temp_c, enters, extra, mass_in, inflow_temp_c, last_temp_c)
+    temp = _follow(
+        up, down, runs, speed, keep, ground_temp_c, enters, extra, mass_in, inflow_temp_c, last_temp_c
+    )
     standing = (mass_in == 0.0) & (mass_out == 0.0) & ~enters
     if standing.any():
         touching = np.concatenate([from_row[:pipes], to_row[:pipes]])

@@ -1,10 +1,10 @@
 """Heat carried by water through the pipes of a network: plug flow, losses, mixing, reversal.
 
-Water moves in parcels that keep their temperature but for the loss to the ground; network nodes mix perfectly
-and hold no water. The pipe's wall is partly a state of its own: a mixed node at either end blurs a front by as
-much as the film between water and wall does (`core_ext.pipe_wall`); the rest of the wall rides with the water.
-Density and heat capacity are constant. It solves no hydraulics: flows are given, and water missing at a node is
-taken as entering there from outside.
+Water moves in parcels that keep their temperature but for the loss to the ground; network nodes mix
+perfectly and hold no water. The pipe's wall is partly a state of its own: a mixed node at either end blurs a
+front by as much as the film between water and wall does (`core_ext.pipe_wall`); the rest of the wall rides with
+the water. Density and heat capacity are constant. It solves no hydraulics: flows are given, and water missing
+at a node is taken as entering there from outside.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ class ThermalTransport:
         self._flow = np.zeros(links)
         self._inflow = np.full(len(nodes), np.nan)
         self._kernel = Transport(
-            from_rows, to_rows, start, slots, held - 2.0 * node_kg, node_kg, share, rate, initial, self._ground,
-            self.node_temp_c, self._inflow, parcels, merge_k, simd.number(level or simd.LEVEL),
+            from_rows, to_rows, start, slots, held - 2.0 * node_kg, node_kg, share, rate, initial,
+            self._ground, self.node_temp_c, self._inflow, parcels, merge_k, simd.number(level or simd.LEVEL),
         )  # fmt: skip
         self._from_rows, self._to_rows = from_rows, to_rows
         self._names = nodes
@@ -160,7 +160,8 @@ class ThermalTransport:
         which pipes and the `through` tables are used. `inflow_temp_c`: temperature of water entering at a
         node from outside, degC, one for all or one per node; NaN where none enters; None = the last one
         given. How much enters or leaves at a node follows from the pipes' flows; where water both enters and
-        leaves, `inflow_kg_s` says how much enters, by node. `ground_temp_c`: None = as before. Raises BadTransport and TransportBusy; the state is then unchanged.
+        leaves, `inflow_kg_s` says how much enters, by node. `ground_temp_c`: None = as before. Raises
+        BadTransport and TransportBusy; the state is then unchanged.
         """
         if not self._kernel.claim():
             raise TransportBusy
@@ -208,8 +209,8 @@ class ThermalTransport:
         values = np.ascontiguousarray(inflow_kg_s, dtype=np.float64)
         if values.shape != self._inflow.shape or not (np.isfinite(values).all() and (values >= 0.0).all()):
             raise BadTransport(
-                f"inflow_kg_s has shape {values.shape} for {len(self._inflow)} nodes, or a value that is negative "
-                "or not finite. Nothing was changed"
+                f"inflow_kg_s has shape {values.shape} for {len(self._inflow)} nodes, or a value that is "
+                "negative or not finite. Nothing was changed"
             )
         return values
 
@@ -238,8 +239,8 @@ class ThermalTransport:
             part = mass_flow_kg_s.get(name)
             if part is None or len(part) != rows:
                 raise BadTransport(
-                    f"mass_flow_kg_s has {0 if part is None else len(part)} values for the {rows} rows of {name}. "
-                    "Nothing was changed"
+                    f"mass_flow_kg_s has {0 if part is None else len(part)} values for the {rows} rows of "
+                    f"{name}. Nothing was changed"
                 )
             self._flow[row : row + rows] = part
             row += rows
@@ -281,8 +282,8 @@ class ThermalTransport:
             )
         except Undetermined as error:
             raise BadTransport(
-                f"node {self._names[error.node]}: {error.mass_kg_s:g} kg/s enter, but inflow_temp_c is NaN there. "
-                "Give the temperature of that water. Nothing was computed"
+                f"node {self._names[error.node]}: {error.mass_kg_s:g} kg/s enter, but inflow_temp_c is NaN "
+                "there. Give the temperature of that water. Nothing was computed"
             ) from None
 
     @property

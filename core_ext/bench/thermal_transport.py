@@ -2,9 +2,9 @@
 
     python -m core_ext.bench.thermal_transport --pipes 3386 --step 60 --hours 24 --out build/thermal.json
 
-One supply half is carried for a day with constant flows by both: EPANET takes the temperature above the ground
-as a constituent that decays with 4 U/(rho cp pi D^2). Both are compared with the exact steady state at the
-consumers. It also times flows and temperatures that change in every step, which EPANET is not asked for, and
+One supply half is carried for a day with constant flows by both: EPANET takes the temperature above the
+ground as a constituent that decays with 4 U/(rho cp pi D^2). Both are compared with the exact steady state at
+the consumers. It also times flows and temperatures that change in every step, which EPANET is not asked for, and
 writes everything as one JSON object. EPANET is left out, by name, where owa-epanet has no wheel.
 """
 
@@ -141,7 +141,9 @@ def _input_file(district: District, step_s: int, hours: int, density: float, hea
 class EpanetQuality:
     """EPANET's quality engine on a district's supply half."""
 
-    def __init__(self, district: District, step_s: int, hours: int, density: float, heat_capacity: float) -> None:
+    def __init__(
+        self, district: District, step_s: int, hours: int, density: float, heat_capacity: float
+    ) -> None:
         from epanet import toolkit as en
 
         self._en = en
@@ -179,7 +181,9 @@ class EpanetQuality:
         return spent, steps + 1
 
 
-def _carry(district: District, flow: FloatArray, step_s: float, steps: int, **options: Any) -> tuple[float, ThermalTransport]:
+def _carry(
+    district: District, flow: FloatArray, step_s: float, steps: int, **options: Any
+) -> tuple[float, ThermalTransport]:
     transport = ThermalTransport(district.net, initial_temp_c=GROUND_C, ground_temp_c=GROUND_C, **options)
     inflow = district.inflow_temp_c()
     began = time.perf_counter()
@@ -227,19 +231,25 @@ def measure(pipes: int, step_s: int, hours: int, repeats: int, seed: int = 1) ->
 
     def errors(temp_c: FloatArray) -> dict[str, float]:
         off = 1000.0 * np.abs(temp_c - steady)[consumers]
-        return {"median_mk": float(np.median(off)), "p99_mk": float(np.percentile(off, 99)), "max_mk": float(off.max())}
+        return {
+            "median_mk": float(np.median(off)),
+            "p99_mk": float(np.percentile(off, 99)),
+            "max_mk": float(off.max()),
+        }
 
-    row = {
+    row: dict[str, Any] = {
         "pipes": district.net.pipes.rows, "step_s": step_s, "hours": hours, "level": simd.LEVEL,
         "ns_per_pipe_step": {
-            name: 1e9 * statistics.median(values) / district.net.pipes.rows for name, values in times.items() if values
+            name: 1e9 * statistics.median(values) / district.net.pipes.rows
+            for name, values in times.items() if values
         },
         "error": {"bare": errors(bare.node_temp_c), "wall": errors(walled.node_temp_c)},
     }  # fmt: skip
     if epanet is not None:
         row["error"]["epanet"] = errors(epanet.temp_c)
         row["times_faster_than_epanet"] = {
-            name: row["ns_per_pipe_step"]["epanet"] / row["ns_per_pipe_step"][name] for name in ("bare", "wall")
+            name: row["ns_per_pipe_step"]["epanet"] / row["ns_per_pipe_step"][name]
+            for name in ("bare", "wall")
         }
     return row
 

@@ -1,4 +1,4 @@
-"""Hydraulics and heat together: consumers get their heat at the temperature that arrives, nothing gets lost."""
+"""Hydraulics and heat together: houses get their heat at the temperature that arrives, nothing gets lost."""
 
 from __future__ import annotations
 

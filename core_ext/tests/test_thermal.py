@@ -343,7 +343,9 @@ def test_energy_closes_through_reversals_walls_and_circles(level, seed):
     for k in range(200):
         flow = random.choice([0.0, 1.0, 1.0, -1.0], links) * random.uniform(0.0, 2.0, links)
         ground = random.uniform(0.0, 20.0, links) if k % 50 == 49 else None
-        transport.step(float(random.choice([1.0, 30.0, 60.0, 3600.0])), flow, random.uniform(20, 90, nodes), ground)
+        transport.step(
+            float(random.choice([1.0, 30.0, 60.0, 3600.0])), flow, random.uniform(20, 90, nodes), ground
+        )
         residual += transport.entered_j - transport.left_j - transport.loss_j
         scale += abs(transport.entered_j) + abs(transport.left_j)
     assert abs(residual - (transport.stored_j - start)) <= 1e-10 * scale
@@ -385,7 +387,9 @@ def test_loss_is_what_a_steady_pipe_gives_to_the_ground(dt_s):
 def test_a_creeping_flow_cools_by_the_exact_exponential():
     """Down to flows that need days for a pipe; there the walls' own cooling is faster than the water."""
     for flow_kg_s in (1.0, 1e-1, 1e-2, 2e-3, 5e-4, 1e-5):
-        transport = ThermalTransport(line([50.0], diameter=0.0217, loss=0.15), ground_temp_c=8.0, initial_temp_c=80.0)
+        transport = ThermalTransport(
+            line([50.0], diameter=0.0217, loss=0.15), ground_temp_c=8.0, initial_temp_c=80.0
+        )
         steps = int(min(3.0 * transport.effective_mass_kg[0] / flow_kg_s + 40_000.0, 4e6) / 600.0)
         for _ in range(steps):
             transport.step(600.0, np.array([flow_kg_s]), np.array([80.0, np.nan]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -58,7 +60,7 @@ def carried(
     film_velocity_m_s: float,
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """Outlet by the transport, wall nodes taken at the given velocity."""
-    net = {
+    net: dict[str, dict[str, Any]] = {
         "nodes": {"id": ["a", "b"]},
         "pipes": {
             "id": ["p"],
@@ -86,7 +88,7 @@ def carried(
 
 
 def compare(name: str, film_velocity_m_s: float) -> tuple[float, float]:
-    """Distance from the fine grid (root of the mean square, K): with wall nodes, and unblurred but in time."""
+    """Distance from the fine grid (root mean square, K): with wall nodes, and unblurred but in time."""
     length, diameter, velocity = PIPES[name]
     wall = float(steel_capacity_j_mk(np.array([diameter]))[0])
     end_s = 2.5 * length / velocity + 300.0
@@ -118,7 +120,7 @@ def test_laminar_flow_needs_its_own_velocity() -> None:
 
 
 def test_without_a_film_velocity_that_makes_sense_nothing_is_built() -> None:
-    net = {
+    net: dict[str, dict[str, Any]] = {
         "nodes": {"id": ["a", "b"]},
         "pipes": {
             "id": ["p"],
