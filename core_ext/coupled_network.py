@@ -49,11 +49,11 @@ class CoupledNetwork:
     """A HydraulicSolver and a ThermalTransport of the same network, advanced together.
 
     `properties_every_s`: after this much time the solver is given the pipes' temperatures (None: never); it
-    uses them unless it was given one fluid for all. `least_drop_k`: a consumer in mode heat draws no more than
-    at this difference between supply and return, however cold the supply. `source_temp_c`: of the water
-    leaving the sources, one for all or one each; None takes column supply_temp_c. `node_temp_in_c`: of water
-    entering through a node (mass_injection_kg_s, fixed pressures). Every consumer needs a return_temp_c; what
-    passes water on without cooling it is a valve. Raises BadNetwork.
+    uses them unless it was given one fluid for all. `least_drop_k`: a consumer in mode heat draws no more
+    than at this difference between supply and return, however cold the supply. `source_temp_c`: of the
+    water leaving the sources, one for all or one each; None takes column supply_temp_c. `node_temp_in_c`:
+    of water entering through a node (mass_injection_kg_s, fixed pressures). Every consumer needs a
+    return_temp_c; what passes water on without cooling it is a valve. Raises BadNetwork.
     """
 
     def __init__(

@@ -2,8 +2,8 @@
 
 A wall of capacity C (J/(m K)) behind a film of conductance G (W/(m K)) delays a front by C L/(m cp) and
 spreads it by the variance 2 N (C/G)^2, N = G L/(m cp) being its transfer units. Both moments are met by two
-mixed nodes at the ends of the pipe and the rest of the wall riding with the water. It knows no axial conduction
-and no insulation.
+mixed nodes at the ends of the pipe and the rest of the wall riding with the water. It knows no axial
+conduction and no insulation.
 """
 
 from __future__ import annotations

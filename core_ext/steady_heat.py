@@ -64,8 +64,8 @@ def solve_steady(
     up = np.where(flow_kg_s > 0.0, from_row, to_row)
     down = np.where(flow_kg_s > 0.0, to_row, from_row)
     keep = np.exp(-np.divide(loss_kg_s, speed, out=np.full(len(speed), np.inf), where=runs))
-    mass_in = np.bincount(down[runs], speed[runs], nodes)
-    mass_out = np.bincount(up[runs], speed[runs], nodes)
+    mass_in: FloatArray = np.bincount(down[runs], speed[runs], nodes).astype(np.float64)
+    mass_out: FloatArray = np.bincount(up[runs], speed[runs], nodes).astype(np.float64)
     extra = np.maximum(mass_out - mass_in, 0.0)
     if inflow_kg_s is not None:
         extra = np.maximum(extra, inflow_kg_s)

@@ -1,10 +1,10 @@
 """Heat carried by water through the pipes of a network: plug flow, losses, mixing, reversal.
 
 Water moves in parcels that keep their temperature but for the loss to the ground; network nodes mix
-perfectly and hold no water. The pipe's wall is partly a state of its own: a mixed node at either end blurs a
-front by as much as the film between water and wall does (`core_ext.pipe_wall`); the rest of the wall rides with
-the water. Density and heat capacity are constant. It solves no hydraulics: flows are given, and water missing
-at a node is taken as entering there from outside.
+perfectly and hold no water. The pipe's wall is partly a state of its own: a mixed node at either end blurs
+a front by as much as the film between water and wall does (`core_ext.pipe_wall`); the rest of the wall
+rides with the water. Density and heat capacity are constant. It solves no hydraulics: flows are given, and
+water missing at a node is taken as entering there from outside.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python -m core_ext.bench.thermal_transport --pipes 3386 --step 60 --hours 24 --out build/thermal.json
 
 One supply half is carried for a day with constant flows by both: EPANET takes the temperature above the
-ground as a constituent that decays with 4 U/(rho cp pi D^2). Both are compared with the exact steady state at
-the consumers. It also times flows and temperatures that change in every step, which EPANET is not asked for, and
-writes everything as one JSON object. EPANET is left out, by name, where owa-epanet has no wheel.
+ground as a constituent that decays with 4 U/(rho cp pi D^2). Both are compared with the exact steady state
+at the consumers. It also times flows and temperatures that change in every step, which EPANET is not asked
+for, and writes everything as one JSON object. EPANET is left out, by name, where owa-epanet has no wheel.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def fine_grid(
         water += (even - water) * share
         wall += (even - wall) * share
         outlet[k] = water[-1]
-    return (np.arange(steps) + 1.0) * step_s, outlet
+    return np.asarray((np.arange(steps) + 1.0) * step_s), outlet
 
 
 def carried(
@@ -84,7 +84,7 @@ def carried(
     outlet = np.empty(steps)
     for k in range(steps):
         outlet[k] = transport.step(dt_s, flow, np.array([inlet_c((k + 0.5) * dt_s), np.nan]))[1]
-    return (np.arange(steps) + 0.5) * dt_s, outlet
+    return np.asarray((np.arange(steps) + 0.5) * dt_s), outlet
 
 
 def compare(name: str, film_velocity_m_s: float) -> tuple[float, float]:
