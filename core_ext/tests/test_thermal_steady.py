@@ -106,14 +106,12 @@ def test_a_long_run_ends_at_the_steady_temperatures(seed: int) -> None:
     inflow = random.uniform(20.0, 90.0, nodes)
     transport = ThermalTransport(net, initial_temp_c=50.0, ground_temp_c=random.uniform(2.0, 15.0, links))
     steady = transport.steady(flow, inflow)
-    for _ in range(40):
-        for _ in range(500):
-            transport.step(60.0, flow, inflow)
-        standing = transport.pipe_mean_temp_c()[flow == 0.0] - steady.from_temp_c[flow == 0.0]
-        if np.abs(standing).max(initial=0.0) <= 1e-6:
-            break  # pipes that stand cool last
+    for _ in range(50):
+        transport.step(1e6, flow, inflow)  # pipes that stand cool for days
+    for _ in range(500):
+        transport.step(60.0, flow, inflow)
     assert transport.node_temp_c == pytest.approx(steady.node_temp_c, abs=1e-6)
-    assert transport.loss_j / 60.0 == pytest.approx(steady.loss_w.sum(), abs=13 * 4190.0 * 1e-6)
+    assert transport.loss_j / 60.0 == pytest.approx(steady.loss_w.sum(), rel=1e-9)
 
 
 def test_a_circle_of_flow_is_solved_at_once() -> None:
