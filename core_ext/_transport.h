@@ -49,7 +49,7 @@ typedef struct {
     double *flow, *moved, *gone, *part, *filled, *pass_in, *pass_old, *take_in, *take_old;
     double *clock_step, *keep, *half, *through, *fresh;
     /* state */
-    double *energy, *tag, *rise, *x_in, *x_out, *clock, *w_in, *w_out, *base, *base_step;
+    double *energy, *tag, *rise, *x_in, *x_out, *clock, *w_in, *w_out, *base, *base_step, *squeezed_k;
     int64_t *ringed;
     int32_t *head, *count;
     Parcel *ring;
@@ -210,7 +210,8 @@ static void settle(Joint *found, double energy, double now) {
 /* Join neighbours in a full ring, those closest to one straight profile first, until an eighth is free. */
 static void squeeze(Pipes *n, int32_t p, double now) {
     const int32_t target = n->capacity - (n->capacity + 7) / 8;
-    double limit = n->merge_k > 1e-6 ? n->merge_k : 1e-6;
+    /* what the last squeeze of this pipe came to says where to begin */
+    double limit = larger(larger(n->merge_k, 1e-6), 0.25 * n->squeezed_k[p]);
     while (n->count[p] > target) {
         int32_t kept = 0, count = n->count[p];
         for (int32_t i = 0; i < count; ++i) {
@@ -228,6 +229,7 @@ static void squeeze(Pipes *n, int32_t p, double now) {
             *ring_at(n, p, kept++) = *c;
         }
         n->count[p] = kept;
+        n->squeezed_k[p] = limit;
         limit *= 2.0;
     }
 }
@@ -670,18 +672,14 @@ static int32_t transport_step(Pipes *n, double dt, const double *flow, const dou
         }
     }
     const int retime = dt != n->dt;
-    int32_t same = 0;
-    while (same < n->pipes && flow[same] == n->flow[same]) {
-        ++same;
-    }
-    const int changed = same < n->pipes;
+    const int changed = memcmp(flow, n->flow, sizeof(double) * (size_t)n->pipes) != 0;
     if (changed) {
-        for (int32_t p = same; p < n->pipes; ++p) {
+        for (int32_t p = 0; p < n->pipes; ++p) {
             if (!(fabs(flow[p]) < 1e300)) {
                 return p;
             }
         }
-        for (int32_t p = same; p < n->pipes; ++p) {
+        for (int32_t p = 0; p < n->pipes; ++p) {
             if (flow[p] != n->flow[p] && redirect(n, p, flow[p])) {
                 n->sorted = 0;
             }

@@ -52,6 +52,7 @@ cdef extern from "_transport.h" nogil:
         double *w_out
         double *base
         double *base_step
+        double *squeezed_k
         int64_t *ringed
         int32_t *head
         int32_t *count
@@ -149,6 +150,7 @@ cdef class Transport:
         n.x_in, n.x_out, n.clock = self._column(None), self._column(None), self._column(None)
         n.w_in, n.w_out = self._column(excess), self._column(excess)
         n.base, n.base_step = self._column(ground_temp_c), self._column(None)
+        n.squeezed_k = self._column(None)
         n.delivered, n.retained = self._column(None), self._column(None)
         n.offset, n.gain, n.fed = self._column(None), self._column(None), self._column(None)
         n.ringed = <int64_t*> self._zeros(padded, np.int64)

@@ -163,7 +163,7 @@ def test_water_of_unknown_temperature_is_refused_by_name() -> None:
 
 
 def test_a_day_at_sixty_seconds_ends_within_two_millikelvin_of_the_steady_state() -> None:
-    """On the supply half of a district of 3 000 links with loops; measured 1e-9 mK where the day was enough."""
+    """On the supply half of a district of 3 000 links with loops; measured 1e-9 mK."""
     district = make_district(3_000, 0.05)
     net, flow = _supply_half(district)
     transport = ThermalTransport(net, initial_temp_c=GROUND_C, ground_temp_c=GROUND_C)
