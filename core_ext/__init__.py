@@ -11,12 +11,14 @@ from .network import BadNetwork, HydraulicFluid, Network
 from .solver import Certificate, HydraulicResult, HydraulicSolver, NotConverged, SolverBusy
 
 if TYPE_CHECKING:
+    from .coupled_network import CoupledNetwork
     from .thermal import ThermalTransport
 
 __all__ = [
     "BadNetwork",
     "Balance",
     "Certificate",
+    "CoupledNetwork",
     "HydraulicFluid",
     "HydraulicResult",
     "HydraulicSolver",
@@ -35,4 +37,8 @@ def __getattr__(name: str) -> Any:
         from .thermal import ThermalTransport
 
         return ThermalTransport
+    if name == "CoupledNetwork":
+        from .coupled_network import CoupledNetwork
+
+        return CoupledNetwork
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
