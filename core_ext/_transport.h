@@ -26,6 +26,7 @@
 #define STANDING_KG_S 1e-12 /* below this a pipe stands */
 #define LONGEST_SPAN 2.0    /* of clock within a parcel that is not the result of a squeeze */
 #define NOTHING_K 1e-9      /* parcels this close are one without fitting anything */
+#define PAID_K 0.01         /* by which what a node owes may change its temperature in a step */
 #define MOST_CUTS 64        /* of circles that are solved directly */
 #define REAL_INFLOW 1e-9    /* share of a node's outflow below which an inflow is rounding of the flows */
 
@@ -161,6 +162,7 @@ static void leave(Pipes *n, int32_t p) {
 typedef struct {
     Parcel parcel;
     double low, high; /* range of the tags it was made of */
+    double late;      /* part of the distance that comes from clocks which do not run on, K */
 } Joint;
 
 /* One straight profile for two neighbours, a nearer the inlet, of equal first moment, inside their range; the
@@ -186,7 +188,8 @@ static double fit(const Parcel *a, const Parcel *b, Joint *found) {
     joint->x_out = b->x_out;
     found->low = low;
     found->high = high;
-    return larger(shape, late * larger(fabs(low), fabs(high)));
+    found->late = late * larger(fabs(low), fabs(high));
+    return larger(shape, found->late);
 }
 
 /* Give a joined parcel the energy of what it was made of, without leaving the range of their tags. */
@@ -207,6 +210,16 @@ static void settle(Joint *found, double energy, double now) {
     }
 }
 
+/* The same water with its excess of now as tags: a straight profile of equal energy within its range. */
+static Parcel renewed(const Parcel *c, double now) {
+    const double in = (c->tag + 0.5 * c->rise) * decay(now - c->x_in);
+    const double out = (c->tag - 0.5 * c->rise) * decay(now - c->x_out);
+    const double mean = mean_excess(c->tag, c->rise, c->x_in, c->x_out, now);
+    const double room = 2.0 * larger(smaller(larger(in, out) - mean, mean - smaller(in, out)), 0.0);
+    const Parcel fresh = {c->mass, mean, larger(smaller(in - out, room), -room), now, now};
+    return fresh;
+}
+
 /* Join neighbours in a full ring, those closest to one straight profile first, until an eighth is free. */
 static void squeeze(Pipes *n, int32_t p, double now) {
     const int32_t target = n->capacity - (n->capacity + 7) / 8;
@@ -220,7 +233,13 @@ static void squeeze(Pipes *n, int32_t p, double now) {
             if (kept > 0 && count - i + kept > target) {
                 Parcel *b = ring_at(n, p, kept - 1);
                 /* the error counts by the mass that has it */
-                if (fit(c, b, &joint) * (c->mass + b->mass) <= limit * n->plug_kg[p]) {
+                double error = fit(c, b, &joint);
+                if (joint.late > 0.5 * error) {
+                    /* water of very different age has no common clock */
+                    const Parcel young = renewed(c, now), old = renewed(b, now);
+                    error = fit(&young, &old, &joint);
+                }
+                if (error * (c->mass + b->mass) <= limit * n->plug_kg[p]) {
                     settle(&joint, parcel_energy(c, now) + parcel_energy(b, now), now);
                     *b = joint.parcel;
                     continue;
@@ -515,13 +534,16 @@ static int eliminate(double *a, double *b, int32_t size) {
 
 /* Mix where water goes round in circles: each is cut at a pipe, and the temperatures fed there come from the
  * linear system they are in. With more cuts than fit, sweeps are repeated until nothing changes. What then is
- * between fed and true temperatures is owed by the node and paid in fifths from the next step on, so that no
- * energy is lost; it is rounding but for circles of pipes without any volume. */
+ * between fed and true temperatures is owed by the node and paid in fifths from the next step on, at most a
+ * hundredth of a kelvin at a time, so that no energy is lost; it is rounding but for circles of pipes without
+ * any volume. */
 static void mix_circles(Pipes *n) {
     double *temp = n->work;
     int32_t unknowns = 0, unknown[MOST_CUTS];
     for (int32_t k = 0; n->any_owed && k < n->nodes; ++k) {
-        n->owed[k] = 0.2 * n->carry[k];
+        const int32_t node = n->order[k];
+        const double most = n->kind[k] == STANDS ? 0.0 : PAID_K / n->inverse[k];
+        n->owed[node] = larger(smaller(0.2 * n->carry[node], most), -most);
     }
     memcpy(temp, n->node_temp, sizeof(double) * (size_t)n->nodes);
     for (int32_t i = 0; i < n->back_edges; ++i) {
@@ -574,7 +596,7 @@ static void mix_circles(Pipes *n) {
     sweep(n, temp, 1, 1.0);
     memcpy(n->node_temp, temp, sizeof(double) * (size_t)n->nodes);
     for (int32_t k = 0; n->any_owed && k < n->nodes; ++k) {
-        n->carry[n->order[k]] -= n->kind[k] != STANDS ? n->owed[n->order[k]] : 0.0;
+        n->carry[n->order[k]] -= n->owed[n->order[k]];
     }
     for (int32_t i = 0; i < n->back_edges; ++i) {
         const int32_t p = n->back[i];
