@@ -26,7 +26,6 @@
 #define STANDING_KG_S 1e-12 /* below this a pipe stands */
 #define LONGEST_SPAN 2.0    /* of clock within a parcel that is not the result of a squeeze */
 #define NOTHING_K 1e-9      /* parcels this close are one without fitting anything */
-#define PAID_K 0.01         /* by which what a node owes may change its temperature in a step */
 #define MOST_CUTS 64        /* of circles that are solved directly */
 #define REAL_INFLOW 1e-9    /* share of a node's outflow below which an inflow is rounding of the flows */
 
@@ -38,7 +37,7 @@ typedef struct {
 
 typedef struct {
     int32_t pipes, padded, nodes, capacity, level;
-    int32_t sorted, standing_nodes, back_edges, any_owed, ground_still, summed_given;
+    int32_t sorted, standing_nodes, back_edges, ground_still, summed_given;
     uint32_t steps;
     double merge_k, dt;
     double loss, entered, left;
@@ -60,7 +59,7 @@ typedef struct {
     int32_t *up, *down, *order, *waiting, *in_start, *in_pipe, *in_node, *in_cut, *standing, *back;
     int8_t *sign, *turned;
     int8_t *kind;
-    double *in_kg, *enters_kg, *leaves_kg, *inverse, *carry, *owed, *work, *cut, *system, *answer;
+    double *in_kg, *enters_kg, *leaves_kg, *inverse, *work, *cut, *system, *answer;
 } Pipes;
 
 static inline double larger(double a, double b) { return a > b ? a : b; }
@@ -234,8 +233,8 @@ static void squeeze(Pipes *n, int32_t p, double now) {
                 Parcel *b = ring_at(n, p, kept - 1);
                 /* the error counts by the mass that has it */
                 double error = fit(c, b, &joint);
-                if (joint.late > 0.5 * error) {
-                    /* water of very different age has no common clock */
+                if (joint.late > 0.01) {
+                    /* water of different age has no common clock: a joint tag would leave the range */
                     const Parcel young = renewed(c, now), old = renewed(b, now);
                     error = fit(&young, &old, &joint);
                 }
@@ -471,9 +470,6 @@ ALWAYS_INLINE void sweep(Pipes *n, double *temp, const int circles, const double
             fed[p] = t;
             heat += circles ? water * offset[p] + gain[p] * t : offset[p] + gain[p] * t;
         }
-        if (circles) {
-            heat += water * n->owed[node];
-        }
         const double t = heat * n->inverse[k];
         if (n->kind[k] != MIXES) {
             if (n->kind[k] == STANDS) {
@@ -497,15 +493,13 @@ ALWAYS_INLINE void sweep(Pipes *n, double *temp, const int circles, const double
     n->left = left;
 }
 
-/* Solve the dense system a x = b of `size` unknowns in place, by elimination with pivots; 0 if it is singular. */
-static int eliminate(double *a, double *b, int32_t size) {
+/* Solve the dense system a x = b of `size` unknowns in place, by elimination with pivots. An unknown that the
+ * system leaves free takes what it was. */
+static void eliminate(double *a, double *b, int32_t size, const double *was) {
     for (int32_t c = 0; c < size; ++c) {
         int32_t best = c;
         for (int32_t r = c + 1; r < size; ++r) {
             best = fabs(a[r * MOST_CUTS + c]) > fabs(a[best * MOST_CUTS + c]) ? r : best;
-        }
-        if (fabs(a[best * MOST_CUTS + c]) < 1e-13) {
-            return 0;
         }
         for (int32_t k = c; best != c && k < size; ++k) {
             const double kept = a[c * MOST_CUTS + k];
@@ -515,6 +509,11 @@ static int eliminate(double *a, double *b, int32_t size) {
         const double kept = b[c];
         b[c] = b[best];
         b[best] = kept;
+        if (fabs(a[c * MOST_CUTS + c]) < 1e-13) {
+            memset(a + c * MOST_CUTS, 0, sizeof(double) * (size_t)size);
+            a[c * MOST_CUTS + c] = 1.0;
+            b[c] = was[c];
+        }
         for (int32_t r = c + 1; r < size; ++r) {
             const double share = a[r * MOST_CUTS + c] / a[c * MOST_CUTS + c];
             for (int32_t k = c; share != 0.0 && k < size; ++k) {
@@ -529,22 +528,14 @@ static int eliminate(double *a, double *b, int32_t size) {
         }
         b[c] /= a[c * MOST_CUTS + c];
     }
-    return 1;
 }
 
 /* Mix where water goes round in circles: each is cut at a pipe, and the temperatures fed there come from the
- * linear system they are in. With more cuts than fit, sweeps are repeated until nothing changes. What then is
- * between fed and true temperatures is owed by the node and paid in fifths from the next step on, at most a
- * hundredth of a kelvin at a time, so that no energy is lost; it is rounding but for circles of pipes without
- * any volume. */
+ * linear system they are in. With more cuts than fit, sweeps are repeated until nothing changes. What rounding
+ * leaves between fed and true temperatures counts as heat that entered. */
 static void mix_circles(Pipes *n) {
     double *temp = n->work;
     int32_t unknowns = 0, unknown[MOST_CUTS];
-    for (int32_t k = 0; n->any_owed && k < n->nodes; ++k) {
-        const int32_t node = n->order[k];
-        const double most = n->kind[k] == STANDS ? 0.0 : PAID_K / n->inverse[k];
-        n->owed[node] = larger(smaller(0.2 * n->carry[node], most), -most);
-    }
     memcpy(temp, n->node_temp, sizeof(double) * (size_t)n->nodes);
     for (int32_t i = 0; i < n->back_edges; ++i) {
         n->cut[i] = temp[n->up[n->back[i]]];
@@ -587,25 +578,21 @@ static void mix_circles(Pipes *n) {
                 a[r * MOST_CUTS + c] = (r == c) - temp[n->up[n->back[unknown[r]]]];
             }
         }
-        const int solved = eliminate(a, b, unknowns);
+        eliminate(a, b, unknowns, kept);
         for (int32_t c = 0; c < unknowns; ++c) {
-            n->cut[unknown[c]] = solved ? b[c] : kept[c];
+            n->cut[unknown[c]] = b[c];
         }
         memcpy(temp, n->node_temp, sizeof(double) * (size_t)n->nodes);
     }
     sweep(n, temp, 1, 1.0);
     memcpy(n->node_temp, temp, sizeof(double) * (size_t)n->nodes);
-    for (int32_t k = 0; n->any_owed && k < n->nodes; ++k) {
-        n->carry[n->order[k]] -= n->owed[n->order[k]];
-    }
     for (int32_t i = 0; i < n->back_edges; ++i) {
         const int32_t p = n->back[i];
         const double t = n->node_temp[n->up[p]];
         if (n->gain[p] == 0.0) {
             n->fed[p] = t; /* delivers what it holds, whatever it is fed */
         } else {
-            n->carry[n->up[p]] += n->moved[p] * (t - n->fed[p]);
-            n->any_owed = 1;
+            n->entered += n->moved[p] * (n->fed[p] - t);
         }
     }
 }
@@ -734,7 +721,7 @@ static int32_t transport_step(Pipes *n, double dt, const double *flow, const dou
         }
     }
     DISPATCH(deliver, n);
-    if (n->back_edges || n->any_owed) {
+    if (n->back_edges) {
         mix_circles(n);
     } else {
         sweep(n, n->node_temp, 0, 1.0);

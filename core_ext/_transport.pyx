@@ -79,8 +79,6 @@ cdef extern from "_transport.h" nogil:
         double *enters_kg
         double *leaves_kg
         double *inverse
-        double *carry
-        double *owed
         double *work
         double *cut
         double *system
@@ -174,8 +172,6 @@ cdef class Transport:
         n.enters_kg = <double*> self._zeros(nodes, np.float64)
         n.leaves_kg = <double*> self._zeros(nodes, np.float64)
         n.inverse = <double*> self._zeros(nodes, np.float64)
-        n.carry = <double*> self._zeros(nodes, np.float64)
-        n.owed = <double*> self._zeros(nodes, np.float64)
         n.work = <double*> self._zeros(nodes, np.float64)
         n.cut = <double*> self._zeros(pipes, np.float64)
         n.system = <double*> self._zeros(MOST_CUTS * MOST_CUTS, np.float64)
@@ -244,15 +240,13 @@ cdef class Transport:
         return self.n.left
 
     def stored_kg_k(self):
-        """Heat in all pipes with their walls, kg degC, with what loops still owe."""
+        """Heat in all pipes with their walls, kg degC."""
         cdef Py_ssize_t p
         cdef double total = 0.0
         cdef Pipes *n = &self.n
         with nogil:
             for p in range(n.pipes):
                 total += n.energy[p] + n.wall_kg[p] * (n.w_in[p] + n.w_out[p]) + n.held_kg[p] * n.base[p]
-            for p in range(n.nodes):
-                total += n.carry[p]
         return total
 
     def mean_temps(self, double[::1] out):
