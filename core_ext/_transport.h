@@ -40,7 +40,7 @@ typedef struct {
     int32_t sorted, standing_nodes, back_edges, ground_still, summed_given;
     uint32_t steps;
     double merge_k, dt;
-    double loss, entered, left;
+    double loss, entered, left, loss_by_base;
     /* given */
     const int32_t *from, *to, *slot_start, *slot_pipe;
     const double *plug_kg, *wall_kg, *share, *rate, *held_kg;
@@ -49,7 +49,7 @@ typedef struct {
     double *flow, *moved, *gone, *part, *filled, *pass_in, *pass_old, *take_in, *take_old;
     double *clock_step, *keep, *half, *through, *fresh;
     /* state */
-    double *energy, *tag, *rise, *x_in, *x_out, *clock, *w_in, *w_out, *base, *base_step, *squeezed_k;
+    double *energy, *tag, *rise, *x_in, *x_out, *clock, *w_in, *w_out, *base, *base_next, *squeezed_k;
     int64_t *ringed;
     int32_t *head, *count;
     Parcel *ring;
@@ -711,13 +711,17 @@ static int32_t transport_step(Pipes *n, double dt, const double *flow, const dou
     const int moving = !n->ground_still;
     if (moving) {
         n->ground_still = 1;
+        n->loss_by_base = 0.0;
         for (int32_t p = 0; p < n->pipes; ++p) {
-            const double behind = ground[p] - n->base[p];
-            n->base_step[p] = behind * (1.0 - n->keep[p]);
-            n->base[p] += 0.5 * n->base_step[p]; /* the middle of the step */
-            if (fabs(behind) > 1e-12 && n->base_step[p] != 0.0) {
+            const double behind = ground[p] - n->base[p], clock = n->clock_step[p];
+            const double mean = clock > 1e-8 ? (1.0 - n->keep[p]) / clock : 1.0;
+            n->base_next[p] = ground[p] - behind * n->keep[p];
+            n->loss_by_base += n->held_kg[p] * (n->base_next[p] - n->base[p]);
+            if (fabs(behind) > 1e-12 && n->base_next[p] != n->base[p]) {
                 n->ground_still = 0;
             }
+            /* what water that enters all through the step has to count from to have its true mean in the end */
+            n->base[p] = ground[p] - behind * n->keep[p] / mean;
         }
     }
     DISPATCH(deliver, n);
@@ -729,9 +733,9 @@ static int32_t transport_step(Pipes *n, double dt, const double *flow, const dou
     n->loss = DISPATCH(fill, n);
     if (moving) {
         for (int32_t p = 0; p < n->pipes; ++p) {
-            n->loss -= n->held_kg[p] * n->base_step[p];
-            n->base[p] += 0.5 * n->base_step[p];
+            n->base[p] = n->base_next[p];
         }
+        n->loss -= n->loss_by_base;
     }
     name_standing_nodes(n);
     return -1;

@@ -51,7 +51,7 @@ cdef extern from "_transport.h" nogil:
         double *w_in
         double *w_out
         double *base
-        double *base_step
+        double *base_next
         double *squeezed_k
         int64_t *ringed
         int32_t *head
@@ -147,7 +147,7 @@ cdef class Transport:
         n.tag, n.rise = self._column(excess), self._column(None)
         n.x_in, n.x_out, n.clock = self._column(None), self._column(None), self._column(None)
         n.w_in, n.w_out = self._column(excess), self._column(excess)
-        n.base, n.base_step = self._column(ground_temp_c), self._column(None)
+        n.base, n.base_next = self._column(ground_temp_c), self._column(None)
         n.squeezed_k = self._column(None)
         n.delivered, n.retained = self._column(None), self._column(None)
         n.offset, n.gain, n.fed = self._column(None), self._column(None), self._column(None)
