@@ -444,3 +444,37 @@ def test_a_refused_step_leaves_the_ground_as_it_was():
             transport.step(60.0, flow, inflow, ground_temp_c=30.0)
     twin = ThermalTransport(line([10.0]), initial_temp_c=60.0, ground_temp_c=8.0)
     assert transport.step(60.0, np.zeros(1)).tolist() == twin.step(60.0, np.zeros(1)).tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_no_water_gets_warmer_than_what_came_in(seed):
+    """Flows over seventeen powers of ten, steps of milliseconds to months, pipes without volume, circles, few
+    parcels: with a ground that stays as it is every temperature lies between the coldest and the warmest."""
+    random = np.random.default_rng(seed)
+    nodes, links = int(random.integers(2, 12)), int(random.integers(1, 20))
+    net = {
+        "nodes": {"id": list(range(nodes))},
+        "pipes": {
+            "id": list(range(links)),
+            "from_node": random.integers(0, nodes, links).tolist(),
+            "to_node": random.integers(0, nodes, links).tolist(),
+            "length_m": np.where(random.random(links) < 0.1, 0.0, 10.0 ** random.uniform(-3, 4, links)),
+            "inner_diameter_m": 10.0 ** random.uniform(-3, 0, links),
+            "linear_loss_w_mk": np.where(
+                random.random(links) < 0.2, 0.0, 10.0 ** random.uniform(-3, 3, links)
+            ),
+        },
+    }
+    transport = ThermalTransport(
+        net,
+        initial_temp_c=random.uniform(20, 90, links),
+        ground_temp_c=random.uniform(0, 20, links),
+        parcels=int(random.integers(2, 20)),
+    )
+    for _ in range(60):
+        flow = random.choice([0.0, 1.0, 1.0, -1.0], links) * 10.0 ** random.uniform(-13, 4, links)
+        temps = transport.step(float(10.0 ** random.uniform(-3, 7)), flow, random.uniform(20, 90, nodes))
+        assert -1e-6 <= temps.min() and temps.max() <= 90.0 + 1e-6
+        means = transport.pipe_mean_temp_c()
+        assert -1e-6 <= means.min() and means.max() <= 90.0 + 1e-6
