@@ -26,6 +26,7 @@
 #define STANDING_KG_S 1e-12 /* below this a pipe stands */
 #define LONGEST_SPAN 2.0    /* of clock within a parcel that is not the result of a squeeze */
 #define NOTHING_K 1e-9      /* parcels this close are one without fitting anything */
+#define FREE 1e-11          /* share of a circle that is renewed, below which rounding would decide */
 #define MOST_CUTS 64        /* of circles that are solved directly */
 #define REAL_INFLOW 1e-9    /* share of a node's outflow below which an inflow is rounding of the flows */
 
@@ -509,7 +510,7 @@ static void eliminate(double *a, double *b, int32_t size, const double *was) {
         const double kept = b[c];
         b[c] = b[best];
         b[best] = kept;
-        if (fabs(a[c * MOST_CUTS + c]) < 1e-13) {
+        if (fabs(a[c * MOST_CUTS + c]) < FREE) {
             memset(a + c * MOST_CUTS, 0, sizeof(double) * (size_t)size);
             a[c * MOST_CUTS + c] = 1.0;
             b[c] = was[c];
@@ -527,6 +528,25 @@ static void eliminate(double *a, double *b, int32_t size, const double *was) {
             b[c] -= a[c * MOST_CUTS + k] * b[k];
         }
         b[c] /= a[c * MOST_CUTS + c];
+    }
+}
+
+/* Coldest and warmest of all that is mixed in this step: nothing mixed of it can lie outside. */
+static void find_range(const Pipes *n, double *low, double *high) {
+    *low = 1e300;
+    *high = -1e300;
+    for (int32_t k = 0; k < n->nodes; ++k) {
+        const int32_t node = n->order[k];
+        const double t = n->kind[k] == FED && n->inflow[node] == n->inflow[node] ? n->inflow[node] : n->node_temp[node];
+        *low = smaller(*low, smaller(t, n->node_temp[node]));
+        *high = larger(*high, larger(t, n->node_temp[node]));
+    }
+    for (int32_t p = 0; p < n->pipes; ++p) {
+        const double own = n->moved[p] - n->gain[p];
+        if (own > 1e-9 * n->moved[p]) {
+            *low = smaller(*low, n->offset[p] / own);
+            *high = larger(*high, n->offset[p] / own);
+        }
     }
 }
 
@@ -579,8 +599,10 @@ static void mix_circles(Pipes *n) {
             }
         }
         eliminate(a, b, unknowns, kept);
+        double low, high;
+        find_range(n, &low, &high);
         for (int32_t c = 0; c < unknowns; ++c) {
-            n->cut[unknown[c]] = b[c];
+            n->cut[unknown[c]] = larger(smaller(b[c], high), low);
         }
         memcpy(temp, n->node_temp, sizeof(double) * (size_t)n->nodes);
     }
@@ -667,8 +689,8 @@ static int redirect(Pipes *n, int32_t p, double flow) {
 #endif
 
 /* Advance by dt seconds. flow: kg/s in each pipe; inflow: degC by node, kept; NULL for what was given last;
- * given: kg/s that enter by node, or NULL; ground: degC by pipe. Returns -1; or the first pipe whose flow is not finite; or -2 for an inflow that is
- * infinite, and then nothing has changed. */
+ * given: kg/s that enter by node, or NULL; ground: degC by pipe. Returns -1; or the first pipe whose flow is
+ * not finite; or -2 for an inflow that is infinite, and then nothing has changed. */
 static int32_t transport_step(Pipes *n, double dt, const double *flow, const double *inflow, const double *given,
                               const double *ground) {
     if (inflow) {

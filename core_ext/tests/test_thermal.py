@@ -475,6 +475,6 @@ def test_no_water_gets_warmer_than_what_came_in(seed):
     for _ in range(60):
         flow = random.choice([0.0, 1.0, 1.0, -1.0], links) * 10.0 ** random.uniform(-13, 4, links)
         temps = transport.step(float(10.0 ** random.uniform(-3, 7)), flow, random.uniform(20, 90, nodes))
-        assert -1e-6 <= temps.min() and temps.max() <= 90.0 + 1e-6
+        assert temps.min() >= -1e-6 and temps.max() <= 90.0 + 1e-6
         means = transport.pipe_mean_temp_c()
-        assert -1e-6 <= means.min() and means.max() <= 90.0 + 1e-6
+        assert means.min() >= -1e-6 and means.max() <= 90.0 + 1e-6
