@@ -208,8 +208,7 @@ def infeasible(district: District, seconds: float) -> list[Row]:
                     partial(
                         solver._run,
                         out,
-                        options.get("tol", solver._default_tol_pa),
-                        options.get("flow_tol", 0.0),
+                        solver._limits(options.get("tol"), options.get("flow_tol")),
                         False,
                     )
                 ),
