@@ -249,18 +249,26 @@ def _number(value: Any) -> float:
 
 def _float_column(table: str, name: str, values: Any, ids: Sequence[object] | Array) -> FloatArray:
     try:
-        return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+        column = np.array(values, dtype=np.float64)
+        if column.ndim == 1:
+            return column
+    except (TypeError, ValueError, OverflowError):
         pass
     out = np.empty(len(values))
     for row, value in enumerate(values):
         try:
             out[row] = _number(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise BadNetwork(
-                _label(table, ids[row]), f"{name} is {value!r}", "Give a number.", "not_a_number"
+                _label(table, ids[row]), f"{name} is {_short(value)}", "Give a number.", "not_a_number"
             ) from None
     return out
+
+
+def _short(value: object) -> str:
+    """A value as it was given, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _expand_curves(columns: dict[str, Any]) -> dict[str, Any]:
@@ -357,7 +365,7 @@ def _build_table(table: str, given: Mapping[str, Any]) -> Table:
                     f"table {table}", f"column {name} is missing", f"Add {name}.", "missing_column"
                 )
             values = [0.0 if spec.default is _REQUIRED else spec.default] * rows
-        elif np.ndim(values) == 0:
+        elif not hasattr(values, "__len__") or isinstance(values, str):
             values = [values] * rows
         if len(values) != rows:
             raise BadNetwork(
@@ -373,8 +381,9 @@ def _build_table(table: str, given: Mapping[str, Any]) -> Table:
             out[name] = floats
         elif spec.kind == "int":
             numbers = _float_column(table, name, values, ids)
-            if not np.all(numbers == np.rint(numbers)):
-                row = int(np.argmax(numbers != np.rint(numbers)))
+            whole = (numbers == np.rint(numbers)) & (np.abs(numbers) < 2.0**53)
+            if not whole.all():
+                row = int(np.argmin(whole))
                 raise BadNetwork(
                     _label(table, ids[row]),
                     f"{name} is {numbers[row]:g}",

@@ -22,8 +22,13 @@ def read_network(path: Path) -> Network:
         from .epanet_inp import parse_inp
 
         return parse_inp(_text(path), str(path))
+    text = _text(path)
     try:
-        document: Any = json.loads(_text(path))
+        document: Any = json.loads(text)
+    except RecursionError:
+        raise BadNetwork(
+            f"file {path}", "nested too deeply for a network", "Check how it was made.", "not_json"
+        ) from None
     except json.JSONDecodeError as error:
         raise BadNetwork(
             f"file {path}",
@@ -31,6 +36,38 @@ def read_network(path: Path) -> Network:
             "Known formats: toplovod-network/1 JSON, GeoJSON, pandapipes JSON, EPANET .inp.",
             "not_json",
         ) from None
+    try:
+        net = _from_document(document, path)
+    except BadNetwork:
+        raise
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        # whoever made the document meant this format, yet something in it is of another shape
+        raise BadNetwork(
+            f"file {path}",
+            f"something in it is not where the format has it ({type(error).__name__}: {str(error)[:80]})",
+            "It may be cut short or edited; save it again with the program that made it.",
+            "bad_structure",
+        ) from None
+    if net is not None:
+        return net
+    raise BadNetwork(
+        f"file {path}",
+        "not a known network format",
+        "Known formats: toplovod-network/1 JSON, GeoJSON, pandapipes JSON, EPANET .inp.",
+        "unknown_format",
+    )
+
+
+def _from_document(document: Any, path: Path) -> Network | None:
+    """The network in a parsed document; None where it is of no known format."""
     if isinstance(document, dict):
         if str(document.get("format", "")).startswith("toplovod-network/"):
             from .toplovod_json import from_document
@@ -44,12 +81,7 @@ def read_network(path: Path) -> Network:
             from .pandapipes_json import from_pandapipes
 
             return from_pandapipes(document, str(path))
-    raise BadNetwork(
-        f"file {path}",
-        "not a known network format",
-        "Known formats: toplovod-network/1 JSON, GeoJSON, pandapipes JSON, EPANET .inp.",
-        "unknown_format",
-    )
+    return None
 
 
 def write_network(net: Network, path: Path) -> None:

@@ -104,8 +104,8 @@ class _Reader:
         self.head_pa = density * EPANET_GRAVITY_M_S2 * self.length
         self.pressure_pa = self._pressure_unit(gravity)
         self.patterns: dict[str, float] = {}
-        for _number, words in self.sections["PATTERNS"]:
-            self.patterns.setdefault(words[0], float(words[1]) if len(words) > 1 else 1.0)
+        for number, words in self.sections["PATTERNS"]:
+            self.patterns.setdefault(words[0], self.number(number, words, 1, 1.0))
 
     def _section(self, number: int, name: str) -> str:
         # EPANET matches section names by their first letters
