@@ -176,9 +176,7 @@ def test_the_committed_run_names_every_goal_and_every_answer_agreed() -> None:
     assert [goal.text for goal, value in report.judged(document) if value is None] == []
     for row in report.rows_of(document):
         if row.get("stop") == "certified" and row["work"].startswith(("cold", "tick", "scenario")):
-            # a warm EPANET stops when a step changes flows by 1e-8 of their sum, not at 1e-8 of the answer
-            most = 1e-7 if row["work"].startswith("tick") else 1e-8
-            assert row["epanet_difference"] <= most, row["work"]
+            assert row["epanet_difference"] <= 1e-8, row["work"]
 
 
 def test_the_command_writes_page_and_picture_from_a_record(tmp_path: Path) -> None:
