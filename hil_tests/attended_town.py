@@ -22,7 +22,7 @@ from .bench.provisioning import MODBUS_HOST
 from .bench.relay import Relay
 from .bench.street import street
 from .bench.town_run import TownRun
-from .demo import JOIN_DEADLINE_S, Demo, Supervisor, SupervisorFailed, choose_port
+from .demo import JOIN_DEADLINE_S, Demo, Supervisor, SupervisorFailed, held_port
 
 STEADY_FROST = "utc,outdoor_temp_c\n2026-01-12T00:00:00+00:00,-5.0\n2026-01-14T00:00:00+00:00,-5.0\n"
 ANSWER_WITHIN_S = 60.0  # real seconds, on a machine that may have other work
@@ -89,7 +89,8 @@ class AttendedTown:
         self.relays = {row: self._tap(row) for row in tapped}
         self.data = folder / "data"
         self.run.write_keys(self.data)
-        self.supervisor = Supervisor(self.run.site_path, self.data, choose_port(0), folder / "supervisor.log")
+        port = self._stack.enter_context(held_port(0))
+        self.supervisor = Supervisor(self.run.site_path, self.data, port, folder / "supervisor.log")
         self._stack.callback(self.supervisor.stop)
         self.demo = Demo(self.run, self.supervisor, lambda _: None)
 

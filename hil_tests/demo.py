@@ -11,13 +11,13 @@ import contextlib
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from .bench.emulation import ended_by_signal, run_folder
 from .bench.errors import BenchError, PortTaken, WrongUse
 from .bench.lockstep import Lockstep
 from .bench.plant.town import Town
+from .bench.provisioning import Ports
 from .bench.recording import Recording
 from .bench.town_run import TOWN_FILES, TownRun, require_town_files
 
@@ -159,18 +160,24 @@ def town_folder(site: str, scratch: Path) -> Path:
     return folder
 
 
-def choose_port(wanted: int) -> int:
-    """Return the wanted port, or a free one for 0. PortTaken when somebody listens there."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, wanted))
-        except OSError as error:
-            raise PortTaken(
-                f"port {wanted}: {error.strerror}; nothing was started. Choose another with --port, or leave "
-                "it out and read the address from the output"
-            ) from None
-        return int(probe.getsockname()[1])
+@contextmanager
+def held_port(wanted: int) -> Iterator[int]:
+    """Keep the wanted port, or a free one for 0, from everybody but the supervisor.
+
+    Raises PortTaken when somebody listens there.
+    """
+    ports = Ports()
+    try:
+        port = ports.take(wanted)
+    except OSError as error:
+        raise PortTaken(
+            f"port {wanted}: {error.strerror}; nothing was started. Choose another with --port, or leave "
+            "it out and read the address from the output"
+        ) from None
+    try:
+        yield port
+    finally:
+        ports.close()
 
 
 @dataclass
@@ -251,8 +258,12 @@ def run_demo(
     still running, with the real seconds since; what it returns joins the result {passed, sha256, kpi,
     simulated_s, live, devices}.
     """
-    chosen = choose_port(port)
-    with run_folder("demo") as folder, ended_by_signal(), contextlib.ExitStack() as stack:
+    with (
+        held_port(port) as chosen,
+        run_folder("demo") as folder,
+        ended_by_signal(),
+        contextlib.ExitStack() as stack,
+    ):
         source = town_folder(site, folder)
         weather = Town.load(source).weather().repeated(WARM_UP_S, WINTERS)
         run = stack.enter_context(TownRun(folder / "run", source, seed=seed, speed=speed, weather=weather))

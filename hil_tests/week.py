@@ -31,7 +31,7 @@ from .bench.plant.weather import Weather
 from .bench.provisioning import firmware_bundle
 from .bench.recording import Recording
 from .bench.town_run import TownRun
-from .demo import Demo, Supervisor, choose_port, town_folder
+from .demo import Demo, Supervisor, held_port, town_folder
 
 WARM_UP_S = 86_400.0
 WEEK_S = 7 * 86_400.0
@@ -192,7 +192,8 @@ def run_coordinated(plan: Plan, keep: Path | None = None, progress: Progress | N
         _coordinate_by_itself(run.site_path)
         data = folder / "data"
         run.write_keys(data)
-        supervisor = Supervisor(run.site_path, data, choose_port(0), folder / "supervisor.log")
+        port = stack.enter_context(held_port(0))
+        supervisor = Supervisor(run.site_path, data, port, folder / "supervisor.log")
         stack.callback(supervisor.stop)
         demo = Demo(run, supervisor, lambda line: None)
         recording = record(run.clock, run, plan.warm_up_s)

@@ -58,7 +58,7 @@ class Device:
 
 
 class Ports:
-    """TCP ports chosen by the system and kept for this run, so a board comes back at the same address.
+    """TCP ports, wanted or chosen by the system, kept for this run: a board comes back at its address.
 
     A bound socket that does not listen keeps the port from being handed out; the controller may listen
     there because both set SO_REUSEADDR.
