@@ -796,8 +796,8 @@ static int rounded_only(const Net *n, double tol_pa) {
 static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_tol, double wall, int careful,
                 int chord) {
     const size_t slots = 8 * (size_t)n->peeled_pipe_at;
-    double slope0 = 0.0, slope1, mass = 0.0;
-    int smooth = 0, balanced = 0;
+    double slope0 = 0.0, slope1, mass = 0.0, unbalanced = INFINITY;
+    int smooth = 0;
     n->slack = 0.5 * tol_pa;
     n->changed = 1.0;
     n->carried = chord ? 0.0 : 1.0;
@@ -810,8 +810,9 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
         evaluate(n, first_chord ? CHORD : chord && trial == 1 ? REFIT : NORMAL, wall);
         if (!first_chord) {
             slope1 = n->along;
-            if (careful && smooth && balanced && n->clipped == 0 && n->released == 0 && n->worst > tol_pa &&
-                slope1 > -0.1 * slope0 && slope1 > 0.0) {
+            if (careful && smooth && n->clipped == 0 && n->released == 0 && n->worst > tol_pa &&
+                slope1 > -0.1 * slope0 && slope1 > 0.0 &&
+                (unbalanced <= tol_kg_s || unbalanced * highest_pressure(n) <= 0.01 * slope1)) {
                 for (size_t i = 0; i < slots; ++i) {
                     n->saved[slots + i] = follows(n, (int32_t)i) ? n->q[i] - n->saved[slots + i] : 0.0;
                 }
@@ -849,8 +850,9 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
             return CYCLED;
         }
         if (careful) {
-            /* only between balanced flows is the content a merit function */
-            balanced = !first_chord && imbalance(n) <= tol_kg_s;
+            /* only between balanced flows is the content a merit function; what rounding leaves in wide short
+             * pipes must be small beside its slope */
+            unbalanced = first_chord ? INFINITY : imbalance(n);
             smooth = n->clipped == 0 && n->released == 0;
             memcpy(n->saved, n->y, sizeof(double) * slots);
             memcpy(n->saved + slots, n->q, sizeof(double) * slots);

@@ -696,16 +696,38 @@ class HydraulicSolver:
     def _not_converged(
         self, certificate: Certificate, steps: int, residual_pa: float, residual_kg_s: float
     ) -> NotConverged:
-        hint = (
-            ""
-            if self._unique
-            else " Fixed pressure gains stand in one loop or between fixed pressures; they may contradict."
-        )
+        hint = self._missed_settings()
+        if not hint and not self._unique:
+            hint = " Fixed pressure gains stand in one loop or between fixed pressures; they may contradict."
         return NotConverged(
             f"no solution within {steps} Newton steps (residuals {residual_pa:.3g} Pa, {residual_kg_s:.3g} "
             f"kg/s).{hint} The network was not changed; look for contradicting pressures or extreme "
             "coefficients.",
             certificate,
+        )
+
+    def _missed_settings(self) -> str:
+        """A sentence on the regulator whose setting was missed most where the search ended."""
+        if not self._regulators:
+            return ""
+        a = self._a
+        pressure = a["column"]["pressure"].copy()
+        if self._level_pa is not None:
+            pressure -= self._level_pa
+        records = a["regulator"]
+        excess = -records["setting_pa"]
+        for end in "ab":
+            place = records[f"place_{end}"]
+            excess += np.where(place < 0, 0.0, records[f"weight_{end}"] * pressure[np.maximum(place, 0)])
+        excess[records["wanted"] == 0] = 0.0
+        above = np.where(np.isfinite(excess), excess, 0.0)
+        worst = int(np.argmax(above))
+        if above[worst] < 1.0:
+            return ""
+        name = self.net.valves["id"][self._regulators[worst][0]]
+        return (
+            f" Valve {name} did not come to its setting: what it senses stood {above[worst]:.3g} Pa beyond "
+            "it, and may not answer to what the valve takes up."
         )
 
     def _label_of_link(self, link: int) -> str:

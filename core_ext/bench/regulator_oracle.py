@@ -3,7 +3,8 @@
 Every regulator becomes a check valve and a given pressure drop. What remains has a content function, so each
 trial has one answer; what a regulator senses falls with its own drop, so one drop is found by bisection while
 the others stay, and sweeps over all of them go on until nothing moves. It finds a solution or says that it
-found none: only with a single regulator is that a proof that there is none.
+found none: only with a single regulator is that a proof that there is none. Nothing is decided where a
+regulator senses a difference within a part whose pressures nothing refers to.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ def find_state(net: Network, friction: str, sweeps: int = 60) -> tuple[str, np.n
         result = solver.solve(pumps_fixed_dp_pa=np.where(np.arange(len(gain)) >= pumps, -trial, gain))
         link, a, b, weight_a, weight_b, setting = links.regulators[k]
         known = result.pressure_known
+        if b >= 0 and not known[a] and not known[b]:
+            unseen.add(k)
         if not links.couples[link] or not known[a] or (b >= 0 and not known[b]):
             return 0.0
         flowing = value <= 0.0 or result.mass_flow_kg_s["valves"][rows[k]] > 0.0
@@ -71,9 +74,11 @@ def find_state(net: Network, friction: str, sweeps: int = 60) -> tuple[str, np.n
         return float(above) if flowing else min(float(above), 0.0)
 
     stuck = False
+    unseen: set[int] = set()
     try:
         for _ in range(sweeps):
             moved, stuck = 0.0, False
+            unseen.clear()
             for k in range(len(rows)):
                 low, high = 0.0, 1e3
                 if excess(k, 0.0) <= EXACT_PA:
@@ -91,7 +96,9 @@ def find_state(net: Network, friction: str, sweeps: int = 60) -> tuple[str, np.n
                 moved = max(moved, abs(best - drop[pumps + k]))
                 drop[pumps + k] = best
             if moved <= EXACT_PA:
-                return (NONE if len(rows) == 1 else UNDECIDED) if stuck else FOUND, drop[pumps:]
+                if unseen or stuck:
+                    return NONE if len(rows) == 1 and not unseen else UNDECIDED, drop[pumps:]
+                return FOUND, drop[pumps:]
     except NotConverged:
         return UNDECIDED, drop[pumps:]
     return UNDECIDED, drop[pumps:]
