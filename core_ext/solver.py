@@ -134,11 +134,13 @@ class HydraulicSolver:
         self.fluid = self._constant_fluid or HydraulicFluid.water(REFERENCE_TEMP_C)
         self._nodes = net.nodes.rows
         at = 0
+        self._link_names: list[npt.NDArray[np.object_]] = []
         self._slices: dict[str, slice] = {}
         for table in LINK_ENDS:
             self._slices[table] = slice(at, at + net.tables[table].rows)
             at += net.tables[table].rows
         self._links = at
+        self._by_heat: npt.NDArray[np.bool_] = net.consumers["mode"] == "heat"
         # the network's own arrays, until a change gives the solver one of its own
         self._columns: dict[str, npt.NDArray[Any]] = {}
         self._owned: set[str] = set()
@@ -730,11 +732,12 @@ class HydraulicSolver:
             "it, and may not answer to what the valve takes up."
         )
 
-    def _label_of_link(self, link: int) -> str:
-        for table, part in self._slices.items():
-            if part.start <= link < part.stop:
-                return f"{SINGULAR[table]} {self.net.tables[table]['id'][link - part.start]}"
-        raise IndexError(link)
+    def _labels(self) -> npt.NDArray[np.object_]:
+        """What every link is called in a certificate; made at the first need, shared by all copies."""
+        if not self._link_names:
+            names = [f"{SINGULAR[table]} {i}" for table in self._slices for i in self.net.tables[table]["id"]]
+            self._link_names.append(np.array([*names, ""], dtype=object)[:-1])
+        return self._link_names[0]
 
     def _certify(
         self, converged: bool, marks: npt.NDArray[np.uint8], known: npt.NDArray[np.bool_], robust: bool
@@ -752,8 +755,8 @@ class HydraulicSolver:
             method=method,
             unique="true" if self._unique else "unknown",
             islands=self._islands(known, acting & ((marks & HELD) == 0)),
-            active_limits=tuple(self._label_of_link(int(e)) for e in np.flatnonzero(held)),
-            unserved=tuple(self._label_of_link(int(e)) for e in np.flatnonzero(silent)),
+            active_limits=tuple(self._labels()[held]) if held.any() else (),
+            unserved=tuple(self._labels()[silent]) if silent.any() else (),
         )
 
     def _islands(

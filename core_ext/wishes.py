@@ -96,6 +96,8 @@ class Wishes:
 
     @staticmethod
     def _upper(limits: Mapping[str, Any], key: str, rows: int, default: Any) -> FloatArray:
+        if key not in limits and not isinstance(default, np.ndarray):
+            return np.full(rows, np.inf)
         values = column_of(limits, key, rows, default)
         return np.where(np.isnan(values), np.inf, values)
 
@@ -106,8 +108,8 @@ class Wishes:
             return None
         if "heat_w" in targets:
             return column_of(targets, "heat_w", rows, 0.0)
-        by_heat = (self.net.consumers["mode"] == "heat") | np.isnan(now["consumers_mass_flow_kg_s"])
-        return now["consumers_heat_w"] if by_heat.all() and rows else None
+        by_heat = solver._by_heat | np.isnan(now["consumers_mass_flow_kg_s"])
+        return now["consumers_heat_w"] if rows and by_heat.all() else None
 
     def _target_flow(self, solver: HydraulicSolver, targets: Mapping[str, Any]) -> FloatArray:
         """Flow per consumer: given flow, else given heat, else what the consumer's own mode says."""
@@ -115,15 +117,16 @@ class Wishes:
         own_flow = now["consumers_mass_flow_kg_s"]
         if "mass_flow_kg_s" in targets:
             flow = column_of(targets, "mass_flow_kg_s", rows, 0.0)
+        elif "heat_w" not in targets and not solver._by_heat.any() and not np.isnan(own_flow).any():
+            flow = own_flow
         else:
             with np.errstate(divide="ignore", invalid="ignore"):
                 per_kg = self.cp * (self.supply_temp - self.return_temp)
                 if "heat_w" in targets:
                     flow = column_of(targets, "heat_w", rows, 0.0) / per_kg
                 else:
-                    heat_mode = self.net.consumers["mode"] == "heat"
                     by_heat = now["consumers_heat_w"] / per_kg
-                    flow = np.where(heat_mode | np.isnan(own_flow), by_heat, own_flow)
+                    flow = np.where(solver._by_heat | np.isnan(own_flow), by_heat, own_flow)
         bad = ~(np.isfinite(flow) & (flow >= 0.0))
         if bad.any():
             row = int(np.argmax(bad))

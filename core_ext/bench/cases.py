@@ -6,11 +6,12 @@ of a wrong answer is worthless. A case returns plain rows; nothing here prints, 
 
 from __future__ import annotations
 
-import inspect
+import hashlib
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -254,39 +255,48 @@ def balance(district: District, seconds: float) -> list[Row]:
 
 
 def batch(district: District, seconds: float) -> list[Row]:
-    """All kv varied by 0.8 to 1.25, cold, per scenario; EPANET solves one scenario."""
+    """All kv varied by 0.8 to 1.25, per scenario: from nothing, and from the solver's own solution.
+
+    EPANET solves one scenario, from nothing and from its last flows.
+    """
     net = district.valves()
     links = net.pipes.rows + net.consumers.rows
-    scenarios = 64 if links < 3000 else 16
+    scenarios = 256 if links < 3000 else 64
     kv = district.kv_m3_h * np.random.default_rng(5).uniform(0.8, 1.25, (scenarios, net.consumers.rows))
     solver = HydraulicSolver(net, friction="epanet")
+    solver.solve()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         epanet = None
         if epanet_available():
             write_inp(net, Path(folder) / "batch.inp", "TCV")
             epanet = Epanet(Path(folder) / "batch.inp", FLOW_TOL)
-        takes_flow_tol = "flow_tol" in inspect.signature(solver.solve_batch).parameters
-        for stop in (EQUAL_STOP, CERTIFIED) if takes_flow_tol else (CERTIFIED,):
-            options: dict[str, Any] = _stop(stop)
+        for stop, warm in ((EQUAL_STOP, False), (CERTIFIED, False), (EQUAL_STOP, True), (CERTIFIED, True)):
             last: list[Any] = []
+            options: dict[str, Any] = _stop(stop)
+            run = partial(solver.solve_batch, warm_start=warm, consumers_kv_m3_h=kv, **options)
 
-            def ours(o: dict[str, Any] = options, keep: list[Any] = last) -> float:
+            def ours(workers: int | None, run: Any = run, keep: list[Any] = last) -> float:
                 began = time.perf_counter()
-                keep[:] = solver.solve_batch(warm_start=False, consumers_kv_m3_h=kv, **o)
+                keep[:] = run(workers=workers)
                 return (time.perf_counter() - began) / scenarios
 
-            steps: dict[str, Callable[[], float]] = {"core": ours}
+            steps: dict[str, Callable[[], float]] = {
+                "core": partial(ours, None), "core_one_worker": partial(ours, 1), "two_cores": two_cores,
+            }  # fmt: skip
             if epanet is not None:
                 epanet.set_accuracy(FLOW_TOL if stop == EQUAL_STOP else EPANET_CERTIFIED)
                 epanet.set_settings(net.pipes.rows + 1, loss_coefficient(kv[-1]))
-                steps["epanet"] = epanet.solve
+                steps["epanet"] = partial(_epanet_scenario, epanet, net, kv, [0]) if warm else epanet.solve
             figures = interleave(steps, seconds, 3)
-            row = _row(district, "scenario batch, per scenario", links, stop=stop, scenarios=scenarios)
+            name = "scenario batch, per scenario" + (", from a solution" if warm else "")
+            row = _row(district, name, links, stop=stop, scenarios=scenarios)
             row |= {name: figure.row() for name, figure in figures.items()}
             if isinstance(last[-1], NotConverged):
                 raise last[-1]
             if epanet is not None:
+                epanet.set_settings(net.pipes.rows + 1, loss_coefficient(kv[-1]))
+                epanet.solve()
                 row["epanet_difference"] = _difference(
                     _answers(net, last[-1], links), epanet.flows(links, DENSITY)
                 )
@@ -294,6 +304,33 @@ def batch(district: District, seconds: float) -> list[Row]:
         if epanet is not None:
             epanet.close()
     return rows
+
+
+def _epanet_scenario(epanet: Epanet, net: Network, kv: FloatArray, turn: list[int]) -> float:
+    """Seconds of the next scenario, begun at the flows of the one before."""
+    turn[0] = (turn[0] + 1) % len(kv)
+    epanet.set_settings(net.pipes.rows + 1, loss_coefficient(kv[turn[0]]))
+    return epanet.solve(warm=True)
+
+
+def two_cores() -> float:
+    """How much more two threads do than one when they share nothing: SHA-256 without the GIL."""
+    block = bytes(1 << 20)
+
+    def digest() -> None:
+        for _ in range(20):
+            hashlib.sha256(block).digest()
+
+    def seconds(count: int) -> float:
+        threads = [threading.Thread(target=digest) for _ in range(count)]
+        began = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return time.perf_counter() - began
+
+    return 2.0 * seconds(1) / seconds(2)
 
 
 def set_up(district: District, seconds: float) -> list[Row]:

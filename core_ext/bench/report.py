@@ -415,7 +415,11 @@ def _others(document: Document) -> list[str]:
     ]
     body = []
     for row in _pick(
-        document, "balance of all consumers", "scenario batch, per scenario", "set-up of a topology"
+        document,
+        "balance of all consumers",
+        "scenario batch, per scenario",
+        "scenario batch, per scenario, from a solution",
+        "set-up of a topology",
     ):
         note = ""
         if "round_trip" in row:
@@ -438,7 +442,8 @@ def _others(document: Document) -> list[str]:
         )
     lines += _table(("work", "links (loops)", "level", "core", "EPANET", "EPANET / core", ""), body)
     lines += [
-        "EPANET solves one scenario cold, and its set-up is EN_openH; it has no balance.",
+        "EPANET solves one scenario, cold or from the flows of the one before; its set-up is EN_openH; it "
+        "has no balance.",
         "",
         "## Heat",
         "",
@@ -582,12 +587,15 @@ def _where_the_time_goes(document: Document) -> list[str]:
                 f"{_time(row['core_kernel'])}; the rest names the {row['at_limit']} limits of the "
                 "certificate."
             )
-        elif "scenarios" in row:
+        elif "two_cores" in row:
             one = _same(document, "cold, valves given", row["stop"])
             if one is not None:
                 share = row["core"]["median"] / one["core"]["median"]
+                gain = row["core_one_worker"]["median"] / row["core"]["median"]
                 lines.append(
-                    f"- Scenario batch: a scenario costs {share:.2f} times one cold solve ({row['stop']})."
+                    f"- {row['work'].capitalize()}, {row['stop']}: {share:.2f} times one cold solve. Two "
+                    f"workers do {gain:.2f} times the work of one; two threads that share nothing did "
+                    f"{row['two_cores']['median']:.2f} times the work of one in the same minutes."
                 )
         elif "round_trip" in row:
             one = _same(document, "cold, flows imposed", CERTIFIED)
