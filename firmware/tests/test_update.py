@@ -1,0 +1,282 @@
+"""Signed images: what is taken in, what is refused, and what goes on after a cut."""
+
+import hashlib
+import os
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from firmware.substation import slots as slots_file
+from firmware.substation import update as update_file
+from firmware.substation.persistence import Persistence
+from firmware.substation.slots import FACTORY, SLOT_A, SLOT_B, Slots
+from firmware.substation.update import (
+    BUSY,
+    CONTENT,
+    DIGEST,
+    ELSEWHERE,
+    FAILED,
+    FILES_COME,
+    MALFORMED,
+    NO_KEY,
+    READY,
+    REFUSED,
+    SIGNATURE,
+    SPACE,
+    TAKEN,
+    VERIFYING,
+    VERSION,
+    Update,
+)
+from tools.sign import CONTEXT, public_bytes
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PUBLIC = public_bytes(KEY)
+FILES = {
+    "boards/__init__.mpy": b"boards" * 10,
+    "substation/app.mpy": bytes(range(256)) * 5,
+    "substation/site.mpy": b"site",
+}
+
+
+def image(version=1, files=None, key=KEY, text=None):
+    """An image made by hand, so that it may be wrong."""
+    files = FILES if files is None else files
+    if text is None:
+        body = b"version %d\nmap 12345678\n" % version
+        for path, content in files.items():
+            body += b"%s %d %s\n" % (
+                hashlib.sha256(content).hexdigest().encode(),
+                len(content),
+                path.encode(),
+            )
+        text = b"toplovod-image/1 %05d\n" % (23 + len(body)) + body
+    head = text + key.sign(CONTEXT + hashlib.sha256(text).digest())
+    return head + b"".join(files.values()), hashlib.sha256(head).digest()[:16]
+
+
+@pytest.fixture
+def device(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def opened(content, digest, slots=None, key=PUBLIC):
+    return Update(slots or Slots(Persistence()), key, len(content), digest)
+
+
+def send(update, content, piece=240, begin=None):
+    """Send everything the way the tool does; returns when the image is in or refused."""
+    while update.next < len(content):
+        answer = update.write(update.next, content[update.next : update.next + piece])
+        while answer == BUSY or update.state == VERIFYING:
+            if not update.step():
+                break
+            answer = TAKEN
+        if update.state == FAILED:
+            return update
+    while update.step():
+        pass
+    return update
+
+
+@pytest.mark.parametrize("piece", [1, 7, 240, 100_000])
+def test_a_signed_image_fills_the_slot_that_does_not_run(device, piece):
+    content, digest = image(version=7)
+    update = send(opened(content, digest), content, piece)
+    assert update.state == READY
+    slots = Slots(Persistence())
+    assert slots.version == [0, 7, 0]
+    assert slots_file.is_whole(SLOT_A, slots.head_digest[SLOT_A])
+    for path, wanted in FILES.items():
+        assert (device / "slot_a" / path).read_bytes() == wanted
+    # the next one goes into the other slot once this one runs
+    slots.begin_trial(SLOT_A, 0)
+    slots.confirm()
+    second, digest = image(version=8)
+    assert send(opened(second, digest), second).slot == SLOT_B
+    assert Slots(Persistence()).version == [0, 7, 8]
+
+
+def test_nothing_is_written_before_the_signature_is_verified(device):
+    content, digest = image(key=Ed25519PrivateKey.generate())
+    update = send(opened(content, digest), content)
+    assert (update.state, update.cause) == (FAILED, SIGNATURE)
+    assert not (device / "slot_a").exists()
+
+
+@pytest.mark.parametrize(
+    ("cause", "made"),
+    [
+        (MALFORMED, lambda: image(text=b"toplovod-image/2 00040\nversion 1\nmap 12345678\n")),
+        (MALFORMED, lambda: image(text=b"toplovod-image/1 99999\nversion 1\nmap 12345678\n")),
+        (MALFORMED, lambda: image(text=b"toplovod-image/1 -0001\nversion 1\nmap 12345678\n")),
+        (MALFORMED, lambda: image(text=b"toplovod-image/1 00035\nverzion 1\n\n\n")),
+        (MALFORMED, lambda: image(files={})),
+        (MALFORMED, lambda: image(files={"main.py": b"x"})),
+        (MALFORMED, lambda: image(files={"substation/../main.mpy": b"x"})),
+        (MALFORMED, lambda: image(files={"state/boot.mpy": b"x"})),
+        (MALFORMED, lambda: image(files={"substation/.mpy": b"x"})),
+        (MALFORMED, lambda: image(files={"substation/site.json": b"x"})),
+        (MALFORMED, lambda: image(files={"substation/a.mpy": b""})),
+        (MALFORMED, lambda: image(files={"substation/f%d.mpy" % i: b"x" for i in range(97)})),
+        (VERSION, lambda: image(version=0)),
+        (VERSION, lambda: image(version=4)),
+    ],
+)  # fmt: skip
+def test_an_image_that_may_not_be_is_refused_before_any_file(device, cause, made):
+    slots = Slots(Persistence())
+    slots.floor = 5 if cause == VERSION else 0
+    content, digest = made()
+    update = send(opened(content, digest, slots), content)
+    assert (update.state, update.cause) == (FAILED, cause)
+    assert not (device / "slot_a" / "substation").exists()
+    assert update.write(update.next, b"more") == REFUSED
+
+
+def test_another_image_than_was_ordered_is_refused(device):
+    content, _ = image()
+    _, other = image(version=2)
+    update = send(opened(content, other), content)
+    assert (update.state, update.cause) == (FAILED, DIGEST)
+
+
+def test_a_board_without_a_release_key_takes_nothing(device):
+    content, digest = image()
+    update = opened(content, digest, key=None)
+    assert (update.state, update.cause) == (FAILED, NO_KEY)
+    assert update.write(0, content) == REFUSED
+
+
+def test_a_file_that_differs_is_refused_and_the_others_are_kept(device):
+    content, digest = image()
+    update = send(opened(content, digest), content[:-2] + b"xx")
+    assert (update.state, update.cause) == (FAILED, CONTENT)
+    again = opened(content, digest)
+    while again.step():
+        pass
+    # only the last file is wanted
+    assert (again.state, again.next) == (FILES_COME, len(content) - 4)
+    assert send(again, content).state == READY
+
+
+def test_a_flipped_bit_anywhere_in_an_image_is_refused(device):
+    content, digest = image()
+    for at in range(0, len(content), 11):
+        bad = content[:at] + bytes((content[at] ^ 1,)) + content[at + 1 :]
+        slots = Slots(Persistence())
+        slots.empty(SLOT_A)
+        slots_file.remove_all("slot_a")
+        assert send(opened(bad, digest, slots), bad).state != READY
+
+
+def test_pieces_that_come_twice_or_too_early_change_nothing(device):
+    content, digest = image()
+    update = opened(content, digest)
+    assert update.write(0, content[:100]) == TAKEN
+    assert update.write(0, content[:100]) == TAKEN
+    assert update.next == 100
+    assert update.write(200, content[200:300]) == ELSEWHERE
+    assert update.write(50, content[50:150]) == TAKEN
+    assert update.next == 150
+    assert update.write(len(content) - 1, b"ab") == ELSEWHERE
+    assert send(update, content).state == READY
+
+
+def test_a_full_flash_is_told_before_a_file_is_written(device, monkeypatch):
+    content, digest = image()
+    small = os.statvfs_result((4096, 4096, 100, 8, 8, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(update_file.os, "statvfs", lambda path: small)
+    update = send(opened(content, digest), content)
+    assert (update.state, update.cause) == (FAILED, SPACE)
+
+
+def test_another_image_empties_the_slot_first(device):
+    content, digest = image()
+    send(opened(content, digest), content)
+    second, digest = image(version=2, files={"substation/app.mpy": b"other"})
+    update = opened(second, digest)
+    assert Slots(Persistence()).version == [0, 0, 0]
+    assert not (device / "slot_a").exists()
+    assert send(update, second).state == READY
+    assert sorted(p.name for p in (device / "slot_a" / "substation").iterdir()) == ["app.mpy"]
+
+
+def test_an_update_that_stopped_goes_on_behind_the_last_whole_file(device):
+    content, digest = image()
+    head = len(content) - sum(map(len, FILES.values()))
+    for stop in range(head, len(content), 37):
+        slots_file.remove_all("slot_a")
+        Slots(Persistence()).empty(SLOT_A)
+        update = opened(content, digest)
+        while update.next < stop:
+            update.write(update.next, content[update.next : min(update.next + 240, stop)])
+            while update.step():
+                pass
+        update.close()
+        again = opened(content, digest)
+        while again.step():
+            pass
+        assert head <= again.next <= stop
+        assert send(again, content).state == READY
+
+
+def trial(version=2, worst_mk=0):
+    slots = Slots(Persistence())
+    content, digest = image(version=version)
+    update = send(opened(content, digest, slots), content)
+    slots.begin_trial(update.slot, worst_mk)
+    return slots
+
+
+def test_an_image_on_trial_runs_until_it_has_died_three_times(device):
+    trial()
+    assert [slots_file.choose(False) for _ in range(4)] == [("slot_a", True)] * 3 + [("", False)]
+    slots = Slots(Persistence())
+    assert (slots.active, slots.reason) == (FACTORY, slots_file.DIED)
+
+
+def test_power_cuts_do_not_count_once_it_has_lived(device):
+    trial()
+    for _ in range(20):
+        assert slots_file.choose(False) == ("slot_a", True)
+        Slots(Persistence()).lived()
+    # the watchdog counts, however long it lived
+    for _ in range(2):
+        assert slots_file.choose(True) == ("slot_a", True)
+        Slots(Persistence()).lived()
+    assert slots_file.choose(True) == ("", False)
+
+
+def test_s10_the_version_floor_rises_at_confirmation_and_not_before(device):
+    slots = trial(version=9)
+    assert slots.floor == 0
+    older, digest = image(version=8)
+    assert send(opened(older, digest), older).state == READY
+    slots = Slots(Persistence())
+    slots.confirm()
+    assert Slots(Persistence()).floor == 9
+    update = send(opened(older, digest), older)
+    assert (update.state, update.cause) == (FAILED, VERSION)
+    assert slots_file.choose(True) == ("slot_a", False)
+
+
+def test_a_damaged_image_gives_way_to_the_one_before(device):
+    slots = trial(version=1)
+    slots.confirm()
+    content, digest = image(version=2)
+    update = send(opened(content, digest, slots), content)
+    slots.begin_trial(update.slot, 0)
+    assert slots_file.choose(False) == ("slot_b", True)
+    (device / "slot_b" / "substation" / "site.mpy").write_bytes(b"sitf")
+    assert slots_file.choose(False) == ("slot_a", False)
+    assert Slots(Persistence()).reason == slots_file.DAMAGED
+    (device / "slot_a" / "image.head").write_bytes(b"")
+    assert slots_file.choose(False) == ("", False)
+
+
+def test_a_record_from_nowhere_runs_the_factory_program(device):
+    Persistence().save("slots", b"\x07" * slots_file.RECORD_BYTES)
+    assert slots_file.choose(False) == ("", False)
+    Persistence().save("slots", b"short")
+    assert slots_file.choose(False) == ("", False)

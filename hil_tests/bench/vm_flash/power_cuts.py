@@ -1,0 +1,284 @@
+"""Cut the power at every flash operation of the shipped firmware, whole and torn, and start again.
+
+Arguments: bundle folder, story, files of the story. The operations of a story are recorded once on a flash
+chip in memory; then for every operation the chip is put together again as it was when the power went:
+before the operation, after each of its pages, and within a page, with what was to come left or scrambled.
+Each is mounted by LittleFS, started as main.py would, and judged. It prints one line of figures.
+"""
+
+import sys
+
+sys.path[:] = [sys.argv[1], ".frozen"]
+
+import gc  # noqa: E402
+import os  # noqa: E402
+
+import vfs  # noqa: E402
+
+BLOCK_BYTES = 4096  # a sector of the W25Q16 on the W5500-EVB-Pico
+BLOCKS = 352
+PIECE_BYTES = 240
+PAGE_BYTES = 256  # programmed at once by the chip
+TORN_BYTES = 256
+
+
+class Flash:
+    """A NOR flash chip in memory that notes every program and erase."""
+
+    def __init__(self):
+        self.content = bytearray(b"\xff" * (BLOCK_BYTES * BLOCKS))
+        self.operations = None
+        self.touched = set()
+
+    def readblocks(self, block, buffer, offset=0):
+        at = block * BLOCK_BYTES + offset
+        buffer[:] = self.content[at : at + len(buffer)]
+
+    def writeblocks(self, block, buffer, offset=0):
+        at = block * BLOCK_BYTES + offset
+        if self.operations is not None:
+            self.operations.append((at, bytes(buffer)))
+        self.touched.add(block)
+        self.content[at : at + len(buffer)] = buffer
+
+    def ioctl(self, op, arg):
+        if op == 4:
+            return BLOCKS
+        if op == 5:
+            return BLOCK_BYTES
+        if op == 6:
+            at = arg * BLOCK_BYTES
+            if self.operations is not None:
+                self.operations.append((at, None))
+            self.touched.add(arg)
+            self.content[at : at + BLOCK_BYTES] = b"\xff" * BLOCK_BYTES
+            return 0
+
+    def become(self, other):
+        """Hold again what stands in other, given that only the touched blocks differ."""
+        for block in self.touched:
+            at = block * BLOCK_BYTES
+            self.content[at : at + BLOCK_BYTES] = other[at : at + BLOCK_BYTES]
+        self.touched.clear()
+
+
+def mount(flash):
+    vfs.mount(vfs.VfsLfs2(flash, progsize=256, readsize=64), "/chip")
+    os.chdir("/chip")
+
+
+def unmount():
+    os.chdir("/")
+    vfs.umount("/chip")
+
+
+def after(new):
+    """What a program of these bytes, or for None an erase, leaves in the chip."""
+    return b"\xff" * BLOCK_BYTES if new is None else new
+
+
+def torn(content, operation, done, scrambled):
+    """Do the first bytes of an operation; the rest stays as it was or holds what nobody wrote."""
+    at, new = operation
+    whole = after(new)
+    content[at : at + done] = whole[:done]
+    if scrambled:
+        for i in range(at + done, at + len(whole)):
+            content[i] = (content[i] & 0x5A) ^ (i & 0x24)
+
+
+def forms(operation):
+    """Yield (bytes done, rest scrambled) of every way in which an operation is cut."""
+    size = BLOCK_BYTES if operation[1] is None else len(operation[1])
+    yield 0, False
+    for done in range(0, size, max(PAGE_BYTES, size // 8) if operation[1] is None else PAGE_BYTES):
+        if done:
+            yield done, False
+        yield done + min(TORN_BYTES, size - done) // 2, True
+
+
+# -- stories ----------------------------------------------------------------------------------------------
+
+
+def _image(path):
+    import hashlib
+
+    with open(path, "rb") as file:
+        content = file.read()
+    text = int(content[17:23])
+    return content, hashlib.sha256(content[: text + 64]).digest()[:16]
+
+
+class Updating:
+    """A confirmed image gives way to a newer one: received, on trial, started, confirmed."""
+
+    def __init__(self, first, second, key):
+        from substation import slots, update
+        from substation.persistence import Persistence
+
+        self.slots, self.update, self.persistence = slots, update, Persistence
+        self.first, self.second = _image(first), _image(second)
+        with open(key, "rb") as file:
+            self.key = file.read()
+        self.hard = 0
+
+    def _receive(self, which):
+        content, digest = which
+        record = self.slots.Slots(self.persistence())
+        incoming = self.update.Update(record, self.key, len(content), digest)
+        while incoming.state not in (self.update.READY, self.update.FAILED):
+            if not incoming.step():
+                at = incoming.next
+                incoming.write(at, content[at : at + PIECE_BYTES])
+        assert incoming.state == self.update.READY, incoming.cause
+        return record, incoming
+
+    def prepare(self):
+        record, incoming = self._receive(self.first)
+        record.begin_trial(incoming.slot, 0)
+        self._start()
+        self.slots.Slots(self.persistence()).confirm()
+
+    def _start(self):
+        return self.slots.choose(False, self.persistence())
+
+    def play(self):
+        record, incoming = self._receive(self.second)
+        record.begin_trial(incoming.slot, 1500)
+        self._start()
+        record = self.slots.Slots(self.persistence())
+        record.lived()
+        record.confirm()
+
+    def judge(self):
+        """The old program or the new one starts, whole; nothing else ever."""
+        folder, trial = self._start()
+        assert folder in ("slot_a", "slot_b"), folder
+        record = self.slots.Slots(self.persistence())
+        version = record.version[record.active]
+        assert (folder, version) in (("slot_a", 1), ("slot_b", 2)), (folder, version)
+        assert record.floor in (1, 2) and record.floor <= version
+        assert not (trial and version == 1)
+        return version
+
+    def repeat(self):
+        """The update goes through from wherever it was cut off."""
+        record = self.slots.Slots(self.persistence())
+        if record.version[record.active] == 1:
+            record, incoming = self._receive(self.second)
+            record.begin_trial(incoming.slot, 0)
+            assert self._start() == ("slot_b", True)
+
+
+class InPlace(Updating):
+    """What must not be done: the files of the program that runs are overwritten one by one."""
+
+    def play(self):
+        content, _ = self.second
+        head = content[: int(content[17:23]) + 64]
+        at = len(head)
+        for path, size, _ in self.slots.files_of(head):
+            with open("slot_a/" + path, "wb") as file:
+                file.write(content[at : at + size])
+            at += size
+
+
+class Records:
+    """Small records are saved again and again, as the controller does in its life."""
+
+    NAMES = ("boot", "epochs", "deficit", "energy", "refusals")
+    ROUNDS = 120
+
+    def __init__(self):
+        from substation.persistence import Persistence
+
+        self.persistence = Persistence
+
+    def _payload(self, name, count):
+        return (name + " %d " % count).encode() * (1 + 3 * self.NAMES.index(name))
+
+    def prepare(self):
+        kept = self.persistence()
+        for name in self.NAMES:
+            kept.save(name, self._payload(name, 0))
+
+    def play(self):
+        kept = self.persistence()
+        self.done = []
+        for count in range(1, self.ROUNDS + 1):
+            for name in self.NAMES:
+                assert kept.save(name, self._payload(name, count))
+                self.done.append((len(self.flash.operations), name, count))
+
+    def judge(self):
+        """Every record is one that was saved, and none is older than the last but one."""
+        kept = self.persistence()
+        finished = dict.fromkeys(self.NAMES, 0)
+        for operations, name, count in self.done:
+            if operations <= self.cut:
+                finished[name] = count
+        news = 0
+        for name in self.NAMES:
+            found = kept.load(name)
+            old = finished[name]
+            assert found in (self._payload(name, old), self._payload(name, old + 1)), (name, old, found)
+            news += found != self._payload(name, old)
+        return news
+
+    def repeat(self):
+        kept = self.persistence()
+        for name in self.NAMES:
+            kept.load(name)
+            assert kept.save(name, b"after")
+            assert self.persistence().load(name) == b"after"
+
+
+def main():
+    story = {"update": Updating, "in_place": InPlace, "records": Records}[sys.argv[2]](*sys.argv[3:])
+    flash, trial, base = Flash(), Flash(), bytearray(BLOCK_BYTES * BLOCKS)
+    story.flash = flash
+    vfs.VfsLfs2.mkfs(flash, progsize=256, readsize=64)
+    mount(flash)
+    story.prepare()
+    unmount()
+    base[:] = trial.content[:] = flash.content
+    mount(flash)
+    flash.operations = []
+    story.play()
+    operations, flash.operations = flash.operations, None
+    unmount()
+
+    cuts = repeats = 0
+    outcomes = {}
+    story.flash = trial
+    for k in range(len(operations) + 1):
+        for done, scrambled in forms(operations[k]) if k < len(operations) else ((0, False),):
+            trial.become(base)
+            if done or scrambled:
+                trial.touched.add(operations[k][0] // BLOCK_BYTES)
+                torn(trial.content, operations[k], done, scrambled)
+            story.cut = k
+            try:
+                mount(trial)
+                outcome = story.judge()
+                outcomes[outcome] = outcomes.get(outcome, 0) + 1
+                if cuts % 97 == 0:
+                    story.repeat()
+                    repeats += 1
+            except BaseException as error:
+                print("cut in operation %d of %d, %d bytes done:" % (k, len(operations), done))
+                sys.print_exception(error)
+                raise SystemExit(1)
+            unmount()
+            cuts += 1
+        if k < len(operations):
+            at, new = operations[k]
+            whole = after(new)
+            base[at : at + len(whole)] = whole
+            trial.touched.add(at // BLOCK_BYTES)
+        if k % 64 == 0:
+            gc.collect()
+    print("operations %d cuts %d repeats %d outcomes %r" % (len(operations), cuts, repeats, outcomes))
+
+
+main()
