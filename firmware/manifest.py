@@ -8,8 +8,8 @@ BOARDS = ("__init__", "emulated", "w5500_evb_pico2")
 SUBSTATION = (
     "__init__", "alarms", "app", "boots", "deficit", "ed25519", "energy", "fixed_point", "heating_curve",
     "image", "keys", "leases", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence",
-    "pi_controller", "progress", "pump_station", "refusals", "register_bank", "registers", "sensors",
-    "service_mode", "sha512", "site", "slots", "supply_loop", "update", "uptime", "valve",
+    "pi_controller", "progress", "proving", "pump_station", "refusals", "register_bank", "registers",
+    "sensors", "service_mode", "sha512", "site", "slots", "supply_loop", "update", "uptime", "valve",
 )  # fmt: skip
 FILES = (
     ("boot.py", "main.py")

@@ -64,6 +64,38 @@ def build(
 
 
 @app.command()
+def sign(
+    out: Annotated[Path, typer.Option(help="File for the signed image; one that is there is replaced.")],
+    version: Annotated[
+        int, typer.Option("--image-version", min=1, help="Number of this release; controllers never go back.")
+    ],
+    key: Annotated[Path, typer.Option(help="Private release key, from toplovod keys release.")],
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle to sign; this release's own when left out.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Make the signed image of a bundle: what a controller takes over a network, and nothing else."""
+    from .build import build_bundle, read_bundle
+    from .sign import make_image, read_release_key
+    from .whole_file import write_whole
+
+    private = read_release_key(key)
+    image = make_image(build_bundle() if bundle is None else read_bundle(bundle), version, private)
+    write_whole(out, image.content)
+    if json:
+        _print_json(
+            {"file": str(out), "version": version, "bytes": len(image.content), "files": image.files,
+             "map_hash": image.map_hash, "digest": image.digest.hex()}
+        )  # fmt: skip
+        return
+    typer.echo(
+        f"{out}: version {version}, {image.files} files, {len(image.content)} bytes, register map "
+        f"{image.map_hash}, digest {image.digest.hex()}"
+    )
+
+
+@app.command()
 def doctor(json: AsJson = False) -> None:
     """Say what is missing on this machine and the remedy. Exit status: 0 nothing, 1 something."""
     from dataclasses import asdict
@@ -357,6 +389,24 @@ def keys_new(
     for device_id in made:
         typer.echo(device_id)
     typer.echo(f"{vault}: {len(opened.root_keys)} devices", err=True)
+
+
+@keys_app.command("release")
+def keys_release(
+    out: Annotated[Path, typer.Argument(help="File for the private key, readable by you alone.")],
+    public: Annotated[Path, typer.Option(help="File for the public key, for toplovod provision.")],
+    json: AsJson = False,
+) -> None:
+    """Make the key pair that firmware images are signed with. One for all controllers; keep it offline."""
+    from .sign import new_release_key
+    from .whole_file import write_whole
+
+    key = new_release_key(out)
+    write_whole(public, key)
+    if json:
+        _print_json({"private": str(out), "public": str(public), "key": key.hex()})
+    else:
+        typer.echo(f"{out}: the private key, for toplovod sign. {public}: the public one, for every board.")
 
 
 @keys_app.command("rotate")
