@@ -70,7 +70,8 @@ EPANET_CUBIC_FOOT_M3 = 0.028317
 EPANET_GRAVITY_M_S2 = 32.2 * FOOT_M
 EPANET_MINOR_LOSS = 0.02517
 EXACT_MINOR_LOSS = 8.0 / (32.2 * math.pi**2)
-# slope below which EPANET takes a Hazen-Williams pipe as linear, ft per cubic foot per second (its RQTOL)
+# slope below which EPANET takes a Hazen-Williams pipe as linear (its RQTOL), and slope of its open valves
+# without loss (its CSMALL), ft per cubic foot per second
 EPANET_LINEAR_SLOPE = 1e-6
 HAZEN_EXPONENT = 1.852
 # shut-off head over the head of a pump's only curve point: 4/3, and as EPANET rounds it
@@ -555,6 +556,12 @@ class HydraulicSolver:
         scale = CUBIC_FOOT_M3 / EPANET_CUBIC_FOOT_M3
         return scale, scale**2 * EPANET_MINOR_LOSS / EXACT_MINOR_LOSS
 
+    def _open_valve_slope(self) -> float:
+        """EPANET's slope of an open valve without loss, Pa s/kg; 0 for other friction forms."""
+        if self.friction != "epanet":
+            return 0.0
+        return EPANET_LINEAR_SLOPE * FOOT_M * self.fluid.gravity_m_s2 / EPANET_CUBIC_FOOT_M3
+
     def _pipe_properties(self) -> tuple[FloatArray, FloatArray]:
         rows = self.net.pipes.rows
         density, viscosity = np.full(rows, self.fluid.density_kg_m3), np.full(rows, self.fluid.viscosity_pa_s)
@@ -606,6 +613,7 @@ class HydraulicSolver:
             made = ValveLaws(
                 at, kernel, self._valve_code, self._percentage, c["kv_m3_h"], c["loss_coefficient"],
                 c["diameter_m"], c["opening"], c["setting"], density, self._epanet_factors()[1],
+                self._open_valve_slope(),
             )  # fmt: skip
         elif table == "pumps":
             made = PumpLaws(at, kernel, self._pump_code, self._pump_law, c["speed"], c["fixed_dp_pa"])

@@ -2,14 +2,16 @@
 
     python -m core_ext.bench.epanet_files FOLDER [FOLDER ...]
 
-EPANET runs each file at ACCURACY 1e-8, the solver with friction "epanet". One line per file: agrees, refused
-(with the reason), differs, or no answer of one of the two. Exit status 0 unless a file differs. It changes no
-file and takes no side: which of two answers is right is for `independent_check` to say.
+EPANET runs each file at ACCURACY 1e-8, the solver with friction "epanet"; `independent_check` judges every
+answer of the solver. One line per file: agrees (to 1e-8 of the largest flow), agrees to what EPANET's own
+flows miss, refused (with the reason), differs, contradicts itself, or no answer of one of the two. Exit
+status 0 unless a file differs, is answered wrongly or is not answered without a reason. It changes no file.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import warnings
@@ -23,37 +25,44 @@ import numpy as np
 
 from ..formats.epanet_inp import CHECK_SUFFIX, PER_CFS, US_UNITS
 from ..network import LINK_ENDS, BadNetwork, FloatArray, Network
-from ..solver import EPANET_CUBIC_FOOT_M3, FOOT_M, HydraulicResult, HydraulicSolver, NotConverged
+from ..solver import (
+    CERTIFIED_MASS_KG_S,
+    EPANET_CUBIC_FOOT_M3,
+    FOOT_M,
+    HydraulicResult,
+    HydraulicSolver,
+    NotConverged,
+)
+from .independent_check import check, is_contradictory
 
 ACCURACY = 1e-8
 CLOSED_SLOPE = 1e8  # EPANET's CBIG, feet per cubic foot per second
 TRIALS = 1000
 TIGHTER = 1e-11
-TIGHT_PA = 1e-7
+TIGHT_PA = 1e-9
 BAR = 1e-8  # of the largest flow: reference/hydraulics.md section 4
 AGREES, REFUSED, DIFFERS = "agrees", "refused", "differs"
-NO_ANSWER, EPANET_FAILS = "no answer", "EPANET has no answer"
+NEAR = "agrees to EPANET's own error"
+CONTRADICTS, NO_ANSWER, WRONG = "contradicts itself", "no answer", "wrong"
+EPANET_FAILS = "EPANET has no answer"
 
 
 @dataclass
 class EpanetAnswer:
     """EPANET's state at t = 0: flows by link id in kg/s at the given density, and how it ended.
 
-    `relative_error` is the last change of flows over their sum; `warning` is what it said, if anything.
-    `leak_kg_s` is what EPANET lets through its closed links in all: it solves them with a slope of 1e8 feet
-    per cubic foot per second, so that flows near them are only right to that.
+    `relative_error` is the last change of flows over their sum.
+    `stray_kg_s` is what EPANET's flows miss in all: what it lets through closed links, which it solves with a
+    slope of 1e8 feet per cubic foot per second, and what does not add up at its junctions, which is rounding
+    beside links of little resistance. A flow brought in somewhere changes no flow elsewhere by more than
+    itself, so flows are right to that at best.
     """
 
     flow_kg_s: dict[str, float]
     head: dict[str, float]
-    leak_kg_s: float
+    stray_kg_s: float
     relative_error: float
     trials: int
-    warning: str
-
-    @property
-    def balanced(self) -> bool:
-        return self.relative_error <= ACCURACY
 
 
 class EpanetRefuses(RuntimeError):
@@ -68,8 +77,8 @@ def epanet_answer(path: Path, density_kg_m3: float = 1000.0) -> EpanetAnswer:
 
     project: Any = en.createproject()
     opened = False
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of negative pressures and the like: statistics tell the rest
         try:
             en.open(project, str(path), f"{folder}/report", f"{folder}/out")
             opened = True
@@ -83,10 +92,9 @@ def epanet_answer(path: Path, density_kg_m3: float = 1000.0) -> EpanetAnswer:
                 links = range(1, en.getcount(project, en.LINKCOUNT) + 1)
                 most = max((abs(en.getlinkvalue(project, i, en.FLOW)) for i in links), default=0.0)
                 en.setoption(project, en.FLOWCHANGE, bound * most)
-                told.clear()
                 en.initH(project, en.INITFLOW)
                 en.runH(project)
-                answers.append(_state(en, project, density_kg_m3, "; ".join(str(w.message) for w in told)))
+                answers.append(_state(en, project, density_kg_m3))
             return min(answers, key=lambda answer: answer.relative_error)
         except Exception as error:  # the wrapper raises the bare class
             raise EpanetRefuses(str(error)) from error
@@ -96,28 +104,31 @@ def epanet_answer(path: Path, density_kg_m3: float = 1000.0) -> EpanetAnswer:
             en.deleteproject(project)
 
 
-def _state(en: Any, project: Any, density_kg_m3: float, warning: str) -> EpanetAnswer:
+def _state(en: Any, project: Any, density_kg_m3: float) -> EpanetAnswer:
     units = list(PER_CFS)[en.getflowunits(project)]
     factor = density_kg_m3 * EPANET_CUBIC_FOOT_M3
     feet = 1.0 if units in US_UNITS else 1.0 / FOOT_M
     nodes = range(1, en.getcount(project, en.NODECOUNT) + 1)
     links = range(1, en.getcount(project, en.LINKCOUNT) + 1)
     head = [en.getnodevalue(project, i, en.HEAD) for i in nodes]
-    leak = 0.0
+    flow = [en.getlinkvalue(project, i, en.FLOW) * factor / PER_CFS[units] for i in links]
+    missing = [en.getnodevalue(project, i, en.DEMAND) * factor / PER_CFS[units] for i in nodes]
+    leaks = 0.0
     for i in links:
+        first, second = (node - 1 for node in en.getlinknodes(project, i))
+        leak = 0.0
         if en.getlinkvalue(project, i, en.STATUS) == 0.0:
-            first, second = en.getlinknodes(project, i)
-            leak += abs(head[first - 1] - head[second - 1]) * feet / CLOSED_SLOPE * factor
+            leak = (head[first] - head[second]) * feet / CLOSED_SLOPE * factor
+            leaks += abs(leak)
+        missing[first] += flow[i - 1] + leak
+        missing[second] -= flow[i - 1] + leak
+    junction = [en.getnodetype(project, i) == en.JUNCTION for i in nodes]
     return EpanetAnswer(
-        {
-            en.getlinkid(project, i): en.getlinkvalue(project, i, en.FLOW) * factor / PER_CFS[units]
-            for i in links
-        },
+        {en.getlinkid(project, i): flow[i - 1] for i in links},
         {en.getnodeid(project, i): value for i, value in zip(nodes, head, strict=True)},
-        leak,
+        leaks + sum(abs(rest) for rest, counts in zip(missing, junction, strict=True) if counts),
         en.getstatistic(project, en.RELATIVEERROR),
         int(en.getstatistic(project, en.ITERATIONS)),
-        warning,
     )
 
 
@@ -156,20 +167,28 @@ def compare(path: Path) -> Comparison:
     except BadNetwork as error:
         return Comparison(path, REFUSED, f"{error.code}: {error.reason}")
     try:
+        result = solve_tightly(solver)
+    except NotConverged as error:
+        if is_contradictory(net, "epanet", solver.fluid):
+            return Comparison(
+                path, CONTRADICTS, "no flows meet its demands within its one-way links and limits"
+            )
+        return Comparison(path, NO_ANSWER, str(error))
+    judged = check(net, "epanet", solver.fluid, result)
+    if judged.problems:
+        return Comparison(path, WRONG, "; ".join(judged.problems[:3]))
+    try:
         theirs = epanet_answer(path, solver.fluid.density_kg_m3)
     except EpanetRefuses as error:
         return Comparison(path, EPANET_FAILS, str(error))
-    try:
-        result = solver.solve(tol=TIGHT_PA)
-    except NotConverged as error:
-        return Comparison(path, NO_ANSWER, str(error))
     ours = flows_by_id(net, result)
     names = list(ours)
     ours_flow: FloatArray = np.array([ours[name] for name in names])
     their_flow: FloatArray = np.array([theirs.flow_kg_s[name] for name in names])
     most = float(np.abs(their_flow).max(initial=0.0))
     apart = np.abs(ours_flow - their_flow)
-    difference = float(apart.max(initial=0.0)) / (most or 1.0)
+    worst, farthest = int(np.argmax(apart)) if names else -1, float(apart.max(initial=0.0))
+    difference = farthest / (most or 1.0)
     words = (
         f"{len(names)} links, largest flow {most:.6g} kg/s, EPANET's error {theirs.relative_error:.1e} "
         f"in {theirs.trials} trials"
@@ -177,18 +196,24 @@ def compare(path: Path) -> Comparison:
     lost = sum(map(len, result.certificate.islands))
     if lost:
         words += f", {lost} nodes named as cut off"
-    if theirs.warning:
-        words += f", {theirs.warning}"
-    if difference <= BAR:
+    bar = max(BAR * most, CERTIFIED_MASS_KG_S)
+    if farthest <= bar:
         return Comparison(path, AGREES, words, difference)
-    if apart.max() <= BAR * most + theirs.leak_kg_s:
-        words += f", {theirs.leak_kg_s:.1e} kg/s through EPANET's closed links"
-        return Comparison(path, AGREES, words, difference)
-    worst = int(np.argmax(apart))
-    words += f"; {names[worst]}: {ours_flow[worst]:.9g} here, {their_flow[worst]:.9g} there"
+    words += (
+        f", {theirs.stray_kg_s:.1e} kg/s astray there; {names[worst]}: {ours_flow[worst]:.9g} here, "
+        f"{their_flow[worst]:.9g} there"
+    )
     if not theirs.relative_error <= ACCURACY:
         return Comparison(path, EPANET_FAILS, words, difference)
-    return Comparison(path, DIFFERS, words, difference)
+    return Comparison(path, NEAR if farthest <= bar + theirs.stray_kg_s else DIFFERS, words, difference)
+
+
+def solve_tightly(solver: HydraulicSolver) -> HydraulicResult:
+    """The solver's best answer: where slopes are small, flows follow only from the last digits of pressure."""
+    for tol in (TIGHT_PA, 100.0 * TIGHT_PA):
+        with contextlib.suppress(NotConverged):
+            return solver.solve(tol=tol)
+    return solver.solve()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -204,9 +229,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in paths:
         found = compare(path)
         counts[found.outcome] += 1
-        print(f"{found.outcome:9} {found.difference:8.1e} {path.name}: {found.words}", flush=True)
+        print(f"{found.outcome:20} {found.difference:8.1e} {path.name}: {found.words}", flush=True)
     print(f"{len(paths)} files: " + ", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
-    return 1 if counts[DIFFERS] else 0
+    return 1 if counts[DIFFERS] + counts[WRONG] + counts[NO_ANSWER] else 0
 
 
 if __name__ == "__main__":

@@ -206,7 +206,9 @@ class _Reader:
         if unit in ("AM", "PM"):
             noon = 12.0 * 3600.0
             if total >= noon + 3600.0:
-                raise self.bad(line, f"{' '.join(words)!r} is not a time", "Give at most 12:59.", "not_a_time")
+                raise self.bad(
+                    line, f"{' '.join(words)!r} is not a time", "Give at most 12:59.", "not_a_time"
+                )
             total = total % noon + (noon if unit == "PM" else 0.0)
         return float(round(total))
 
