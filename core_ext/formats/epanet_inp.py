@@ -2,9 +2,11 @@
 
 Reservoirs and tanks become fixed pressures, g is 32.2 ft/s2, density 1000 times SPECIFIC GRAVITY, viscosity
 by EPANET's rule; all three are kept in `net.fluid`. Flows are converted with EPANET's rounded cubic foot, so
-friction "epanet" meets its results. Simple controls on time 0 and on tank levels are applied. It refuses by
-name what has no counterpart: PBV and PCV valves, constant-power pumps, emitters, pressure-driven demands,
-Chezy-Manning friction, controls on junctions. Quality, energy, rules and later times are not read.
+friction "epanet" meets its results. Patterns count from PATTERN START; simple controls on time 0, on the
+clock and on tank levels are applied; links let nothing into a full tank and nothing out of an empty one. It
+refuses by name what has no counterpart: PBV and PCV valves, constant-power pumps, emitters, pressure-driven
+demands, Chezy-Manning friction, controls on junctions. Quality, energy and later times are not read, nor are
+rules, which EPANET looks at after the first step only.
 """
 
 from __future__ import annotations
