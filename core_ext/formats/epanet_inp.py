@@ -37,6 +37,8 @@ PSI_PER_FOOT = 0.4333
 KPA_PER_PSI = 6.895
 VISCOSITY_FT2_S = 1.1e-5  # EPANET's water at 20 degC
 LEVEL_TOLERANCE_M = 0.0005 * FOOT_M  # a tank this close to its limit is full or empty (EPANET's HTOL)
+# diameter at which a kv is written as a loss coefficient; any will do
+VALVE_DIAMETER_M = 0.1
 CHECK_SUFFIX = ":check"  # the check valve, and its inner node, that stand for a pipe's one direction
 
 _UNREAD = (
@@ -551,6 +553,18 @@ class _Links:
                 **values,
             }
         )
+
+
+def loss_of_kv(kv_m3_h: float, diameter_m: float) -> float:
+    """The loss coefficient at a diameter that drops as much as a kv."""
+    area_m2 = math.pi * diameter_m**2 / 4.0
+    return 2.0 * area_m2**2 * 1e5 * 3600.0**2 / (1000.0 * kv_m3_h**2)
+
+
+def kv_of_loss(loss: float, diameter_m: float) -> float:
+    """The kv, m3/h, that drops as much as a loss coefficient at a diameter; inf where nothing is lost."""
+    area_m2 = math.pi * diameter_m**2 / 4.0
+    return math.sqrt(2.0 * area_m2**2 * 1e5 * 3600.0**2 / (1000.0 * loss)) if loss > 0.0 else math.inf
 
 
 def format_inp(net: Network) -> str:
