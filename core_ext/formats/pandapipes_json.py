@@ -3,7 +3,8 @@
 Junction numbers become node ids, or names where the net was written from here; elements out of service are
 left out. It needs neither pandas nor pandapipes and refuses by name what has no counterpart: pumps given by
 polynomials, compressors, pressure controllers, gases, elements it does not know, consumers whose flow follows
-from temperatures that only a thermal run knows.
+from temperatures that only a thermal run knows. Heights are taken less the weight of the air, so that
+pressures are pandapipes' own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ from .epanet_inp import kv_of_loss
 
 KELVIN = 273.15
 GRAVITY_M_S2 = 9.81  # pandapipes' own constant
+# pandapipes counts pressures from the air's at each height, by the barometric formula with these constants
+AIR_AT_SEA_PA, AIR_GRADIENT_K_M, AIR_AT_SEA_K, AIR_EXPONENT = 101_325.0, 0.0065, 288.15, 5.255
+HIGHEST_M = 40_000.0  # the formula ends at 44 km
 MARK = "toplovod"  # in a document written from here: names are ids, row numbers are ours
+OF_SOURCE = "of_source"  # column: this grid only makes up the water of a circulation pump
 REFUSED = {
     "pump": "its head is a polynomial of a pump type",
     "compressor": "compressors are for gases",
@@ -121,6 +126,20 @@ def _property(entry: Any, temp_k: float) -> float:
     raise ValueError(f"property class {kind}")
 
 
+def less_air_m(height_m: float, density_kg_m3: float, node: str) -> float:
+    """The height at which pressures counted from one air pressure are those pandapipes counts from the local.
+
+    The air's weight, 0.12 % of water's, is taken off the height. Raises BadNetwork, naming the node, beyond
+    40 km.
+    """
+    if not abs(height_m) <= HIGHEST_M:
+        raise BadNetwork(
+            f"node {node}", f"its height is {height_m:g} m, where no air is", "Give metres.", "bad_height"
+        )
+    air_pa = AIR_AT_SEA_PA * (1.0 - height_m * AIR_GRADIENT_K_M / AIR_AT_SEA_K) ** AIR_EXPONENT
+    return height_m + float(air_pa - AIR_AT_SEA_PA) / (density_kg_m3 * GRAVITY_M_S2)
+
+
 def _numbers(values: Any) -> list[float]:
     if isinstance(values, dict):
         values = values["_object"]
@@ -148,6 +167,8 @@ def from_pandapipes(document: dict[str, Any], where: str) -> Network:
         row["id"] = _name(row, marked, row["index"])
     temps = [_value(row, "tfluid_k", KELVIN + REFERENCE_TEMP_C) for row in junctions]
     fluid = _fluid(content, sum(temps) / max(len(temps), 1), where)
+    for row in junctions:
+        row["z_m"] = less_air_m(_value(row, "height_m", 0.0), fluid.density_kg_m3, row["id"])
     geodata = {row["index"]: row for row in _rows(content, "junction_geodata")}
     number = {row["index"]: at for at, row in enumerate(junctions)}
     injection = [0.0] * len(junctions)
@@ -183,7 +204,7 @@ def from_pandapipes(document: dict[str, Any], where: str) -> Network:
         fixed[node] = pressure
 
     for row in _in_service(_rows(content, "ext_grid")):
-        if "p" in str(row.get("type", "pt")):
+        if "p" in str(row.get("type", "pt")) and not (marked and row.get(OF_SOURCE)):
             pin("ext_grid", row, "junction", _value(row, "p_bar") * 1e5)
     for table, sign in (("sink", -1.0), ("mass_storage", -1.0), ("source", 1.0)):
         for row in _in_service(_rows(content, table)):
@@ -269,9 +290,15 @@ def from_pandapipes(document: dict[str, Any], where: str) -> Network:
                 "control_dp_refused",
             )
         supply = _value(row, "p_flow_bar") * 1e5
+        # the lift counts without the difference in height
+        rise = (
+            junctions[at("circ_pump_pressure", row, "flow_junction")]["z_m"]
+            - junctions[at("circ_pump_pressure", row, "return_junction")]["z_m"]
+        )
+        lift = _value(row, "plift_bar") * 1e5 - fluid.density_kg_m3 * GRAVITY_M_S2 * rise
         given = {
             "supply_pressure_pa": supply,
-            "return_pressure_pa": supply - _value(row, "plift_bar") * 1e5,
+            "return_pressure_pa": supply - lift,
             "mass_flow_kg_s": math.nan,
         }
         sources.append(
@@ -299,7 +326,7 @@ def from_pandapipes(document: dict[str, Any], where: str) -> Network:
         {
             "nodes": {
                 "id": [row["id"] for row in junctions],
-                "elevation_m": [_value(row, "height_m", 0.0) for row in junctions],
+                "elevation_m": [row["z_m"] for row in junctions],
                 "x_m": [_value(geodata.get(row["index"], {}), "x") for row in junctions],
                 "y_m": [_value(geodata.get(row["index"], {}), "y") for row in junctions],
                 "mass_injection_kg_s": injection,

@@ -4,7 +4,8 @@ Ids become names, rows keep their numbers, and a mark in the document lets the r
 that pandapipes has no use for but keeps (temperatures of consumers, costs of sources) ride along under our
 names. It refuses by name what pandapipes has no element for rather than lose it: pumps, regulators, check
 valves, limits that act, pressure differences without a pressure, Hazen-Williams pipes, water of its own in a
-pipe. Heights are scaled by the ratio of the fluid's gravity to pandapipes' 9.81, so that pressures stay.
+pipe. Heights are scaled by the ratio of the fluid's gravity to pandapipes' 9.81, and the weight of the air is
+added that pandapipes takes off, so that pressures stay.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .._elements import RANGEABILITY
 from ..network import BadNetwork, HydraulicFluid, Network, Table
 from ..solver import REFERENCE_TEMP_C, SHUT_BELOW
 from .epanet_inp import VALVE_DIAMETER_M, loss_of_kv
-from .pandapipes_json import GRAVITY_M_S2, KELVIN, MARK
+from .pandapipes_json import GRAVITY_M_S2, KELVIN, MARK, OF_SOURCE, less_air_m
 
 # the format of pandapipes 0.16; later ones convert it when they load it
 VERSION, FORMAT_VERSION = "0.16.0", "0.14.0"
@@ -43,7 +44,7 @@ COMPONENTS = {
     "ext_grid": ("ext_grid_component", "ExtGrid"),
 }
 TEXT = ("name", "type", "et", "std_type")
-FLAGS = ("in_service", "opened", "control_active")
+FLAGS = ("in_service", "opened", "control_active", OF_SOURCE)
 WHOLE = (
     "from_junction",
     "to_junction",
@@ -61,6 +62,10 @@ def to_pandapipes(net: Network) -> dict[str, Any]:
     """The network as a pandapipes document. Raises BadNetwork for what pandapipes cannot express."""
     _refuse(net)
     fluid = net.fluid or HydraulicFluid.water(REFERENCE_TEMP_C)
+    heights = [
+        _with_air_m(height * (fluid.gravity_m_s2 / GRAVITY_M_S2), fluid.density_kg_m3, node)
+        for height, node in zip(net.nodes["elevation_m"].tolist(), net.nodes.ids, strict=True)
+    ]
     number = {name: row for row, name in enumerate(net.nodes.ids)}
     frames: dict[str, list[Row]] = {name: [] for name in COMPONENTS}
     frames["pipe"] = [_pipe(net, row, number) for row in range(net.pipes.rows)]
@@ -68,11 +73,11 @@ def to_pandapipes(net: Network) -> dict[str, Any]:
     for row in range(net.consumers.rows):
         table, entry = _consumer(net, row, number)
         frames[table].append(entry)
-    held: set[str] = set()
+    makes_up: dict[int, float] = {}
     for row in range(net.sources.rows):
         table, entry = _source(net, row, number)
         frames[table].append(entry)
-        held.add(str(net.sources["supply_node"][row]))
+        makes_up[entry["flow_junction"]] = entry["p_flow_bar"]
     places: list[Row] = []
     pressures = net.nodes["fixed_pressure_pa"][np.isfinite(net.nodes["fixed_pressure_pa"])]
     start = float(pressures.max()) * 1e-5 if pressures.size else START_PRESSURE_BAR
@@ -84,7 +89,7 @@ def to_pandapipes(net: Network) -> dict[str, Any]:
                 "name": name,
                 "pn_bar": start if math.isnan(pressure) else pressure * 1e-5,
                 "tfluid_k": KELVIN + REFERENCE_TEMP_C,
-                "height_m": float(net.nodes["elevation_m"][row]) * (fluid.gravity_m_s2 / GRAVITY_M_S2),
+                "height_m": heights[row],
                 "in_service": True,
                 "type": "junction",
             }
@@ -92,16 +97,18 @@ def to_pandapipes(net: Network) -> dict[str, Any]:
         x, y = float(net.nodes["x_m"][row]), float(net.nodes["y_m"][row])
         if not (math.isnan(x) and math.isnan(y)):
             places.append({"index": row, "x": x, "y": y})
-        if not math.isnan(pressure) and name not in held:
+        # a circulation pump of pandapipes holds a pressure, but only a grid beside it takes and gives water
+        if not math.isnan(pressure) or row in makes_up:
             frames["ext_grid"].append(
                 {
                     "index": row,
                     "name": name,
                     "junction": row,
-                    "p_bar": pressure * 1e-5,
+                    "p_bar": makes_up[row] if math.isnan(pressure) else pressure * 1e-5,
                     "t_k": KELVIN + REFERENCE_TEMP_C,
                     "in_service": True,
                     "type": "p",
+                    OF_SOURCE: math.isnan(pressure),
                 }
             )
         injection = float(net.nodes["mass_injection_kg_s"][row])
@@ -135,6 +142,18 @@ def to_pandapipes(net: Network) -> dict[str, Any]:
     if places:
         content["junction_geodata"] = _frame(places)
     return {"_module": "pandapipes.pandapipes_net", "_class": "pandapipesNet", "_object": content}
+
+
+def _with_air_m(height_m: float, density_kg_m3: float, node: str) -> float:
+    """The height in pandapipes of which `less_air_m` makes a height. Raises BadNetwork beyond 40 km."""
+    found = height_m
+    for _ in range(60):
+        # the air weighs a thousandth of the water: every round brings three digits
+        step = height_m - less_air_m(found, density_kg_m3, node)
+        found += step
+        if abs(step) <= 1e-15 * abs(height_m):
+            break
+    return found
 
 
 def _refusal(element: str, reason: str, code: str) -> BadNetwork:
@@ -291,12 +310,17 @@ def _source(net: Network, row: int, number: dict[str, int]) -> tuple[str, Row]:
     pressure = float(sources["supply_pressure_pa"][row])
     back, lift = float(sources["return_pressure_pa"][row]), float(sources["dp_pa"][row])
     flow = float(sources["mass_flow_kg_s"][row])
+    fluid = net.fluid or HydraulicFluid.water(REFERENCE_TEMP_C)
+    height = net.nodes["elevation_m"]
+    rise = float(height[number[supply]] - height[number[sources["return_node"][row]]])
+    rise_pa = fluid.density_kg_m3 * fluid.gravity_m_s2 * rise
     if not math.isnan(flow):
         pressure = float(net.nodes["fixed_pressure_pa"][number[supply]])
     elif math.isnan(pressure):
-        pressure = back + lift
+        pressure = back + lift - rise_pa
     else:
-        lift = pressure - back
+        # a lift, as dp_pa, counts without the difference in height
+        lift = pressure - back + rise_pa
     entry: Row = {
         "index": row,
         "name": sources.ids[row],
