@@ -23,6 +23,7 @@ class ValveLaws:
     def __init__(
         self, at: int, kernel: Newton, code: Array, percentage: Array, kv: Array, loss: Array,
         diameter: Array, opening: Array, setting: Array, density: float, loss_factor: float,
+        open_slope: float,
     ) -> None: ...  # fmt: skip
     def refresh(self) -> int: ...
 

@@ -6,7 +6,7 @@ returns the first row whose values have no meaning, or FINE, or RELAY when a lin
 kernel was not laid out for. It never decides what to do about either, and it allocates nothing.
 """
 
-from libc.math cimport M_PI, isfinite, isnan, pow, sqrt
+from libc.math cimport M_PI, fmax, isfinite, isnan, pow, sqrt
 from libc.stdint cimport int8_t, int32_t
 
 from ._newton cimport Net, Newton, put_cold, put_limits, put_other, put_pressure, put_quadratic
@@ -19,6 +19,12 @@ cdef double COLD_DROP_PA = 2e5
 cdef double SHUT = 1e-9
 # inherent rangeability of an equal-percentage valve: own estimate, the usual catalogue value
 cdef double PERCENTAGE_RANGE = 50.0
+# a valve of no resistance would have no law: 1 Pa at 1 t/s is far below any tolerance, Pa/(kg/s)2
+cdef double LEAST_RESISTANCE = 1e-6
+# with EPANET's constants less, as EPANET knows no resistance of a check valve beside its pipe's
+cdef double LEAST_CHECK_RESISTANCE = 1e-8
+# flow up to which a linear law is linear (kg/s)
+cdef double ALWAYS = 1e9
 cdef double INFINITE = float("inf")
 
 
@@ -115,7 +121,8 @@ cdef class ConsumerLaws(Laws):
 cdef class ValveLaws(Laws):
     """code: 0 throttle, 1 check, 2 flow limit, 3 loss curve, 4 regulator of a pressure.
 
-    loss_factor multiplies loss coefficients (1, or EPANET's rounding of it).
+    loss_factor multiplies loss coefficients (1, or EPANET's rounding of it). open_slope is the slope of the
+    linear law that EPANET has for an open valve without loss, Pa s/kg; 0 where its rules are not followed.
     """
 
     cdef Py_ssize_t at
@@ -129,10 +136,11 @@ cdef class ValveLaws(Laws):
     cdef const double[::1] setting
     cdef double density
     cdef double loss_factor
+    cdef double open_slope
 
     def __init__(
         self, Py_ssize_t at, Newton kernel, code, percentage, kv, loss, diameter,
-        opening, setting, double density, double loss_factor,
+        opening, setting, double density, double loss_factor, double open_slope,
     ):
         self.at = at
         self.kernel = kernel
@@ -145,6 +153,7 @@ cdef class ValveLaws(Laws):
         self.setting = setting
         self.density = density
         self.loss_factor = loss_factor
+        self.open_slope = open_slope
 
     cdef Py_ssize_t fill(self) noexcept nogil:
         cdef Py_ssize_t row
@@ -189,8 +198,12 @@ cdef class ValveLaws(Laws):
             if self.percentage[row]:
                 f = pow(PERCENTAGE_RANGE, f - 1.0)
             k = k / (f * f)
-            # a valve of no resistance would have no law: 1 Pa at 1 t/s is far below any tolerance
-            quadratic(net, e, k if k > 1e-6 else 1e-6)
+            if self.open_slope > 0.0 and self.code[row] == 1:
+                quadratic(net, e, fmax(k, LEAST_CHECK_RESISTANCE))
+            elif self.open_slope > 0.0 and k == 0.0:
+                put_quadratic(net, e, self.open_slope / ALWAYS, ALWAYS, sqrt(COLD_DROP_PA / LEAST_RESISTANCE))
+            else:
+                quadratic(net, e, fmax(k, LEAST_RESISTANCE))
             if self.code[row] == 4:
                 continue
             if not put_limits(net, e, 0.0 if self.code[row] == 1 else -INFINITE, high):

@@ -678,9 +678,10 @@ class Network:
         return read_network(Path(path))
 
     def write(self, path: str | Path) -> None:
-        """Write the network: `.inp`, `.geojson`, else toplovod-network/1 JSON, which loses nothing.
+        """Write the network: `.inp`, `.geojson`, `.pandapipes.json`, else toplovod-network/1 JSON.
 
-        Formats that cannot hold an element refuse it by name; no file is left half written.
+        The last, and GeoJSON, lose nothing. Formats that cannot hold an element refuse it by name; no file is
+        left half written.
         """
         from .formats import write_network
 

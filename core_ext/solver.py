@@ -70,6 +70,13 @@ EPANET_CUBIC_FOOT_M3 = 0.028317
 EPANET_GRAVITY_M_S2 = 32.2 * FOOT_M
 EPANET_MINOR_LOSS = 0.02517
 EXACT_MINOR_LOSS = 8.0 / (32.2 * math.pi**2)
+# slope below which EPANET takes a Hazen-Williams pipe as linear (its RQTOL), and slope of its open valves
+# without loss (its CSMALL), ft per cubic foot per second
+EPANET_LINEAR_SLOPE = 1e-6
+HAZEN_EXPONENT = 1.852
+# shut-off head over the head of a pump's only curve point: 4/3, and as EPANET rounds it
+SHUT_OFF = 4.0 / 3.0
+EPANET_SHUT_OFF = 1.33334
 
 # certified accuracy: 1e-9 m of head and 1e-8 kg/s (reference/hydraulics.md section 4)
 CERTIFIED_HEAD_M = 1e-9
@@ -88,11 +95,13 @@ def _codes(words: Any, table: Mapping[str, int]) -> npt.NDArray[np.int8]:
     return np.array([table[w] for w in words], dtype=np.int8)
 
 
-def _power_law(flow: FloatArray, gain: FloatArray) -> tuple[float, float, float] | None:
+def _power_law(
+    flow: FloatArray, gain: FloatArray, shut_off: float = SHUT_OFF
+) -> tuple[float, float, float] | None:
     """Gain = a - b m^c through a one-point or three-point curve by EPANET's rules; None = use the points."""
     if len(flow) == 1:
         # shut-off head 4/3 of the design head, no head at twice the design flow
-        q0, h0, q1, h1, h2 = float(flow[0]), 4.0 / 3.0 * float(gain[0]), float(flow[0]), float(gain[0]), 0.0
+        q0, h0, q1, h1, h2 = float(flow[0]), shut_off * float(gain[0]), float(flow[0]), float(gain[0]), 0.0
         q2 = 2.0 * q0
     elif len(flow) == 3 and flow[0] == 0.0:
         h0, h1, h2 = (float(g) for g in gain)
@@ -111,7 +120,8 @@ class HydraulicSolver:
     """Solves one topology again and again.
 
     friction: "swamee-jain" (laminar below Re 2000, cubic to 4000), "colebrook" (exact, same transition),
-    "epanet" (as swamee-jain with EPANET's rounded constants), "pandapipes" (Swamee-Jain at every Re; linear
+    "epanet" (as swamee-jain, or as hazen-williams where no pipe has a roughness, with EPANET's rounded
+    constants), "pandapipes" (Swamee-Jain at every Re; linear
     below Re 64, where that formula is not monotone), "nikuradse" (64/Re plus the rough term: pandapipes'
     default), "hazen-williams" (needs pipes column hazen_williams_c).
     fluid: a HydraulicFluid valid everywhere; None takes the network's, else water: each pipe at its temp_c,
@@ -130,6 +140,10 @@ class HydraulicSolver:
             )
         self.net = net
         self.friction = friction
+        # a file made for Hazen-Williams has no roughness: "epanet" then means EPANET's form of that formula
+        self._hazen = friction == "hazen-williams" or (
+            friction == "epanet" and net.pipes.rows > 0 and bool(np.isnan(net.pipes["roughness_m"]).all())
+        )
         self._constant_fluid = fluid or net.fluid
         self.fluid = self._constant_fluid or HydraulicFluid.water(REFERENCE_TEMP_C)
         self._nodes = net.nodes.rows
@@ -180,12 +194,15 @@ class HydraulicSolver:
         fixed[return_rows[np.isfinite(sources["return_pressure_pa"])]] = True
 
         kind = np.empty(self._links, np.int8)
-        kind[self._slices["pipes"]] = HAZEN if self.friction == "hazen-williams" else PIPE
+        kind[self._slices["pipes"]] = HAZEN if self._hazen else PIPE
         kind[self._slices["valves"]] = [
             CURVE if k == "curve" else REGULATOR if k in REGULATORS else QUADRATIC for k in net.valves["kind"]
         ]
         curves = net.curve_points()
-        self._pump_laws = [None if c == "" else _power_law(*curves[c]) for c in net.pumps["curve"]]
+        shut_off = EPANET_SHUT_OFF if self.friction == "epanet" else SHUT_OFF
+        self._pump_laws = [
+            None if c == "" else _power_law(*curves[c], shut_off=shut_off) for c in net.pumps["curve"]
+        ]
         kind[self._slices["pumps"]] = [
             FIXED if c == "" else POWER if law is not None else CURVE
             for c, law in zip(net.pumps["curve"], self._pump_laws, strict=True)
@@ -442,20 +459,24 @@ class HydraulicSolver:
         cold = area * np.sqrt(2.0 * COLD_GRADIENT_PA_M / COLD_FRICTION * density * diameter)
         scale, loss = self._epanet_factors()
         par[:, 2] = c["loss_coefficient"] * loss / (2.0 * density * area**2)
-        if self.friction == "hazen-williams":
+        if self._hazen:
             self._all_given("hazen_williams_c", c, "Friction hazen-williams needs it for every pipe.")
             # h = 4.727 L q^1.852 / (C^1.852 d^4.871) in feet, as EPANET has it
-            cubic_feet = 1.0 / (density * CUBIC_FOOT_M3)
+            cubic_feet = scale / (density * CUBIC_FOOT_M3)
             head_ft = (
                 4.727
                 * (length / FOOT_M)
-                / c["hazen_williams_c"] ** 1.852
+                / c["hazen_williams_c"] ** HAZEN_EXPONENT
                 / (diameter / FOOT_M) ** 4.871
-                * cubic_feet**1.852
+                * cubic_feet**HAZEN_EXPONENT
             )
             par[:, 0] = head_ft * FOOT_M * density * self.fluid.gravity_m_s2
-            par[:, 1] = 1.852
-            par[:, 3] = (1e-6 / par[:, 0]) ** (1.0 / 1.852)
+            par[:, 1] = HAZEN_EXPONENT
+            par[:, 3] = (1e-6 / par[:, 0]) ** (1.0 / HAZEN_EXPONENT)
+            if self.friction == "epanet":
+                resistance = head_ft / cubic_feet**HAZEN_EXPONENT
+                edge = (EPANET_LINEAR_SLOPE / (HAZEN_EXPONENT * resistance)) ** (1.0 / (HAZEN_EXPONENT - 1.0))
+                par[:, 3] = edge / cubic_feet
             return par, cold
         self._all_given("roughness_m", c, "This network was made for friction hazen-williams.")
         par[:, 0] = scale * 4.0 / (math.pi * diameter * viscosity)
@@ -489,7 +510,7 @@ class HydraulicSolver:
         c[column.partition("_")[2]] = np.array([value])
         density, viscosity = self._pipe_properties()
         par, _ = self._pipe_coefficients(c, density[row : row + 1], viscosity[row : row + 1])
-        if self.friction == "hazen-williams":
+        if self._hazen:
             size = abs(flow)
             return float(math.copysign(par[0, 0] * size ** par[0, 1] + par[0, 2] * size**2, flow))
         return pipe_drop(FRICTION_FORMS[self.friction], flow, par[0])
@@ -518,7 +539,7 @@ class HydraulicSolver:
         code = self._layout.slot[self._slices["pipes"]]
         slot = (code >> 1).astype(np.int64)
         self._a["cold"][slot] = np.where(code & 1, -cold, cold)
-        if self.friction == "hazen-williams":
+        if self._hazen:
             other = np.where(
                 slot >= 8 * begin[5], slot - 8 * (begin[5] - begin[4] + begin[3]), slot - 8 * begin[3]
             )
@@ -536,6 +557,12 @@ class HydraulicSolver:
             return 1.0, 1.0
         scale = CUBIC_FOOT_M3 / EPANET_CUBIC_FOOT_M3
         return scale, scale**2 * EPANET_MINOR_LOSS / EXACT_MINOR_LOSS
+
+    def _open_valve_slope(self) -> float:
+        """EPANET's slope of an open valve without loss, Pa s/kg; 0 for other friction forms."""
+        if self.friction != "epanet":
+            return 0.0
+        return EPANET_LINEAR_SLOPE * FOOT_M * self.fluid.gravity_m_s2 / EPANET_CUBIC_FOOT_M3
 
     def _pipe_properties(self) -> tuple[FloatArray, FloatArray]:
         rows = self.net.pipes.rows
@@ -588,6 +615,7 @@ class HydraulicSolver:
             made = ValveLaws(
                 at, kernel, self._valve_code, self._percentage, c["kv_m3_h"], c["loss_coefficient"],
                 c["diameter_m"], c["opening"], c["setting"], density, self._epanet_factors()[1],
+                self._open_valve_slope(),
             )  # fmt: skip
         elif table == "pumps":
             made = PumpLaws(at, kernel, self._pump_code, self._pump_law, c["speed"], c["fixed_dp_pa"])

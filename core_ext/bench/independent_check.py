@@ -124,6 +124,7 @@ class Links:
         valves, at = self.net.valves, self.part["valves"].start
         curves = self.net.curve_points()
         self.valve_square = np.zeros(valves.rows)
+        self.valve_slope = np.zeros(valves.rows)
         self.valve_curve: dict[int, tuple[Real, Real]] = {}
         for row in range(valves.rows):
             kind, opening = valves["kind"][row], float(valves["opening"][row])
@@ -155,7 +156,14 @@ class Links:
             square = self._resistance(
                 kv, float(valves["loss_coefficient"][row]), float(valves["diameter_m"][row])
             )
-            self.valve_square[row] = max(square / factor**2, 1e-6)
+            square /= factor**2
+            if self.friction != "epanet" or (square > 0.0 and kind != "check"):
+                self.valve_square[row] = max(square, 1e-6)
+            elif kind == "check":
+                self.valve_square[row] = max(square, 1e-8)
+            else:
+                # EPANET's 1e-6 ft per cubic foot per second of an open valve without loss
+                self.valve_slope[row] = 1e-6 * FOOT_M * self.fluid.gravity_m_s2 / EPANET_CUBIC_FOOT_M3
 
     def _regulator(self, row: int, kind: str) -> None:
         valves = self.net.valves
@@ -182,7 +190,7 @@ class Links:
                 continue
             self.low[at + row] = 0.0
             flow, gain = curves[pumps["curve"][row]]
-            self.pump_law.append(pump_power_law(flow, gain) or ("points", (flow, gain)))
+            self.pump_law.append(pump_power_law(flow, gain, self.friction) or ("points", (flow, gain)))
 
     def _consumers(self) -> None:
         consumers, at = self.net.consumers, self.part["consumers"].start
@@ -227,7 +235,7 @@ class Links:
         consumers, sources = self.part["consumers"], self.part["sources"]
         out[pipes] = self._pipe_drop(wide(flow[pipes]))
         m = wide(flow[valves])
-        out[valves] = wide(self.valve_square) * m * np.abs(m)
+        out[valves] = (wide(self.valve_square) * np.abs(m) + wide(self.valve_slope)) * m
         for row, (points, drops) in self.valve_curve.items():
             size = along_points(abs(m[row]), points, drops)
             out[valves.start + row] = np.sign(m[row]) * size
@@ -250,20 +258,27 @@ class Links:
         speed = m / (density * area)
         dynamic = density * speed * np.abs(speed) / 2
         minor = wide(pipes["loss_coefficient"])
-        if self.friction == "hazen-williams":
-            feet3 = np.abs(m) / density / np.longdouble(CUBIC_FOOT_M3)
-            head_ft = (
-                np.longdouble(4.727)
-                * (length / FOOT_M)
-                * feet3 ** np.longdouble(1.852)
-                / wide(pipes["hazen_williams_c"]) ** np.longdouble(1.852)
-                / (diameter / FOOT_M) ** np.longdouble(4.871)
-            )
-            weight = density * self.fluid.gravity_m_s2
-            drop: Real = np.sign(m) * head_ft * FOOT_M * weight + minor * dynamic
-            return drop
         # EPANET's rounded cubic foot makes it believe in a slightly smaller flow
         scale = np.longdouble(CUBIC_FOOT_M3 / EPANET_CUBIC_FOOT_M3 if self.friction == "epanet" else 1.0)
+        if self.friction == "hazen-williams" or (
+            self.friction == "epanet" and pipes.rows and np.isnan(pipes["roughness_m"]).all()
+        ):
+            power = np.longdouble(1.852)
+            feet3 = scale * np.abs(m) / density / np.longdouble(CUBIC_FOOT_M3)
+            resistance = (
+                np.longdouble(4.727)
+                * (length / FOOT_M)
+                / wide(pipes["hazen_williams_c"]) ** power
+                / (diameter / FOOT_M) ** np.longdouble(4.871)
+            )
+            head_ft = resistance * feet3**power
+            if self.friction == "epanet":
+                # linear where the slope of the power law is below 1e-6
+                flat = power * resistance * feet3 ** (power - 1) < 1e-6
+                head_ft = np.where(flat, 1e-6 / power * feet3, head_ft)
+            weight = density * self.fluid.gravity_m_s2
+            drop: Real = np.sign(m) * head_ft * FOOT_M * weight + self._minor(minor) * dynamic
+            return drop
         reynolds = scale * density * np.abs(speed) * diameter / wide(self.viscosity)
         rough = wide(pipes["roughness_m"]) / diameter
         factor = friction_times_reynolds(self.friction, reynolds, rough)
@@ -276,10 +291,13 @@ class Links:
         return float(self.low[link]), float(self.high[link])
 
 
-def pump_power_law(flow: Real, gain: Real) -> tuple[str, tuple[float, float, float]] | None:
+def pump_power_law(
+    flow: Real, gain: Real, friction: str = ""
+) -> tuple[str, tuple[float, float, float]] | None:
     """EPANET's rules: one point (4/3 of its head at no flow, none at twice its flow) or three."""
     if len(flow) == 1:
-        heads, flows = (4.0 * gain[0] / 3.0, gain[0], 0.0), (flow[0], 2.0 * flow[0])
+        shut_off = 1.33334 * gain[0] if friction == "epanet" else 4.0 * gain[0] / 3.0
+        heads, flows = (shut_off, gain[0], 0.0), (flow[0], 2.0 * flow[0])
     elif len(flow) == 3 and flow[0] == 0.0:
         heads, flows = (gain[0], gain[1], gain[2]), (flow[1], flow[2])
     else:

@@ -85,7 +85,10 @@ def _from_document(document: Any, path: Path) -> Network | None:
 
 
 def write_network(net: Network, path: Path) -> None:
-    """Write a network in the format of the file's name: `.inp`, `.geojson`, else toplovod-network/1 JSON."""
+    """Write a network in the format of the file's name.
+
+    `.inp`, `.geojson`, `.pandapipes.json`, else toplovod-network/1 JSON. Raises BadNetwork, OSError.
+    """
     suffix = path.suffix.lower()
     if suffix == ".inp":
         from .epanet_inp import format_inp
@@ -95,6 +98,10 @@ def write_network(net: Network, path: Path) -> None:
         from .geojson import to_feature_collection
 
         text = json.dumps(to_feature_collection(net), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    elif path.name.lower().endswith(".pandapipes.json"):
+        from .pandapipes_writer import to_pandapipes
+
+        text = json.dumps(to_pandapipes(net), ensure_ascii=False, allow_nan=False) + "\n"
     else:
         from .toplovod_json import to_text
 

@@ -2,9 +2,11 @@
 
 Reservoirs and tanks become fixed pressures, g is 32.2 ft/s2, density 1000 times SPECIFIC GRAVITY, viscosity
 by EPANET's rule; all three are kept in `net.fluid`. Flows are converted with EPANET's rounded cubic foot, so
-friction "epanet" meets its results. Simple controls on time 0 and on tank levels are applied. It refuses by
-name what has no counterpart: PBV and PCV valves, constant-power pumps, emitters, pressure-driven demands,
-Chezy-Manning friction, controls on junctions. Quality, energy, rules and later times are not read.
+friction "epanet" meets its results. Patterns count from PATTERN START; simple controls on time 0, on the
+clock and on tank levels are applied; links let nothing into a full tank and nothing out of an empty one. It
+refuses by name what has no counterpart: PBV and PCV valves, constant-power pumps, emitters, pressure-driven
+demands, Chezy-Manning friction, controls on junctions. Quality, energy and later times are not read, nor are
+rules, which EPANET looks at after the first step only.
 """
 
 from __future__ import annotations
@@ -34,10 +36,13 @@ US_UNITS = ("CFS", "GPM", "MGD", "IMGD", "AFD")
 PSI_PER_FOOT = 0.4333
 KPA_PER_PSI = 6.895
 VISCOSITY_FT2_S = 1.1e-5  # EPANET's water at 20 degC
+LEVEL_TOLERANCE_M = 0.0005 * FOOT_M  # a tank this close to its limit is full or empty (EPANET's HTOL)
+# diameter at which a kv is written as a loss coefficient; any will do
+VALVE_DIAMETER_M = 0.1
+CHECK_SUFFIX = ":check"  # the check valve, and its inner node, that stand for a pipe's one direction
 
 _UNREAD = (
     "TITLE",
-    "TIMES",
     "REPORT",
     "ENERGY",
     "QUALITY",
@@ -67,6 +72,7 @@ _READ = (
     "EMITTERS",
     "CONTROLS",
     "LEAKAGE",
+    "TIMES",
 )
 
 
@@ -103,9 +109,13 @@ class _Reader:
         self.mass_flow = density * EPANET_CUBIC_FOOT_M3 / PER_CFS[units]
         self.head_pa = density * EPANET_GRAVITY_M_S2 * self.length
         self.pressure_pa = self._pressure_unit(gravity)
-        self.patterns: dict[str, float] = {}
+        self.times = self._read_times()
+        factors: dict[str, list[float]] = {}
         for number, words in self.sections["PATTERNS"]:
-            self.patterns.setdefault(words[0], self.number(number, words, 1, 1.0))
+            row = factors.setdefault(words[0], [])
+            row += [self.number(number, words, at) for at in range(1, len(words))]
+        step = int(self.times["PATTERN START"] // self.times["PATTERN TIMESTEP"])
+        self.patterns = {name: row[step % len(row)] if row else 1.0 for name, row in factors.items()}
 
     def _section(self, number: int, name: str) -> str:
         # EPANET matches section names by their first letters
@@ -142,6 +152,8 @@ class _Reader:
             "PRESSURE": "",
         }
         for number, words in self.sections["OPTIONS"]:
+            if words[0].upper() == "PRESSURE" and len(words) != 2:
+                continue  # PRESSURE EXPONENT, of pressure-driven demands
             pair = " ".join(words[:2]).upper()
             key = pair if pair in options else words[0].upper()
             if key in options:
@@ -168,6 +180,42 @@ class _Reader:
             )
         return options
 
+    def _read_times(self) -> dict[str, float]:
+        """What of [TIMES] matters at t = 0, s."""
+        times = {"PATTERN START": 0.0, "PATTERN TIMESTEP": 3600.0, "START CLOCKTIME": 0.0}
+        for number, words in self.sections["TIMES"]:
+            key = " ".join(words[:2]).upper()
+            if key in times:
+                times[key] = self.seconds(number, words[2:])
+        if times["PATTERN TIMESTEP"] <= 0.0:
+            raise self.bad(0, "PATTERN TIMESTEP is 0", "Give a duration.", "not_positive")
+        return times
+
+    def seconds(self, line: int, words: list[str]) -> float:
+        """A time as EPANET writes it: hours, h:mm or h:mm:ss, with a unit or AM and PM behind it."""
+        parts = words[0].split(":") if words else []
+        try:
+            values = [float(part) for part in parts]
+        except ValueError:
+            values = []
+        unit = words[1].upper() if len(words) > 1 else ""
+        if not 1 <= len(values) <= 3 or not all(0.0 <= value < 1e9 for value in values):
+            raise self.bad(line, f"{' '.join(words)!r} is not a time", "Give hours or h:mm.", "not_a_time")
+        total = sum(value * 60.0 ** (2 - at) for at, value in enumerate(values))
+        if len(values) == 1 and unit and unit not in ("AM", "PM"):
+            for name, size in (("SEC", 1.0), ("MIN", 60.0), ("HOU", 3600.0), ("DAY", 86400.0)):
+                if unit.startswith(name):
+                    return float(round(values[0] * size))
+            raise self.bad(line, f"unit of time {words[1]!r}", "Known: SEC, MIN, HOURS, DAYS.", "not_a_time")
+        if unit in ("AM", "PM"):
+            noon = 12.0 * 3600.0
+            if total >= noon + 3600.0:
+                raise self.bad(
+                    line, f"{' '.join(words)!r} is not a time", "Give at most 12:59.", "not_a_time"
+                )
+            total = total % noon + (noon if unit == "PM" else 0.0)
+        return float(round(total))
+
     def _pressure_unit(self, gravity: float) -> float:
         """Pa per pressure unit of the file."""
         unit = self.options["PRESSURE"]
@@ -192,6 +240,7 @@ def parse_inp(text: str, where: str) -> Network:
     r = _Reader(text, where)
     nodes: dict[str, dict[str, Any]] = {}
     levels: dict[str, float] = {}
+    barred: dict[str, frozenset[str]] = {}
     base: dict[str, tuple[int, float, str | None]] = {}
 
     def node(line: int, identifier: str, elevation: float, pressure: float) -> None:
@@ -216,6 +265,15 @@ def parse_inp(text: str, where: str) -> Network:
         level = r.number(line, words, 2, 0.0)
         node(line, words[0], r.number(line, words, 1), level * r.head_pa)
         levels[words[0]] = level
+        # a full tank takes no more water, unless it may overflow; an empty one gives none
+        tolerance = LEVEL_TOLERANCE_M / r.length
+        shut = set()
+        overflows = len(words) > 8 and words[8].upper() == "YES"
+        if level >= r.number(line, words, 4, math.inf) - tolerance and not overflows:
+            shut.add("in")
+        if level <= r.number(line, words, 3, -math.inf) + tolerance:
+            shut.add("out")
+        barred[words[0]] = frozenset(shut)
 
     several: dict[str, float] = {}
     for line, words in r.sections["DEMANDS"]:
@@ -247,8 +305,7 @@ def parse_inp(text: str, where: str) -> Network:
     for line, words in r.sections["CURVES"]:
         curves.setdefault(words[0], []).append((r.number(line, words, 1), r.number(line, words, 2)))
 
-    status = _link_status(r, levels)
-    tables = _Links(r, nodes, curves, status)
+    tables = _Links(r, nodes, curves, *_link_status(r, levels), barred)
     for line, words in r.sections["PIPES"]:
         tables.pipe(line, words)
     for line, words in r.sections["PUMPS"]:
@@ -276,16 +333,23 @@ def parse_inp(text: str, where: str) -> Network:
     )
 
 
-def _link_status(r: _Reader, levels: dict[str, float]) -> dict[str, str]:
-    """Status or setting of links at t = 0, by [STATUS] and the controls that act then."""
-    status = {words[0]: words[1].upper() for _line, words in r.sections["STATUS"] if len(words) > 1}
+def _link_status(r: _Reader, levels: dict[str, float]) -> tuple[dict[str, str], dict[str, str]]:
+    """Status or setting of links by [STATUS], and by the controls that act at t = 0."""
+    status: dict[str, str] = {}
+    for line, words in r.sections["STATUS"]:
+        if len(words) != 2:
+            raise r.bad(line, "a status needs a link and a word", "Ranges of links are not read; name each.")
+        status[words[0]] = words[1].upper()
+    controls: dict[str, str] = {}
     for line, words in r.sections["CONTROLS"]:
         upper = [word.upper() for word in words]
         if len(words) < 6 or upper[0] not in ("LINK", "PIPE", "PUMP", "VALVE"):
             raise r.bad(line, "a control that is not understood", "LINK id status IF NODE ... or AT TIME ...")
         acts: bool
-        if upper[3] == "AT":
-            acts = upper[4] == "TIME" and _is_zero_time(words[5])
+        if upper[3] == "AT" and upper[4] == "CLOCKTIME":
+            acts = r.seconds(line, words[5:]) % 86400.0 == r.times["START CLOCKTIME"] % 86400.0
+        elif upper[3] == "AT" and upper[4] == "TIME":
+            acts = r.seconds(line, words[5:]) == 0.0
         elif upper[3] == "IF" and len(words) >= 8:
             if words[5] not in levels:
                 raise r.bad(
@@ -304,12 +368,8 @@ def _link_status(r: _Reader, levels: dict[str, float]) -> dict[str, str]:
         else:
             raise r.bad(line, "a control that is not understood", "LINK id status IF NODE ... or AT TIME ...")
         if acts:
-            status[words[1]] = upper[2]
-    return status
-
-
-def _is_zero_time(word: str) -> bool:
-    return not any(digit in word for digit in "123456789")
+            controls[words[1]] = upper[2]
+    return status, controls
 
 
 class _Links:
@@ -321,8 +381,11 @@ class _Links:
         nodes: dict[str, dict[str, Any]],
         curves: dict[str, list[tuple[float, float]]],
         status: dict[str, str],
+        controls: dict[str, str],
+        barred: dict[str, frozenset[str]],
     ) -> None:
-        self.r, self.nodes, self.curves, self.status = r, nodes, curves, status
+        self.r, self.nodes, self.curves, self.barred = r, nodes, curves, barred
+        self.controls, self.status = controls, {**status, **controls}
         self.pipes: list[dict[str, Any]] = []
         self.pumps: list[dict[str, Any]] = []
         self.valves: list[dict[str, Any]] = []
@@ -360,28 +423,47 @@ class _Links:
             loss_coefficient=loss,
             open=final not in ("CLOSED", "0"),
         )
-        if word == "CV":
-            inner = f"{words[0]}:check"
-            if inner in self.nodes:
-                raise r.bad(line, f"node {inner} exists already", "Rename it.", "duplicate_id")
-            self.nodes[inner] = {
-                **self.nodes[row["from_node"]],
-                "id": inner,
-                "mass_injection_kg_s": 0.0,
-                "fixed_pressure_pa": math.nan,
-            }
-            self._add_valve(
-                {"id": inner, "from_node": row["from_node"], "to_node": inner},
-                kind="check",
-                loss_coefficient=0.0,
-                diameter_m=diameter,
-            )
-            row["from_node"] = inner
+        allowed = self._directions(row) - ({"back"} if word == "CV" else set())
+        if not allowed:
+            row["open"] = False
+        elif len(allowed) == 1:
+            self._one_way(line, row, forth="forth" in allowed, diameter=diameter)
         self.pipes.append(row)
+
+    def _directions(self, row: dict[str, Any]) -> set[str]:
+        """Which ways full and empty tanks at the ends of a link let water flow: forth, back."""
+        start, end = (self.barred.get(row[name], frozenset()) for name in ("from_node", "to_node"))
+        allowed = set()
+        if "out" not in start and "in" not in end:
+            allowed.add("forth")
+        if "in" not in start and "out" not in end:
+            allowed.add("back")
+        return allowed
+
+    def _one_way(self, line: int, row: dict[str, Any], forth: bool, diameter: float) -> None:
+        """Put a check valve before the link's first end, which becomes an inner node."""
+        inner, start = f"{row['id']}{CHECK_SUFFIX}", row["from_node"]
+        if inner in self.nodes:
+            raise self.r.bad(line, f"node {inner} exists already", "Rename it.", "duplicate_id")
+        self.nodes[inner] = {
+            **self.nodes[start],
+            "id": inner,
+            "mass_injection_kg_s": 0.0,
+            "fixed_pressure_pa": math.nan,
+        }
+        ends = (start, inner) if forth else (inner, start)
+        self._add_valve(
+            {"id": inner, "from_node": ends[0], "to_node": ends[1]},
+            kind="check",
+            loss_coefficient=0.0,
+            diameter_m=diameter,
+        )
+        row["from_node"] = inner
 
     def pump(self, line: int, words: list[str]) -> None:
         r = self.r
         row = {**self.ends(line, words), "curve": "", "speed": 1.0}
+        patterned = False
         for at in range(3, len(words) - 1, 2):
             key, value = words[at].upper(), words[at + 1]
             if key == "HEAD":
@@ -389,7 +471,7 @@ class _Links:
             elif key == "SPEED":
                 row["speed"] = r.number(line, words, at + 1)
             elif key == "PATTERN":
-                row["speed"] = r.pattern(line, value)
+                row["speed"], patterned = r.pattern(line, value), True
             elif key == "POWER":
                 raise r.bad(
                     line,
@@ -399,9 +481,13 @@ class _Links:
                 )
         if row["curve"] == "":
             raise r.bad(line, f"pump {words[0]} has no head curve", "Add HEAD curve.", "pump_without_head")
-        setting = self.status.get(words[0])
-        if setting is not None and setting != "OPEN":
-            row["speed"] = 0.0 if setting == "CLOSED" else r.number(line, [setting], 0)
+        # a speed pattern overrules [STATUS], a control overrules both
+        setting = (self.controls if patterned else self.status).get(words[0])
+        if setting is not None:
+            speeds = {"OPEN": 1.0, "CLOSED": 0.0}
+            row["speed"] = speeds[setting] if setting in speeds else r.number(line, [setting], 0)
+        if "forth" not in self._directions(row):
+            row["speed"] = 0.0
         self.pumps.append(row)
 
     def _curve(self, line: int, name: str) -> str:
@@ -418,6 +504,7 @@ class _Links:
         row = self.ends(line, words)
         diameter = r.number(line, words, 3) * r.diameter
         loss = r.number(line, words, 6, 0.0)
+        allowed = self._directions(row)
         fixed = self.status.get(words[0], "")
         setting = words[5] if fixed in ("", "OPEN", "CLOSED", "ACTIVE") else fixed
         if kind in ("PBV", "PCV"):
@@ -430,6 +517,10 @@ class _Links:
         if kind not in ("TCV", "FCV", "PRV", "PSV", "GPV"):
             raise r.bad(line, f"valve type {kind}", "Known: TCV, FCV, PRV, PSV, GPV.", "unknown_kind")
         more: dict[str, Any] = {"loss_coefficient": loss, "diameter_m": diameter}
+        if not allowed:
+            fixed = "CLOSED"
+        elif len(allowed) == 1 and fixed != "CLOSED":
+            self._one_way(line, row, forth="forth" in allowed, diameter=diameter)
         if fixed in ("OPEN", "CLOSED"):
             self._add_valve(row, kind="throttle", opening=float(fixed == "OPEN"), **more)
         elif kind == "TCV":
@@ -462,6 +553,18 @@ class _Links:
                 **values,
             }
         )
+
+
+def loss_of_kv(kv_m3_h: float, diameter_m: float) -> float:
+    """The loss coefficient at a diameter that drops as much as a kv."""
+    area_m2 = math.pi * diameter_m**2 / 4.0
+    return 2.0 * area_m2**2 * 1e5 * 3600.0**2 / (1000.0 * kv_m3_h**2)
+
+
+def kv_of_loss(loss: float, diameter_m: float) -> float:
+    """The kv, m3/h, that drops as much as a loss coefficient at a diameter; inf where nothing is lost."""
+    area_m2 = math.pi * diameter_m**2 / 4.0
+    return math.sqrt(2.0 * area_m2**2 * 1e5 * 3600.0**2 / (1000.0 * loss)) if loss > 0.0 else math.inf
 
 
 def format_inp(net: Network) -> str:
