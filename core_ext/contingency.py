@@ -30,7 +30,9 @@ class Contingencies:
     """One row per outage, in order of the tables studied.
 
     `table`, `row`: the element that fails. `converged`: False where the network has no solution without it.
-    `delivered_share` of the flow of all consumers before the outage. `cut_off`: consumers, as a count, that
+    `delivered_share` of the flow of all consumers before the outage. `heat_not_served_w`: heat of the flow
+    that is missing, every consumer at its own temperatures; NaN when one that takes flow has none.
+    `cut_off`: consumers, as a count, that
     get nothing or lie in a part without pressure reference; `short`: others below their min_dp_pa or, with a
     valve that stands as it is, below 90 % of their flow. `worst_consumer`: row, -1 for none, of the least
     margin `worst_margin_pa` above min_dp_pa among those not cut off. `highest_pressure_pa`: of any node.
@@ -41,6 +43,7 @@ class Contingencies:
     row: npt.NDArray[np.int32]
     converged: npt.NDArray[np.bool_]
     delivered_share: FloatArray
+    heat_not_served_w: FloatArray
     cut_off: npt.NDArray[np.int32]
     short: npt.NDArray[np.int32]
     worst_consumer: npt.NDArray[np.int32]
@@ -84,6 +87,7 @@ class _Study:
         flow = solver.solve().mass_flow_kg_s["consumers"]
         self.before, self.total = np.abs(flow), float(np.abs(flow).sum())
         self.counts = self.before > 0.0
+        self.heat_per_kg = _heat_per_kg(solver, self.counts)
         self.stands = net.consumers["mode"] == "valve"
 
     def look(
@@ -96,8 +100,10 @@ class _Study:
         margin = np.where(lost | ~self.counts, np.inf, dp - self.need)
         short = ~lost & ((margin < 0.0) | (self.stands & (np.abs(flow) < SHORT_BELOW * self.before)))
         short &= self.counts
-        got = np.where(lost, 0.0, np.minimum(np.abs(flow), self.before)).sum(axis=1)
+        carried = np.where(lost, 0.0, np.minimum(np.abs(flow), self.before))
+        got = carried.sum(axis=1)
         share = got / self.total if self.total else np.ones(len(flow))
+        missing = np.where(ok[:, None], self.before - carried, self.before) @ self.heat_per_kg
         if margin.shape[1]:
             worst = np.argmin(margin, axis=1)
             least = margin[np.arange(len(flow)), worst]
@@ -107,12 +113,21 @@ class _Study:
         return {
             "converged": ok,
             "delivered_share": np.where(ok, share, 0.0),
+            "heat_not_served_w": missing,
             "cut_off": np.where(ok, lost.sum(axis=1), int(self.counts.sum())),
             "short": np.where(ok, short.sum(axis=1), 0),
             "worst_consumer": np.where(ok & np.isfinite(least), worst, -1),
             "worst_margin_pa": np.where(ok & np.isfinite(least), least, 0.0),
             "highest_pressure_pa": np.where(ok & np.isfinite(highest), highest, 0.0),
         }
+
+
+def _heat_per_kg(solver: HydraulicSolver, counts: npt.NDArray[np.bool_]) -> FloatArray:
+    """J/kg that every consumer takes out of its flow, NaN for one that has no temperatures."""
+    columns = solver._columns
+    drop = columns["consumers_supply_temp_c"] - columns["consumers_return_temp_c"]
+    per_kg: FloatArray = np.where(counts, solver.fluid.cp_j_kgk * drop, 0.0)
+    return per_kg
 
 
 def study(
@@ -136,6 +151,7 @@ def study(
     row_of = np.array([row for _, rows in outages for row in rows], np.int32)
     found: dict[str, Any] = {
         "converged": np.zeros(total, np.bool_), "delivered_share": np.zeros(total),
+        "heat_not_served_w": np.zeros(total),
         "cut_off": np.zeros(total, np.int32), "short": np.zeros(total, np.int32),
         "worst_consumer": np.full(total, -1, np.int32), "worst_margin_pa": np.zeros(total),
         "highest_pressure_pa": np.zeros(total),
