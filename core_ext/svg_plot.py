@@ -86,8 +86,7 @@ def nice_steps(low: float, high: float, most: int) -> FloatArray:
     power = 10.0 ** math.floor(math.log10(span / most))
     step = next(s * power for s in (1.0, 2.0, 5.0, 10.0, 20.0) if span / (s * power) <= most)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    steps: FloatArray = np.arange(first, max(last, first + 1) + 1) * step
-    return steps
+    return np.arange(first, max(last, first + 1) + 1, dtype=np.float64) * np.float64(step)
 
 
 def _digits(values: FloatArray) -> int:

@@ -87,7 +87,7 @@ def per_row(
             value = math.nan
         if not (math.isfinite(value) and value >= 0.0):
             raise typer.BadParameter(
-                f"{word!r}: {number!r} is not a number from 0 on; give VALUE for all or ID=VALUE for one",
+                f"{word!r} is not a number from 0 on; give VALUE for all or ID=VALUE for one",
                 param_hint=option,
             )
         if not name:

@@ -9,7 +9,7 @@ import typer
 
 from ..network import BadNetwork, Network
 from .arguments import ForceOption, NetworkFile, check_free
-from .printing import explained, print_json, say
+from .printing import counted, explained, print_json, say
 
 WRITTEN = (".json", ".geojson", ".inp")
 
@@ -43,4 +43,4 @@ def convert(
     if json:
         print_json({"format": "toplovod-conversion/1", "network": net.name, "file": str(out), "rows": counts})
     else:
-        say(f"{out}: " + ", ".join(f"{rows} {name}" for name, rows in counts.items()))
+        say(f"{out}: {counted(counts)}")

@@ -12,7 +12,7 @@ import typer
 from ..contingency import STUDIED, Contingencies
 from ..network import Network
 from .arguments import FrictionOption, NetworkFile, solver_of
-from .printing import FAILED, explained, figure, print_json, print_table, say
+from .printing import FAILED, counted, explained, figure, print_json, print_table, say
 
 
 def outages(
@@ -129,7 +129,7 @@ def _print(net: Network, study: Contingencies, unborne: int, top: int) -> None:
     )  # fmt: skip
     if len(shown) < len(ranked):
         say(f"... {len(ranked) - len(shown)} more outages; --top 0 prints all")
-    counts = ", ".join(f"{study.table.count(table)} {table}" for table in STUDIED if table in study.table)
+    counts = counted({table: study.table.count(table) for table in STUDIED})
     if not len(study):
         say("nothing of that kind is in service, so nothing can fail")
     elif unborne:

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from ..fluid import TemperatureOutOfRange
-from ..network import BadNetwork
+from ..network import SINGULAR, BadNetwork
 from ..result import Certificate, HydraulicResult, NotConverged
 from ..svg_plot import NothingToDraw
 
@@ -77,6 +77,11 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], 
 def figure(value: float, digits: int) -> str:
     """A number for a table; what is not known is a dash."""
     return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+
+
+def counted(tables: dict[str, int]) -> str:
+    """`412 pipes, 1 source`: the tables that have rows."""
+    return ", ".join(f"{n} {SINGULAR[table] if n == 1 else table}" for table, n in tables.items() if n)
 
 
 def some(names: Sequence[str], most: int = 6) -> str:
