@@ -16,7 +16,7 @@ from .convert import convert
 from .outages import outages
 from .solve import solve
 
-app = typer.Typer(no_args_is_help=True, help="Hydraulics of a network file.")
+app = typer.Typer(no_args_is_help=True, help="Hydraulics of a network file.", rich_markup_mode=None)
 app.command()(solve)
 app.command()(balance)
 app.command()(outages)

@@ -135,4 +135,4 @@ def _print(net: Network, study: Contingencies, unborne: int, top: int) -> None:
     elif unborne:
         say(f"{unborne} of {len(study)} outages leave somebody short ({counts} studied one at a time)")
     else:
-        say(f"every one of {len(study)} outages can be borne ({counts} studied one at a time)")
+        say(f"every outage can be borne ({counts} studied one at a time)")
