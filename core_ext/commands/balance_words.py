@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..balancing import Balance, Obstacle, Relief
 from ..network import FloatArray, Network
 from ..solver import HydraulicSolver
-from .printing import figure, print_table, say, some
+from .printing import figure, print_table, say, signed, some
 
 BAR = 1e5
 # how a limit reads, its unit, what one of that unit is in SI, and the step its relief is told for
@@ -113,7 +113,7 @@ def print_balance(
     if math.isnan(low):
         say("no shift of the pressure holding keeps every node within its limits", "yellow")
     elif math.isfinite(low) or math.isfinite(high):
-        say(f"the pressure holding may be shifted by {low / BAR:+.3f} to {high / BAR:+.3f} bar")
+        say(f"the pressure holding may be shifted by {signed(low / BAR, 3)} to {signed(high / BAR, 3)} bar")
     if math.isfinite(found.supply_temp_c):
         say(f"supply temperature {found.supply_temp_c:.2f} degC")
     say(f"method: {found.method}")

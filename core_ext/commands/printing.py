@@ -71,7 +71,7 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], 
         table.add_row(*(escape(cell) for cell in row))
     _console().print(table)
     if len(shown) < len(rows):
-        say(f"... {len(rows) - len(shown)} more rows; --rows 0 prints all")
+        say(f"... {len(rows) - len(shown)} more rows; --rows 0 prints all\n")
 
 
 def figure(value: float, digits: int) -> str:
@@ -82,6 +82,11 @@ def figure(value: float, digits: int) -> str:
 def counted(tables: dict[str, int]) -> str:
     """`412 pipes, 1 source`: the tables that have rows."""
     return ", ".join(f"{n} {SINGULAR[table] if n == 1 else table}" for table, n in tables.items() if n)
+
+
+def signed(value: float, digits: int) -> str:
+    """A number with its sign; what rounds to nothing has none of its own."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def some(names: Sequence[str], most: int = 6) -> str:

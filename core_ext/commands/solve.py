@@ -63,7 +63,9 @@ def _index_sentence(net: Network, worst: int, dp: FloatArray, margin: FloatArray
     if worst < 0:
         return "nobody takes any flow"
     above = float(margin[worst]) / 1e5
-    side = "above" if above >= 0.0 else "below"
+    if abs(above) < 0.00005:
+        return f"index consumer {net.consumers['id'][worst]}: {dp[worst] / 1e5:.4f} bar, just its minimum"
+    side = "above" if above > 0.0 else "below"
     name = net.consumers["id"][worst]
     return f"index consumer {name}: {dp[worst] / 1e5:.4f} bar, {abs(above):.4f} bar {side} its minimum"
 
