@@ -55,7 +55,7 @@ def picture(
     placed = np.isfinite(net.nodes["x_m"]) & np.isfinite(net.nodes["y_m"])
     if path is None and not placed.any():
         raise NothingToDraw(
-            "nothing to draw: no node has coordinates (x_m, y_m) and no consumer away from a plant takes any "
+            "no node has coordinates (x_m, y_m) and no consumer away from a plant takes any "
             "flow; nothing was written. Give the nodes coordinates, or the consumers a flow"
         )
     body, y = [f'<text x="{LEFT:g}" y="30" font-size="17">{escape(title)}</text>'], 40.0

@@ -44,13 +44,24 @@ def solver_of(net: Network, friction: Friction | None) -> HydraulicSolver:
 
 
 def check_picture(path: Path | None) -> None:
-    """Only SVG is drawn; told before any work is done."""
-    if path is not None and path.suffix.lower() != ".svg":
+    """Only SVG is drawn, into a folder that is there; told before any work is done."""
+    if path is None:
+        return
+    if path.suffix.lower() != ".svg":
         raise typer.BadParameter(f"{path} does not end in .svg; nothing was written", param_hint="--plot")
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"{path.parent} is no folder; nothing was written", param_hint="--plot")
 
 
 def check_free(path: Path, force: bool, source: Path) -> None:
-    """A file to be written is neither the one that is read nor, without --force, there already."""
+    """A file to be written is neither the one that is read nor, without --force, there already.
+
+    Raises BadNetwork, before any work is done.
+    """
+    if not path.parent.is_dir():
+        raise BadNetwork(
+            f"file {path}", f"{path.parent} is no folder; nothing was written", "Make it first.", "no_folder"
+        )
     if path.exists():
         if source.exists() and path.samefile(source):
             raise BadNetwork(

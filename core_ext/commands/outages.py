@@ -132,6 +132,8 @@ def _print(net: Network, study: Contingencies, unborne: int, top: int) -> None:
     counts = counted({table: study.table.count(table) for table in STUDIED})
     if not len(study):
         say("nothing of that kind is in service, so nothing can fail")
+    elif not net.consumers.rows:
+        say(f"the network has no consumers, so nobody can be left short ({counts} studied one at a time)")
     elif unborne:
         say(f"{unborne} of {len(study)} outages leave somebody short ({counts} studied one at a time)")
     else:

@@ -19,7 +19,7 @@ from ..balancing import balance, balanced_network
 from ..commands import app
 from ..network import Network
 from ..solver import HydraulicSolver
-from .made_networks import district
+from .made_networks import district, looped_mesh
 from .test_plants import boosted, demand_w, heated, town
 
 RUN = CliRunner()
@@ -266,6 +266,8 @@ def test_pictures_are_well_formed(network: Path, tmp_path: Path, placed: bool, c
 def test_a_picture_is_svg_and_shows_something(network: Path, tmp_path: Path) -> None:
     status, _, err = said("solve", network, "--plot", tmp_path / "out.png")
     assert status == 2 and "does not end in .svg; nothing was written" in err
+    status, _, err = said("balance", network, "--plot", tmp_path / "nowhere" / "out.svg")
+    assert status == 2 and "is no folder; nothing was written" in " ".join(err.split())
     path = saved(district(1, mode="flow", mass_flow_kg_s=0.0), tmp_path)
     status, body = as_json("solve", path, "--plot", tmp_path / "out.svg")
     assert (status, body["code"]) == (2, "nothing_to_draw")
@@ -314,6 +316,8 @@ def test_only_some_outages_and_all_borne(tmp_path: Path) -> None:
     assert said("outages", path, "--only", ",")[0] == 2
     status, out, _ = said("outages", saved(district(4, streets=6), tmp_path), "--only", "pumps")
     assert status == 0 and "nothing can fail" in out
+    status, out, _ = said("outages", saved(looped_mesh(1), tmp_path))
+    assert status == 0 and "the network has no consumers, so nobody can be left short" in out
 
 
 # -- convert --------------------------------------------------------------------------------------
@@ -340,6 +344,8 @@ def test_convert_refuses_by_name_and_overwrites_nothing(network: Path, tmp_path:
     assert as_json("convert", network, other)[1]["code"] == "file_exists"
     assert as_json("convert", network, network)[1]["code"] == "same_file"
     assert other.read_text() == "mine"
+    status, body = as_json("convert", network, tmp_path / "nowhere" / "net.json")
+    assert (status, body["code"]) == (2, "no_folder")
     assert said("convert", network, other, "--force")[0] == 0
     assert Network.read(other) == Network.read(network)
 
