@@ -75,6 +75,7 @@ docs: $(VENV)/.toplovod-installed  ## write the generated pages of docs/ anew
 	$(BIN)/toplovod registers --markdown --out docs/registers.md
 	$(BIN)/toplovod bench core --from-json --json docs/performance.json --report docs/performance.md \
 	    --plot docs/images/performance.svg
+	$(BIN)/python -m tools.checks.shown_output --write docs/networks.md
 
 bench: setup  ## the measurements
 	$(BIN)/python -m pytest -o python_files='measure_*.py' core_ext/measurements \

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from .batch import Base, Buffers, Limits, Worker, share_out
 from .network import SINGULAR, BadNetwork, FloatArray, Network
+from .reach import Reach, toward
 
 if TYPE_CHECKING:
     from .solver import HydraulicSolver
@@ -30,10 +31,12 @@ class Contingencies:
     """One row per outage, in order of the tables studied.
 
     `table`, `row`: the element that fails. `converged`: False where the network has no solution without it.
-    `delivered_share` of the flow of all consumers before the outage. `cut_off`: consumers, as a count, that
-    get nothing or lie in a part without pressure reference; `short`: others below their min_dp_pa or, with a
-    valve that stands as it is, below 90 % of their flow. `worst_consumer`: row, -1 for none, of the least
-    margin `worst_margin_pa` above min_dp_pa among those not cut off. `highest_pressure_pa`: of any node.
+    `delivered_share` of the flow of all consumers before the outage. `heat_not_served_w`: heat of the flow
+    that is missing, every consumer at its own temperatures; NaN when one that takes flow has none.
+    `cut_off`: consumers, as a count, that have no way to a plant or none back, get nothing, or lie in a part
+    without pressure reference; `short`: others below their min_dp_pa or, with a valve that stands as it is,
+    below 90 % of their flow. `worst_consumer`: row, -1 for none, of the least margin `worst_margin_pa` above
+    min_dp_pa among those not cut off. `highest_pressure_pa`: of any node.
     """
 
     net: Network
@@ -41,6 +44,7 @@ class Contingencies:
     row: npt.NDArray[np.int32]
     converged: npt.NDArray[np.bool_]
     delivered_share: FloatArray
+    heat_not_served_w: FloatArray
     cut_off: npt.NDArray[np.int32]
     short: npt.NDArray[np.int32]
     worst_consumer: npt.NDArray[np.int32]
@@ -81,23 +85,32 @@ class _Study:
         self.lift = weight * (height[self.supply] - height[self.back])
         need = net.consumers["min_dp_pa"]
         self.need = np.where(np.isfinite(need), need, -np.inf)
-        flow = solver.solve().mass_flow_kg_s["consumers"]
-        self.before, self.total = np.abs(flow), float(np.abs(flow).sum())
+        self.signed = solver.solve().mass_flow_kg_s["consumers"].copy()
+        self.before, self.total = np.abs(self.signed), float(np.abs(self.signed).sum())
         self.counts = self.before > 0.0
+        self.heat_per_kg = _heat_per_kg(solver, self.counts)
         self.stands = net.consumers["mode"] == "valve"
 
     def look(
-        self, flow: FloatArray, pressure: FloatArray, known: npt.NDArray[np.bool_], ok: npt.NDArray[np.bool_]
+        self,
+        flow: FloatArray,
+        pressure: FloatArray,
+        known: npt.NDArray[np.bool_],
+        ok: npt.NDArray[np.bool_],
+        dead: npt.NDArray[np.bool_],
     ) -> dict[str, npt.NDArray[Any]]:
-        """Of scenarios row by row: flows of all consumers, pressures and where they are known."""
+        """Of scenarios row by row: flows of consumers, pressures and where they are known, who has no way."""
+        flow = toward(flow, self.signed)
         dp = pressure[:, self.supply] - pressure[:, self.back] + self.lift
-        lost = ~(known[:, self.supply] & known[:, self.back]) | (np.abs(flow) <= 1e-6 * self.before)
+        lost = ~(known[:, self.supply] & known[:, self.back]) | (flow <= 1e-6 * self.before) | dead
         lost &= self.counts
         margin = np.where(lost | ~self.counts, np.inf, dp - self.need)
-        short = ~lost & ((margin < 0.0) | (self.stands & (np.abs(flow) < SHORT_BELOW * self.before)))
+        short = ~lost & ((margin < 0.0) | (self.stands & (flow < SHORT_BELOW * self.before)))
         short &= self.counts
-        got = np.where(lost, 0.0, np.minimum(np.abs(flow), self.before)).sum(axis=1)
+        carried = np.where(lost, 0.0, np.minimum(flow, self.before))
+        got = carried.sum(axis=1)
         share = got / self.total if self.total else np.ones(len(flow))
+        missing = np.where(ok[:, None], self.before - carried, self.before) @ self.heat_per_kg
         if margin.shape[1]:
             worst = np.argmin(margin, axis=1)
             least = margin[np.arange(len(flow)), worst]
@@ -107,12 +120,21 @@ class _Study:
         return {
             "converged": ok,
             "delivered_share": np.where(ok, share, 0.0),
+            "heat_not_served_w": missing,
             "cut_off": np.where(ok, lost.sum(axis=1), int(self.counts.sum())),
             "short": np.where(ok, short.sum(axis=1), 0),
             "worst_consumer": np.where(ok & np.isfinite(least), worst, -1),
             "worst_margin_pa": np.where(ok & np.isfinite(least), least, 0.0),
             "highest_pressure_pa": np.where(ok & np.isfinite(highest), highest, 0.0),
         }
+
+
+def _heat_per_kg(solver: HydraulicSolver, counts: npt.NDArray[np.bool_]) -> FloatArray:
+    """J/kg that every consumer takes out of its flow, NaN for one that has no temperatures."""
+    columns = solver._columns
+    drop = columns["consumers_supply_temp_c"] - columns["consumers_return_temp_c"]
+    per_kg: FloatArray = np.where(counts, solver.fluid.cp_j_kgk * drop, 0.0)
+    return per_kg
 
 
 def study(
@@ -136,6 +158,7 @@ def study(
     row_of = np.array([row for _, rows in outages for row in rows], np.int32)
     found: dict[str, Any] = {
         "converged": np.zeros(total, np.bool_), "delivered_share": np.zeros(total),
+        "heat_not_served_w": np.zeros(total),
         "cut_off": np.zeros(total, np.int32), "short": np.zeros(total, np.int32),
         "worst_consumer": np.full(total, -1, np.int32), "worst_margin_pa": np.zeros(total),
         "highest_pressure_pa": np.zeros(total),
@@ -183,6 +206,7 @@ def _by_batch(
     key = "pipes_open" if table == "pipes" else "pumps_speed"
     single = (key, np.array(rows, np.int32), np.zeros(len(rows)))
     links, nodes = base.solver._links, base.solver._nodes
+    reach, first = Reach(base.solver), base.solver._slices[table].start
     kept = threading.local()
 
     def run(worker: Worker, begin: int, end: int) -> None:
@@ -191,8 +215,9 @@ def _by_batch(
             kept.buffers = {}
         buffers = kept.buffers.setdefault(end - begin, Buffers(end - begin, links, nodes))
         worker.run(begin, end, buffers, begin)
+        dead = np.array([reach.without(first + row) for row in rows[begin:end]])
         answer = look.look(
-            buffers.flow[:, look.part], buffers.pressure, buffers.known != 0, buffers.status == 0
+            buffers.flow[:, look.part], buffers.pressure, buffers.known != 0, buffers.status == 0, dead
         )
         for name, values in answer.items():
             found[name][at + begin : at + end] = values
@@ -224,15 +249,21 @@ def _without_source(solver: HydraulicSolver, look: _Study, row: int) -> dict[str
         Network(**rest, fluid=net.fluid), friction=solver.friction, fluid=solver._constant_fluid
     )
     consumers, nodes = net.consumers.rows, net.nodes.rows
+    dead = Reach(solver, row).without(-1)[None]
     try:
         result = without.solve()
     except NotConverged:
         return look.look(
-            np.zeros((1, consumers)), np.zeros((1, nodes)), np.zeros((1, nodes), np.bool_), np.array([False])
+            np.zeros((1, consumers)),
+            np.zeros((1, nodes)),
+            np.zeros((1, nodes), np.bool_),
+            np.array([False]),
+            dead,
         )
     return look.look(
         result.mass_flow_kg_s["consumers"][None],
         result.pressure_pa[None],
         result.pressure_known[None],
         np.array([True]),
+        dead,
     )

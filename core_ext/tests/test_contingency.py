@@ -27,7 +27,8 @@ def row_of(study: Contingencies, label: str) -> int:
 def test_every_outage_is_what_the_network_without_the_element_says() -> None:
     net = everything(3)
     solver = HydraulicSolver(net)
-    before = np.abs(solver.solve().mass_flow_kg_s["consumers"])
+    signed = solver.solve().mass_flow_kg_s["consumers"].copy()
+    before = np.abs(signed)
     study = solver.contingencies(workers=2)
     assert len(study) == net.pipes.rows + 1 + 3
     supply = [net.nodes.row(n) for n in net.consumers["supply_node"]]
@@ -43,7 +44,8 @@ def test_every_outage_is_what_the_network_without_the_element_says() -> None:
             values[row] = 0
             other = changed(net, **{table: {column: values}})
         alone = HydraulicSolver(other).solve()
-        flow = np.abs(alone.mass_flow_kg_s["consumers"])
+        # water that runs backwards through a house serves nobody
+        flow = np.maximum(alone.mass_flow_kg_s["consumers"] * np.sign(signed), 0.0)
         lost = ~(alone.pressure_known[supply] & alone.pressure_known[back]) | (flow <= 1e-6 * before)
         assert study.converged[i]
         assert study.cut_off[i] == lost.sum()
@@ -67,6 +69,31 @@ def test_a_tree_is_cut_off_behind_each_pipe_and_a_loop_is_not() -> None:
         ["pipes"]
     )
     assert (meshed.cut_off == 0).sum() > (tree.cut_off == 0).sum()
+
+
+def test_natural_circulation_behind_a_closed_pipe_is_no_supply() -> None:
+    """Supply warmer than return on sloping ground: water creeps round through the houses, without heat."""
+    net = district(4, streets=12, loops=0, supply_temp_c=80.0, return_temp_c=45.0)
+    warm = np.where(np.char.startswith(net.pipes["id"].astype(str), "ps"), 80.0, 45.0)
+    # without a fluid of its own for the whole network, so that every pipe has the density of its temperature
+    solver = HydraulicSolver(Network(net.changed(pipes_temp_c=warm).tables))
+    before = solver.solve().mass_flow_kg_s["consumers"].copy()
+    study = solver.contingencies(["pipes"])
+    first = row_of(study, "pipe ps0")
+    is_open = np.ones(net.pipes.rows, np.bool_)
+    is_open[study.row[first]] = False
+    creeps = np.abs(solver.copy().solve(pipes_open=is_open).mass_flow_kg_s["consumers"]) / before
+    behind = creeps < 0.5
+    assert creeps[behind].max() > 1e-4
+    assert study.cut_off[first] == behind.sum() > 1
+    # the heat that is missing is that of the flow that is missing: all have the same temperatures
+    heat = float(before.sum()) * solver.fluid.cp_j_kgk * 35.0
+    assert study.heat_not_served_w == pytest.approx((1.0 - study.delivered_share) * heat, rel=1e-9, abs=1e-6)
+
+
+def test_without_temperatures_the_heat_is_not_known() -> None:
+    study = HydraulicSolver(district(4, streets=6)).contingencies(["pipes"])
+    assert np.isnan(study.heat_not_served_w).all()
 
 
 def test_the_worst_comes_first() -> None:

@@ -1,0 +1,88 @@
+"""Who is cut off by the loss of a link, against a search in the network without it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from ..network import Network
+from ..reach import Reach, toward
+from ..solver import HydraulicSolver
+from .made_networks import district
+from .test_sensitivity import everything
+
+
+def searched(
+    net: Network, lost_link: tuple[str, int] | None, without_source: int = -1
+) -> npt.NDArray[np.bool_]:
+    """Consumers with an end in a part without source, fixed pressure or injection."""
+    ends = []
+    for table in ("pipes", "valves", "pumps"):
+        columns = net.tables[table]
+        for row in range(columns.rows):
+            runs = (
+                columns["open"][row] if table == "pipes" else table == "valves" or columns["speed"][row] > 0
+            )
+            if runs and (table, row) != lost_link:
+                ends.append(
+                    (net.nodes.row(columns["from_node"][row]), net.nodes.row(columns["to_node"][row]))
+                )
+    first, second = np.array(ends).T
+    nodes = net.nodes.rows
+    _, part = connected_components(coo_array((np.ones(len(first)), (first, second)), shape=(nodes, nodes)))
+    alive = set(part[np.isfinite(net.nodes["fixed_pressure_pa"]) | (net.nodes["mass_injection_kg_s"] != 0.0)])
+    for row in range(net.sources.rows):
+        if row != without_source:
+            alive |= {part[net.nodes.row(net.sources[end][row])] for end in ("supply_node", "return_node")}
+    return np.array(
+        [
+            any(part[net.nodes.row(node)] not in alive for node in pair)
+            for pair in zip(net.consumers["supply_node"], net.consumers["return_node"], strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "net",
+    [district(1, 14, 0), district(2, 25, 3), district(3, 40, 12), everything(3)],
+    ids=["tree", "few loops", "many loops", "everything"],
+)
+def test_every_link_and_every_source(net: Network) -> None:
+    shut = np.ones(net.pipes.rows, np.bool_)
+    shut[net.pipes.rows // 3] = False
+    cut = 0
+    for is_open in (np.ones(net.pipes.rows, np.bool_), shut):
+        state = net.changed(pipes_open=is_open)
+        solver = HydraulicSolver(state)
+        reach = Reach(solver)
+        assert reach.without(-1).tolist() == searched(state, None).tolist()
+        for table in ("pipes", "valves", "pumps"):
+            for row in range(net.tables[table].rows):
+                lost = reach.without(solver._slices[table].start + row)
+                assert lost.tolist() == searched(state, (table, row)).tolist(), (table, row)
+                cut += int(lost.sum())
+        for row in range(net.sources.rows):
+            assert Reach(solver, row).without(-1).tolist() == searched(state, None, row).tolist()
+    assert cut > 0
+
+
+def test_the_other_side_of_a_link_can_be_the_one_that_dies() -> None:
+    """The plant stands behind the link as the search comes to it: all but its own side is lost."""
+    net = district(5, 10, 0)
+    far = net.changed(sources_supply_node=["s9"], sources_return_node=["r9"])
+    lost = Reach(HydraulicSolver(far)).without(next(
+        row for row in range(far.pipes.rows) if far.pipes["to_node"][row] == "s9"
+    ))  # fmt: skip
+    assert lost.tolist() == [name != "c9" for name in far.consumers.ids]
+
+
+def test_flow_that_turned_round_does_not_count() -> None:
+    assert toward(np.array([1.0, -0.5, -2.0, 3.0]), np.array([2.0, 1.0, -1.0, 0.0])).tolist() == [
+        1.0,
+        0,
+        2.0,
+        0,
+    ]
