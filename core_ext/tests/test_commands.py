@@ -175,6 +175,13 @@ def test_several_plants_by_cost_and_by_emissions(tmp_path: Path) -> None:
     assert flow["sources"]["mass_flow_kg_s"][0] == pytest.approx(most, rel=1e-6)
 
 
+def test_a_cool_plant_gives_less_heat_for_its_flow(tmp_path: Path) -> None:
+    # equal flows of 60 and 100 degC make 80; above a return of 45 that is 15 parts of heat to 55
+    path = saved(town(3, supply_temp_c=[60.0, 100.0], cost_per_mwh=[0.0, 50.0]), tmp_path)
+    sources = as_json("balance", path)[1]["sources"]
+    assert np.divide(sources["heat_w"], sum(sources["heat_w"])) == pytest.approx([15 / 70, 55 / 70], rel=1e-6)
+
+
 def test_power_of_a_booster_and_its_limit(tmp_path: Path) -> None:
     path = saved(boosted(fixed_dp_pa=[1e4]), tmp_path)
     keep = as_json("balance", path, "--objective", "keep")[1]

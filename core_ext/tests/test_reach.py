@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -12,6 +14,7 @@ from ..network import Network
 from ..reach import Reach, toward
 from ..solver import HydraulicSolver
 from .made_networks import district
+from .test_plants import town
 from .test_sensitivity import everything
 
 
@@ -77,6 +80,31 @@ def test_the_other_side_of_a_link_can_be_the_one_that_dies() -> None:
         row for row in range(far.pipes.rows) if far.pipes["to_node"][row] == "s9"
     ))  # fmt: skip
     assert lost.tolist() == [name != "c9" for name in far.consumers.ids]
+
+
+def test_two_pipes_side_by_side_stand_in_for_each_other() -> None:
+    net = district(1, 6, 0)
+    tables: dict[str, Any] = {name: dict(table) for name, table in net.tables.items()}
+    first = {name: column[:1] for name, column in net.pipes.items()} | {"id": ["beside"]}
+    tables["pipes"] = {name: [*column, *first[name]] for name, column in net.pipes.items()}
+    double = Network(tables, fluid=net.fluid)
+    alone, doubled = HydraulicSolver(net), HydraulicSolver(double)
+    first_row = alone._slices["pipes"].start
+    assert Reach(alone).without(first_row).any()
+    assert not Reach(doubled).without(first_row).any()
+    assert not Reach(doubled).without(first_row + net.pipes.rows).any()
+
+
+def test_a_plant_that_is_gone_joins_nothing() -> None:
+    """Two towns with a common return: without its plant one of them has no supply, whatever the other has."""
+    net = town(3, plants=2, streets=12, loops=0)
+    way = np.ones(net.pipes.rows, np.bool_)
+    # the supply pipe that leads to the second plant's own street
+    way[[r for r in range(net.pipes.rows) if net.pipes["to_node"][r] == "s11"]] = False
+    state = net.changed(pipes_open=way)
+    lost = Reach(HydraulicSolver(state), 1).without(-1)
+    assert lost.tolist() == searched(state, None, 1).tolist()
+    assert lost[net.consumers.row("c11")] and not lost.all()
 
 
 def test_flow_that_turned_round_does_not_count() -> None:
