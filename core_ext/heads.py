@@ -116,7 +116,8 @@ class Heads:
             self.twin.put_heads(np.maximum(self.twin.base_dp + self.shift, 0.0))
             self.twin.run(self.result, flow, self.tol_pa)
             dp = self._across(self.result.pressure_pa)
-            index, step = _settings.most_lacking(dp, need, flow)
+            # no head helps who has no way to a plant; `curtailment` names them
+            index, step = _settings.most_lacking(dp, need, np.where(self.twin.served(), flow, 0.0))
             step = max(step, lowest - self.shift)
             if abs(step) <= 10.0 * self.tol_pa:
                 break

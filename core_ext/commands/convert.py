@@ -11,6 +11,7 @@ from ..network import BadNetwork, Network
 from .arguments import ForceOption, NetworkFile, check_free
 from .printing import counted, explained, print_json, say
 
+# what a file may end in; `.pandapipes.json` is one of them
 WRITTEN = (".json", ".geojson", ".inp")
 
 
@@ -19,7 +20,7 @@ def convert(
     out: Annotated[
         Path,
         typer.Argument(
-            metavar="OUT", help="File to write; its ending (.json, .geojson, .inp) is the format."
+            metavar="OUT", help="File to write; ends in .json, .geojson, .inp or .pandapipes.json."
         ),
     ],
     force: ForceOption = False,
@@ -34,7 +35,7 @@ def convert(
         if out.suffix.lower() not in WRITTEN:
             raise BadNetwork(
                 f"file {out}", "its ending names no format that can be written; nothing was written",
-                f"Known: {', '.join(WRITTEN)}.", "unknown_format",
+                f"Known: {', '.join(WRITTEN)}, .pandapipes.json.", "unknown_format",
             )  # fmt: skip
         check_free(out, force, network)
         net = Network.read(network)

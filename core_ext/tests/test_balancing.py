@@ -97,6 +97,36 @@ def test_a_consumer_cut_off_is_named_and_the_rest_is_served() -> None:
     assert found.delivered_fraction[~served].tolist() == [0.0]
 
 
+@pytest.mark.parametrize("sides", [("s",), ("r",), ("s", "r")], ids=["supply", "return", "both"])
+@pytest.mark.parametrize("missing", [False, True], ids=["closed", "missing"])
+@pytest.mark.parametrize("objective", ["keep", "power"])
+def test_a_street_cut_off_is_named(sides: tuple[str, ...], missing: bool, objective: str) -> None:
+    """Whether its pipes are closed or were forgotten in the file; the rest is served."""
+    net = district(2, streets=20, loops=0, mode="flow")
+    ends = list(zip(net.pipes["from_node"], net.pipes["to_node"], strict=True))
+    up = {b: a for a, b in ends if str(a).startswith("s")}
+
+    def way(node: str) -> list[str]:
+        return [node] if node == "s0" else [node, *way(up[node])]
+
+    behind = {corner: [f"c{node[1:]}" for node in up if corner in way(node)] for corner in up}
+    corner = next(c for c, houses in behind.items() if 3 <= len(houses) <= 12)
+    gone = {(up[corner], corner)} if "s" in sides else set()
+    gone |= {(f"r{corner[1:]}", f"r{up[corner][1:]}")} if "r" in sides else set()
+    stays = np.array([pair not in gone for pair in ends])
+    tables: dict[str, Any] = dict(net.tables)
+    if missing:
+        tables["pipes"] = {name: column[stays] for name, column in net.pipes.items()}
+    else:
+        tables["pipes"] = dict(net.pipes) | {"open": stays}
+    found = balance(Network(tables, fluid=net.fluid), objective=objective)
+    assert sorted(o.consumer for o in found.obstacles) == sorted(behind[corner])
+    assert {o.code for o in found.obstacles} == {"not_connected"}
+    served = np.array([name not in behind[corner] for name in net.consumers.ids])
+    assert found.delivered_fraction.tolist() == served.astype(float).tolist()
+    assert found.dp_margin_pa[served].min() == pytest.approx(0.0, abs=0.1)
+
+
 def test_two_sources_keep_their_split_and_all_are_raised() -> None:
     net = district(7, streets=30, loops=6, mode="flow")
     tables: dict[str, dict[str, Any]] = {name: dict(table) for name, table in net.tables.items()}

@@ -339,6 +339,14 @@ def test_convert_there_and_back(network: Path, tmp_path: Path) -> None:
     assert Network.read(back) == Network.read(network)
 
 
+def test_convert_for_pandapipes(network: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.pandapipes.json"
+    assert said("convert", network, out)[0] == 0
+    assert json.loads(out.read_text())["_class"] == "pandapipesNet"
+    there = as_json("solve", out)[1]["consumers"]["mass_flow_kg_s"]
+    assert there == pytest.approx(as_json("solve", network)[1]["consumers"]["mass_flow_kg_s"])
+
+
 def test_convert_refuses_by_name_and_overwrites_nothing(network: Path, tmp_path: Path) -> None:
     inp = tmp_path / "net.inp"
     status, body = as_json("convert", network, inp)
