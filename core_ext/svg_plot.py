@@ -257,6 +257,7 @@ def _map(
     px = LEFT + (room - wide * scale) / 2 + (x - float(x[placed].min())) * scale
     py = top + (height + tall * scale) / 2 - (y - float(y[placed].min())) * scale
     body = [_text(LEFT, top - 18.0, "What every consumer has above its minimum differential pressure")]
+    body += _ruler(scale, top - 18.0)
     body += _pipes(net, placed, px, py)
     if path is not None:
         for line in (path.supply, path.back):
@@ -275,7 +276,7 @@ def _map(
             )
             side, anchor = (14.0, "start") if px[node] < WIDTH - 140.0 else (-14.0, "end")
             body.append(_text(px[node] + side, py[node] + 4.0, path.consumer, anchor, halo=True))
-    part, bottom = _legend(words, margin_pa, path is not None, scale, top + height + 34.0)
+    part, bottom = _legend(words, margin_pa, path is not None, top + height + 34.0)
     return body + part, bottom
 
 
@@ -383,10 +384,22 @@ def _plants(net: Network, placed: Flags, px: FloatArray, py: FloatArray) -> list
     return body
 
 
+def _ruler(scale: float, y: float) -> list[str]:
+    """A length to measure by, at the right."""
+    metres = float(nice_steps(0.0, 90.0 / scale, 1)[1])
+    if metres * scale > 160.0:
+        metres /= 2.0
+    end = WIDTH - RIGHT
+    return [
+        _line(end - metres * scale, y - 4.0, end, y - 4.0, INK, 2.0),
+        _text(end - metres * scale - 6.0, y, f"{metres:g} m", "end"),
+    ]
+
+
 def _legend(
-    words: Sequence[str], margin_pa: FloatArray, with_path: bool, scale: float, top: float
+    words: Sequence[str], margin_pa: FloatArray, with_path: bool, top: float
 ) -> tuple[list[str], float]:
-    """Shades with their borders and unit, what the signs mean, and a length to measure by."""
+    """Shades with their borders and unit, and what the signs mean."""
     body, x = [], LEFT + 6.0
     for step, word in enumerate(words):
         body.append(_mark(x, top - 4.0, 6.0, _shade(step, len(words))))
@@ -412,11 +425,4 @@ def _legend(
             f'<circle cx="{x:.1f}" cy="{top - 4:.1f}" r="6" fill="none" stroke="{INK}" stroke-width="1.6"/>'
         )
         body.append(_text(x + 11.0, top, word))
-        x += 11.0 + 6.4 * len(word) + 18.0
-    metres = float(nice_steps(0.0, 90.0 / scale, 1)[1])
-    if metres * scale > 160.0:
-        metres /= 2.0
-    end = WIDTH - RIGHT
-    body.append(_line(end - metres * scale, top - 4.0, end, top - 4.0, INK, 2.0))
-    body.append(_text(end - metres * scale - 6.0, top, f"{metres:g} m", "end"))
     return body, top + 24.0

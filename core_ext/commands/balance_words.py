@@ -55,7 +55,7 @@ def source_heat_w(net: Network, found: Balance) -> FloatArray:
 
 def verdict(net: Network, found: Balance) -> str:
     """What came out, in one sentence."""
-    power = f"{found.pump_power_w / 1e3:.3f} kW lift the water"
+    power = f"hydraulic pump power {found.pump_power_w / 1e3:.3f} kW"
     if found.feasible:
         if not found.index_consumer:
             return "nobody takes any flow, so there is nothing to balance"
