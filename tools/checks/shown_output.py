@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from tools import cli
+from .. import cli
 
 ROOT = Path(__file__).parents[2]
 NETWORK = ROOT / "examples" / "schutterwald" / "network.json"
