@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -9,49 +11,63 @@ import sys
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from tools.build import Bundle, firmware_folder, write_bundle
-from tools.sign import make_image, public_bytes
 
 SCRIPT = Path(__file__).parent / "bench" / "vm_flash" / "power_cuts.py"
 DEADLINE_S = 600
 cuts_of: dict[str, int] = {}
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, list[str]]:
-    """The shipped bundle, and the arguments of a story: two signed versions of it and the release key.
+def toplovod(*arguments: str | Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "tools.cli", *map(str, arguments)], check=True, capture_output=True, text=True
+    )
 
-    The second differs from the first in every file, so that a mixture of both is neither.
+
+def alter(bundle: Path, newer: Path) -> None:
+    """Copy a bundle, every compiled module a byte longer, and its manifest to fit."""
+    shutil.copytree(bundle, newer)
+    manifest = json.loads((newer / "manifest.json").read_text())
+    for entry in manifest["files"]:
+        file = newer / entry["path"]
+        if file.suffix == ".mpy":
+            file.write_bytes(file.read_bytes() + b"\0")
+        entry["bytes"] = file.stat().st_size
+        entry["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    lines = "".join(f"{entry['sha256']}  {entry['path']}\n" for entry in manifest["files"])
+    manifest["sha256"] = hashlib.sha256(lines.encode()).hexdigest()
+    (newer / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The shipped bundle, and the arguments of a story: two signed versions and the public release key.
+
+    Every module of the second ends in a byte more, so that a mixture of both is neither.
     """
     folder = tmp_path_factory.mktemp("images")
-    key = Ed25519PrivateKey.generate()
-    newer = folder / "newer"
-    shutil.copytree(firmware_folder(), newer, ignore=shutil.ignore_patterns("tests", "__pycache__"))
-    for source in newer.glob("*/*.py"):
-        source.write_text(source.read_text() + "\n_NEWER = 1\n")
-    arguments: list[str] = []
-    for version, source in ((2, newer), (1, firmware_folder())):
-        bundle = write_bundle(folder / f"bundle{version}", source)
+    bundle, newer = folder / "bundle", folder / "newer"
+    toplovod("build", "--out", bundle)
+    toplovod("keys", "release", folder / "release.pem", "--public", folder / "release.pub")
+    alter(bundle, newer)
+    arguments = []
+    for version, source in ((1, bundle), (2, newer)):
         path = folder / f"image{version}"
-        path.write_bytes(make_image(bundle, version, key).content)
-        arguments.insert(0, str(path))
-    (folder / "key").write_bytes(public_bytes(key))
-    return bundle, [*arguments, str(folder / "key")]
+        toplovod("sign", "--bundle", source, "--image-version", str(version), "--key", folder / "release.pem",
+                 "--out", path)  # fmt: skip
+        arguments.append(str(path))
+    return bundle, [*arguments, str(folder / "release.pub")]
 
 
-def run(bundle: Bundle, story: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(bundle: Path, story: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "micropython", "-X", "heapsize=64m", str(SCRIPT), str(bundle.folder), story,
-         *arguments],
+        [sys.executable, "-m", "micropython", "-X", "heapsize=64m", str(SCRIPT), str(bundle), story, *arguments],
         capture_output=True, text=True, timeout=DEADLINE_S, check=False,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("story", ["update", "records"])
 def test_s9_a_cut_at_every_flash_operation_leaves_old_or_new(
-    story: str, images: tuple[Bundle, list[str]]
+    story: str, images: tuple[Path, list[str]]
 ) -> None:
     bundle, arguments = images
     done = run(bundle, story, *(arguments if story == "update" else ()))
@@ -65,7 +81,7 @@ def test_s9_a_cut_at_every_flash_operation_leaves_old_or_new(
         assert sum(cuts_of.values()) >= 10_000, cuts_of
 
 
-def test_an_update_in_place_is_found_out(images: tuple[Bundle, list[str]]) -> None:
+def test_an_update_in_place_is_found_out(images: tuple[Path, list[str]]) -> None:
     """What the popular updaters do: the same cuts find it at once."""
     bundle, arguments = images
     done = run(bundle, "in_place", *arguments)

@@ -5,6 +5,7 @@ import os
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from firmware.substation import slots as slots_file
 from firmware.substation import update as update_file
@@ -28,10 +29,10 @@ from firmware.substation.update import (
     VERSION,
     Update,
 )
-from tools.sign import CONTEXT, public_bytes
 
+CONTEXT = update_file.CONTEXT
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-PUBLIC = public_bytes(KEY)
+PUBLIC = KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 FILES = {
     "boards/__init__.mpy": b"boards" * 10,
     "substation/app.mpy": bytes(range(256)) * 5,
