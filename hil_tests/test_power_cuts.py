@@ -60,7 +60,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 def run(bundle: Path, story: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "micropython", "-X", "heapsize=64m", str(SCRIPT), str(bundle), story, *arguments],
+        [sys.executable, "-m", "micropython", "-X", "heapsize=64m", str(SCRIPT), str(bundle), story,
+         *arguments],
         capture_output=True, text=True, timeout=DEADLINE_S, check=False,
     )  # fmt: skip
 
