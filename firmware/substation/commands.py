@@ -1,0 +1,88 @@
+"""What an order may do besides setting points: tell the time, open and direct an update.
+
+It refuses what has no meaning by itself: commands and setpoints never share an order, an update is opened by
+its size and its whole digest in one order, and a time that lies before the firmware was made is no time.
+Only supervisor, standby, and the technician in service mode may command; the utility may not.
+"""
+
+from .order_frame import (
+    ACCEPTED,
+    REFUSED_LIMIT,
+    REFUSED_REGISTER,
+    REFUSED_RIGHT,
+    REFUSED_STATE,
+    UTILITY,
+)
+
+EARLIEST_S = 1_767_225_600  # 2026-01-01: nobody can mean a time before
+OPEN, ACTIVATE, DROP, GO_BACK = range(1, 5)
+NAMES = (
+    "unix_time_set_s", "update_size_b", "update_digest_1_code", "update_digest_2_code",
+    "update_digest_3_code", "update_digest_4_code", "update_command_number",
+)  # fmt: skip
+TIME, SIZE, DIGEST_1, DIGEST_2, DIGEST_3, DIGEST_4, COMMAND = range(7)
+
+
+class Commands:
+    """clock: takes the time. updating: directs updates, or None where there is nothing to update."""
+
+    def __init__(self, clock, updating):
+        from . import registers
+
+        rows = [registers.BY_NAME[name] for name in NAMES]
+        self._address = [row.address for row in rows]
+        self._words = [registers.words_of(row) for row in rows]
+        self._clock = clock
+        self._updating = updating
+
+    def words(self, address):
+        """Return how many words the command at an address takes, 0 for none."""
+        for i in range(len(self._address)):
+            if self._address[i] == address:
+                return self._words[i]
+        return 0
+
+    def _values(self, pairs):
+        """Return the value of every command, None where none is given; and the address given twice, or 0."""
+        values = [None] * len(self._address)
+        for address, words in pairs:
+            i = self._address.index(address)
+            if values[i] is not None:
+                return values, address
+            values[i] = words[0] if len(words) == 1 else (words[0] << 16) | words[1]
+        return values, 0
+
+    def judge(self, order):
+        """Return (result, register address or 0) without changing anything."""
+        for address, _ in order.pairs:
+            if not self.words(address):
+                return REFUSED_REGISTER, address
+        if order.slot == UTILITY:
+            return REFUSED_RIGHT, order.pairs[0][0]
+        values, twice = self._values(order.pairs)
+        if twice:
+            return REFUSED_REGISTER, twice
+        if values[TIME] is not None and not EARLIEST_S <= values[TIME] < 0xFFFFFFFF:
+            return REFUSED_LIMIT, self._address[TIME]
+        command = values[COMMAND]
+        given = [value is not None for value in values[SIZE:COMMAND]]
+        if command is None:
+            return (REFUSED_REGISTER, self._address[SIZE]) if any(given) else (ACCEPTED, 0)
+        if self._updating is None or not self._updating.may(command):
+            return REFUSED_STATE, self._address[COMMAND]
+        if not OPEN <= command <= GO_BACK:
+            return REFUSED_LIMIT, self._address[COMMAND]
+        if (command == OPEN and not all(given)) or (command != OPEN and any(given)):
+            return REFUSED_REGISTER, self._address[SIZE]
+        return ACCEPTED, 0
+
+    def apply(self, pairs):
+        """Do what judge() accepted."""
+        values, _ = self._values(pairs)
+        if values[TIME] is not None:
+            self._clock.set(values[TIME])
+        if values[COMMAND] == OPEN:
+            digest = b"".join(value.to_bytes(4, "big") for value in values[DIGEST_1:COMMAND])
+            self._updating.open(values[SIZE], digest)
+        elif values[COMMAND] is not None:
+            self._updating.direct(values[COMMAND])
