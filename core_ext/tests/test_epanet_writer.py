@@ -183,7 +183,7 @@ def by_id(net: Network, table: str) -> dict[str, dict[str, Any]]:
     }
 
 
-# consumers become demands, another gravity other heights, a tank a reservoir with another inner node beside it
+# consumers become demands, another gravity other heights, a tank a reservoir and so another inner node
 CHANGED = (
     "heating", "other gravity", "Hazen-Williams", "town: full tank", "town: full tank gives",
     "town: full tank before a pump",
