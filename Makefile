@@ -11,11 +11,11 @@ LOCKS  := requirements-build.lock requirements-dev.lock
 DEMO_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks aarch64 locks wheel wheel-check clean
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks cross-build locks wheel wheel-check clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
-	    || sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+	    || sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
 
 prerequisites:
 	@sh tools/checks/prerequisites.sh $(PYTHON)
@@ -87,7 +87,7 @@ RANDOM_NETWORKS ?= 100000
 random-networks: setup  ## solve 100 000 random networks and judge every answer from outside
 	$(BIN)/python -m core_ext.bench.random_networks --count $(RANDOM_NETWORKS)
 
-aarch64: $(VENV)/.locks-installed  ## compile every kernel for aarch64 (needs gcc-aarch64-linux-gnu)
+cross-build: $(VENV)/.locks-installed  ## compile every kernel for aarch64 (needs gcc-aarch64-linux-gnu)
 	sh tools/checks/aarch64.sh $(BIN)/python build/aarch64
 
 locks: $(VENV)/.locks-installed  ## resolve the locks anew (needs uv and the network)
