@@ -95,7 +95,7 @@ def _codes(words: Any, table: Mapping[str, int]) -> npt.NDArray[np.int8]:
     return np.array([table[w] for w in words], dtype=np.int8)
 
 
-def _power_law(
+def power_law(
     flow: FloatArray, gain: FloatArray, shut_off: float = SHUT_OFF
 ) -> tuple[float, float, float] | None:
     """Gain = a - b m^c through a one-point or three-point curve by EPANET's rules; None = use the points."""
@@ -201,7 +201,7 @@ class HydraulicSolver:
         curves = net.curve_points()
         shut_off = EPANET_SHUT_OFF if self.friction == "epanet" else SHUT_OFF
         self._pump_laws = [
-            None if c == "" else _power_law(*curves[c], shut_off=shut_off) for c in net.pumps["curve"]
+            None if c == "" else power_law(*curves[c], shut_off=shut_off) for c in net.pumps["curve"]
         ]
         kind[self._slices["pumps"]] = [
             FIXED if c == "" else POWER if law is not None else CURVE

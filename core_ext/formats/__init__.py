@@ -91,7 +91,7 @@ def write_network(net: Network, path: Path) -> None:
     """
     suffix = path.suffix.lower()
     if suffix == ".inp":
-        from .epanet_inp import format_inp
+        from .epanet_writer import format_inp
 
         text = format_inp(net)
     elif suffix == ".geojson":

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..network import BadNetwork, HydraulicFluid, Network
-from ..solver import EPANET_CUBIC_FOOT_M3, EPANET_GRAVITY_M_S2, FOOT_M, REFERENCE_TEMP_C
+from ..solver import EPANET_CUBIC_FOOT_M3, EPANET_GRAVITY_M_S2, FOOT_M
 
 # flow units per cubic foot per second, as EPANET rounds them
 PER_CFS = {
@@ -37,8 +37,7 @@ PSI_PER_FOOT = 0.4333
 KPA_PER_PSI = 6.895
 VISCOSITY_FT2_S = 1.1e-5  # EPANET's water at 20 degC
 LEVEL_TOLERANCE_M = 0.0005 * FOOT_M  # a tank this close to its limit is full or empty (EPANET's HTOL)
-# diameter at which a kv is written as a loss coefficient; any will do
-VALVE_DIAMETER_M = 0.1
+CHECK_TAG = "check_valve"  # tag of a one-way pipe that stands for a check valve alone
 CHECK_SUFFIX = ":check"  # the check valve, and its inner node, that stand for a pipe's one direction
 
 _UNREAD = (
@@ -53,7 +52,6 @@ _UNREAD = (
     "VERTICES",
     "LABELS",
     "BACKDROP",
-    "TAGS",
     "END",
 )
 _READ = (
@@ -73,6 +71,7 @@ _READ = (
     "CONTROLS",
     "LEAKAGE",
     "TIMES",
+    "TAGS",
 )
 
 
@@ -386,6 +385,11 @@ class _Links:
     ) -> None:
         self.r, self.nodes, self.curves, self.barred = r, nodes, curves, barred
         self.controls, self.status = controls, {**status, **controls}
+        self.checks = {
+            words[1]
+            for _, words in r.sections["TAGS"]
+            if len(words) == 3 and words[0].upper() == "LINK" and words[2] == CHECK_TAG
+        }
         self.pipes: list[dict[str, Any]] = []
         self.pumps: list[dict[str, Any]] = []
         self.valves: list[dict[str, Any]] = []
@@ -413,6 +417,9 @@ class _Links:
             else:
                 loss = r.number(line, [extra], 0)
         diameter = r.number(line, words, 4) * r.diameter
+        if word == "CV" and words[0] in self.checks:
+            self._add_valve(row, kind="check", loss_coefficient=loss, diameter_m=diameter)
+            return
         # a check valve pipe has no status of its own
         final = word if word == "CV" else self.status.get(words[0], word)
         row.update(
@@ -553,164 +560,3 @@ class _Links:
                 **values,
             }
         )
-
-
-def loss_of_kv(kv_m3_h: float, diameter_m: float) -> float:
-    """The loss coefficient at a diameter that drops as much as a kv."""
-    area_m2 = math.pi * diameter_m**2 / 4.0
-    return 2.0 * area_m2**2 * 1e5 * 3600.0**2 / (1000.0 * kv_m3_h**2)
-
-
-def kv_of_loss(loss: float, diameter_m: float) -> float:
-    """The kv, m3/h, that drops as much as a loss coefficient at a diameter; inf where nothing is lost."""
-    area_m2 = math.pi * diameter_m**2 / 4.0
-    return math.sqrt(2.0 * area_m2**2 * 1e5 * 3600.0**2 / (1000.0 * loss)) if loss > 0.0 else math.inf
-
-
-def format_inp(net: Network) -> str:
-    """The network as an EPANET file in LPS and D-W (H-W if no pipe has a roughness).
-
-    Elevations are scaled by the ratio of the fluid's gravity to EPANET's, so that pressures stay. Refuses by
-    name what EPANET has no element for: sources with dp_pa, pumps with fixed_dp_pa, check valves and other
-    kinds without counterpart.
-    """
-    fluid = net.fluid or HydraulicFluid.water(REFERENCE_TEMP_C)
-    density = fluid.density_kg_m3
-    head = 1.0 / (density * EPANET_GRAVITY_M_S2)
-    litres = PER_CFS["LPS"] / (density * EPANET_CUBIC_FOOT_M3)
-    shrink = fluid.gravity_m_s2 / EPANET_GRAVITY_M_S2
-
-    def refuse(element: str, reason: str, code: str) -> BadNetwork:
-        return BadNetwork(element, f"EPANET has no {reason}", "Write toplovod-network/1 JSON instead.", code)
-
-    def name(identifier: str) -> str:
-        if not identifier or any(c.isspace() or c in ';"' for c in identifier) or len(identifier) > 31:
-            raise refuse(identifier, "ids with spaces, or longer than 31 letters", "id_refused")
-        return identifier
-
-    nodes = net.nodes
-    injection = dict(zip(nodes.ids, nodes["mass_injection_kg_s"].tolist(), strict=True))
-    fixed = dict(zip(nodes.ids, nodes["fixed_pressure_pa"].tolist(), strict=True))
-    sources = net.sources
-    for row, source in enumerate(sources.ids):
-        if not math.isnan(sources["dp_pa"][row]):
-            raise refuse(f"source {source}", "pump of constant head", "source_refused")
-        if not math.isnan(sources["mass_flow_kg_s"][row]):
-            injection[sources["supply_node"][row]] += float(sources["mass_flow_kg_s"][row])
-            injection[sources["return_node"][row]] -= float(sources["mass_flow_kg_s"][row])
-        else:
-            fixed[sources["supply_node"][row]] = float(sources["supply_pressure_pa"][row])
-        if not math.isnan(sources["return_pressure_pa"][row]):
-            fixed[sources["return_node"][row]] = float(sources["return_pressure_pa"][row])
-    valves: list[str] = []
-    diameter_m = 0.1  # any diameter will do: the loss coefficient is made for it
-    area = math.pi * diameter_m**2 / 4.0
-    consumers = net.consumers
-    for row, consumer in enumerate(consumers.ids):
-        supply, back = consumers["supply_node"][row], consumers["return_node"][row]
-        limit = float(consumers["max_flow_kg_s"][row])
-        if consumers["mode"][row] == "valve":
-            if not math.isnan(limit):
-                raise refuse(f"consumer {consumer}", "valve with a flow limit of its own", "limit_refused")
-            kv = float(consumers["kv_m3_h"][row])
-            if kv <= 0.0:
-                continue
-            loss = 2.0 * density * area**2 * 1e5 * 3600.0**2 / (1000.0 * density * kv**2)
-            valves.append(f"{name(consumer)} {name(supply)} {name(back)} {diameter_m * 1e3!r} TCV {loss!r} 0")
-            continue
-        if consumers["mode"][row] == "flow":
-            flow = float(consumers["mass_flow_kg_s"][row])
-        else:
-            drop = float(consumers["supply_temp_c"][row] - consumers["return_temp_c"][row])
-            flow = float(consumers["heat_w"][row]) / (fluid.cp_j_kgk * drop)
-        if not math.isnan(limit):
-            flow = min(flow, limit)
-        injection[supply] -= flow
-        injection[back] += flow
-    status: list[str] = []
-    own = net.valves
-    for row, valve in enumerate(own.ids):
-        kind, k = own["kind"][row], float(own["loss_coefficient"][row])
-        ends = f"{name(valve)} {name(own['from_node'][row])} {name(own['to_node'][row])}"
-        opening = float(own["opening"][row])
-        width = float(own["diameter_m"][row])
-        kv = float(own["kv_m3_h"][row])
-        if kind == "curve":
-            valves.append(f"{ends} {diameter_m * 1e3!r} GPV {name(own['curve'][row])} 0")
-            continue
-        if kind not in ("throttle", "flow_limit") or (kind == "flow_limit" and opening < 1.0):
-            raise refuse(f"valve {valve}", f"valve of kind {kind}", "valve_refused")
-        if not math.isnan(kv):
-            width = diameter_m
-            k = math.inf if kv <= 0.0 else 2.0 * area**2 * 1e5 * 3600.0**2 / (1000.0 * kv**2)
-        if opening <= 0.0 or math.isinf(k):
-            status.append(f"{valve} CLOSED")
-            k = 0.0
-        elif own["characteristic"][row] == "linear":
-            k /= opening**2
-        elif opening < 1.0:
-            raise refuse(f"valve {valve}", "equal-percentage characteristic", "valve_refused")
-        if kind == "flow_limit":
-            setting = float(own["setting"][row]) * litres
-            valves.append(f"{ends} {width * 1e3!r} FCV {setting!r} {k!r}")
-        else:
-            valves.append(f"{ends} {width * 1e3!r} TCV {k!r} 0")
-    pumps: list[str] = []
-    for row, pump in enumerate(net.pumps.ids):
-        if net.pumps["curve"][row] == "":
-            raise refuse(f"pump {pump}", "pump of constant head", "pump_refused")
-        pumps.append(
-            f"{name(pump)} {name(net.pumps['from_node'][row])} {name(net.pumps['to_node'][row])} "
-            f"HEAD {name(net.pumps['curve'][row])} SPEED {float(net.pumps['speed'][row])!r}"
-        )
-    pipes: list[str] = []
-    hazen = bool(net.pipes.rows) and bool((net.pipes["roughness_m"] != net.pipes["roughness_m"]).all())
-    for row, pipe in enumerate(net.pipes.ids):
-        rough = (
-            float(net.pipes["hazen_williams_c"][row]) if hazen else float(net.pipes["roughness_m"][row]) * 1e3
-        )
-        pipes.append(
-            f"{name(pipe)} {name(net.pipes['from_node'][row])} {name(net.pipes['to_node'][row])} "
-            f"{float(net.pipes['length_m'][row])!r} {float(net.pipes['inner_diameter_m'][row]) * 1e3!r} "
-            f"{rough!r} {float(net.pipes['loss_coefficient'][row])!r} "
-            f"{'Open' if net.pipes['open'][row] else 'Closed'}"
-        )
-    junctions, reservoirs, coordinates = [], [], []
-    for row, node in enumerate(nodes.ids):
-        elevation = float(nodes["elevation_m"][row]) * shrink
-        if math.isnan(fixed[node]):
-            junctions.append(f"{name(node)} {elevation!r} {-injection[node] * litres!r}")
-        else:
-            reservoirs.append(f"{name(node)} {elevation + fixed[node] * head!r}")
-        if not math.isnan(nodes["x_m"][row]) and not math.isnan(nodes["y_m"][row]):
-            coordinates.append(f"{node} {float(nodes['x_m'][row])!r} {float(nodes['y_m'][row])!r}")
-    curves = [
-        f"{name(curve)} {float(flow) * litres!r} {float(dp) * head!r}"
-        for curve, flow, dp in zip(
-            net.curves["id"], net.curves["mass_flow_kg_s"], net.curves["dp_pa"], strict=True
-        )
-    ]
-    ratio = fluid.viscosity_pa_s / density / FOOT_M**2 / VISCOSITY_FT2_S
-    sections = {
-        "JUNCTIONS": junctions,
-        "RESERVOIRS": reservoirs,
-        "PIPES": pipes,
-        "PUMPS": pumps,
-        "VALVES": valves,
-        "CURVES": curves,
-        "STATUS": status,
-        "COORDINATES": coordinates,
-        "OPTIONS": [
-            "UNITS LPS",
-            f"HEADLOSS {'H-W' if hazen else 'D-W'}",
-            f"VISCOSITY {ratio!r}",
-            f"SPECIFIC GRAVITY {density / 1000.0!r}",
-            "TRIALS 200",
-            "ACCURACY 0.00001",
-        ],
-        "TIMES": ["DURATION 0"],
-    }
-    body = "".join(
-        f"[{title}]\n" + "".join(f"{line}\n" for line in lines) + "\n" for title, lines in sections.items()
-    )
-    return body + "[END]\n"

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..network import BadNetwork, HydraulicFluid, Network
 from ..solver import REFERENCE_TEMP_C
-from .epanet_inp import kv_of_loss
+from .valve_loss import kv_of_loss
 
 KELVIN = 273.15
 GRAVITY_M_S2 = 9.81  # pandapipes' own constant

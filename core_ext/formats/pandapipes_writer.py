@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .._elements import RANGEABILITY
 from ..network import BadNetwork, HydraulicFluid, Network, Table
 from ..solver import REFERENCE_TEMP_C, SHUT_BELOW
-from .epanet_inp import VALVE_DIAMETER_M, loss_of_kv
 from .pandapipes_json import GRAVITY_M_S2, KELVIN, MARK, OF_SOURCE, less_air_m
+from .valve_loss import VALVE_DIAMETER_M, loss_of_kv, standing_loss
 
 # the format of pandapipes 0.16; later ones convert it when they load it
 VERSION, FORMAT_VERSION = "0.16.0", "0.14.0"
@@ -240,7 +239,7 @@ def _pipe(net: Network, row: int, number: dict[str, int]) -> Row:
 
 def _valve(net: Network, row: int, number: dict[str, int]) -> Row:
     valves = net.valves
-    loss, width, shut = throttle_loss(valves, row)
+    loss, width, shut = standing_loss(valves, row)
     return {
         "index": row,
         "name": valves.ids[row],
@@ -252,22 +251,6 @@ def _valve(net: Network, row: int, number: dict[str, int]) -> Row:
         "loss_coefficient": loss,
         "type": "valve",
     }
-
-
-def throttle_loss(valves: Table, row: int) -> tuple[float, float, bool]:
-    """Loss coefficient of a throttle valve as it stands open, the diameter (m) it counts at, and if shut."""
-    opening, kv = float(valves["opening"][row]), float(valves["kv_m3_h"][row])
-    if not math.isnan(kv):
-        width = VALVE_DIAMETER_M
-        shut = opening < SHUT_BELOW or kv < SHUT_BELOW
-        loss = 0.0 if kv < SHUT_BELOW else loss_of_kv(kv, width)
-    else:
-        width, shut = float(valves["diameter_m"][row]), opening < SHUT_BELOW
-        loss = float(valves["loss_coefficient"][row])
-    if not shut:
-        passing = opening if valves["characteristic"][row] == "linear" else RANGEABILITY ** (opening - 1.0)
-        loss /= passing**2
-    return loss, width, shut
 
 
 def _consumer(net: Network, row: int, number: dict[str, int]) -> tuple[str, Row]:

@@ -349,7 +349,8 @@ def test_convert_for_pandapipes(network: Path, tmp_path: Path) -> None:
 
 def test_convert_refuses_by_name_and_overwrites_nothing(network: Path, tmp_path: Path) -> None:
     inp = tmp_path / "net.inp"
-    status, body = as_json("convert", network, inp)
+    floating = Network.read(network).changed(sources_return_pressure_pa=[np.nan])
+    status, body = as_json("convert", saved(floating, tmp_path), inp)
     assert (status, body["code"]) == (2, "source_refused") and "source plant" in body["message"]
     assert not inp.exists()
     status, body = as_json("convert", network, tmp_path / "net.xlsx")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ TOKEN = re.compile(rb'"[^"]*"|-?[0-9.]+(?:[eE][-+]?[0-9]+)?|[A-Za-z]+')
 
 
 def samples(folder: Path) -> list[Path]:
-    """One file of every format, and small nets as pandapipes ships them."""
+    """One file of every format, most of them written from here, and small nets as pandapipes ships them."""
     everything(3).write(folder / "a.json")
     looped_mesh(1, nodes=8, loops=2).write(folder / "b.geojson")
     (folder / "c.inp").write_text(INP)
+    looped_mesh(2, nodes=8, loops=2).write(folder / "d.pandapipes.json")
+    district(1, streets=6, loops=1).write(folder / "e.inp")
     shipped = sorted(PANDAPIPES_FILES.rglob("*.json"), key=lambda path: path.stat().st_size)[:3]
-    return [folder / "a.json", folder / "b.geojson", folder / "c.inp", *shipped]
+    return [*sorted(folder.iterdir()), *shipped]
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
@@ -49,7 +52,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_damaged_files_are_read_or_refused_by_name(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
@@ -57,7 +60,7 @@ def test_damaged_files_are_read_or_refused_by_name(seed: int, tmp_path: Path) ->
     data = path.read_bytes()
     read = refused = 0
     for _ in range(400):
-        broken = tmp_path / f"broken{path.suffix}"
+        broken = tmp_path / f"broken{''.join(path.suffixes)}"
         broken.write_bytes(damaged(data, rng))
         try:
             net = Network.read(broken)
@@ -72,6 +75,38 @@ def test_damaged_files_are_read_or_refused_by_name(seed: int, tmp_path: Path) ->
             assert np.isfinite(result.pressure_pa).all()
             assert all(np.isfinite(result.mass_flow_kg_s[table]).all() for table in LINK_ENDS)
     assert refused > 50 and read > 5
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_whatever_was_read_is_written_or_refused_by_name(seed: int, tmp_path: Path) -> None:
+    """Into every format; what is written can be read, with as many nodes that nothing was put between."""
+    rng = random.Random(100 + seed)
+    path = samples(tmp_path)[seed]
+    data = path.read_bytes()
+    outcomes: Counter[str] = Counter()
+    for _ in range(150):
+        broken = tmp_path / f"broken{''.join(path.suffixes)}"
+        broken.write_bytes(damaged(data, rng))
+        try:
+            net = Network.read(broken)
+        except BadNetwork:
+            continue
+        for suffix in (".inp", ".pandapipes.json", ".geojson", ".json"):
+            target = tmp_path / f"again{suffix}"
+            target.unlink(missing_ok=True)
+            try:
+                net.write(target)
+            except BadNetwork as error:
+                assert error.element and error.reason and error.remedy
+                assert not target.exists()
+                outcomes["refused"] += 1
+                continue
+            again = Network.read(target)
+            outcomes["written"] += 1
+            between = sum(node.endswith(":check") for node in (*net.nodes.ids, *again.nodes.ids))
+            assert abs(again.nodes.rows - net.nodes.rows) <= between
+    assert outcomes["written"] >= 10
 
 
 def nasty_column(rng: np.random.Generator, rows: int) -> Any:
