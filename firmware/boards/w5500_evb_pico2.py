@@ -124,8 +124,8 @@ class Board:
     def serial_line(self, baud, parity, stop_bits):
         """Return the RS-485 line, 8 data bits, read and written without waiting. parity: a key of PARITY."""
         return machine.UART(
-            1, baud, bits=8, parity=PARITY[parity], stop=stop_bits, tx=machine.Pin(8), rx=machine.Pin(9), timeout=0, timeout_char=0,
-            rxbuf=UART_BUFFER, txbuf=UART_BUFFER,
+            1, baud, bits=8, parity=PARITY[parity], stop=stop_bits, tx=machine.Pin(8), rx=machine.Pin(9),
+            timeout=0, timeout_char=0, rxbuf=UART_BUFFER, txbuf=UART_BUFFER,
         )  # fmt: skip
 
     def watchdog(self, timeout_ms):
