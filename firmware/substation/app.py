@@ -130,14 +130,12 @@ class Controller:
             bank, mailbox, self._refusals, settings.modbus_unit, self._publish_uptime, diagnostics,
             self._refusals,
         )  # fmt: skip
-        ports = [(settings.modbus_port, server)]
         rtu = None
         if settings.rtu_baud or settings.rtu_tcp_port:
             from .modbus_rtu import Rtu
 
             rtu = Rtu(server, settings.rtu_unit)
-            if settings.rtu_tcp_port:
-                ports.append((settings.rtu_tcp_port, rtu))
+        ports = ((settings.modbus_port, server), (settings.rtu_tcp_port, rtu))
         self._tcp = ModbusTcp(
             ports, settings.modbus_address, bank, bank.point("client_count"), self._progress
         )
@@ -218,11 +216,11 @@ class Controller:
             self._progress.restarted()
             await asyncio.sleep_ms(SERVER_PAUSE_MS)
 
-    async def serve_serial(self):
-        """The serial line's task, if there is one: begun again in place, for ever."""
+    async def serve_serial(self, serial):
+        """The serial line's task: begun again in place, for ever."""
         while True:
             try:
-                await self.serial.run()
+                await serial.run()
             except Exception as error:
                 sys.print_exception(error)
             self._progress.restarted()
@@ -295,5 +293,5 @@ async def run(boards):
         asyncio.create_task(controller.serve()),
     )
     if controller.serial is not None:
-        controller.tasks += (asyncio.create_task(controller.serve_serial()),)
+        controller.tasks += (asyncio.create_task(controller.serve_serial(controller.serial)),)
     await controller.monitor(watchdog)

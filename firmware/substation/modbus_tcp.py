@@ -65,7 +65,7 @@ class _Listener:
 
 
 class ModbusTcp:
-    """ports: (port, framing) of each listener; framing is a ModbusServer (Modbus TCP) or an Rtu."""
+    """ports: (port, framing) of each listener, port 0: none. framing: a ModbusServer for TCP, or an Rtu."""
 
     def __init__(self, ports, address, bank, clients, progress):
         self._ports = ports
@@ -76,7 +76,7 @@ class ModbusTcp:
         self._waiter = Waiter()
         self._places = [Place(self._waiter) for _ in range(PLACES)]
         self._listeners = []
-        self._events = None
+        self._events = events()
         self._received = bytearray(RECEIVE_BYTES)
         self._view = memoryview(self._received)
         self._out = bytearray(LONGEST)
@@ -86,10 +86,10 @@ class ModbusTcp:
     def run(self):
         """Serve clients for ever. Whatever ends it, every socket is closed, so it can be run again."""
         waiter = self._waiter
-        self._events = events()
         try:
             for port, framing in self._ports:
-                self._listen(port, framing)
+                if port:
+                    self._listen(port, framing)
             while True:
                 waiter.wait()
                 yield
