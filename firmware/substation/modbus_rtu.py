@@ -153,15 +153,15 @@ class Rtu:
         """
         at = 0
         while end - at >= SHORTEST:
-            own = buffer[at] == self._unit or buffer[at] == 0
-            length = request_length(buffer, at, end)
-            if length == NO_RULE or (buffer[at + 1] == 8 and not (0 < length <= end - at
-                                     and crc_holds(buffer, at, at + length))):  # fmt: skip
-                length = end - at
-            if not (0 < length <= end - at and length <= LONGEST and crc_holds(buffer, at, at + length)):
-                length = WAIT if own else response_length(buffer, at, end)
+            length = self._own_length(buffer, at, end)
+            if length <= 0 and buffer[at] != self._unit and buffer[at] != 0:
+                if end - at <= LONGEST and crc_holds(buffer, at, end):
+                    return at  # another unit's, whatever it is
+                length = response_length(buffer, at, end)
                 if not (0 < length <= end - at and length <= LONGEST and crc_holds(buffer, at, at + length)):
-                    break
+                    length = WAIT
+            if length <= 0:
+                break
             if at + length == end:
                 return at
             self.diagnostics.frames += 1
@@ -170,3 +170,13 @@ class Rtu:
             at += length
         self.diagnostics.broken += 1
         return -1
+
+    def _own_length(self, buffer, at, end):
+        """Return the length of the whole request at `at`, or WAIT when there is none."""
+        length = request_length(buffer, at, end)
+        have = end - at
+        if 0 < length <= have and length <= LONGEST and crc_holds(buffer, at, at + length):
+            return length
+        if (length == NO_RULE or buffer[at + 1] == 8) and have <= LONGEST and crc_holds(buffer, at, end):
+            return have
+        return WAIT

@@ -136,7 +136,6 @@ def test_a_request_costs_at_most_16_bytes_of_heap(ports, request_pdu, size, over
     assert used_b <= MOST_B * REQUESTS
 
 
-
 def test_the_measurement_sees_what_is_kept_aside(ports):
     with connect(ports[0]) as watcher, connect(ports[0]) as client:
         measure(watcher)
