@@ -18,7 +18,7 @@ UNIT_AT = 6  # the response's unit in out; the PDU stands behind it, as behind a
 
 
 def _table():
-    rows = array("H", [0] * 256)
+    rows = array("H", bytes(512))  # a list of 256 would want 2 kB of heap in one piece
     for byte in range(256):
         crc = byte
         for _ in range(8):

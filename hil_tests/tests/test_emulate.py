@@ -129,7 +129,7 @@ def test_a_port_in_use_is_named_and_nothing_started() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [("--rtu",), ("--profile", "boiler"), ("--heap", "lots"), ("--speed", "0"), ("--count", "0"),
+    [("--profile", "boiler"), ("--heap", "lots"), ("--speed", "0"), ("--count", "0"),
      ("--port", "65535", "--count", "2")],
     ids=lambda options: options[0],
 )  # fmt: skip
