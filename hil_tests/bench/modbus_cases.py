@@ -23,24 +23,24 @@ def words(*values: int) -> bytes:
     return struct.pack(f">{len(values)}H", *values)
 
 
-def _runs(space: str) -> list[tuple[int, int]]:
-    """Return (first, count) of the substation's runs without gaps in a space."""
-    runs: list[tuple[int, int]] = []
-    rows = [row for row in registers.BY_PROFILE["substation"] if row.space == space]
+def runs(space: str, profile: str = registers.SUBSTATION) -> list[tuple[int, int]]:
+    """Return (first, count) of the profile's runs without gaps in a space, receipts included."""
+    found: list[tuple[int, int]] = []
+    rows = [row for row in registers.BY_PROFILE[profile] if row.space == space]
     for row in sorted(rows, key=lambda row: row.address):
         size = registers.words_of(row)
-        if runs and sum(runs[-1]) == row.address:
-            runs[-1] = (runs[-1][0], runs[-1][1] + size)
+        if found and sum(found[-1]) == row.address:
+            found[-1] = (found[-1][0], found[-1][1] + size)
         else:
-            runs.append((row.address, size))
+            found.append((row.address, size))
     if space == registers.INPUT:
-        runs.append((RECEIPTS, 4 * registers.RECEIPT_WORDS))
-    return runs
+        found.append((RECEIPTS, 4 * registers.RECEIPT_WORDS))
+    return found
 
 
 def _reads() -> Iterator[Case]:
     for function, space in ((3, registers.HOLDING), (4, registers.INPUT)):
-        for first, count in _runs(space):
+        for first, count in runs(space):
             for at, size in (
                 (first, 1), (first, min(count, 125)), (first + count - 1, 1), (first + count - 1, 2),
                 (first - 1 & 0xFFFF, 1), (first - 1 & 0xFFFF, 2), (first + count, 1),

@@ -21,7 +21,7 @@ from typing import Self
 
 from firmware.substation import order_frame, registers
 
-from .modbus_cases import cases, words
+from .modbus_cases import cases, runs, words
 from .modbus_oracle import Device, Oracle, crc16
 from .provisioning import KEY_EPOCH
 from .provisioning import Device as Provisioned
@@ -199,28 +199,34 @@ class Feeder:
         self.send(kind, frames)
         return self.receive()
 
-    def state(self, provisioned: Provisioned, objects: tuple[tuple[int, bytes], ...]) -> Device:
-        """Return the oracle's device as this one stands, read block by block."""
-        spaces: dict[int, dict[int, int]] = {3: {}, 4: {}}
-        asked = 0
-        for row in registers.BY_PROFILE[provisioned.profile]:
-            function = 4 if row.space == registers.INPUT else 3
-            count = registers.words_of(row)
-            asked += self._read_into(spaces[function], function, row.address, count)
-        asked += self._read_into(spaces[4], 4, registers.RECEIPTS, 4 * registers.RECEIPT_WORDS)
-        return Device(
-            spaces[4], spaces[3], objects, seen=asked, own=asked,
-            slot_keys={slot: provisioned.slot_key(slot) for slot in range(4)},
-            boot=spaces[4][registers.BY_NAME["boot_count"].address + 1],
-        )  # fmt: skip
+    def ask_pdu(self, pdu: bytes) -> bytes:
+        """Send one request as Modbus TCP to unit 1; return the response PDU."""
+        return self.ask(b"T", [struct.pack(">HHHB", 0, 0, len(pdu) + 1, 1) + pdu])[0][7:]
 
-    def _read_into(self, space: dict[int, int], function: int, address: int, count: int) -> int:
-        request = struct.pack(">HHHBBHH", 0, 0, 6, 1, function, address, count)
-        answer, _, _ = self.ask(b"T", [request])
-        if answer[7] != function:
-            raise RuntimeError(f"register {address} cannot be read by FC {function}: {answer.hex()}")
-        space.update(enumerate(struct.unpack(f">{count}H", answer[9:]), address))
-        return 1
+
+def state_of(provisioned: Provisioned, board: str, revision: str, ask: Callable[[bytes], bytes]) -> Device:
+    """Return the oracle's device as the real one stands, freshly booted. ask: request PDU to response PDU."""
+    device = Device({}, {}, objects_of(board, provisioned.profile, revision))
+    device.slot_keys = {slot: provisioned.slot_key(slot) for slot in range(4)}
+    read_again(device, provisioned.profile, ask)
+    device.boot = device.get("boot_count")
+    return device
+
+
+def read_again(device: Device, profile: str, ask: Callable[[bytes], bytes]) -> None:
+    """Bring the oracle's registers up to date after time has passed; each reading counts as a request."""
+    for function, space, store in (
+        (4, registers.INPUT, device.input), (3, registers.HOLDING, device.holding)
+    ):  # fmt: skip
+        for first, count in runs(space, profile):
+            for at in range(first, first + count, 125):
+                size = min(125, first + count - at)
+                answer = ask(bytes((function,)) + words(at, size))
+                if answer[0] != function:
+                    raise RuntimeError(f"registers {at} to {at + size - 1} cannot be read: {answer.hex()}")
+                store.update(enumerate(struct.unpack(f">{size}H", answer[2:]), at))
+                device.seen += 1
+                device.own += 1
 
 
 def honest_order(device: Device, provisioned: Provisioned, temp_c: float) -> bytes:
@@ -265,9 +271,9 @@ def fuzz_in_process(
             batch = [make() for _ in range(min(BATCH, frames - tally.frames))]
             ordering = number % 2 == 1
             if ordering:
-                batch[-1] = _framed(kind, honest_order(device, provisioned, 40.0 + number % 20), device)
+                batch[-1] = framed(kind, honest_order(device, provisioned, 40.0 + number % 20), device)
             feeder.send(kind, batch)
-            expected = b"".join(_verdict(oracle, kind, frame) for frame in batch)
+            expected = b"".join(verdict(oracle, kind, frame) for frame in batch)
             fresh = (batch, expected, ordering)
             tally.frames += len(batch)
             number += 1
@@ -289,14 +295,14 @@ def fuzz_in_process(
     return tally
 
 
-def _framed(kind: bytes, pdu: bytes, device: Device) -> bytes:
+def framed(kind: bytes, pdu: bytes, device: Device) -> bytes:
     if kind == b"T":
         return struct.pack(">HHHB", 1, 0, len(pdu) + 1, device.unit) + pdu
     frame = bytes((device.rtu_unit,)) + pdu
     return frame + crc16(frame)
 
 
-def _verdict(oracle: Oracle, kind: bytes, frame: bytes) -> bytes:
+def verdict(oracle: Oracle, kind: bytes, frame: bytes) -> bytes:
     if kind == b"T":
         return oracle.tcp(frame, LOOPBACK)[0]
     return oracle.rtu_stream(frame, LOOPBACK)[0]
