@@ -10,6 +10,7 @@ import select
 from time import ticks_add, ticks_diff, ticks_ms, ticks_us
 
 from .modbus_events import Seat, Waiter, events
+from .modbus_server import RESPONSE_BYTES
 
 BUFFER_BYTES = 512  # two of the longest frames; what does not fit is noise
 CHUNK_BYTES = 32
@@ -17,7 +18,6 @@ CHARACTER_BITS = 11  # start, 8 data, parity or a second stop bit, stop
 FAST_BAUD = 19_200  # above it the silences no longer shrink: serial line guide V1.02, 2.5.1.1
 FAST_T15_US = 750
 FAST_T35_US = 1_750
-OUT_BYTES = 263
 SOURCE = 1  # 0.0.0.1 in the refusals: the serial line has no addresses
 
 
@@ -38,7 +38,7 @@ class ModbusSerial:
         self._t15_us, self._t35_us = silences_us(baud)
         self._buffer = bytearray(BUFFER_BYTES)
         self._chunk = bytearray(CHUNK_BYTES)
-        self._out = bytearray(OUT_BYTES)
+        self._out = bytearray(RESPONSE_BYTES)
         self._have = 0
 
     def run(self):

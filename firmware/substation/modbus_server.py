@@ -14,6 +14,7 @@ Cases of a TCP frame, in the order they are told apart:
 
 HEADER = 7  # MBAP and unit
 LONGEST = 260
+RESPONSE_BYTES = 262  # a caller's buffer: an RTU response of 256 bytes begins at byte 6
 CLOSE = -1
 WAIT = 0
 
@@ -30,7 +31,7 @@ class ModbusServer:
     """mailbox: takes the frame of an order. refusals: counts. diagnostics: counters and identity.
 
     records: answers read(file, record, count, out, at) -> bool for FC 20. Responses are written into the
-    caller's buffer of LONGEST bytes, the PDU always from byte HEADER on.
+    caller's buffer of RESPONSE_BYTES, the PDU always from byte HEADER on.
     """
 
     response_begins = 0  # where the bytes to send begin in the caller's buffer

@@ -14,12 +14,12 @@ import sys
 from time import ticks_diff, ticks_ms
 
 from .modbus_events import Waiter, events
+from .modbus_server import RESPONSE_BYTES
 
 MASTERS = 4
 LOBBY = 2
 PLACES = MASTERS + LOBBY
 RECEIVE_BYTES = 260  # one of the longest frames, or 21 reads: then the other clients get their turn
-LONGEST = 260
 TCP_NODELAY = 1  # without it 16 pipelined requests fall from 50 300 to 359 answers a second
 IPPROTO_TCP = 6
 PIECES_WITHIN_MS = 1_000  # RTU over TCP knows no silence, so a frame in pieces that stay away is dropped
@@ -79,7 +79,7 @@ class ModbusTcp:
         self._events = events()
         self._received = bytearray(RECEIVE_BYTES)
         self._view = memoryview(self._received)
-        self._out = bytearray(LONGEST)
+        self._out = bytearray(RESPONSE_BYTES)
         self.count = 0
         self._turn = 0
 

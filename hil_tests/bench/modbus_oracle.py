@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from firmware.substation import registers
@@ -185,31 +185,48 @@ class Oracle:
         return self._rtu_frame(stream[:length], source), length
 
     def rtu(self, between: bytes) -> bytes:
-        """Return the response to one frame between two silences on the serial line."""
-        length = rtu_request_length(between)
-        if (
-            between
-            and length is not None
-            and len(between) >= 2
-            and between[1] == 8
-            and length != len(between)
-        ):
-            length = None  # an echo may carry more than one word
-        # a foreign unit's response is as good as its request: neither is ours to answer
-        foreign = len(between) >= 4 and between[0] not in (0, self.device.rtu_unit)
-        whole = length is None or length == len(between) or foreign
-        if not (4 <= len(between) <= 256 and whole and crc_right(between)):
-            self.device.broken += 1
-            return b""
-        return self._rtu_frame(between, SERIAL_SOURCE)
+        """Return the response to what came between two silences on the serial line.
+
+        Where that is several frames, nobody waits for the earlier ones any more: they are counted only.
+        """
+        rest = between
+        while (length := self._whole_frame(rest)) is not None:
+            if length == len(rest):
+                return self._rtu_frame(rest, SERIAL_SOURCE)
+            self.device.seen += 1
+            if rest[0] == 0:
+                self._broadcast(SERIAL_SOURCE)
+            rest = rest[length:]
+        self.device.broken += 1
+        return b""
+
+    def _whole_frame(self, data: bytes) -> int | None:
+        """Return the length of the frame that the data begin with, None when there is none."""
+        if len(data) < 4:
+            return None
+        by_request = rtu_request_length(data)
+        if by_request and by_request <= min(256, len(data)) and crc_right(data[:by_request]):
+            return by_request
+        foreign = data[0] not in (0, self.device.rtu_unit)
+        # a function without a rule, an echo of several words and another unit's talk are as long as they are
+        if (by_request is None or data[1] == 8 or foreign) and len(data) <= 256 and crc_right(data):
+            return len(data)
+        if foreign:
+            by_response = rtu_response_length(data)
+            if by_response and by_response <= min(256, len(data)) and crc_right(data[:by_response]):
+                return by_response
+        return None
+
+    def _broadcast(self, source: int) -> None:
+        self.device.own += 1
+        self.device.unanswered += 1
+        self.device.refuse("broadcast", source)
 
     def _rtu_frame(self, frame: bytes, source: int) -> bytes:
         device = self.device
         device.seen += 1
         if frame[0] == 0:
-            device.own += 1
-            device.unanswered += 1
-            device.refuse("broadcast", source)
+            self._broadcast(source)
             return b""
         if frame[0] != device.rtu_unit:
             return b""
@@ -545,10 +562,12 @@ def rtu_request_length(frame: bytes) -> int | None:
     return None
 
 
-def words_of_image(blocks: Iterable[tuple[int, bytes]]) -> dict[int, int]:
-    """Return address -> word of (first address, big-endian bytes) blocks."""
-    return {
-        first + k: word
-        for first, data in blocks
-        for k, word in enumerate(struct.unpack(f">{len(data) // 2}H", data))
-    }
+def rtu_response_length(frame: bytes) -> int | None:
+    """Return the length a response has by its function, CRC included; None = no rule."""
+    function = frame[1]
+    if function >= 0x80:
+        return 5
+    fixed = {5: 8, 6: 8, 7: 5, 8: 8, 11: 8, 15: 8, 16: 8, 22: 10}
+    if function in fixed:
+        return fixed[function]
+    return frame[2] + 5 if function in (1, 2, 3, 4, 17, 20, 21, 23) and len(frame) > 2 else None

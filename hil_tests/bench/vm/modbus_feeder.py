@@ -109,6 +109,7 @@ def _feed_rtu(rtu, frame, at, end, out, answers, used):
 def _run(source, sink):
     import boards
     from substation import app
+    from substation.modbus_server import RESPONSE_BYTES
 
     controller = app.Controller(boards)
     framings = dict(zip(b"TR", (framing for _, framing in controller._tcp._ports)))
@@ -118,7 +119,7 @@ def _run(source, sink):
     head = bytearray(8)
     batch = bytearray(BATCH_BYTES)
     answers = bytearray(ANSWER_BYTES)
-    out = bytearray(263)
+    out = bytearray(RESPONSE_BYTES)
     while True:
         _fill(source, head, 8)
         kind, records, size = struct.unpack("<BxHI", head)
