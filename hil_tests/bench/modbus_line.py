@@ -19,7 +19,7 @@ from .modbus_oracle import Device, Oracle
 from .station import Bench
 
 ANSWER_DEADLINE_S = 20.0
-SILENCE_MS = 10  # more than 3.5 characters at 19200 baud, which are 2.005 ms
+SILENCE_MS = 5  # more than 3.5 characters at 19200 baud, which are 2.005 ms
 
 
 class JudgedTcp:
@@ -167,9 +167,10 @@ class JudgedController:
     def wait_until_seen(self) -> None:
         """Return once the controller has looked at everything that was sent before.
 
-        It looks at all its clients in turn; the second answer is given after the first turn is over.
+        It looks at all its clients in turn: in one it may first have to accept the client, in the next it
+        reads what that sent, and the third answer is given when both are over.
         """
-        for _ in range(2):
+        for _ in range(3):
             assert self._plain.exchange(b"\x08\0\0\0\0") == b"\x08\0\0\0\0"
             self.device.seen += 1
             self.device.own += 1
