@@ -4,12 +4,15 @@ Paths are relative to this folder, which is the root of the device. Left out: th
 and __init__.py beside it (the device's root is no package).
 """
 
-BOARDS = ("__init__", "emulated", "w5500_evb_pico2")
+BOARDS = (
+    "__init__", "emulated", "w5500_evb_pico2",
+)  # fmt: skip
 SUBSTATION = (
-    "__init__", "alarms", "app", "boots", "deficit", "ed25519", "energy", "fixed_point", "heating_curve",
-    "image", "keys", "leases", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence",
-    "pi_controller", "progress", "proving", "pump_station", "refusals", "register_bank", "registers",
-    "sensors", "service_mode", "sha512", "site", "slots", "supply_loop", "update", "uptime", "valve",
+    "__init__", "alarms", "app", "boots", "commands", "deficit", "ed25519", "energy", "fixed_point",
+    "heating_curve", "image", "keys", "leases", "modbus_diagnostics", "modbus_events", "modbus_rtu",
+    "modbus_serial", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence", "pi_controller",
+    "progress", "proving", "pump_station", "refusals", "register_bank", "registers", "sensors",
+    "service_mode", "sha512", "site", "slots", "supply_loop", "update", "updating", "uptime", "valve",
 )  # fmt: skip
 FILES = (
     ("boot.py", "main.py")

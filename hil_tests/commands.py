@@ -60,7 +60,7 @@ def emulate(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="First TCP port; 0 = chosen by the system.")
     ] = 0,
-    rtu: Annotated[bool, typer.Option("--rtu", help="Serve Modbus RTU on a pseudo terminal.")] = False,
+    rtu: Annotated[bool, typer.Option("--rtu", help="Modbus RTU as well, on a pseudo terminal.")] = False,
     heap: Annotated[str, typer.Option(help="Heap of each controller.")] = "192k",
     profile: Annotated[str, typer.Option(help="substation or pump_station.")] = "substation",
     seed: Annotated[int | None, typer.Option(help="Fixed keys and draws; random when left out.")] = None,
@@ -68,7 +68,8 @@ def emulate(
 ) -> None:
     """Start controllers with the shipped firmware, each with a small plant of its own, until Ctrl-C.
 
-    Prints one JSON line for each: address, device id, key file (the supervisor's slot), profile.
+    Prints one JSON line for each: address, device id, key file (the supervisor's slot), profile; with
+    --rtu also the path of its serial line and the baud rate.
     Exit status: 0 ended by Ctrl-C or SIGTERM, 1 a controller failed, 2 wrong use or a port in use.
     """
     with _signals_later():

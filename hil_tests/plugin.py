@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # What the emulated controllers (the unix VM in lockstep) can do.
 CAPABILITIES = frozenset(
-    {"clock.virtual", "power.cut", "bus.tcp", "plant", "entropy.seeded", "heap.measured"}
+    {"clock.virtual", "power.cut", "bus.tcp", "bus.rtu", "plant", "entropy.seeded", "heap.measured"}
 )
 TARGET = "the emulated VM"
 
@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "needs(capability): skipped, by that name, on a target that cannot do it"
     )
     config.addinivalue_line(
-        "markers", "street(houses=1, seed=1, heap='192k', tick_ms=2000): the bench a test gets"
+        "markers", "street(houses=1, seed=1, heap='192k', tick_ms=2000, rtu=False): the bench a test gets"
     )
 
 

@@ -3,11 +3,13 @@
 A board file knows electronics and nothing of heat. It refuses to interpret a reading: sensors do.
 
 Every board offers: sample(), resistance_mohm(channel), current_ua(channel), valve(direction), pump(on),
-pump_speed(bp), heat_demand(bp), button_pressed(), start_network(settings), watchdog(timeout_ms),
-reset(), reset_cause, device_id.
+pump_speed(bp), heat_demand(bp), button_pressed(), start_network(settings),
+serial_line(baud, parity, stop_bits), watchdog(timeout_ms), reset(), reset_cause, device_id.
 """
 
 import sys
+
+PARITY = {"even": 0, "odd": 1, "none": None}  # as machine.UART wants it
 
 NAMES = ("emulated", "w5500_evb_pico2")
 

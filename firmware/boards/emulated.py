@@ -4,16 +4,19 @@ It refuses to close two relays of the valve at once.
 
 ADC 0..5: Pt1000 to ground, 1500.0 ohm to the reference. ADC 6, 7: 4-20 mA over 150 ohm against 3.3 V.
 Pin 10, 11: valve open, close. Pin 12: circulation pump. Pin 13, 14: 0-10 V pump speed and supply
-temperature demand, as PWM. Pin 20: service button to ground.
+temperature demand, as PWM. Pin 20: service button to ground. UART 1: RS-485.
 """
 
 import machine
+
+from . import PARITY
 
 DIVIDER_MOHM = 1_500_000
 FULL_SCALE = 65535
 FULL_SCALE_UA = 22_000  # 3.3 V over 150 ohm
 OPEN_MOHM = 1_000_000_000
 PWM_HZ = 1000
+UART_BUFFER = 512  # two of the longest RTU frames: the control task may be at work meanwhile
 
 
 class Board:
@@ -68,6 +71,13 @@ class Board:
 
     def start_network(self, settings):
         """The host's network is up already."""
+
+    def serial_line(self, baud, parity, stop_bits):
+        """Return the RS-485 line, 8 data bits, read and written without waiting. parity: a key of PARITY."""
+        return machine.UART(
+            1, baud, bits=8, parity=PARITY[parity], stop=stop_bits, timeout=0, timeout_char=0,
+            rxbuf=UART_BUFFER, txbuf=UART_BUFFER,
+        )  # fmt: skip
 
     def watchdog(self, timeout_ms):
         return machine.WDT(timeout=timeout_ms)

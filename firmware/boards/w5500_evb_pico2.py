@@ -8,11 +8,14 @@ Sensors: I2C0 on GP4 (SDA), GP5 (SCL); ADS1115 at 0x48 has channels 0..3, at 0x4
 Pt1000 to ground with 1500.0 ohm to a 3.3 V reference; 4-20 mA over 150 ohm. The converter measures
 against its own reference, so 0.1 % of the 3.3 V is 0.43 K at 0 degC: use a reference of 0.02 %.
 Relays: GP10 valve open, GP11 valve close, GP12 pump. 0-10 V by PWM and amplifier: GP13, GP14.
+RS-485: UART1 on GP8 (TX), GP9 (RX), over a transceiver that turns its direction by itself.
 Service button: GP22 to ground. Watchdog: at most 8 388 ms.
 """
 
 import machine
 import network
+
+from . import PARITY
 
 REFERENCE_UV = 3_300_000
 STEP_UV = 125  # ADS1115 at +-4.096 V
@@ -20,6 +23,7 @@ SHUNT_OHM = 150
 DIVIDER_MOHM = 1_500_000
 OPEN_MOHM = 1_000_000_000
 PWM_HZ = 1000
+UART_BUFFER = 512  # two of the longest RTU frames: the control task may be at work meanwhile
 PWM_FULL = 65535
 
 CONVERTERS = (0x48, 0x49)
@@ -116,6 +120,13 @@ class Board:
         self._nic.active(True)
         gateway = settings.get("gateway", "0.0.0.0")
         self._nic.ifconfig((settings["address"], settings.get("netmask", "255.255.255.0"), gateway, gateway))
+
+    def serial_line(self, baud, parity, stop_bits):
+        """Return the RS-485 line, 8 data bits, read and written without waiting. parity: a key of PARITY."""
+        return machine.UART(
+            1, baud, bits=8, parity=PARITY[parity], stop=stop_bits, tx=machine.Pin(8), rx=machine.Pin(9),
+            timeout=0, timeout_char=0, rxbuf=UART_BUFFER, txbuf=UART_BUFFER,
+        )  # fmt: skip
 
     def watchdog(self, timeout_ms):
         return machine.WDT(timeout=timeout_ms)

@@ -16,6 +16,7 @@ from .boots import Boots
 from .deficit import Deficit
 from .keys import Keys, read_root_key
 from .leases import build, expiry_delay_s
+from .modbus_diagnostics import Diagnostics
 from .modbus_server import ModbusServer
 from .modbus_tcp import ModbusTcp
 from .order_frame import boot_nonce
@@ -124,15 +125,27 @@ class Controller:
             deficit, self._service, self._refusals, self._uptime, self._safe_start,
         )  # fmt: skip
         self._progress = Progress(("control",), (CONTROL_ALLOWED_MS,))
-        server = ModbusServer(bank, mailbox, self._refusals, settings.modbus_unit, self._publish_uptime)
+        diagnostics = Diagnostics(_identity(settings), registers.PROFILES.index(settings.profile) + 1)
+        server = ModbusServer(
+            bank, mailbox, self._refusals, settings.modbus_unit, self._publish_uptime, diagnostics,
+            self._refusals,
+        )  # fmt: skip
+        rtu = None
+        if settings.rtu_baud or settings.rtu_tcp_port:
+            from .modbus_rtu import Rtu
+
+            rtu = Rtu(server, settings.rtu_unit)
+        ports = ((settings.modbus_port, server), (settings.rtu_tcp_port, rtu))
         self._tcp = ModbusTcp(
-            server,
-            settings.modbus_address,
-            settings.modbus_port,
-            bank,
-            bank.point("client_count"),
-            self._progress,
+            ports, settings.modbus_address, bank, bank.point("client_count"), self._progress
         )
+        self.serial = None
+        if settings.rtu_baud:
+            from .modbus_serial import ModbusSerial
+
+            uart = board.serial_line(settings.rtu_baud, settings.rtu_parity, settings.rtu_stop_bits)
+            self.serial = ModbusSerial(uart, rtu, settings.rtu_baud)
+            print("modbus: unit %d at %d baud" % (settings.rtu_unit, settings.rtu_baud))
         self._network = settings.network
         self.tasks = ()
         bank.forget_rows()
@@ -203,6 +216,16 @@ class Controller:
             self._progress.restarted()
             await asyncio.sleep_ms(SERVER_PAUSE_MS)
 
+    async def serve_serial(self, serial):
+        """The serial line's task: begun again in place, for ever."""
+        while True:
+            try:
+                await serial.run()
+            except Exception as error:
+                sys.print_exception(error)
+            self._progress.restarted()
+            await asyncio.sleep_ms(SERVER_PAUSE_MS)
+
     async def monitor(self, watchdog):
         """Feed the watchdog while the control task works; keep house once a minute."""
         rounds = 0
@@ -230,6 +253,15 @@ class Controller:
         gc.collect()
         self._bank.put(self._heap_used_point, gc.mem_alloc())
         self._bank.put(self._heap_free_point, gc.mem_free())
+
+
+def _identity(settings):
+    """Return the objects of FC 43/14: vendor, product code, revision, product name, model."""
+    product = "toplovod-" + settings.profile.replace("_", "-")
+    revision = "%d.%d" % (FIRMWARE_VERSION >> 8, FIRMWARE_VERSION & 0xFF)
+    name = "District heating %s controller" % settings.profile.replace("_", " ")
+    texts = ((0, "Toplovod"), (1, product), (2, revision), (4, name), (5, settings.board))
+    return tuple((number, text.encode()) for number, text in texts)
 
 
 def _chip_id():
@@ -260,4 +292,6 @@ async def run(boards):
         asyncio.create_task(controller.guarded_control()),
         asyncio.create_task(controller.serve()),
     )
+    if controller.serial is not None:
+        controller.tasks += (asyncio.create_task(controller.serve_serial(controller.serial)),)
     await controller.monitor(watchdog)

@@ -4,21 +4,25 @@ Four clients that speak are served; two more places are a lobby for those who ha
 yet. The longest idle one leaves first, and a silent crowd only ever pushes out itself. It refuses to
 wait for a client that does not read: others are served meanwhile, and it is the next to go.
 
-One task belongs to each place for good, with its buffers; a request makes no new ones.
+One task serves all, with two buffers in all: a request makes no new ones. Only a frame that came in
+pieces, or an answer that was not taken, is kept aside.
 """
 
-import asyncio
+import select
 import socket
 import sys
+from time import ticks_diff, ticks_ms
+
+from .modbus_events import Waiter, events
+from .modbus_server import RESPONSE_BYTES
 
 MASTERS = 4
 LOBBY = 2
 PLACES = MASTERS + LOBBY
-RECEIVE_BYTES = 520  # two of the longest frames: what comes in one segment is answered in one go
-LONGEST = 260
-FRAMES_IN_A_ROW = 16  # then the other tasks get their turn
+RECEIVE_BYTES = 260  # one of the longest frames, or 21 reads: then the other clients get their turn
 TCP_NODELAY = 1  # without it 16 pipelined requests fall from 50 300 to 359 answers a second
 IPPROTO_TCP = 6
+PIECES_WITHIN_MS = 1_000  # RTU over TCP knows no silence, so a frame in pieces that stay away is dropped
 
 
 def _ipv4(address):
@@ -34,97 +38,116 @@ def _ipv4(address):
     return int.from_bytes(bytes(address)[4:8], "big")  # the unix port hands out a raw sockaddr_in
 
 
-class _Readable:
-    """Wait for a socket inside one task: `await` it to be woken when there is something to read."""
-
-    def __init__(self, sock):
-        self._sock = sock
-
-    def __iter__(self):
-        yield asyncio.core._io_queue.queue_read(self._sock)
-
-    __await__ = __iter__
-
-
-class _Writable:
-    def __init__(self, sock):
-        self._sock = sock
-
-    def __iter__(self):
-        yield asyncio.core._io_queue.queue_write(self._sock)
-
-    __await__ = __iter__
-
-
 class Place:
-    """One connection's place: its socket, its buffers, and when it was last heard."""
+    """One connection's place; it is also its seat among the events."""
 
-    def __init__(self):
+    def __init__(self, waiter):
+        self.waiter = waiter
+        self.ready = 0
         self.sock = None
-        self.task = None
+        self.framing = None  # ModbusServer or Rtu: where a frame ends, and its answer
         self.source = 0
         self.spoke = False
         self.heard = 0  # the server's turn when it last said something
-        self.received = bytearray(RECEIVE_BYTES)
-        self.view = memoryview(self.received)
-        self.out = bytearray(LONGEST)
-        self.out_view = memoryview(self.out)
+        self.rest = None  # the beginning of a frame, or whole frames behind an answer that was not taken
+        self.rest_ms = 0
+        self.unsent = None
+
+
+class _Listener:
+    """A port that is listened on; a seat as well."""
+
+    def __init__(self, waiter, sock, framing):
+        self.waiter = waiter
+        self.ready = 0
+        self.sock = sock
+        self.framing = framing
 
 
 class ModbusTcp:
-    def __init__(self, server, address, port, bank, clients, progress):
-        self._server = server
+    """ports: (port, framing) of each listener, port 0: none. framing: a ModbusServer for TCP, or an Rtu."""
+
+    def __init__(self, ports, address, bank, clients, progress):
+        self._ports = ports
         self._address = address
-        self._port = port
         self._bank = bank
         self._clients = clients  # the Point that shows how many are connected
         self._progress = progress
-        self._places = [Place() for _ in range(PLACES)]
-        self._listener = None
+        self._waiter = Waiter()
+        self._places = [Place(self._waiter) for _ in range(PLACES)]
+        self._listeners = []
+        self._events = events()
+        self._received = bytearray(RECEIVE_BYTES)
+        self._view = memoryview(self._received)
+        self._out = bytearray(RESPONSE_BYTES)
         self.count = 0
         self._turn = 0
 
-    async def run(self):
-        """Accept clients for ever. Whatever ends it, every socket is closed, so it can be run again."""
-        listener = socket.socket()
+    def run(self):
+        """Serve clients for ever. Whatever ends it, every socket is closed, so it can be run again."""
+        waiter = self._waiter
         try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(socket.getaddrinfo(self._address, self._port)[0][-1])
-            listener.listen(PLACES)
-            listener.setblocking(False)
-            print("modbus: listening on %s:%d" % (self._address, self._port))
-            readable = _Readable(listener)
+            for port, framing in self._ports:
+                if port:
+                    self._listen(port, framing)
             while True:
-                await readable
-                try:
-                    sock, address = listener.accept()
-                except OSError:
-                    continue  # the client left before we looked
-                await self._admit(sock, _ipv4(address))
+                waiter.wait()
+                yield
+                for listener in self._listeners:
+                    if listener.ready:
+                        listener.ready = 0
+                        self._accept(listener)
+                for place in self._places:
+                    if place.ready and place.sock is not None:
+                        place.ready = 0
+                        self._attend(place)
         finally:
-            listener.close()
+            waiter.waiting = False
             for place in self._places:
-                if place.task is not None:
-                    place.task.cancel()
+                if place.sock is not None:
+                    self._close(place)
+            while self._listeners:
+                sock = self._listeners.pop().sock
+                self._events.leave(sock)
+                sock.close()
 
-    async def _admit(self, sock, source):
+    def _listen(self, port, framing):
+        sock = socket.socket()
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(socket.getaddrinfo(self._address, port)[0][-1])
+            sock.listen(PLACES)
+            sock.setblocking(False)
+        except OSError:
+            sock.close()
+            raise
+        listener = _Listener(self._waiter, sock, framing)
+        self._listeners.append(listener)
+        self._events.enter(sock, listener, select.POLLIN)
+        print("modbus: listening on %s:%d" % (self._address, port))
+
+    def _accept(self, listener):
+        try:
+            sock, address = listener.sock.accept()
+        except OSError:
+            return  # the client left before we looked
         place = self._free_place()
         if place is None:
             place = self._longest_idle(False) or self._longest_idle(True)
-            place.task.cancel()
-            while place.sock is not None:
-                await asyncio.sleep_ms(0)
+            self._close(place)
         sock.setblocking(False)
         try:
             sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         except (OSError, ValueError):
             pass  # a chip with its own TCP sends at once
         place.sock = sock
-        place.source = source
+        place.framing = listener.framing
+        place.source = _ipv4(address)
         place.spoke = False
+        place.ready = 0
         self._hear(place)
         self._count(1)
-        place.task = asyncio.create_task(self._serve(place))
+        self._events.enter(sock, place, select.POLLIN)
 
     def _free_place(self):
         for place in self._places:
@@ -159,67 +182,91 @@ class ModbusTcp:
             if other.sock is not None and other.spoke:
                 masters += 1
         if masters >= MASTERS:
-            self._longest_idle(True).task.cancel()
+            self._close(self._longest_idle(True))
         place.spoke = True
 
-    async def _serve(self, place):
+    def _close(self, place):
         sock = place.sock
-        server = self._server
-        received = place.received
-        readable = _Readable(sock)
-        have = 0
+        place.sock = place.rest = place.unsent = None
+        self._events.leave(sock)
+        sock.close()
+        self._count(-1)
+
+    def _attend(self, place):
+        """Serve one client until it has nothing more to say just now; close it when it is gone or lost."""
         try:
-            while True:
-                await readable
-                got = sock.readinto(received if have == 0 else place.view[have:])
-                if got is None:
-                    continue
-                if got == 0:
-                    return
-                have += got
-                at = 0
-                frames = 0
-                while True:
-                    length = server.frame_length(received, at, have)
-                    if length <= 0:
-                        break
-                    if not place.spoke:
-                        self._make_master(place)
-                    self._hear(place)
-                    size = server.answer(received, at, length, place.out, place.source)
-                    at += length
-                    if size:
-                        sent = sock.write(place.out, size)
-                        if sent != size:
-                            await self._send_rest(place, sent or 0, size)
-                    frames += 1
-                    if frames == FRAMES_IN_A_ROW:
-                        frames = 0
-                        await asyncio.sleep_ms(0)
-                if length < 0:
-                    server.malformed(place.source)
-                    return
-                if at:
-                    if at < have:
-                        received[: have - at] = place.view[at:have]
-                    have -= at
-                    await asyncio.sleep_ms(0)
+            if not self._serve(place):
+                self._close(place)
         except OSError:
-            pass  # the client reset the connection
-        except asyncio.CancelledError:
-            pass  # its place is wanted
+            self._close(place)  # the client reset the connection
         except Exception as error:  # a fault of ours must not take the other clients along
             sys.print_exception(error)
             self._progress.restarted()
-        finally:
-            sock.close()
-            place.sock = None
-            self._count(-1)
+            self._close(place)
 
-    async def _send_rest(self, place, sent, size):
-        writable = _Writable(place.sock)
-        while sent < size:
-            await writable
-            more = place.sock.write(place.out_view[sent:size])
-            if more is not None:
-                sent += more
+    def _serve(self, place):
+        """Answer what one reading brings; False when the connection is over."""
+        sock = place.sock
+        received = self._received
+        have = 0
+        if place.rest is not None:
+            have = len(place.rest)
+            received[:have] = place.rest
+        if place.unsent is not None:
+            if not self._send_unsent(place):
+                return True
+        else:
+            got = sock.readinto(self._view[have:] if have else received)
+            if got is None:
+                return True
+            if got == 0:
+                return False
+            if have and place.framing.drops_stale and self._stale(place):
+                received[:got] = bytes(received[have : have + got])
+                have = 0
+                place.framing.diagnostics.broken += 1
+            have += got
+        place.rest = None
+        return self._answer_all(place, have)
+
+    def _stale(self, place):
+        return ticks_diff(ticks_ms(), place.rest_ms) > PIECES_WITHIN_MS
+
+    def _answer_all(self, place, have):
+        framing = place.framing
+        received = self._received
+        out = self._out
+        begins = framing.response_begins
+        at = 0
+        while True:
+            length = framing.frame_length(received, at, have)
+            if length <= 0:
+                break
+            if not place.spoke:
+                self._make_master(place)
+            self._hear(place)
+            size = framing.answer(received, at, length, out, place.source)
+            at += length
+            if size:
+                sent = place.sock.write(out, begins, size)
+                if sent != size:
+                    place.unsent = bytes(out[begins + (sent or 0) : begins + size])
+                    self._events.modify(place.sock, select.POLLOUT)
+                    break
+        if length < 0:
+            return framing.lost(place.source)
+        if at < have:
+            place.rest = bytes(received[at:have])
+            place.rest_ms = ticks_ms()
+        return True
+
+    def _send_unsent(self, place):
+        """Send what was not taken; True when all is gone and the next frame may be looked at."""
+        sent = place.sock.write(place.unsent)
+        if sent != len(place.unsent):
+            if sent:
+                place.unsent = place.unsent[sent:]
+            return False
+        place.unsent = None
+        self._events.modify(place.sock, select.POLLIN)
+        return True

@@ -30,6 +30,8 @@ SAVE_EVERY_S = 3600
 NEWS_S = 3600  # how long the alarm stands after the newest refused write
 
 RECORD = "refusals"
+FILE = 1  # of FC 20: ten registers for each entry, in the layout of ENTRY
+ENTRY_REGISTERS = ENTRY_BYTES // 2
 
 
 class Refusals:
@@ -104,6 +106,22 @@ class Refusals:
     def recent(self, now_s):
         """Say whether something that was no order was refused in the last hour."""
         return now_s - self._newest_s <= NEWS_S
+
+    def read(self, file, record, count, out, at):
+        """Copy count registers from register `record` of the file into out; False where there are none.
+
+        The file is as long as there are entries, the oldest first, and lies in RAM: reading wears nothing.
+        """
+        if file != FILE or record + count > ENTRY_REGISTERS * len(self.entries):
+            return False
+        for register in range(record, record + count):
+            if register == record or register % ENTRY_REGISTERS == 0:
+                packed = pack(ENTRY, *self.entries[register // ENTRY_REGISTERS])
+            place = 2 * (register % ENTRY_REGISTERS)
+            out[at] = packed[place]
+            out[at + 1] = packed[place + 1]
+            at += 2
+        return True
 
     def save_when_due(self, now_s):
         """Persist the entries, at most once an hour."""

@@ -13,6 +13,7 @@ from .fixed_point import divisor
 
 KIND_SHIFT = 12
 OFFSET_MASK = (1 << KIND_SHIFT) - 1
+POLLED_BLOCKS = 16  # four masters with four blocks each
 
 
 class RegisterBank:
@@ -35,6 +36,8 @@ class RegisterBank:
         self._blocks[4].append((registers.RECEIPTS, receipts_end, self._size))
         self._size += 4 * self._receipt_bytes
         self._image = bytearray(self._size)
+        self._view = memoryview(self._image)
+        self._polled = {}  # (function, address, count) in one integer -> that part of the image
         self._status_places = [self._place[name] for name in registers.STATUS_POINTS[profile]]
         for row in self._rows:
             self.put(self._point(row), None if row.access != registers.DIAGNOSTIC else 0)
@@ -108,11 +111,22 @@ class RegisterBank:
         self._image[at : at + self._receipt_bytes] = block
 
     def read(self, function, address, count, out, at):
-        """Copy count registers into out from byte at; False where an address is not mapped."""
+        """Copy count registers into out from byte at; False where an address is not mapped.
+
+        The first POLLED_BLOCKS blocks that are read cost no heap from then on, others a view each time.
+        """
+        key = (function << 23) | (address << 7) | count
+        part = self._polled.get(key)
+        if part is not None:
+            out[at : at + 2 * count] = part
+            return True
         for start, end, offset in self._blocks[function]:
             if start <= address and address + count <= end:
                 first = offset + 2 * (address - start)
-                out[at : at + 2 * count] = self._image[first : first + 2 * count]
+                part = self._view[first : first + 2 * count]
+                out[at : at + 2 * count] = part
+                if len(self._polled) < POLLED_BLOCKS:
+                    self._polled[key] = part
                 return True
         return False
 

@@ -26,6 +26,8 @@ DEFAULTS = {
 DEFICIT_BUDGET_KH = 48  # 2 K below the own curve the whole day: about 1 K in the room [estimate]
 PROPORTIONAL_BAND_K = 80  # Danfoss ECL 110: Xp 80 K, Tn 30 s, for a valve of 35 s
 INTEGRAL_TIME_S = 60
+RTU_BAUDS = (0, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)  # 0: no serial line
+RTU_PARITIES = ("even", "odd", "none")
 
 # (lower key, higher key): the first must be below the second
 ORDERED = (
@@ -63,9 +65,10 @@ class Site:
         def choice(key, default, allowed):
             known.add(key)
             value = taken(key, default)
-            if value in allowed:
+            if value in allowed and not isinstance(value, bool):
                 return value
-            self._mistake(key, "%r is none of %s; %r used" % (value, ", ".join(allowed), default))
+            known_ones = ", ".join(str(one) for one in allowed)
+            self._mistake(key, "%r is none of %s; %r used" % (value, known_ones, default))
             return default
 
         def number(key, default, low, high, whole=False):
@@ -89,6 +92,16 @@ class Site:
         self.modbus_unit = int(number("modbus_unit", 1, 1, 247, whole=True))
         self.modbus_address = str(taken("modbus_address", "0.0.0.0"))
         known.add("modbus_address")
+        # another TCP port where RTU frames are spoken, for gateways that only pass bytes on; 0: none
+        self.rtu_tcp_port = int(number("rtu_tcp_port", 0, 0, 65535, whole=True))
+        if self.rtu_tcp_port == self.modbus_port:
+            self._mistake("rtu_tcp_port", "%d is modbus_port already; 0 used" % self.rtu_tcp_port)
+            self.rtu_tcp_port = 0
+        self.rtu_baud = choice("rtu_baud", 0, RTU_BAUDS)
+        self.rtu_parity = choice("rtu_parity", "even", RTU_PARITIES)
+        # a character has 11 bits whatever the parity: serial line guide V1.02, 2.5.1
+        self.rtu_stop_bits = choice("rtu_stop_bits", 2 if self.rtu_parity == "none" else 1, (1, 2))
+        self.rtu_unit = int(number("rtu_unit", self.modbus_unit, 1, 247, whole=True))
         self.network = taken("network") if isinstance(taken("network"), dict) else {}
         self.epochs = self._epochs(taken("epochs", [1, 1, 1, 1]))
         self.deficit_budget_mkh = int(number("deficit_budget_kh", DEFICIT_BUDGET_KH, 0, 655) * 1000)

@@ -353,7 +353,7 @@ def test_the_heap_does_not_grow(device):
     printed = device.script(
         "c = app.Controller(boards)\n"
         "app._let_go_of('registers', 'site', 'image')\n"
-        "s = c._tcp._server\n"
+        "s = c._tcp._ports[0][1]\n"
         "out = bytearray(260)\n"
         "frames = [bytes([0,1,0,0,0,6,1,4,0,40,0,63]), bytes([0,1,0,0,0,6,1,6,0,100,0,25]),\n"
         "    bytes([0,1,0,0,0,43,1,16,3,232,0,18,36]) + bytes([1,0,0,1,0,0,0,1,0,0,0,9,7,8,0,1])\n"

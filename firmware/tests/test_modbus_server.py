@@ -7,6 +7,7 @@ project's rules on top: whatever would act is refused with 02, whatever is lacki
 import pytest
 
 from firmware.substation import refusals as causes
+from firmware.substation.modbus_diagnostics import Diagnostics
 from firmware.substation.modbus_server import CLOSE, WAIT, ModbusServer
 from firmware.substation.register_bank import RegisterBank
 
@@ -39,6 +40,22 @@ class MailboxDouble:
         return bytes((1, slot)) + challenge + bytes(68)
 
 
+OBJECTS = ((0, b"Vend"), (1, b"prod"), (2, b"1.2"), (4, b"name"), (5, b"model"))
+BASIC = "00 04 56656e64 01 04 70726f64 02 03 312e32"
+REST = "04 04 6e616d65 05 05 6d6f64656c"
+
+
+class RecordsDouble:
+    """File 1 has 120 registers; each holds its own number."""
+
+    def read(self, file, record, count, out, at):
+        if file != 1 or record + count > 120:
+            return False
+        for n in range(count):
+            out[at + 2 * n : at + 2 * n + 2] = (record + n).to_bytes(2, "big")
+        return True
+
+
 @pytest.fixture
 def tally():
     return Tally()
@@ -62,7 +79,7 @@ def bank():
 
 @pytest.fixture
 def server(bank, mailbox, tally):
-    return ModbusServer(bank, mailbox, tally, 1, lambda: None)
+    return ModbusServer(bank, mailbox, tally, 1, lambda: None, Diagnostics(OBJECTS, 1), RecordsDouble())
 
 
 def adu(pdu, unit=1, transaction=0x1234, protocol=0, length=None):
@@ -135,16 +152,64 @@ ROWS = [
     ("force listen only", "08 0004 0000", "88 02", causes.FUNCTION),
     ("clear counters", "08 000a 0000", "88 02", causes.FUNCTION),
     ("force listen only, short", "08 0004", "88 03", causes.MALFORMED),
-    ("return query data: lacking", "08 0000 1234", "88 01", None),
-    ("return bus message count: lacking", "08 000b 0000", "88 01", None),
-    ("FC 8 alone", "08", "88 01", None),
+    ("clear the overrun counter", "08 0014 0000", "88 02", causes.FUNCTION),
+    ("change the delimiter", "08 0003 0a00", "88 02", causes.FUNCTION),
+    ("return query data", "08 0000 1234", "08 0000 1234", None),
+    ("return three words of query data", "08 0000 1234 5678 9abc", "08 0000 1234 5678 9abc", None),
+    ("return query data, none", "08 0000", "88 03", None),
+    ("return query data, half a word", "08 0000 12", "88 03", None),
+    ("diagnostic register", "08 0002 0000", "08 0002 0000", None),
+    ("diagnostic register, data", "08 0002 0001", "88 03", None),
+    ("frames seen", "08 000b 0000", "08 000b 0001", None),
+    ("frames broken", "08 000c 0000", "08 000c 0000", None),
+    ("exceptions", "08 000d 0000", "08 000d 0000", None),
+    ("frames for this unit", "08 000e 0000", "08 000e 0001", None),
+    ("frames unanswered", "08 000f 0000", "08 000f 0000", None),
+    ("NAK count", "08 0010 0000", "08 0010 0000", None),
+    ("busy count", "08 0011 0000", "08 0011 0000", None),
+    ("overrun count", "08 0012 0000", "08 0012 0000", None),
+    ("frames seen, with data", "08 000b 0001", "88 03", None),
+    ("sub-function 5", "08 0005 0000", "88 01", None),
+    ("sub-function 19", "08 0013 0000", "88 01", None),
+    ("sub-function 65535", "08 ffff 0000", "88 01", None),
+    ("FC 8 alone", "08", "88 03", None),
     ("read exception status: lacking", "07", "87 01", None),
     ("event counter: lacking", "0b", "8b 01", None),
     ("event log: lacking", "0c", "8c 01", None),
-    ("server id: lacking", "11", "91 01", None),
-    ("read file record: lacking", "14 07 06 0001 0000 0001", "94 01", None),
-    ("read FIFO: lacking", "18 0000", "98 01", None),
-    ("device identification: lacking", "2b 0e 01 00", "ab 01", None),
+    ("server id", "11", "11 0a 01 ff 70726f64 20 312e32", None),
+    ("server id, too long", "11 00", "91 03", None),
+    ("file record", "14 07 06 0001 0002 0003", "14 08 07 06 000200030004", None),
+    ("two file records", "14 0e 06 0001 0000 0001 06 0001 0077 0001", "14 08 03 06 0000 03 06 0077", None),
+    ("file record past the end", "14 07 06 0001 0077 0002", "94 02", None),
+    ("file record of no file", "14 07 06 0002 0000 0001", "94 02", None),
+    ("file record, reference type 5", "14 07 05 0001 0000 0001", "94 02", None),
+    ("file record, no registers", "14 07 06 0001 0000 0000", "94 02", None),
+    ("file record, 120 registers", "14 07 06 0001 0000 0078",
+     "14 f2 f1 06" + "".join(f"{n:04x}" for n in range(120)), None),
+    ("file record, more than a response holds", "14 07 06 0001 0000 007d", "94 03", None),
+    ("two file records, more than a response holds",
+     "14 0e 06 0001 0000 003e 06 0001 0000 003e", "94 03", None),
+    ("file record, byte count off", "14 08 06 0001 0000 0001", "94 03", None),
+    ("file record, half a group", "14 0a 06 0001 0000 0001 06 0001", "94 03", None),
+    ("file record, header alone", "14", "94 03", None),
+    ("FIFO queue", "18 0000", "98 02", None),
+    ("FIFO queue, short", "18 00", "98 03", None),
+    ("identification, basic", "2b 0e 01 00", "2b 0e 01 82 00 00 03" + BASIC, None),
+    ("identification, regular", "2b 0e 02 00", "2b 0e 02 82 00 00 05" + BASIC + REST, None),
+    ("identification, extended", "2b 0e 03 00", "2b 0e 03 82 00 00 05" + BASIC + REST, None),
+    ("identification from object 4", "2b 0e 02 04", "2b 0e 02 82 00 00 02" + REST, None),
+    ("identification from no object", "2b 0e 02 03", "2b 0e 02 82 00 00 05" + BASIC + REST, None),
+    ("basic identification from object 4", "2b 0e 01 04", "2b 0e 01 82 00 00 03" + BASIC, None),
+    ("one object", "2b 0e 04 05", "2b 0e 04 82 00 00 01 05 05 6d6f64656c", None),
+    ("one object that is not there", "2b 0e 04 03", "ab 02", None),
+    ("identification, code 0", "2b 0e 00 00", "ab 03", None),
+    ("identification, code 5", "2b 0e 05 00", "ab 03", None),
+    ("identification, short", "2b 0e 01", "ab 03", None),
+    ("FC 43 alone", "2b", "ab 03", None),
+    ("CANopen", "2b 0d 00 00", "ab 01", None),
+    ("write a coil, neither on nor off", "05 0000 1234", "85 03", causes.MALFORMED),
+    ("write file record, nothing", "15 07 06 0001 0000 0000", "95 03", causes.MALFORMED),
+    ("write file record, data missing", "15 09 06 0001 0000 0002 0000", "95 03", causes.MALFORMED),
     ("FC 0", "00", "80 01", None),
     ("FC 100, for users", "64 00", "e4 01", None),
     ("FC 0x83, an exception as request", "83 02", "83 01", None),

@@ -17,6 +17,8 @@ SERVER = """
 import sys
 sys.path[:0] = %(paths)r
 import asyncio, gc
+from substation.modbus_diagnostics import Diagnostics
+from substation.modbus_rtu import Rtu
 from substation.modbus_server import ModbusServer
 from substation.modbus_tcp import ModbusTcp
 from substation.progress import Progress
@@ -30,7 +32,11 @@ class Mailbox:
 class Tally:
     def note(self, cause, source): pass
 progress = Progress(("control",), (6000,))
-tcp = ModbusTcp(ModbusServer(bank, Mailbox(), Tally(), 1, lambda: None), "127.0.0.1", %(port)d, bank,
+class Records:
+    def read(self, file, record, count, out, at): return False
+identity = Diagnostics(((0, b"V"), (1, b"P"), (2, b"R")), 1)
+server = ModbusServer(bank, Mailbox(), Tally(), 1, lambda: None, identity, Records())
+tcp = ModbusTcp(((%(port)d, server), (%(rtu_port)d, Rtu(server, 17))), "127.0.0.1", bank,
     bank.point("client_count"), progress)
 async def control():
     n = 0
@@ -53,22 +59,29 @@ DEADLINE_S = 20.0
 
 
 @pytest.fixture
-def port(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as chosen:
-        number = chosen.getsockname()[1]
+def ports(tmp_path):
+    """The TCP port and the RTU-over-TCP port of a running server."""
+    with socket.create_server(("127.0.0.1", 0)) as chosen, socket.create_server(("127.0.0.1", 0)) as other:
+        number, rtu_number = chosen.getsockname()[1], other.getsockname()[1]
     script = tmp_path / "server.py"
-    script.write_text(SERVER % {"paths": [str(FIRMWARE)], "port": number})
+    script.write_text(SERVER % {"paths": [str(FIRMWARE)], "port": number, "rtu_port": rtu_number})
     process = subprocess.Popen(
         [sys.executable, "-m", "micropython", "-X", "heapsize=192k", str(script)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert process.stdout is not None
-    assert "listening" in process.stdout.readline()
-    yield number
+    for _ in range(2):
+        assert "listening" in process.stdout.readline()
+    yield number, rtu_number
     assert process.poll() is None, process.stdout.read()
     process.kill()
     process.wait()
     process.stdout.close()
+
+
+@pytest.fixture
+def port(ports):
+    return ports[0]
 
 
 def connect(port):

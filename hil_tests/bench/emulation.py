@@ -18,8 +18,8 @@ from firmware.substation import registers
 
 from .errors import PortTaken, WrongUse
 from .fleet import Fleet
-from .lockstep import EPOCH_UTC, Lockstep
-from .provisioning import Device, Ports, firmware_bundle, provision, write_key_file
+from .lockstep import EPOCH_UTC, TICK_MS, Lockstep
+from .provisioning import RTU_BAUD, Device, Ports, firmware_bundle, provision, write_key_file
 from .street import controller_settings, street
 from .wiring import Stack, WiredPlant
 
@@ -27,6 +27,9 @@ HEAP = re.compile(r"[1-9][0-9]{0,8}[km]?")
 LAST_PORT = 65_535
 HOUSES_BEHIND_A_PLANT = 3
 OPENING_BEHIND_A_PLANT = 0.4  # of the valve's stroke
+# An RTU answer comes after 3.5 characters of silence, and silence passes with the clock: at the usual
+# 2 s a tick a client would have given up long before.
+RTU_TICK_MS = 20
 
 
 @contextmanager
@@ -74,13 +77,9 @@ def emulate(
 ) -> None:
     """Start `count` controllers, announce each, and run them until SIGINT or SIGTERM.
 
-    port: of the first one, the next ones follow; 0 = chosen by the system. Raises WrongUse, BenchError.
+    port: of the first one, the next ones follow; 0 = chosen by the system. rtu: a serial line each as well,
+    whose path is announced. Raises WrongUse, BenchError.
     """
-    if rtu:
-        raise WrongUse(
-            "--rtu: this firmware serves Modbus TCP only; nothing was started. Leave --rtu out, or read "
-            "over TCP at the printed address"
-        )
     if profile not in registers.PROFILES:
         raise WrongUse(
             f"--profile {profile}: no such profile; nothing was started. Known: "
@@ -109,15 +108,19 @@ def emulate(
                     f"port {wanted}: {error.strerror}; nothing was started. Choose another --port, or leave "
                     "it out and read the address from the output"
                 ) from None
+            settings = controller_settings(plant.town, name, profile)
+            if rtu:
+                settings["rtu_baud"] = RTU_BAUD
             own = name if len(plants) == 1 else f"{name}-{number + 1:03d}"
             devices.append(
-                provision(folder / "devices", bundle, own, profile, chosen, seed=seed,
-                          settings=controller_settings(plant.town, name, profile))
-            )  # fmt: skip
-        fleet = Fleet([device.board for device in devices], seed=seed, heap=heap)
-        with Lockstep(Stack(plants), fleet, speed=speed) as clock:
+                provision(folder / "devices", bundle, own, profile, chosen, seed=seed, settings=settings)
+            )
+        fleet = Fleet([device.board for device in devices], seed=seed, heap=heap, serial=rtu)
+        tick_ms = RTU_TICK_MS if rtu else TICK_MS
+        with Lockstep(Stack(plants), fleet, tick_ms=tick_ms, speed=speed) as clock:
             clock.power_on()
-            for device in devices:
+            for position, device in enumerate(devices):
+                line = fleet.serial_lines[position].path if rtu else ""
                 key_file = write_key_file(device.board.console.parent / "keys.json", [device])
                 announce(
                     {
@@ -125,6 +128,7 @@ def emulate(
                         "device_id": device.device_id.hex(),
                         "key_file": str(key_file),
                         "profile": profile,
+                        **({"serial": line, "baud": str(RTU_BAUD)} if rtu else {}),
                     }
                 )
             while True:

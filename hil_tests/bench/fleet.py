@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from .board_io import BoardInputs, BoardOutputs
 from .electronics import CHANNELS, adc_counts
 from .errors import BenchError, DeviceFailed
+from .serial_line import SerialLine
 
 HELLO = struct.Struct("<HHI")
 START = struct.Struct("<BBHQ8s32s8H")
@@ -89,11 +90,12 @@ class Fleet:
     """N boards in a fixed order; arrays of inputs and outputs have one row for each.
 
     seed: entropy of every boot follows from it, the device and its boot number; None = random.
-    deadline_s: real time a controller may need for one tick before it counts as hung.
+    deadline_s: real time a controller may need for one tick before it counts as hung. serial: each board
+    has a serial line, see `serial_lines`.
     """
 
     def __init__(self, boards: Sequence[Board], *, seed: int | None = None, heap: str = HEAP,
-                 deadline_s: float = 30.0) -> None:  # fmt: skip
+                 deadline_s: float = 30.0, serial: bool = False) -> None:  # fmt: skip
         self.boards = tuple(boards)
         self.now_ms = 0
         self._slots = [_Slot(board) for board in self.boards]
@@ -101,6 +103,8 @@ class Fleet:
         self._heap = heap
         self._deadline_s = deadline_s
         self._listener: socket.socket | None = None
+        self.serial_lines = tuple(SerialLine() for _ in self.boards) if serial else ()
+        """One for each board, in their order; they outlive a power cut."""
         count = len(self.boards)
         self._grants = np.zeros(count, dtype=GRANT)
         self._grants["kind"] = KIND_GRANT
@@ -182,6 +186,9 @@ class Fleet:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+        for line in self.serial_lines:
+            line.close()
+        self.serial_lines = ()
 
     # time
 
@@ -272,11 +279,12 @@ class Fleet:
             slot.boots += 1
             slot.board.console.parent.mkdir(parents=True, exist_ok=True)
             slot.console = slot.board.console.open("ab", buffering=0)
+            uart = (self.serial_lines[i].board_end,) if self.serial_lines else ()
             slot.process = subprocess.Popen(
                 [sys.executable, "-m", "micropython", "-X", f"heapsize={self._heap}", str(VMBOOT), host,
-                 str(port), str(i), str(slot.board.flash.resolve())],
+                 str(port), str(i), str(slot.board.flash.resolve()), *(str(handle) for handle in uart)],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
-                close_fds=False, start_new_session=True,
+                close_fds=bool(uart), pass_fds=uart, start_new_session=True,
             )  # fmt: skip
         self._greet(set(which))
         for i in which:

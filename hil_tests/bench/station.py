@@ -15,7 +15,7 @@ from .controller import Controller
 from .errors import BenchError
 from .fleet import HEAP, Fleet
 from .lockstep import EPOCH_UTC, TICK_MS, Lockstep
-from .provisioning import Device, Ports, firmware_bundle, provision
+from .provisioning import RTU_BAUD, Device, Ports, firmware_bundle, provision
 from .street import controller_settings, street
 from .wiring import WiredPlant
 
@@ -26,12 +26,14 @@ PUMP_STATION = "pump_station"
 class Bench:
     """One street of `houses`, its controllers, and the clock.
 
-    seed: fixes keys, ids and every random draw; two benches with one seed give one digest.
+    seed: fixes keys, ids and every random draw; two benches with one seed give one digest. rtu: the
+    controllers also serve Modbus RTU, each on a line of its own (`fleet.serial_lines`).
     """
 
     def __init__(self, folder: Path, *, bundle: Path | None = None, houses: int = 1, seed: int | None = 1,
-                 heap: str = HEAP, tick_ms: int = TICK_MS) -> None:  # fmt: skip
+                 heap: str = HEAP, tick_ms: int = TICK_MS, rtu: bool = False) -> None:  # fmt: skip
         self.folder = folder
+        self._rtu = rtu
         self.seed = seed
         self.town = street(folder / "town", houses)
         self.plant = WiredPlant(self.town, seed or 0, EPOCH_UTC)
@@ -85,13 +87,15 @@ class Bench:
         bundle = self._bundle or firmware_bundle(self.folder / "bundle")
         devices: list[Device] = []
         for name, profile, settings in wanted:
-            whole = {**controller_settings(self.town, name, profile), **settings}
+            own = {"rtu_baud": RTU_BAUD} if self._rtu else {}
+            whole = {**controller_settings(self.town, name, profile), **own, **settings}
             devices.append(
                 provision(self.folder / "devices", bundle, name, profile, self._ports.take(),
                           seed=self.seed, settings=whole)
             )  # fmt: skip
         self.plant.wire([name for name, _, _ in wanted])
-        fleet = Fleet([device.board for device in devices], seed=self.seed, heap=self._heap)
+        fleet = Fleet([device.board for device in devices], seed=self.seed, heap=self._heap,
+                      serial=self._rtu)  # fmt: skip
         self._clock = Lockstep(self.plant, fleet, tick_ms=self._tick_ms, epoch_utc=self.plant.start)
         self._clock.power_on()
         self.controllers = [Controller(device, i) for i, device in enumerate(devices)]

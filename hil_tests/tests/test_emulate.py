@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymodbus.client import ModbusSerialClient
 
 from firmware.substation import registers
 
@@ -65,6 +66,15 @@ def test_each_controller_answers_with_the_identity_that_was_printed(profile: str
             host, port = line["address"].split(":")
             with socket.socket() as probe:
                 assert probe.connect_ex((host, int(port))) != 0
+
+
+def test_rtu_gives_each_controller_a_serial_line_of_its_own() -> None:
+    with emulating("--rtu", "--count", "2", devices=2) as (_, lines):
+        assert lines[0]["serial"] != lines[1]["serial"]
+        for line in lines:
+            with ModbusSerialClient(line["serial"], baudrate=int(line["baud"]), timeout=20) as client:
+                words = client.read_input_registers(4, count=4, device_id=1).registers
+            assert b"".join(word.to_bytes(2, "big") for word in words).hex() == line["device_id"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "closed terminal"])
@@ -129,7 +139,7 @@ def test_a_port_in_use_is_named_and_nothing_started() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [("--rtu",), ("--profile", "boiler"), ("--heap", "lots"), ("--speed", "0"), ("--count", "0"),
+    [("--profile", "boiler"), ("--heap", "lots"), ("--speed", "0"), ("--count", "0"),
      ("--port", "65535", "--count", "2")],
     ids=lambda options: options[0],
 )  # fmt: skip

@@ -1,8 +1,10 @@
 """MicroPython's `machine` for the board named `emulated`: its pins end in the bench's plant.
 
-It has what that board has and no more: no UART, no timers, no radio. An unknown pin may be driven,
+It has what that board has and no more: no timers, no radio. An unknown pin may be driven,
 but nothing is wired to it.
 """
+
+import io
 
 import virtual_time
 from bench_link import PIN_BUTTON, link
@@ -97,6 +99,32 @@ class PWM:
     def deinit(self):
         if self._id in link.duty:
             link.duty[self._id] = 0
+
+
+_GET_FILENO = 10  # stream request: the file that poll() shall look at
+
+
+class UART(io.IOBase):
+    """UART 1, where the bench has laid a line. It carries bytes at once, whatever its settings."""
+
+    def __init__(self, id, baudrate=9600, bits=8, parity=None, stop=1, tx=None, rx=None, timeout=0,
+                 timeout_char=0, rxbuf=256, txbuf=256):  # fmt: skip
+        if id != 1:
+            raise ValueError("the emulated board has UART 1 only")
+        if link.serial is None:
+            raise ValueError("nothing is connected to UART 1; start the board with a serial line")
+        self._line = link.serial
+
+    def ioctl(self, request, argument):
+        return self._line.fileno() if request == _GET_FILENO else -22
+
+    def readinto(self, buffer, count=-1):
+        return self._line.readinto(buffer) if count < 0 else self._line.readinto(buffer, count)
+
+    def write(self, buffer, first=0, count=-1):
+        """Send count bytes from first on. What a line that nobody reads does not take is lost."""
+        data = memoryview(buffer)[first : first + count if count >= 0 else len(buffer)]
+        return self._line.write(data)
 
 
 class WDT:

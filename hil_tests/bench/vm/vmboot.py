@@ -1,6 +1,7 @@
 """Power-on of an emulated controller: hands the shipped bundle a board, then runs it as a board does.
 
-Arguments: bench host, bench port, device index, device folder. The device folder becomes `/`. It adds
+Arguments: bench host, bench port, device index, device folder, and the file number of its serial line
+where it has one. The device folder becomes `/`. It adds
 nothing to the bundle and leaves nothing out.
 """
 
@@ -13,6 +14,9 @@ import random  # noqa: E402
 import bench_link  # noqa: E402
 
 bench_link.connect(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+
+if len(sys.argv) > 5:
+    bench_link.link.serial = open(int(sys.argv[5]), "r+b", buffering=0)
 
 import virtual_time  # noqa: E402
 
