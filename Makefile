@@ -11,11 +11,7 @@ LOCKS  := requirements-build.lock requirements-dev.lock
 DEMO_FLAGS ?=
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks cross-build locks wheel wheel-check clean
-=======
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks fuzz-modbus locks wheel wheel-check clean
->>>>>>> fd135c02c19e02e5566f1a64adf75d13b654c474
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks fuzz-modbus cross-build locks wheel wheel-check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -91,15 +87,13 @@ RANDOM_NETWORKS ?= 100000
 random-networks: setup  ## solve 100 000 random networks and judge every answer from outside
 	$(BIN)/python -m core_ext.bench.random_networks --count $(RANDOM_NETWORKS)
 
-<<<<<<< HEAD
 cross-build: $(VENV)/.locks-installed  ## compile every kernel for aarch64 (needs gcc-aarch64-linux-gnu)
 	sh tools/checks/aarch64.sh $(BIN)/python build/aarch64
-=======
+
 fuzz-modbus: setup  ## bend a million Modbus frames over TCP, and two million inside the VM
 	TOPLOVOD_FUZZ_LINE_FRAMES=1000000 $(BIN)/python -m pytest -s hil_tests/test_modbus_lines.py -k bent_frames_over_tcp \
 	    --timeout=3600
 	TOPLOVOD_FUZZ_FRAMES=1000000 $(BIN)/python -m pytest -s hil_tests/test_modbus_fuzz.py --timeout=3600
->>>>>>> fd135c02c19e02e5566f1a64adf75d13b654c474
 
 locks: $(VENV)/.locks-installed  ## resolve the locks anew (needs uv and the network)
 	sh tools/checks/locks.sh

@@ -6,6 +6,7 @@ start anew while the watchdog might see it: the board is reset by the control ta
 
 from .commands import ACTIVATE, DROP, GO_BACK, OPEN
 
+REFUSED = 3  # as in update
 RELEASE_KEY = "release.pub"
 RELEASE_KEY_BYTES = 32
 RESET_AFTER_S = 3  # so that the receipt of the order still gets out
@@ -104,7 +105,7 @@ class Updating:
         """Activate, drop or go back: the last two need no image."""
         slots = self._slots()
         if command == ACTIVATE:
-            if slots.begin_trial(self._update.slot, self.worst_mk):
+            if self._update is not None and slots.begin_trial(self._update.slot, self.worst_mk):
                 self._reset_at_s = -1
         elif command == GO_BACK:
             from .slots import ASKED
@@ -124,7 +125,8 @@ class Updating:
 
     def write(self, at, piece):
         """Take a piece of the image, as update.Update does."""
-        answer = self._update.write(at, piece)
+        update = self._update
+        answer = update.write(at, piece) if update is not None else REFUSED
         self._publish_update()
         return answer
 
