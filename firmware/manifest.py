@@ -4,12 +4,14 @@ Paths are relative to this folder, which is the root of the device. Left out: th
 and __init__.py beside it (the device's root is no package).
 """
 
-BOARDS = ("__init__", "emulated", "w5500_evb_pico2")
+BOARDS = ("__init__", "emulated", "one_wire", "outputs", "pulse_counter", "w5500_evb_pico2")
 SUBSTATION = (
-    "__init__", "alarms", "app", "boots", "deficit", "energy", "fixed_point", "heating_curve", "image",
-    "keys", "leases", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence", "pi_controller",
-    "progress", "pump_station", "refusals", "register_bank", "registers", "sensors", "service_mode", "site",
-    "supply_loop", "uptime", "valve",
+    "__init__", "alarms", "app", "boots", "capacity", "clock", "comfort", "damping", "deficit", "energy",
+    "fallbacks", "fixed_point", "heating_circuit", "heating_curve", "image", "keys", "leases", "limiters",
+    "local_time", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence", "pi_controller",
+    "precedence", "progress", "pump", "pump_station", "refusals", "register_bank", "registers", "room",
+    "sensor_kinds", "sensors", "service_mode", "settings", "site", "site_functions",
+    "supply_loop", "uptime", "valve", "valve_analog",
 )  # fmt: skip
 FILES = (
     ("boot.py", "main.py")

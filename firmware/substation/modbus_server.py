@@ -31,7 +31,6 @@ class ModbusServer:
 
     def __init__(self, bank, mailbox, refusals, unit, before_read):
         from . import refusals as causes
-        from . import registers
 
         self._bank = bank
         self._mailbox = mailbox
@@ -41,13 +40,13 @@ class ModbusServer:
         self._function_cause = causes.FUNCTION
         self._malformed_cause = causes.MALFORMED
         self._broadcast_cause = causes.BROADCAST
-        self._order_mailbox = registers.ORDER_MAILBOX
-        self._order_words = registers.ORDER_MAILBOX_WORDS
-        self._challenge_mailbox = registers.CHALLENGE_MAILBOX
-        self._challenge_words = registers.CHALLENGE_MAILBOX_WORDS
-        self._status_block = registers.STATUS_BLOCK
-        self._receipts = registers.RECEIPTS
-        self._receipt_words = registers.RECEIPT_WORDS
+        self._order_mailbox = bank.order_mailbox
+        self._order_words = bank.order_words
+        self._challenge_mailbox = bank.challenge_mailbox
+        self._challenge_words = bank.challenge_words
+        self._status_block = bank.status_block
+        self._receipts = bank.receipts
+        self._receipt_words = bank.receipt_words
         self.served = 0
 
     def frame_length(self, buffer, at, end):

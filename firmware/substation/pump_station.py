@@ -2,33 +2,25 @@
 
 Orders may move both inside the site's limits. If the supervisor falls silent the pressure stays until
 the houses have moved, then both walk back to the station's own values. It refuses to stop the pump.
-
-FALLBACKS, one row for each lost sensor (S1):
-  plant dp        pump keeps the speed it had, at least 50 %       a town must not lose its flow [ours]
-  outdoor         the own curve at 0 degC                          Siemens RVL481 4.3.2
-  plant supply    nothing in the loop: the heat source holds its own temperature; heat not counted
-  plant return    nothing in the loop; heat not counted
-  plant flow      nothing in the loop; heat not counted
+What is done without a sensor stands in `fallbacks`.
 """
 
 from time import ticks_diff, ticks_ms
 
 from . import alarms
 from .energy import Energy, heat_w
+from .fallbacks import DP_LOST_SPEED_BP, PLANT_OUTDOOR_LOST_MC
 from .fixed_point import FULL_BP
-from .heating_curve import supply_setpoint_mc
+from .heating_curve import line
 from .pi_controller import PI
+from .precedence import FALLBACK, NO_LIMITER
 
-OUTDOOR_LOST_MC = 0
-DP_LOST_SPEED_BP = 5_000
 DP_BAND_MBAR = 20_000  # pressure follows speed within a period, so the proportional gain stays below one
 DP_INTEGRAL_MS = 10_000
 LOW_DP_SHARE_PCT = 80
 LOW_DP_FOR_MS = 60_000
 DEMAND_SPAN_MC = 130_000  # 100 % of the 0-10 V output
 MAX_STEP_MS = 10_000
-
-NO_LIMITER, FALLBACK = 0, 5
 
 # positions in sensors.PUMP_STATION_INPUTS
 OUTDOOR, PLANT_SUPPLY, PLANT_RETURN, PLANT_DP, PLANT_FLOW = range(5)
@@ -51,10 +43,7 @@ class PumpStation:
         self._own_dp_mbar = min(max(fixed("own_plant_dp_bar"), self._dp_minimum_mbar), self._dp_maximum_mbar)
         self._supply_minimum_mc = fixed("plant_supply_temp_minimum_c")
         self._supply_maximum_mc = fixed("plant_supply_temp_maximum_c")
-        self._cold_outdoor_mc = fixed("plant_curve_cold_outdoor_temp_c")
-        self._cold_supply_mc = fixed("plant_curve_cold_supply_temp_c")
-        self._warm_outdoor_mc = fixed("plant_curve_warm_outdoor_temp_c")
-        self._warm_supply_mc = fixed("plant_curve_warm_supply_temp_c")
+        self._curve = settings.curve(0)
         self._speed_pi = PI(DP_BAND_MBAR, DP_INTEGRAL_MS, low_bp=fixed("pump_speed_minimum_pct"))
         # a pump that starts at a known middle finds its pressure within a minute from either side
         self._speed_pi.track(max(DP_LOST_SPEED_BP, fixed("pump_speed_minimum_pct")), 0)
@@ -71,6 +60,7 @@ class PumpStation:
 
     def hold(self):
         """Nothing moves between two steps."""
+        return 0
 
     def stop(self):
         """Leave the outputs: the pump keeps turning until the reset sets them anew."""
@@ -96,13 +86,7 @@ class PumpStation:
         return 0
 
     def _own_supply_mc(self, outdoor_mc):
-        own_mc = supply_setpoint_mc(
-            OUTDOOR_LOST_MC if outdoor_mc is None else outdoor_mc,
-            self._cold_outdoor_mc,
-            self._cold_supply_mc,
-            self._warm_outdoor_mc,
-            self._warm_supply_mc,
-        )
+        own_mc = line(self._curve, PLANT_OUTDOOR_LOST_MC if outdoor_mc is None else outdoor_mc)
         return min(max(own_mc, self._supply_minimum_mc), self._supply_maximum_mc)
 
     def _speed(self, dp_setpoint_mbar, dt_ms):

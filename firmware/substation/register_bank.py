@@ -29,6 +29,14 @@ class RegisterBank:
         self._size = 0
         self._lay_out(registers.HOLDING, self._blocks[3])
         self._lay_out(registers.INPUT, self._blocks[4])
+        # the mailboxes' places, for whoever serves them when the map is gone
+        self.order_mailbox = registers.ORDER_MAILBOX
+        self.order_words = registers.ORDER_MAILBOX_WORDS
+        self.challenge_mailbox = registers.CHALLENGE_MAILBOX
+        self.challenge_words = registers.CHALLENGE_MAILBOX_WORDS
+        self.status_block = registers.STATUS_BLOCK
+        self.receipts = registers.RECEIPTS
+        self.receipt_words = registers.RECEIPT_WORDS
         self._receipts_at = self._size
         self._receipt_bytes = 2 * registers.RECEIPT_WORDS
         receipts_end = registers.RECEIPTS + 4 * registers.RECEIPT_WORDS
@@ -36,8 +44,11 @@ class RegisterBank:
         self._size += 4 * self._receipt_bytes
         self._image = bytearray(self._size)
         self._status_places = [self._place[name] for name in registers.STATUS_POINTS[profile]]
+        self._points = {}
         for row in self._rows:
-            self.put(self._point(row), None if row.access != registers.DIAGNOSTIC else 0)
+            self._points[row.name] = point = self._point(row)
+            self.put(point, None if row.access != registers.DIAGNOSTIC else 0)
+        self._registers = self._rows = self._place = None  # the names stay until boot has ended
 
     def _lay_out(self, space, blocks):
         """Give every row of the space its offset, and every run without gaps its block."""
@@ -75,14 +86,11 @@ class RegisterBank:
 
     def point(self, name):
         """Return the point called name; KeyError where the profile has none. Only while booting."""
-        for row in self._rows:
-            if row.name == name:
-                return self._point(row)
-        raise KeyError(name)
+        return self._points[name]
 
-    def forget_rows(self):
-        """Let go of the map: no point can be looked up by name any more."""
-        self._registers = self._rows = self._place = None
+    def forget_names(self):
+        """Let go of the names: no point can be looked up any more."""
+        self._points = None
 
     def put(self, point, value):
         """Publish the integer of fixed_point, or None for no valid reading.

@@ -72,7 +72,7 @@ class LoopRig(OrderRig):
         self.loop = None
         super().__init__(ticks, **changes)
         self.alarms = Alarms(self.bank)
-        read = sensors.Sensors(self.board, self.bank, sensors.SUBSTATION_INPUTS)
+        read = sensors.Sensors(self.board, self.bank, self.settings.inputs, self.settings.damping)
         self.loop = SupplyLoop(
             self.board,
             self.bank,
@@ -93,10 +93,12 @@ class LoopRig(OrderRig):
             now_s = self.uptime.advance()
             self.service.step(self.board.pressed, now_s)
             hold_ms = self.loop.step(now_s, PERIOD_MS)
-            if hold_ms:
+            passed_ms = 0
+            while hold_ms:
                 self.ticks.now_ms += hold_ms
-                self.loop.hold()
-            self.ticks.now_ms += PERIOD_MS - hold_ms
+                passed_ms += hold_ms
+                hold_ms = self.loop.hold()
+            self.ticks.now_ms += PERIOD_MS - passed_ms
             self.board.valve(self.board.direction)  # book the time of a relay that stays on
             self.house.step(PERIOD_MS / 1000)
 
@@ -116,7 +118,7 @@ class StationRig(OrderRig):
         self.dp_bar = 0.0
         super().__init__(ticks, profile="pump_station", **changes)
         self.alarms = Alarms(self.bank)
-        read = sensors.Sensors(self.board, self.bank, sensors.PUMP_STATION_INPUTS)
+        read = sensors.Sensors(self.board, self.bank, self.settings.inputs, self.settings.damping)
         self.loop = PumpStation(
             self.board, self.bank, self.settings, read, self.influences, self.alarms, self.flash
         )
