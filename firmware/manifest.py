@@ -6,12 +6,13 @@ and __init__.py beside it (the device's root is no package).
 
 BOARDS = ("__init__", "emulated", "one_wire", "outputs", "pulse_counter", "w5500_evb_pico2")
 SUBSTATION = (
-    "__init__", "alarms", "app", "boots", "capacity", "clock", "comfort", "damping", "deficit", "energy",
-    "fallbacks", "fixed_point", "heating_circuit", "heating_curve", "image", "keys", "leases", "limiters",
-    "local_time", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence", "pi_controller",
-    "precedence", "progress", "pump", "pump_station", "refusals", "register_bank", "registers", "room",
-    "sensor_kinds", "sensors", "service_mode", "settings", "site", "site_functions",
-    "supply_loop", "uptime", "valve", "valve_analog",
+    "__init__", "alarms", "app", "boots", "capacity", "circulation", "clock", "comfort", "damping",
+    "deficit", "dhw", "dhw_instantaneous", "dhw_storage", "doubt", "energy", "fallbacks", "fixed_point",
+    "heating_circuit", "heating_curve", "image", "keys", "leases", "legionella", "limiters",
+    "local_time", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence",
+    "pi_controller", "precedence", "progress", "pump", "pump_station", "refusals", "register_bank",
+    "registers", "room", "sensor_kinds", "sensors", "service_mode", "settings", "site",
+    "site_functions", "supply_loop", "travel", "uptime", "valve", "valve_analog",
 )  # fmt: skip
 FILES = (
     ("boot.py", "main.py")

@@ -58,7 +58,7 @@ class Limits:
         self.heat_now_w = self.heat_w = None
         self.heat_number = HEAT
         self.own_flow_l_h = self.flow_l_h = self.contract_l_h
-        self.own_return_mc = self.return_mc = self._own_return_mc
+        self.own_return_mc = self.return_mc = self.dhw_return_mc = self._own_return_mc
         self.suspended = False  # return limits off: legionella are being killed
 
     @property
@@ -83,8 +83,10 @@ class Limits:
             return_mc = line(self._return_points, outdoor_mc)
         self.own_return_mc = return_mc
         return_mc = self._return_ask.step(return_mc, now_s, dt_ms, spent)
-        if dhw_active and self._dhw_return_mc is not None:
-            return_mc = max(return_mc, self._dhw_return_mc)  # the higher limit rules [firmware.md R11]
+        self.dhw_return_mc = self.own_return_mc
+        if dhw_active and self._dhw_return_mc is not None:  # the higher limit rules [firmware.md R11]
+            return_mc = max(return_mc, self._dhw_return_mc)
+            self.dhw_return_mc = max(self.own_return_mc, self._dhw_return_mc)
         self.return_mc = return_mc
         limit_w = self.contract_w
         if self._heat_points:
@@ -113,10 +115,14 @@ class Limits:
 
 
 class ValveLimiter:
-    """The controllers that hold one valve back. number: what holds it now."""
+    """The controllers that hold one valve back. number: what holds it now.
 
-    def __init__(self, limits):
+    own: the device's own limits alone count, not what somebody asked for: no order reaches DHW (S5).
+    """
+
+    def __init__(self, limits, own=False):
         self._limits = limits
+        self._own = own
         self._return_pi = PI(RETURN_BAND_MK, RETURN_INTEGRAL_MS)
         self._flow_pi = PI(2 * max(LEAST_BAND_L_H, limits.contract_l_h), FLOW_INTEGRAL_MS)
         self._heat_pi = PI(2 * max(LEAST_BAND_W, limits.contract_w or 0), FLOW_INTEGRAL_MS)
@@ -137,7 +143,8 @@ class ValveLimiter:
         number = NO_LIMITER
         return_mc = limits.return_now_mc()
         if return_mc is not None and not limits.suspended:
-            bp = self._limit(self._return_pi, limits.return_mc - return_mc, RETURN, wanted_bp, dt_ms)
+            limit_mc = limits.dhw_return_mc if self._own else limits.return_mc
+            bp = self._limit(self._return_pi, limit_mc - return_mc, RETURN, wanted_bp, dt_ms)
             if bp < target_bp:
                 target_bp = bp
                 number = RETURN
@@ -149,7 +156,8 @@ class ValveLimiter:
                     number = DIFFERENCE
         flow_l_h = limits.flow_now_l_h()
         if flow_l_h is not None:
-            bp = self._limit(self._flow_pi, limits.flow_l_h - flow_l_h, FLOW, wanted_bp, dt_ms)
+            limit_l_h = limits.own_flow_l_h if self._own else limits.flow_l_h
+            bp = self._limit(self._flow_pi, limit_l_h - flow_l_h, FLOW, wanted_bp, dt_ms)
             if bp < target_bp:
                 target_bp = bp
                 number = FLOW

@@ -16,5 +16,30 @@ HEATING_VALVE = (
     ("exercise", "schedule and curve", "After a week at rest without heat demand: open a little"),
     ("no_heat", "schedule and curve", "No heat wanted: closed"),
     ("end_stop", "software safety", "Power has just come back: closed until the end stop is sure"),
-    ("controlled", "limiters", "The smallest of the supply controller and every limiter"),
+    ("controlled", "limiters", "The smallest of supply controller, limiters and DHW's priority"),
 )  # fmt: skip
+DHW_VALVE = (
+    ("scald", "software safety", "DHW, or the charging line, above the scald limit: close"),
+    ("lost", "software safety", "Sensor lost without which nothing can be judged: close"),
+    ("end_stop", "software safety", "Closed until the end stop is sure"),
+    ("no_demand", "DHW/legionella", "Nothing drawn and the tank hot: closed, or an exchanger kept warm"),
+    ("controlled", "limiters", "The smallest of the DHW controller and every limiter"),
+)
+# methods of Pump
+PUMP = (
+    ("demand", "DHW/legionella", "Heat wanted, frost protection, charging, circulation by its schedule: on"),
+    ("afterrun", "schedule and curve", "Two minutes more"),
+    ("exercise", "schedule and curve", "A minute after a day at rest, spread over a town by device id"),
+)
+# methods of PumpStation
+PLANT_PUMP = (
+    (
+        "dry",
+        "hardware safety",
+        "Suction pressure below the dry-run limit: stop, until it is back for a while",
+    ),
+    ("dp_lost", "software safety", "Pressure sensor lost: the speed it had, at least the fallback's"),
+    ("cavitation", "software safety", "Suction pressure below its minimum: the speed gives way"),
+    ("least_flow", "limiters", "Less than the heat source needs: the speed rises"),
+    ("controlled", "lease", "The pressure ordered, or the own one with what the index consumer adds"),
+)

@@ -32,7 +32,7 @@ RECOVERY = 5  # good samples in a row before it is trusted again: 10 s
 
 PT1000, LOOP, NTC, VOLTAGE, ONE_WIRE, PULSES = range(6)  # as named in site_functions.KINDS
 NO_PLACE = -1  # where an input that is not wired reads: always None, and no fault
-JUMP_MK = 40_000  # no pipe changes so fast in 2 s: a glitch, or a hand at the wires [estimate]
+JUMP_MK = 40_000  # no pipe changes so fast in 2 s [estimate]
 
 
 def resistance_mohm(temp_c):
@@ -71,10 +71,14 @@ def loop_value(ua, span):
     return (ua - ZERO_UA) * span // SPAN_UA if ua > ZERO_UA else 0
 
 
+def _nothing(*_):
+    """Stands for the kinds and dampings that no input of this site has."""
+
+
 class Sensors:
     """The inputs of one controller. After read(), value[place] is the reading in fixed_point units.
 
-    inputs: rows of site_functions. filters: {register: time constant in ms} of inputs whose reading is damped.
+    inputs: rows of site_functions. filters: {register: time constant in ms} of damped inputs.
     """
 
     def __init__(self, board, bank, inputs, filters=None):
@@ -90,7 +94,7 @@ class Sensors:
         self.value = [None] * (count + 1)  # the last stays None: NO_PLACE
         self._trust = [-RECOVERY] * count  # above 0: patience left; below 0: good samples still wanted
         self._sample = [None] * count
-        self._other = self._damp = None
+        self._other = self._damp = _nothing
         if any(kind > LOOP for kind in self._kind):
             from .sensor_kinds import OtherKinds
 
@@ -105,6 +109,10 @@ class Sensors:
     def place(self, name):
         """Return where the reading of this register stands in value. Only while booting."""
         return self._names.index(name) if name in self._names else NO_PLACE
+
+    def bit(self, place):
+        """Return the input's bit in sensor_fault_bits."""
+        return 1 << self._channel[place]
 
     def read(self):
         """Sample every input once, publish, and keep the result in value."""
@@ -121,7 +129,7 @@ class Sensors:
             else:
                 sample = self._other(i, kind, channel)
             value = self._judge(i, self._plausible(i, kind, sample))
-            if self._damp is not None:
+            if self._damp is not _nothing:
                 value = self._damp(i, value)
             self.value[i] = value
             self._bank.put(self._points[i], value)

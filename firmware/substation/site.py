@@ -256,8 +256,8 @@ class Site(Settings):
 
     def _digest(self, rows, registers):
         """Return the first 32 bits of SHA-256 over b"toplovod limits 1", the raw words of each CONFIG
-        register the site has, in map order, the deficit budget in 0.01 K h as one word, and each line over the
-        outdoors the site has, in the order of their names: the name and every number as four bytes."""
+        register the site has, in map order, the deficit budget in 0.01 K h as one word, and each line over
+        the outdoors the site has, in the order of their names: the name, every number as four bytes."""
         digest = hashlib.sha256(b"toplovod limits 1")
         for row in rows:
             for word in registers.words_of_raw(row, registers.to_raw(row, self._value[row.name])):

@@ -8,10 +8,12 @@ own curves: a house must stay warm without the network. Who decides over an actu
 from time import ticks_add, ticks_diff, ticks_ms
 
 from . import alarms
+from .doubt import Pair
 from .energy import Energy
 from .fixed_point import FULL_BP
-from .heating_circuit import HeatingCircuit
+from .heating_circuit import HeatingCircuit, of_circuit
 from .limiters import Limits
+from .travel import Travel
 
 LOW_DP_MBAR = 300  # the least that keeps a valve in command [domain.md: 0.3-0.5 bar at the critical consumer]
 LOW_DP_FOR_MS = 60_000
@@ -60,6 +62,26 @@ class SupplyLoop:
         self.valve = self.circuits[0].valve
         valves = [circuit.valve for circuit in self.circuits]
         self.dhw = None
+        if settings.dhw != "none":
+            self.dhw = make_dhw(settings)(
+                board, bank, settings, sensors, self._limits, alarm_bits, persistence, self._local_time,
+                spread_s,
+            )  # fmt: skip
+            valves.append(self.dhw.valve)
+        self._movers = self.circuits if self.dhw is None else self.circuits + (self.dhw,)
+        most = settings.option("valve_starts_hour_maximum_count")
+        self._travels = [
+            Travel(bank, mover.valve, bank.point(name + "_starts_hour_count"),
+                   bank.point(name + "_starts_day_count"), most)
+            for mover, name in zip(self._movers, valve_names(settings))
+        ]  # fmt: skip
+        self._pairs = [Pair(sensors, "primary_supply_temp_c", "primary_return_temp_c", self.valve)]
+        for number in range(len(self.circuits)):
+            supply, back = (of_circuit("secondary_%s_temp_c" % end, number) for end in ("supply", "return"))
+            self._pairs.append(Pair(sensors, supply, back, self.circuits[number].valve))
+        self._doubt_point = bank.point("sensor_doubt_bits")
+        self._time_point = bank.point("local_time_number")
+        self._bank = bank
         self._due = [None] * len(valves)  # when each valve's motor has to stop
         self._valves = tuple(valves)
         self._energy = Energy(
@@ -72,8 +94,8 @@ class SupplyLoop:
 
     def save_when_due(self, now_s):
         self._energy.save_when_due(now_s)
-        for circuit in self.circuits:
-            circuit.save_when_due(now_s)
+        for mover in self._movers:
+            mover.save_when_due(now_s)
 
     def hold(self):
         """Stop the motors whose move is done; return after how many ms to call again, 0 = not needed."""
@@ -93,8 +115,8 @@ class SupplyLoop:
 
     def stop(self):
         """Leave every output so that a reset finds the valves where they are."""
-        for i in range(len(self._valves)):
-            self._board.valve(0, i)
+        for valve in self._valves:
+            valve.hold()
 
     def step(self, now_s, period_ms):
         """Run one period; return after how many ms hold() is due, 0 = not in this period."""
@@ -104,14 +126,23 @@ class SupplyLoop:
         if dt_ms > MAX_STEP_MS:
             dt_ms = MAX_STEP_MS
         self._sensors.read()
-        if self._local_time is not None:
-            self._local_time.step()
+        local = self._local_time
+        if local is not None:
+            local.step()
+            self._bank.put(self._time_point, local.minute if local.valid else None)
         spent = self._deficit.spent
         shift_mk = self._shift_ask.step(0, now_s, dt_ms, spent)
-        self._limits.step(now_s, dt_ms, spent, False)
+        dhw = self.dhw
+        self._limits.step(now_s, dt_ms, spent, dhw is not None and dhw.active)
+        ceiling_bp, given_up_mk = FULL_BP, 0
+        if dhw is not None:
+            dhw.step(now_s, dt_ms)
+            ceiling_bp, given_up_mk = dhw.yields(dt_ms)
         remote = self._shift_ask.away or self._limits.away
         frost = False
         for circuit in self.circuits:
+            circuit.ceiling_bp = ceiling_bp
+            circuit.given_up_mk = given_up_mk
             circuit.step(now_s, dt_ms, shift_mk, spent)
             remote = remote or circuit.asked
             frost = frost or circuit.frost
@@ -124,7 +155,7 @@ class SupplyLoop:
 
     def _move(self, now, period_ms):
         nearest = 0
-        movers = self.circuits
+        movers = self._movers
         for i in range(len(movers)):
             hold_ms = movers[i].move(period_ms)
             self._due[i] = ticks_add(now, hold_ms) if hold_ms else None
@@ -152,6 +183,16 @@ class SupplyLoop:
     def _watch(self, dt_ms):
         """Heat, energy, and the alarms that judge the hydraulics."""
         limits = self._limits
+        spent = False
+        for travel in self._travels:
+            travel.step(dt_ms)
+            spent = spent or travel.spent
+        self._alarms.set(alarms.TRAVEL_BUDGET, spent)
+        doubt = 0
+        for pair in self._pairs:
+            doubt |= pair.step(dt_ms)
+        self._bank.put(self._doubt_point, doubt)
+        self._alarms.set(alarms.SENSOR_DOUBT, doubt != 0)
         self._energy.step(limits.heat_now_w, dt_ms)
         self._alarms.set(alarms.SENSOR_LOST, self._sensors.fault_bits != 0)
         dp_mbar = self._value[self._dp_at]
@@ -173,3 +214,20 @@ class SupplyLoop:
                 astray = dp_mbar > LOW_DP_MBAR and flow_l_h == 0
         self._astray_ms = min(self._astray_ms + dt_ms, ASTRAY_FOR_MS) if astray else 0
         self._alarms.set(alarms.VALVE_NOT_FOLLOWING, self._astray_ms >= ASTRAY_FOR_MS)
+
+
+def valve_names(settings):
+    """Return what the registers call the valves of this site, in the loop's order."""
+    names = ["valve", "valve2"][: settings.circuits]
+    return names if settings.dhw == "none" else names + ["dhw_valve"]
+
+
+def make_dhw(settings):
+    """Return the class of the site's kind of DHW; the others are not loaded."""
+    if settings.dhw == "instantaneous":
+        from .dhw_instantaneous import InstantaneousDhw
+
+        return InstantaneousDhw
+    from .dhw_storage import StorageDhw
+
+    return StorageDhw
