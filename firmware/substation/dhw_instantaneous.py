@@ -16,7 +16,14 @@ APPROACH_MK = 15_000  # so far above cold water the primary leaves a good exchan
 DP_LOST_MBAR = 1_000
 KEEP_BELOW_MK = 5_000  # without draw-off the exchanger is kept so far below, and comes back by itself
 KEEP_BP = 500  # by a valve so far open [estimate]
-CORRECTION_BP = 4_000  # most that the temperature may add to the feed-forward or take from it
+CORRECTION_BP = 6_000  # share of the feed-forward that the temperature may add or take
+# The correction is a share of the feed-forward, so that the gain follows the flow: 45 K above cold water for
+# the whole of it is a static gain of one, and these bands stay well below [estimate].
+CORRECTION_BAND_MK = 90_000
+CORRECTION_INTERVAL_MS = 25_000
+BLIND_BAND_MK = 200_000  # without a flow sensor the gain must suit the smallest draw-off [estimate]
+BLIND_INTEGRAL_MS = 30_000
+BLIND_END_MK = 4_000  # so much too hot, nothing is drawn any more
 
 
 def root(number):
@@ -40,7 +47,8 @@ class InstantaneousDhw(Dhw):
         self._primary_at = sensors.place("primary_supply_temp_c")
         self._dp_at = sensors.place("primary_dp_bar")
         self._kv_l_h = settings.fixed("dhw_valve_flow_m3_h")
-        self._correction = PI(self.band_mk, self.integral_ms, -CORRECTION_BP, CORRECTION_BP)
+        self._pi = PI(BLIND_BAND_MK, BLIND_INTEGRAL_MS)
+        self._correction = PI(CORRECTION_BAND_MK, CORRECTION_INTERVAL_MS, -CORRECTION_BP, CORRECTION_BP)
         self._tapping = False
         self._keeping = False
 
@@ -66,7 +74,8 @@ class InstantaneousDhw(Dhw):
         if flow_l_h is not None:
             tapping = flow_l_h >= TAP_L_H
         else:
-            tapping = supply_mc is not None and supply_mc < self.wanted_mc
+            hot_mc = self.wanted_mc + (BLIND_END_MK if self._tapping else 0)
+            tapping = supply_mc is not None and supply_mc < hot_mc
         if self.legionella.running:
             tapping = True  # the circulation carries the heat away
         if tapping and not self._tapping:
@@ -93,11 +102,11 @@ class InstantaneousDhw(Dhw):
         if self._value[self._flow_at] is None or self.legionella.running:
             return self._limited(self._pi.step(error_mk, dt_ms), error_mk, dt_ms)
         ahead_bp = self.feed_forward_bp()
-        wanted_bp = ahead_bp + self._correction.step(error_mk, dt_ms)
+        wanted_bp = ahead_bp * (FULL_BP + self._correction.step(error_mk, dt_ms)) // FULL_BP
         within_bp = max(0, min(FULL_BP, wanted_bp))
         target_bp = self._limited(within_bp, error_mk, dt_ms)
         if target_bp != wanted_bp:  # a stop or a limiter: nothing winds up behind it
-            self._correction.track(target_bp - ahead_bp, error_mk)
+            self._correction.track((target_bp - ahead_bp) * FULL_BP // max(1, ahead_bp), error_mk)
         return target_bp
 
     def _run_pump(self, dt_ms):

@@ -1,7 +1,7 @@
 """Readings that contradict each other: supply and return the wrong way round for long.
 
-It only tells (alarm and bits): two sensors that were swapped at the terminals look like this, and so
-does one that has come out of its pocket. Which of them lies, a person must see. It refuses to judge while nothing flows.
+It only tells, by alarm and bits: two sensors swapped at the terminals look like this, and so does one that
+has come out of its pocket. Which of them lies, a person must see. It refuses to judge while nothing flows.
 """
 
 from .sensors import NO_PLACE

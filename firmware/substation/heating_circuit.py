@@ -69,7 +69,7 @@ class HeatingCircuit:
             from .comfort import Comfort
 
             self._schedule = Comfort(bank, settings, number, local_time)
-        if settings.option(name("room_influence_number")) is not None:
+        if settings.option(name("room_influence_pct")) is not None:
             from .room import Room
 
             self._room = Room(bank, settings, number, persistence)

@@ -12,7 +12,7 @@ from .order_rig import OrderRig
 
 DHW_SUPPLY, TANK_TOP, TANK_BOTTOM, CIRCULATION, DHW_FLOW = 8, 9, 10, 11, 12
 SUPPLY2, RETURN2, ROOM2 = 8, 9, 10
-MONDAY = 20_454 * 86_400  # 2026-01-01 was a Thursday; this is Monday 2026-01-05, 00:00 UTC
+MONDAY = 20_458 * 86_400  # 2026-01-05, 00:00 UTC
 FLOW_SPAN_M3_H = 4.0
 COLD_C = 10.0
 
@@ -88,7 +88,7 @@ class Tank:
         self.bottom_c += self.tap_kg_s * (COLD_C - self.bottom_c) * dt_s / 150.0
         for_circulation_c = self.top_c - 3.0 if circulating else 20.0
         self.circulation_c += (for_circulation_c - self.circulation_c) * dt_s / 600.0
-        self.top_c -= (self.top_c - 20.0) * dt_s / 400_000.0 + circulating * 0.5 * dt_s / 627.0
+        self.top_c -= (self.top_c - 20.0) * dt_s / 400_000.0 + circulating * 0.1 * dt_s / 627.0
 
 
 class Exchanger:
@@ -104,7 +104,8 @@ class Exchanger:
         hot, cold = 4.18 * primary_kg_s, 4.18 * self.draw_kg_s
         if self.draw_kg_s <= 0:
             warming = min(1.0, dt_s / 20.0) if primary_kg_s > 0.01 else 0.0
-            self.out_c += (primary_c - 5.0 - self.out_c) * warming * 0.3 - (self.out_c - 25.0) * dt_s / 1800.0
+            self.out_c += (primary_c - 5.0 - self.out_c) * warming * 0.3
+            self.out_c -= (self.out_c - 25.0) * dt_s / 1800.0
         else:
             steady_c = COLD_C
             if hot > 1e-6:
@@ -168,7 +169,7 @@ class FunctionRig(LoopRig):
             shown = {SUPPLY2: self.house2.supply_c, RETURN2: self.house2.return_c, ROOM2: self.room2_c}
         for channel, temp_c in shown.items():
             self.board.set_temp(channel, None if channel in self.dhw_lost else temp_c)
-        if "primary_flow_m3_h" and 7 not in self.house.lost:
+        if 7 not in self.house.lost:
             self.board.set_loop(7, self.flow_m3_h())
 
     def flow_m3_h(self):
@@ -196,7 +197,7 @@ class FunctionRig(LoopRig):
         elif self.settings.dhw != "none":
             reach_c = self.tank.bottom_c if self.board.pumps.get(2) else self.tank.charging_c
             heat_kw = 4.18 * self.dhw_primary_kg_s * 0.85 * max(0.0, self.house.primary_supply_c - reach_c)
-            self.tank.step(dt_s, heat_kw, self.board.pumps.get(2), self.board.pumps.get(3))
+            self.tank.step(dt_s, heat_kw, self.board.pumps.get(2, False), self.board.pumps.get(3, False))
 
     def step(self, seconds, only_raise=False):
         if self.loop is None:

@@ -1,4 +1,4 @@
-"""DHW: at the tap in its band, in the tank by its hysteresis, never scalding, and never put off from outside."""
+"""DHW: at the tap in its band, in the tank by its hysteresis, never scalding, never put off from outside."""
 
 import pytest
 
@@ -96,7 +96,7 @@ def test_s5_above_the_scald_limit_the_valve_closes_whatever_is_drawn(tap):
     tap.exchanger.draw_kg_s = 0.2
     tap.step(120)
     tap.exchanger.out_c = tap.exchanger.seen_c = 80.0
-    tap.step(4)
+    tap.step(2)
     assert tap.read(STATE) == dhw.SCALD
     assert tap.alarm("SCALD_LIMIT")
     assert tap.board.others[2].direction == -1
@@ -190,16 +190,16 @@ def test_the_pump_of_an_exchanger_outside_waits_for_heat(tank):
 def test_s1_one_of_two_tank_sensors_is_enough(tank):
     tank.dhw_lost.add(TANK_TOP)
     tank.tank.top_c = tank.tank.bottom_c = 40.0
-    tank.step(2 * 3600)
-    assert tank.tank.top_c > 55.0
+    tank.step(3600)
+    assert tank.tank.top_c > 54.0
     assert tank.alarm("SENSOR_LOST")
     tank.dhw_lost.clear()
     tank.step(60)
     assert not tank.alarm("SENSOR_LOST")
     tank.dhw_lost.add(TANK_BOTTOM)
     tank.tank.top_c = tank.tank.bottom_c = 40.0
-    tank.step(2 * 3600)
-    assert tank.tank.top_c > 55.0
+    tank.step(3600)
+    assert tank.tank.top_c > 52.0  # the top alone: the tank is charged from above, not through
 
 
 def test_s1_without_both_there_is_no_charging(tank):

@@ -1,4 +1,4 @@
-"""Killing legionella: at its hour or by elapsed time, proven by a hold without a break, told early when it fails."""
+"""Killing legionella: at its hour or by elapsed time, proven by an unbroken hold, told early."""
 
 import pytest
 
