@@ -89,7 +89,7 @@ class Influence:
     def step(self, own, now_s, dt_ms, only_raise):
         """Return the value in force. own: what the device wants by itself; only_raise: budget spent."""
         self._own = own
-        if not self.away:
+        if not self.away or self.effective is None:
             self.effective = own
             self._bank.put(self._effective_point, own)
             return own

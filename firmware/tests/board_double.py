@@ -21,6 +21,7 @@ class BoardDouble:
         self._spans = spans
         self.mohm = [OPEN_MOHM] * 15
         self.ua = [0] * 15
+        self.volts_bp = {}
         self.direction = 0
         self._since = 0
         self.moved_ms = 0  # opening counts up, closing down
@@ -55,6 +56,9 @@ class BoardDouble:
         if direction and direction != self.direction:
             self.switches += 1
         self.direction = direction
+
+    def valve_voltage(self, bp, which=0):
+        self.volts_bp[which] = bp
 
     def pump(self, on, which=0):
         self.pumps[which] = on
