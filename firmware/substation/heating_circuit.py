@@ -120,8 +120,10 @@ class HeatingCircuit:
         own_mc = OUTDOOR_LOST_SUPPLY_MC if outdoor_mc is None else line(self._curve, outdoor_mc)
         comfort = True
         if self._schedule is not None:
-            own_mc += self._schedule.step(outdoor_mc, room_mc)
+            shift = self._schedule.step(outdoor_mc, room_mc)
             comfort = self._schedule.comfort
+            if not self._cold_room:  # frost is no time to save
+                own_mc += shift
         if self._room is not None:
             settled = self.heating and comfort and not self.frost and not self.limiter and not self.asked
             own_mc += self._room.step(room_mc, comfort, settled and not shift_mk, dt_ms)

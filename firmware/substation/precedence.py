@@ -31,7 +31,7 @@ PUMP = (
     ("afterrun", "schedule and curve", "Two minutes more"),
     ("exercise", "schedule and curve", "A minute after a day at rest, spread over a town by device id"),
 )
-# methods of PumpStation
+# methods of PumpStation, which take the speed that the rank below wants
 PLANT_PUMP = (
     (
         "dry",

@@ -27,7 +27,7 @@ class BoardDouble:
         self.moved_ms = 0  # opening counts up, closing down
         self.switches = 0
         self.pumps = {}
-        self.speed_bp = 0
+        self.speeds_bp = [0, 0]
         self.demand_bp = 0
         self.pressed = False
         self.samples = 0
@@ -67,8 +67,12 @@ class BoardDouble:
     def pump_is_on(self):
         return self.pumps.get(0, False)
 
-    def pump_speed(self, bp):
-        self.speed_bp = bp
+    def pump_speed(self, bp, which=0):
+        self.speeds_bp[which] = bp
+
+    @property
+    def speed_bp(self):
+        return self.speeds_bp[0]
 
     def heat_demand(self, bp):
         self.demand_bp = bp

@@ -92,7 +92,7 @@ class Tank:
 
 
 class Exchanger:
-    """A counterflow exchanger by its effectiveness, with the lag of its water and walls, and of the sensor."""
+    """A counterflow exchanger by its effectiveness, with the lag of its water and of the sensor."""
 
     def __init__(self):
         self.ua_kw_k = 6.0

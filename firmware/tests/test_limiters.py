@@ -1,4 +1,4 @@
-"""Limiters of the whole substation: by outdoor temperature, by heat, by the returns' difference, by the tariff."""
+"""Limiters of the substation: by outdoor temperature, by heat, by the returns' difference, by tariff."""
 
 import pytest
 
@@ -116,7 +116,7 @@ def test_creeping_is_stopped_and_the_return_limit_goes_before_it(ticks):
 def test_a_higher_return_limit_rules_while_dhw_takes_heat(ticks):
     rig = FunctionRig(ticks, **STORAGE, return_limit_temp_c=45, dhw_return_limit_temp_c=60)
     rig.tank.top_c = rig.tank.bottom_c = 40.0
-    rig.step(60)
+    rig.step(120)
     assert rig.read("primary_return_limit_effective_c") == 45.0
     assert rig.loop._limits.return_mc == 60_000
     rig.step(2 * 3600)
