@@ -1,8 +1,8 @@
 """One or two plant pumps: which runs, which leads, and for how long each has run.
 
-The second pump joins when the first turns nearly at full speed for a minute, and leaves when both turn slowly.
-They change places when their running times have come apart; the next starts before the last one stops. It
-refuses to change while both are needed.
+The second pump joins when the first turns nearly at full speed for a minute, and leaves when both turn
+slowly. They change places when their running times have come apart; the next starts before the last one
+stops. It refuses to change while both are needed.
 
 Flash: the running times are saved once an hour.
 """

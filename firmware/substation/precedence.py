@@ -38,8 +38,8 @@ PLANT_PUMP = (
         "hardware safety",
         "Suction pressure below the dry-run limit: stop, until it is back for a while",
     ),
-    ("dp_lost", "software safety", "Pressure sensor lost: the speed it had, at least the fallback's"),
     ("cavitation", "software safety", "Suction pressure below its minimum: the speed gives way"),
+    ("dp_lost", "software safety", "Pressure sensor lost: the speed it had, at least the fallback's"),
     ("least_flow", "limiters", "Less than the heat source needs: the speed rises"),
     ("controlled", "lease", "The pressure ordered, or the own one with what the index consumer adds"),
 )

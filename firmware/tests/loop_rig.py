@@ -124,6 +124,7 @@ class StationRig(OrderRig):
         self.dp_bar = 0.0
         self.flow_lost = self.index_lost = False
         self.index_share = 0.4
+        self.temps = None
         self.suction_bar = 2.0
         super().__init__(ticks, profile="pump_station", **changes)
         self.alarms = Alarms(self.bank)
@@ -139,9 +140,8 @@ class StationRig(OrderRig):
             turning = max(self.board.speeds_bp)
             both = 1.3 if min(self.board.speeds_bp) else 1.0  # what a second pump adds at this network
             self.dp_bar = both * self.full_dp_bar * (turning / 10_000) ** 2
-            self.board.set_temp(0, self.outdoor_c)
-            self.board.set_temp(1, 95.0)
-            self.board.set_temp(2, 50.0)
+            for channel, temp_c in enumerate(self.temps or (self.outdoor_c, 95.0, 50.0)):
+                self.board.set_temp(channel, temp_c)
             self.board.set_loop(6, None if self.dp_lost else self.dp_bar)
             self.board.set_loop(7, None if self.flow_lost else self.flow_m3_h())
             self.board.ua[8] = 0 if self.index_lost else round(4000 + 16000 * self.index_dp_bar() / 16)
