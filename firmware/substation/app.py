@@ -73,6 +73,7 @@ class Controller:
         self._refusals = Refusals(bank, persistence, self._uptime, self._boots.count)
         sensors = Sensors(board, bank, settings.inputs, settings.damping)
         deficit = self._make_loop(settings, bank, sensors, influences, persistence)
+        _let_go_of("fallbacks", "precedence")
         mailbox = self._make_mailbox(settings, bank, identity, random_8, influences, deficit, persistence)
         self._progress = Progress(("control",), (CONTROL_ALLOWED_MS,))
         from .modbus_server import ModbusServer
@@ -90,7 +91,7 @@ class Controller:
         self._network = settings.network
         self.tasks = ()
         bank.forget_names()
-        _let_go_of("fallbacks", "precedence", "settings")
+        _let_go_of("settings")
         print(
             "%s: %s, boot %d, map %08x, firmware %08x"
             % (settings.name, settings.profile, self._boots.count, identity[0], identity[1])

@@ -3,9 +3,9 @@
 This is the one place. The loops take the numbers from here, docs/firmware.md is made of the rows, and
 a test loses every sensor of both profiles. Every loss sets the alarm `sensor_lost` and the input's bit in
 `sensor_fault_bits`, after 3 bad samples; the sensor is trusted again after 5 good ones.
-
-The rows are let go of after boot: they are text, and text is heap.
 """
+
+import sys
 
 OUTDOOR_LOST_SUPPLY_MC = 50_000
 SUPPLY_LOST_POSITION_BP = 3_000
@@ -15,8 +15,8 @@ DP_LOST_SPEED_BP = 5_000
 OURS = "ours"
 SAMSON = "Samson TROVIS 557x [firmware.md R19]"
 
-# profile, input, reaction, source
-ROWS = (
+# profile, input, reaction, source. For people only: the controller drops them at once, text is heap.
+ROWS = () if sys.implementation.name == "micropython" else (
     ("substation", "outdoor_temp_c", "Supply setpoint 50 degC, the pump runs", SAMSON),
     ("substation", "secondary_supply_temp_c", "Valve to 30 %, the pump runs", SAMSON),
     ("substation", "primary_return_temp_c", "Return limit off", SAMSON + ", Siemens RVL481 4.4.2"),
