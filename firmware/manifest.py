@@ -12,7 +12,7 @@ SUBSTATION = (
     "local_time", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence",
     "pi_controller", "precedence", "progress", "pump", "pump_station", "refusals", "register_bank",
     "registers", "room", "sensor_kinds", "sensors", "service_mode", "settings", "site",
-    "site_functions", "supply_loop", "travel", "uptime", "valve", "valve_analog",
+    "site_functions", "startup", "supply_loop", "travel", "uptime", "valve", "valve_analog",
 )  # fmt: skip
 FILES = (
     ("boot.py", "main.py")

@@ -123,9 +123,8 @@ def build(bank, settings):
     """Return {setpoint name: Influence} of the profile, with the site's engineering limits."""
     from . import registers
     from .fixed_point import to_fixed
-    from .site import PUMP_STATION
 
-    delay_s = expiry_delay_s(settings.device_id, settings.profile == PUMP_STATION)
+    delay_s = expiry_delay_s(settings.device_id, settings.profile == registers.PUMP_STATION)
     names = {row.name for row in registers.BY_PROFILE[settings.profile]}
     influences = {}
     for lease in registers.LEASES:
