@@ -8,10 +8,10 @@ BOARDS = ("__init__", "emulated", "one_wire", "outputs", "pulse_counter", "w5500
 SUBSTATION = (
     "__init__", "alarms", "app", "boots", "capacity", "circulation", "clock", "comfort", "damping",
     "deficit", "dhw", "dhw_instantaneous", "dhw_storage", "doubt", "energy", "fallbacks", "fixed_point",
-    "heating_circuit", "heating_curve", "image", "keys", "leases", "legionella", "limiters",
-    "local_time", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence",
-    "pi_controller", "precedence", "progress", "pump", "pump_station", "refusals", "register_bank",
-    "registers", "room", "sensor_kinds", "sensors", "service_mode", "settings", "site",
+    "heating_circuit", "heating_curve", "image", "keys", "leases", "legionella", "let_go", "limiters",
+    "local_time", "loop_maker", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence",
+    "pi_controller", "plant_pumps", "precedence", "progress", "pump", "pump_station", "refusals",
+    "register_bank", "registers", "room", "sensor_kinds", "sensors", "service_mode", "settings", "site",
     "site_functions", "startup", "supply_loop", "travel", "uptime", "valve", "valve_analog",
 )  # fmt: skip
 FILES = (

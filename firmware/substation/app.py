@@ -29,11 +29,10 @@ class Controller:
     """Everything that runs, put together from site.json, keys.bin and state/ in the working directory."""
 
     def __init__(self, boards):
-        from .startup import assemble  # let go of at its end, like everything that only booting needs
+        from .let_go import let_go_of
+        from .startup import assemble
 
-        parts = assemble(
-            boards, self._publish_uptime, CONTROL_ALLOWED_MS, FIRMWARE_VERSION, WATCHDOG_CAUSE
-        )
+        parts = assemble(boards, self._publish_uptime, CONTROL_ALLOWED_MS, FIRMWARE_VERSION, WATCHDOG_CAUSE)
         self._bank = parts.bank
         self._board = parts.board
         self._boots = parts.boots
@@ -42,7 +41,6 @@ class Controller:
         self._refusals = parts.refusals
         self._uptime = parts.uptime
         self.clock = parts.clock  # whoever proves a right to set the time does so here
-        self._loop = parts.loop
         self._progress = parts.progress
         self._tcp = parts.tcp
         self._network = parts.network
@@ -53,6 +51,12 @@ class Controller:
         ) = parts.points  # fmt: skip
         self._loop_time_ms = 0
         self.tasks = ()
+        del assemble
+        let_go_of("startup")
+        gc.collect()
+        from .loop_maker import make_loop
+
+        self._loop = make_loop(parts)
 
     def _publish_uptime(self):
         self._bank.put(self._uptime_point, self._uptime.advance())

@@ -60,7 +60,7 @@ class Dhw:
         self.circulation = Circulation(board, bank, settings, spread_s, local_time)
         self._pi = PI(self.band_mk, self.integral_ms)
         self._limiter = ValveLimiter(limits, own=True)
-        self._ranks = [getattr(self, "_" + row[0]) for row in DHW_VALVE]
+        self._ranks = [getattr(self, "_" + row) for row in DHW_VALVE]
         self._valve_point = bank.point("dhw_valve_position_out_pct")
         self._wanted_point = bank.point("dhw_temp_effective_c")
         self._state_point = bank.point("dhw_state_number")

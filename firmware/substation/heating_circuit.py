@@ -73,7 +73,7 @@ class HeatingCircuit:
             from .room import Room
 
             self._room = Room(bank, settings, number, persistence)
-        self._ranks = [getattr(self, "_" + row[0]) for row in HEATING_VALVE]
+        self._ranks = [getattr(self, "_" + row) for row in HEATING_VALVE]
         self._limiter_point = bank.point(name("active_limiter_number"))
         self._valve_point = bank.point(name("valve_position_out_pct"))
         self._own_point = bank.point(name("own_curve_temp_c"))

@@ -70,7 +70,7 @@ class PumpStation:
         self._flow_pi = PI(2 * max(1000, self._least_l_h or 0), FLOW_INTEGRAL_MS)
         self._suction_pi = PI(SUCTION_BAND_MBAR, SUCTION_INTEGRAL_MS, FULL_BP * HELD_BACK_SHARE_PCT // 100)
         self._suction_pi.track(FULL_BP, 0)
-        self._ranks = [getattr(self, "_" + PLANT_PUMP[k][0]) for k in range(len(PLANT_PUMP) - 1, -1, -1)]
+        self._ranks = [getattr(self, "_" + PLANT_PUMP[k]) for k in range(len(PLANT_PUMP) - 1, -1, -1)]
         self._index_mbar = 0  # what the index consumer adds
         self._index_residue = 0
         self._holding_back = self._dry_now = self._least_bites = False

@@ -12,6 +12,7 @@ from struct import pack_into
 from .fixed_point import divisor
 
 KIND_SHIFT = 12
+LONGEST_PIECE = 480  # of the names, while booting
 OFFSET_MASK = (1 << KIND_SHIFT) - 1
 
 
@@ -44,13 +45,17 @@ class RegisterBank:
         self._size += 4 * self._receipt_bytes
         self._image = bytearray(self._size)
         self._status_places = [self._place[name] for name in registers.STATUS_POINTS[profile]]
-        # One string, not a dictionary: 190 names as objects of their own cost 20 kB while the loops are loaded.
-        points = [" "]
+        # a few strings, no dictionary: 190 names as objects of their own cost 20 kB while the loops are loaded
+        self._points = []
+        some = " "
         for row in self._rows:
             point = self._point(row)
-            points.append("%s=%04x " % (row.name, point))
+            some += "%s=%04x " % (row.name, point)
+            if len(some) > LONGEST_PIECE:
+                self._points.append(some)
+                some = " "
             self.put(point, None if row.access != registers.DIAGNOSTIC else 0)
-        self._points = "".join(points)
+        self._points.append(some)
         self._registers = self._rows = self._place = None  # the names stay until boot has ended
 
     def _lay_out(self, space, blocks):
@@ -89,15 +94,17 @@ class RegisterBank:
 
     def point(self, name):
         """Return the point called name; KeyError where the profile has none. Only while booting."""
-        at = self._points.find(" %s=" % name)
-        if at < 0:
-            raise KeyError(name)
-        at += len(name) + 2
-        return int(self._points[at : at + 4], 16)
+        wanted = " %s=" % name
+        for some in self._points:
+            at = some.find(wanted)
+            if at >= 0:
+                at += len(wanted)
+                return int(some[at : at + 4], 16)
+        raise KeyError(name)
 
     def forget_names(self):
         """Let go of the names: no point can be looked up any more."""
-        self._points = ""
+        self._points = ()
 
     def put(self, point, value):
         """Publish the integer of fixed_point, or None for no valid reading.

@@ -7,6 +7,7 @@ to let a bad file stop the heating.
 
 import hashlib
 
+from .sensors import LOOP, PT1000
 from .settings import Settings
 
 FORMAT = "toplovod-device/1"
@@ -43,6 +44,31 @@ ORDERED = (
 )
 
 
+DP_SPAN_MBAR = 16_000
+SUBSTATION_FLOW_SPAN_L_H = 20_000
+PUMP_STATION_FLOW_SPAN_L_H = 500_000
+
+# (register, board channel, kind, span of a loop or voltage or ml per pulse). These are wired unless site.json
+# says otherwise; more inputs are wired by it alone.
+SUBSTATION_INPUTS = (
+    ("outdoor_temp_c", 0, PT1000, 0),
+    ("primary_supply_temp_c", 1, PT1000, 0),
+    ("primary_return_temp_c", 2, PT1000, 0),
+    ("secondary_supply_temp_c", 3, PT1000, 0),
+    ("secondary_return_temp_c", 4, PT1000, 0),
+    ("room_temp_c", 5, PT1000, 0),
+    ("primary_dp_bar", 6, LOOP, DP_SPAN_MBAR),
+    ("primary_flow_m3_h", 7, LOOP, SUBSTATION_FLOW_SPAN_L_H),
+)
+PUMP_STATION_INPUTS = (
+    ("outdoor_temp_c", 0, PT1000, 0),
+    ("plant_supply_temp_c", 1, PT1000, 0),
+    ("plant_return_temp_c", 2, PT1000, 0),
+    ("plant_dp_bar", 6, LOOP, DP_SPAN_MBAR),
+    ("plant_flow_m3_h", 7, LOOP, PUMP_STATION_FLOW_SPAN_L_H),
+)
+
+
 def _is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -53,7 +79,6 @@ class Site(Settings):
     def __init__(self, content, board_device_id, boards, default_board):
         """content: the parsed JSON, or a string saying why there is none."""
         from . import registers  # not kept: see register_bank
-        from . import site_functions as functions
 
         super().__init__()
         self.mistakes = []
@@ -62,86 +87,49 @@ class Site(Settings):
             content = {}
         elif content.get("format") != FORMAT:
             self._mistake("format", "is %r, must be %r" % (content.get("format"), FORMAT))
-        known = {"format", "network"}
+        self._content = content
+        self._known = {"format", "network", "name", "device_id", "epochs", "modbus_address"}
         taken = content.get
+        number = self.number
 
-        def choice(key, default, allowed):
-            known.add(key)
-            value = taken(key, default)
-            if value in allowed:
-                return value
-            self._mistake(key, "%r is none of %s; %r used" % (value, ", ".join(allowed), default))
-            return default
-
-        def number(key, default, low, high, whole=False):
-            known.add(key)
-            value = taken(key, default)
-            if _is_number(value) and low <= value <= high and (not whole or value == int(value)):
-                return value
-            self._mistake(
-                key,
-                "%r must be %s between %s and %s; %s"
-                % (
-                    value,
-                    "a whole number" if whole else "a number",
-                    low,
-                    high,
-                    "left out" if default is None else "%s used" % default,
-                ),
-            )
-            return default
-
-        self.profile = choice("profile", SUBSTATION, (SUBSTATION, PUMP_STATION))
-        self.board = choice("board", default_board, boards)
+        self.profile = self.choice("profile", SUBSTATION, (SUBSTATION, PUMP_STATION))
+        self.board = self.choice("board", default_board, boards)
         self.name = str(taken("name", "unnamed"))[:32]
         self.device_id = self._device_id(taken("device_id"), board_device_id)
-        known.update(("name", "device_id", "epochs"))
         self.modbus_port = int(number("modbus_port", 502, 1, 65535, whole=True))
         self.modbus_unit = int(number("modbus_unit", 1, 1, 247, whole=True))
         self.modbus_address = str(taken("modbus_address", "0.0.0.0"))
-        known.add("modbus_address")
         self.network = taken("network") if isinstance(taken("network"), dict) else {}
         self.epochs = self._epochs(taken("epochs", [1, 1, 1, 1]))
         self.deficit_budget_mkh = int(number("deficit_budget_kh", DEFICIT_BUDGET_KH, 0, 655) * 1000)
-        self.proportional_band_mk = int(number("proportional_band_k", PROPORTIONAL_BAND_K, 5, 300) * 1000)
-        self.integral_time_ms = int(number("integral_time_s", INTEGRAL_TIME_S, 5, 3600) * 1000)
-
-        def checked(key, check, *how):
-            """Return what check makes of the setting, or None where there is none or a wrong one."""
-            known.add(key)
-            if key not in content:
-                return None
-            try:
-                return check(content[key], *how)
-            except ValueError as error:
-                self._mistake(key, "%s; left out" % error)
-                return None
-
+        proportional_band_mk = int(number("proportional_band_k", PROPORTIONAL_BAND_K, 5, 300) * 1000)
+        integral_time_ms = int(number("integral_time_s", INTEGRAL_TIME_S, 5, 3600) * 1000)
+        self._controllers = [(proportional_band_mk, integral_time_ms)] * 2
         substation = self.profile == SUBSTATION
-        self.circuits = int(number("heating_circuits", 1, 1, 2, whole=True)) if substation else 0
-        self.dhw = choice("dhw", "none", functions.DHW_KINDS) if substation else "none"
-        self.pumps = 0 if substation else int(number("pumps", 1, 1, 2, whole=True))
-        used = self._used(registers, content)
-        self._controllers = [(self.proportional_band_mk, self.integral_time_ms)] * 2
-        if substation:
-            self._read_functions(content, functions, choice, number, checked)
-        else:
-            self.utc_offset_min, self.summer_time, self.priority = 0, "none", "parallel"
-        wired = checked("inputs", functions.inputs, self.profile)
-        self.inputs, self.damping = wired or (functions.standard_inputs(self.profile), {})
-
-        rows = [r for r in registers.BY_PROFILE[self.profile] if r.access == registers.CONFIG]
-        unused = [r.name for r in rows if r.name not in used and r.name in content]
-        for key in unused:
-            self._mistake(key, "is a setting of a function that this site does not have")
-        known.update(unused)
-        rows = [r for r in rows if r.name in used]
+        self.inputs = SUBSTATION_INPUTS if substation else PUMP_STATION_INPUTS
+        base = registers.SUBSTATION_CONFIG if substation else registers.PUMP_STATION_CONFIG
+        used = {row.name for row in base}
         defaults = dict(DEFAULTS)
-        defaults.update(functions.OPTION_DEFAULTS)
+        ordered = ORDERED
+        if self._plain(used):
+            self.circuits, self.pumps = (1, 0) if substation else (0, 1)
+            self.dhw = "none"
+            self._kinds = {"valve_kind": "three_point"}
+        else:
+            from . import site_functions
+
+            used = site_functions.read(self, registers, content, used)
+            defaults.update(site_functions.OPTION_DEFAULTS)
+            ordered += site_functions.OPTION_ORDERED
+        rows = [
+            row
+            for row in registers.BY_PROFILE[self.profile]
+            if row.access == registers.CONFIG and self._takes(row.name, used)
+        ]
         value = {r.name: number(r.name, defaults.get(r.name), r.low, r.high) for r in rows}
         rows = [r for r in rows if value[r.name] is not None]
         value = {r.name: value[r.name] for r in rows}
-        for low, high in ORDERED + functions.OPTION_ORDERED:
+        for low, high in ordered:
             if low in value and high in value and value[low] >= value[high]:
                 self._mistake(
                     low, "%s must be below %s = %s; defaults used for both" % (value[low], high, value[high])
@@ -150,12 +138,56 @@ class Site(Settings):
                     value[low], value[high] = defaults[low], defaults[high]
                 else:
                     value[low] = value[high]
-        self._need_inputs()
         for key in content:
-            if key not in known:
+            if key not in self._known:
                 self._mistake(key, "is not a setting of a %s" % self.profile)
         self._value = value
         self.limits_hash = self._digest(rows, registers)
+        self._content = self._known = None
+
+    def _plain(self, base):
+        """Say whether the file names nothing beyond the base: then the functions' checks are not loaded."""
+        return all(key in self._known or key in base for key in self._content)
+
+    def _takes(self, name, used):
+        """Say whether the CONFIG register is one of this site's; a value for another is a mistake."""
+        if name in used:
+            return True
+        if name in self._content:
+            self._known.add(name)
+            self._mistake(name, "is a setting of a function that this site does not have")
+        return False
+
+    def choice(self, key, default, allowed):
+        """Return the setting when it is one of those allowed, else the default, with a mistake."""
+        self._known.add(key)
+        value = self._content.get(key, default)
+        if value in allowed:
+            return value
+        self._mistake(key, "%r is none of %s; %r used" % (value, ", ".join(allowed), default))
+        return default
+
+    def number(self, key, default, low, high, whole=False):
+        """Return the setting when it is a number from low to high, else the default, with a mistake."""
+        self._known.add(key)
+        value = self._content.get(key, default)
+        if _is_number(value) and low <= value <= high and (not whole or value == int(value)):
+            return value
+        kind = "a whole number" if whole else "a number"
+        instead = "left out" if default is None else "%s used" % default
+        self._mistake(key, "%r must be %s between %s and %s; %s" % (value, kind, low, high, instead))
+        return default
+
+    def checked(self, key, check, *how):
+        """Return what check makes of the setting, or None where there is none or a wrong one."""
+        self._known.add(key)
+        if key not in self._content:
+            return None
+        try:
+            return check(self._content[key], *how)
+        except ValueError as error:
+            self._mistake(key, "%s; left out" % error)
+            return None
 
     def _mistake(self, key, sentence):
         self.mistakes.append((key, sentence))
@@ -182,77 +214,6 @@ class Site(Settings):
             "epochs", "%r must be four whole numbers between 0 and 65534; no order is accepted" % (epochs,)
         )
         return [65534] * 4
-
-    def _used(self, registers, content):
-        """Return the names of the CONFIG rows that this site's functions have."""
-        from .site_functions import SWITCHES
-
-        if self.profile == PUMP_STATION:
-            used = {r.name for r in registers.PUMP_STATION_CONFIG}
-            if self.pumps == 2:
-                used.add("pump_change_s")
-            switches = {r.name for r in registers.PUMP_STATION_OPTIONS}
-        else:
-            used = {r.name for r in registers.SUBSTATION_CONFIG + registers.COMFORT_CONFIG}
-            used.add("valve_starts_hour_maximum_count")
-            if self.circuits == 2:
-                used.update(r.name for r in registers.CIRCUIT2_CONFIG)
-            if self.dhw != "none":
-                used.update(r.name for r in registers.DHW_CONFIG)
-            if "capacity_heat_limit_kw" in content:
-                used.add("capacity_window_s")
-            switches = used | {r.name for r in registers.LIMITER_CONFIG}
-        for name in SWITCHES:
-            used.discard(name)
-            if name in content and name in switches:
-                used.add(name)
-        return used
-
-    def _need_inputs(self):
-        """Name the inputs without which a function of this site has nothing to go by."""
-        needed = []
-        if self.circuits == 2:
-            needed.append(("heating_circuits", "secondary2_supply_temp_c"))
-        if self.dhw != "none":
-            needed.append(("dhw", "dhw_supply_temp_c"))
-        if self.dhw in ("storage", "storage_charging"):
-            needed.append(("dhw", "dhw_tank_top_temp_c"))
-        wired = [row[0] for row in self.inputs]
-        for key, name in needed:
-            if name not in wired:
-                self._mistake(key, "needs the input %s; it counts as lost" % name)
-
-    def _read_functions(self, content, functions, choice, number, checked):
-        """Take the settings of a substation's optional functions that are no single CONFIG register."""
-        self.priority = "parallel"
-        if self.dhw != "none":
-            self.priority = choice("dhw_priority", "parallel", functions.PRIORITIES)
-            self._kinds["dhw_valve_kind"] = choice("dhw_valve_kind", "three_point", functions.VALVE_KINDS)
-            self._weeks[2] = checked("dhw_schedule", functions.week)
-            self._weeks[3] = checked("circulation_schedule", functions.week)
-        for circuit in range(self.circuits):
-            two = "2" if circuit else ""
-            kind = "valve%s_kind" % two
-            self._kinds[kind] = choice(kind, "three_point", functions.VALVE_KINDS)
-            self._weeks[circuit] = checked("schedule" + two, functions.week)
-            slope = checked("curve%s_slope" % two, functions.slope)
-            if slope and "curve%s_points" % two in content:
-                self._mistake("curve%s_slope" % two, "is given beside curve%s_points, which are used" % two)
-            elif slope:
-                self._lines["curve%s_points" % two] = slope
-            if circuit:
-                self._controllers[1] = (
-                    int(number("proportional2_band_k", PROPORTIONAL_BAND_K, 5, 300) * 1000),
-                    int(number("integral2_time_s", INTEGRAL_TIME_S, 5, 3600) * 1000),
-                )
-        for row in functions.LINES:
-            if row[0] != "curve2_points" or self.circuits == 2:
-                line = checked(row[0], functions.points, *row[1:])
-                if line:
-                    self._lines[row[0]] = line
-        self.holidays = checked("holidays", functions.holidays) or ()
-        self.utc_offset_min = int(number("utc_offset_min", 60, -720, 840, whole=True))
-        self.summer_time = choice("summer_time", "eu", functions.SUMMER_TIMES)
 
     def _digest(self, rows, registers):
         """Return the first 32 bits of SHA-256 over b"toplovod limits 1", the raw words of each CONFIG

@@ -6,7 +6,6 @@ refuses nothing by itself: `site` names the mistake and heats on without the fun
 
 from .fixed_point import per_unit
 from .heating_curve import POINTS_HIGH, POINTS_LOW, of_slope
-from .sensors import LOOP, PT1000
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 PERIODS_HIGH = 6  # comfort periods in a day
@@ -24,7 +23,7 @@ OPTION_DEFAULTS = {
     "room_adaptation_maximum_k": 0, "room2_adaptation_maximum_k": 0,
     "optimum_start_maximum_s": 0, "optimum2_start_maximum_s": 0,
     "optimum_stop_maximum_s": 0, "optimum2_stop_maximum_s": 0,
-    "capacity_window_s": 3600, "valve_starts_hour_maximum_count": 600,
+    "capacity_window_s": 3600,
     "dhw_comfort_temp_c": 55, "dhw_setback_temp_c": 50, "dhw_floor_temp_c": 50, "dhw_scald_limit_temp_c": 65,
     "dhw_valve_stroke_s": 35, "dhw_valve_flow_m3_h": 2.5, "dhw_hysteresis_k": 5, "dhw_charging_excess_k": 8,
     "dhw_heating_setback_k": 10, "dhw_priority_maximum_s": 1200,
@@ -37,7 +36,7 @@ SWITCHES = (
     "summer_outdoor_temp_c", "summer2_outdoor_temp_c", "room_influence_pct", "room2_influence_pct",
     "contract_heat_limit_kw", "return_difference_limit_k", "primary_flow_minimum_m3_h",
     "capacity_heat_limit_kw", "dhw_return_limit_temp_c", "index_dp_own_bar", "suction_pressure_minimum_bar",
-    "dry_run_pressure_bar", "plant_flow_minimum_m3_h",
+    "dry_run_pressure_bar", "plant_flow_minimum_m3_h", "valve_starts_hour_maximum_count",
 )  # fmt: skip
 OPTION_ORDERED = (
     ("curve2_cold_outdoor_temp_c", "curve2_warm_outdoor_temp_c"),
@@ -63,31 +62,7 @@ LINES = (
     ("heat_limit_points", "_c", "_kw", 0, 6000, None),
 )
 
-DP_SPAN_MBAR = 16_000
-SUBSTATION_FLOW_SPAN_L_H = 20_000
-PUMP_STATION_FLOW_SPAN_L_H = 500_000
-
 KINDS = ("pt1000", "4-20ma", "ntc10k", "0-10v", "ds18b20", "pulses")
-# (register, board channel, kind, span of a loop or voltage or ml per pulse). These are wired unless site.json
-# says otherwise; more inputs are wired by it alone.
-SUBSTATION_INPUTS = (
-    ("outdoor_temp_c", 0, PT1000, 0),
-    ("primary_supply_temp_c", 1, PT1000, 0),
-    ("primary_return_temp_c", 2, PT1000, 0),
-    ("secondary_supply_temp_c", 3, PT1000, 0),
-    ("secondary_return_temp_c", 4, PT1000, 0),
-    ("room_temp_c", 5, PT1000, 0),
-    ("primary_dp_bar", 6, LOOP, DP_SPAN_MBAR),
-    ("primary_flow_m3_h", 7, LOOP, SUBSTATION_FLOW_SPAN_L_H),
-)
-PUMP_STATION_INPUTS = (
-    ("outdoor_temp_c", 0, PT1000, 0),
-    ("plant_supply_temp_c", 1, PT1000, 0),
-    ("plant_return_temp_c", 2, PT1000, 0),
-    ("plant_dp_bar", 6, LOOP, DP_SPAN_MBAR),
-    ("plant_flow_m3_h", 7, LOOP, PUMP_STATION_FLOW_SPAN_L_H),
-)
-
 # Inputs that are wired by site.json alone, and what an input of each unit may be.
 MORE_INPUTS = {
     "substation": (
@@ -206,12 +181,93 @@ def holidays(value):
     return tuple(flat)
 
 
-def standard_inputs(profile):
-    """Return the rows of the inputs that are wired unless site.json says otherwise."""
-    return SUBSTATION_INPUTS if profile == "substation" else PUMP_STATION_INPUTS
+def read(site, registers, content, base):
+    """Take the functions' settings into site; return the names of the CONFIG registers that it has.
+
+    base: the names of the profile's base rows.
+    """
+    substation = site.profile == "substation"
+    used = set(base)
+    if substation:
+        site.circuits = int(site.number("heating_circuits", 1, 1, 2, whole=True))
+        site.dhw = site.choice("dhw", "none", DHW_KINDS)
+        switches = {row.name for row in registers.LIMITER_CONFIG}
+        comfort = [row.name for row in registers.COMFORT_CONFIG]
+        if site.circuits == 2:
+            comfort += [row.name for row in registers.CIRCUIT2_CONFIG]
+        if site.circuits == 2 or "schedule" in content or any(name in content for name in comfort):
+            used.update(comfort)
+        if site.dhw != "none":
+            used.update(row.name for row in registers.DHW_CONFIG)
+        if "capacity_heat_limit_kw" in content:
+            used.add("capacity_window_s")
+        _read_substation(site, content)
+    else:
+        site.dhw = "none"
+        site.pumps = int(site.number("pumps", 1, 1, 2, whole=True))
+        switches = {row.name for row in registers.PUMP_STATION_OPTIONS}
+        if site.pumps == 2:
+            used.add("pump_change_s")
+    switches |= used
+    for name in SWITCHES:
+        used.discard(name)
+        if name in content and name in switches:
+            used.add(name)
+    wired = site.checked("inputs", inputs, site.profile, site.inputs)
+    if wired:
+        site.inputs, site.damping = wired
+    _need_inputs(site)
+    return used
 
 
-def inputs(value, profile):
+def _read_substation(site, content):
+    """Take the settings of a substation's functions that are no single CONFIG register."""
+    if site.dhw != "none":
+        site.priority = site.choice("dhw_priority", "parallel", PRIORITIES)
+        site._kinds["dhw_valve_kind"] = site.choice("dhw_valve_kind", "three_point", VALVE_KINDS)
+        site._weeks[2] = site.checked("dhw_schedule", week)
+        site._weeks[3] = site.checked("circulation_schedule", week)
+    for circuit in range(site.circuits):
+        two = "2" if circuit else ""
+        kind = "valve%s_kind" % two
+        site._kinds[kind] = site.choice(kind, "three_point", VALVE_KINDS)
+        site._weeks[circuit] = site.checked("schedule" + two, week)
+        curve = site.checked("curve%s_slope" % two, slope)
+        if curve and "curve%s_points" % two in content:
+            site._mistake("curve%s_slope" % two, "is given beside curve%s_points, which are used" % two)
+        elif curve:
+            site._lines["curve%s_points" % two] = curve
+        if circuit:
+            site._controllers[1] = (
+                int(site.number("proportional2_band_k", 80, 5, 300) * 1000),
+                int(site.number("integral2_time_s", 60, 5, 3600) * 1000),
+            )
+    for row in LINES:
+        if row[0] != "curve2_points" or site.circuits == 2:
+            line = site.checked(row[0], points, *row[1:])
+            if line:
+                site._lines[row[0]] = line
+    site.holidays = site.checked("holidays", holidays) or ()
+    site.utc_offset_min = int(site.number("utc_offset_min", 60, -720, 840, whole=True))
+    site.summer_time = site.choice("summer_time", "eu", SUMMER_TIMES)
+
+
+def _need_inputs(site):
+    """Name the inputs without which a function of this site has nothing to go by."""
+    needed = []
+    if site.circuits == 2:
+        needed.append(("heating_circuits", "secondary2_supply_temp_c"))
+    if site.dhw != "none":
+        needed.append(("dhw", "dhw_supply_temp_c"))
+    if site.dhw in ("storage", "storage_charging"):
+        needed.append(("dhw", "dhw_tank_top_temp_c"))
+    wired = [row[0] for row in site.inputs]
+    for key, name in needed:
+        if name not in wired:
+            site._mistake(key, "needs the input %s; it counts as lost" % name)
+
+
+def inputs(value, profile, standard):
     """Return (input rows, {register: damping in ms}).
 
     value: {register: null} takes an input off; {register: {"channel": 0..14, "kind": ..., "span": ...,
@@ -219,7 +275,6 @@ def inputs(value, profile):
     """
     if not isinstance(value, dict):
         raise ValueError("must be an object of registers")
-    standard = standard_inputs(profile)
     rows = {row[0]: row for row in standard}
     damped = {}
     for name, wiring in value.items():

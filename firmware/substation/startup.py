@@ -1,22 +1,14 @@
-"""Puts the controller's parts together from site.json, keys.bin and state/ in the working directory.
+"""Puts together what every controller has, from site.json, keys.bin and state/ in the working directory.
 
-In three steps, because all of it at once does not fit the heap: what needs the register map; the orders and
-the server; the loop with the parts that this site has. Each step lets go of what the next does without. It
-refuses to stay: when all stands, it lets go of itself and of every constructor.
+First what needs the register map, then the orders and the server; `loop_maker` adds the loop. Each lets go of
+what the next does without, because all of it at once does not fit the heap. It refuses to stay.
 """
 
 import gc
 import os
-import sys
 
 from .alarms import CONFIG_REJECTED, WATCHDOG_RESET
-
-# What a site may have; a module that is not loaded is passed over. Their parts are made while booting only.
-MADE_ONCE = (
-    "capacity", "circulation", "clock", "comfort", "deficit", "dhw", "dhw_instantaneous", "dhw_storage", "doubt",
-    "energy", "heating_circuit", "leases", "legionella", "limiters", "local_time", "pi_controller", "plant_pumps",
-    "pump", "pump_station", "register_bank", "room", "sensors", "supply_loop", "travel", "valve", "valve_analog",
-)  # fmt: skip
+from .let_go import let_go_of
 
 
 class Parts:
@@ -24,7 +16,8 @@ class Parts:
 
     def __init__(self):
         self.board = self.bank = self.boots = self.alarms = self.service = self.refusals = None
-        self.uptime = self.clock = self.loop = self.progress = self.tcp = None
+        self.uptime = self.clock = self.progress = self.tcp = None
+        self.settings = self.influences = self.deficit = self.persistence = self.hashes = None
         self.network = {}
         self.safe_start = False
         self.points = ()
@@ -34,11 +27,10 @@ def assemble(boards, publish_uptime, control_allowed_ms, version, watchdog_cause
     """Return the Parts, made from the files in the working directory."""
     parts = Parts()
     settings, influences, hashes = _read_settings(parts, boards, version)
-    _let_go_of("registers", "image")
+    let_go_of("registers", "image")
     gc.collect()
     from .boots import Boots
     from .persistence import Persistence
-    from .sensors import Sensors
 
     bank = parts.bank
     board = parts.board = boards.open_board(settings.board)
@@ -62,24 +54,17 @@ def assemble(boards, publish_uptime, control_allowed_ms, version, watchdog_cause
         )
     )  # fmt: skip
     parts.network = settings.network
+    parts.settings = settings
+    parts.influences = influences
+    parts.persistence = persistence
+    parts.hashes = hashes
     _make_watch(parts, settings, persistence, control_allowed_ms)
-    deficit = None
     if settings.circuits:
         from .deficit import Deficit
 
         curve = settings.curve(0)
-        deficit = Deficit(settings.deficit_budget_mkh, curve[0], curve[-2], persistence, bank)
-    _make_server(parts, settings, hashes, random_8, influences, deficit, persistence, publish_uptime)
-    gc.collect()
-    sensors = Sensors(board, bank, settings.inputs, settings.damping)
-    _make_loop(parts, settings, sensors, influences, deficit, persistence)
-    bank.forget_names()
-    _let_go_of("fallbacks", "precedence", "settings", "startup")
-    _let_go_of_constructors()
-    print(
-        "%s: %s, boot %d, map %08x, firmware %08x"
-        % (settings.name, settings.profile, boots.count, hashes[0], hashes[1])
-    )
+        parts.deficit = Deficit(settings.deficit_budget_mkh, curve[0], curve[-2], persistence, bank)
+    _make_server(parts, settings, hashes, random_8, influences, parts.deficit, persistence, publish_uptime)
     return parts
 
 
@@ -93,7 +78,7 @@ def _read_settings(parts, boards, version):
 
     settings = site.read("site.json", _chip_id(), boards.NAMES, boards.default_name()).copy()
     del site
-    _let_go_of("site", "site_functions")
+    let_go_of("site", "site_functions")
     gc.collect()
     from . import image
 
@@ -163,24 +148,6 @@ def _make_server(parts, settings, hashes, random_8, influences, deficit, persist
     )
 
 
-def _make_loop(parts, settings, sensors, influences, deficit, persistence):
-    """Make the profile's loop; each profile loads its own."""
-    if deficit is None:
-        from .pump_station import PumpStation
-
-        parts.loop = PumpStation(
-            parts.board, parts.bank, settings, sensors, influences, parts.alarms, persistence
-        )
-        return
-    from .leases import expiry_delay_s
-    from .supply_loop import SupplyLoop
-
-    parts.loop = SupplyLoop(
-        parts.board, parts.bank, settings, sensors, influences, deficit, parts.alarms, persistence,
-        expiry_delay_s(settings.device_id, False), parts.clock,
-    )  # fmt: skip
-
-
 def _chip_id():
     try:
         import machine
@@ -188,31 +155,3 @@ def _chip_id():
         return bytes(machine.unique_id())
     except ImportError:
         return bytes(8)
-
-
-def _let_go_of(*names):
-    """Drop modules that only booting needs: the register map alone costs 54 kB of heap.
-
-    Each entry is overwritten before it is deleted: MicroPython keeps a deleted entry's value until its
-    place in the dictionary is taken.
-    """
-    package = sys.modules[__name__.rsplit(".", 1)[0]]
-    for name in names:
-        path = "%s.%s" % (package.__name__, name)
-        if path in sys.modules:
-            sys.modules[path] = None
-            del sys.modules[path]
-        if hasattr(package, name):
-            setattr(package, name, None)
-            delattr(package, name)
-
-
-def _let_go_of_constructors():
-    """Drop the code that made the parts: 10 kB of heap for two circuits with DHW."""
-    package = __name__.rsplit(".", 1)[0]
-    for name in MADE_ONCE:
-        module = sys.modules.get("%s.%s" % (package, name))
-        if module is not None:
-            for thing in module.__dict__.values():
-                if isinstance(thing, type) and "__init__" in thing.__dict__:
-                    thing.__init__ = None

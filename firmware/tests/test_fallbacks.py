@@ -2,22 +2,21 @@
 
 import pytest
 
-from firmware.substation import fallbacks, site_functions
+from firmware import function_tables
+from firmware.substation import site, site_functions
 
-ROWS = {(profile, name): (reaction, source) for profile, name, reaction, source in fallbacks.ROWS}
+ROWS = {(profile, name): (reaction, source) for profile, name, reaction, source in function_tables.FALLBACKS}
 
 
 def inputs_of(profile):
-    standard = (
-        site_functions.SUBSTATION_INPUTS if profile == "substation" else site_functions.PUMP_STATION_INPUTS
-    )
+    standard = site.SUBSTATION_INPUTS if profile == "substation" else site.PUMP_STATION_INPUTS
     return [row[0] for row in standard] + list(site_functions.MORE_INPUTS[profile])
 
 
 def test_s1_every_input_has_one_row_and_every_row_an_input():
     wanted = [(profile, name) for profile in ("substation", "pump_station") for name in inputs_of(profile)]
     assert sorted(ROWS) == sorted(wanted)
-    assert len(ROWS) == len(fallbacks.ROWS)
+    assert len(ROWS) == len(function_tables.FALLBACKS)
 
 
 @pytest.mark.parametrize(("profile", "name"), sorted(ROWS))
