@@ -21,6 +21,10 @@ RESCUE_NEWS_S = 3_600  # how long the alarm stands after a rescue
 SERVER_PAUSE_MS = 1_000  # before a failed server is begun again
 WATCHDOG_CAUSE = 3  # machine.WDT_RESET on the ports we run on
 
+# While booting garbage is collected this often. Without it the heap fills to its end before the first
+# collection, what stays lies scattered, and the interpreter's table of names finds no hole of 13 kB to grow into.
+BOOT_COLLECT_B = 4096
+
 OWN_CURVE, ORDER, MANUAL, SERVICE, SAFE_START = range(5)
 CONTROL = 0  # position in Progress
 
@@ -29,6 +33,7 @@ class Controller:
     """Everything that runs, put together from site.json, keys.bin and state/ in the working directory."""
 
     def __init__(self, boards):
+        gc.threshold(BOOT_COLLECT_B)
         from .let_go import let_go_of
         from .startup import assemble
 
@@ -57,6 +62,7 @@ class Controller:
         from .loop_maker import make_loop
 
         self._loop = make_loop(parts)
+        gc.threshold(-1)
 
     def _publish_uptime(self):
         self._bank.put(self._uptime_point, self._uptime.advance())

@@ -18,5 +18,6 @@ class Circulation:
 
     def step(self, killing, dt_ms):
         """killing: a run against legionella is on."""
-        wanted = killing or self._week is None or not self._local.valid
-        self.pump.wanted(bool(wanted or self._week.end_of_period(self._local)), dt_ms)
+        week = self._week
+        wanted = killing or week is None or not self._local.valid or week.end_of_period(self._local) > 0
+        self.pump.wanted(wanted, dt_ms)

@@ -145,6 +145,17 @@ class Dhw:
         self.state = REST
         return self._close(NO_LIMITER)
 
+    def _decide_demand(self, dt_ms):
+        """Set active; each kind of DHW has its own."""
+        raise NotImplementedError
+
+    def _run_pump(self, dt_ms):
+        """Switch the charging pump, where there is one."""
+
+    def _controlled(self, dt_ms):
+        """Return the position that the DHW controller and the limiters want."""
+        raise NotImplementedError
+
     def _blind(self):
         """Whether what is lost leaves nothing to go by."""
         return False

@@ -108,6 +108,3 @@ class InstantaneousDhw(Dhw):
         if target_bp != wanted_bp:  # a stop or a limiter: nothing winds up behind it
             self._correction.track((target_bp - ahead_bp) * FULL_BP // max(1, ahead_bp), error_mk)
         return target_bp
-
-    def _run_pump(self, dt_ms):
-        """There is no charging pump."""

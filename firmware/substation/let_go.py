@@ -1,7 +1,7 @@
 """Lets go of what booting alone needs, so that the loops have its place in the heap.
 
-It refuses to delete an entry before it has overwritten it: MicroPython keeps a deleted entry's value until its
-place in the dictionary is taken.
+It refuses to delete an entry before it has overwritten it: MicroPython keeps a deleted entry's value until
+its place in the dictionary is taken.
 """
 
 import sys
@@ -36,4 +36,4 @@ def let_go_of_constructors():
         if module is not None:
             for thing in module.__dict__.values():
                 if isinstance(thing, type) and "__init__" in thing.__dict__:
-                    setattr(thing, "__init__", None)  # noqa: B010
+                    setattr(thing, "__init__", None)  # noqa: B010 - mypy calls the plain form unsound

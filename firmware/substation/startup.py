@@ -14,9 +14,12 @@ from .let_go import let_go_of
 class Parts:
     """What the controller runs with."""
 
-    def __init__(self):
-        self.board = self.bank = self.boots = self.alarms = self.service = self.refusals = None
-        self.uptime = self.clock = self.progress = self.tcp = None
+    def __init__(self, bank, uptime, clock):
+        self.bank = bank
+        self.uptime = uptime
+        self.clock = clock
+        self.board = self.boots = self.alarms = self.service = self.refusals = None
+        self.progress = self.tcp = None
         self.settings = self.influences = self.deficit = self.persistence = self.hashes = None
         self.network = {}
         self.safe_start = False
@@ -25,8 +28,7 @@ class Parts:
 
 def assemble(boards, publish_uptime, control_allowed_ms, version, watchdog_cause):
     """Return the Parts, made from the files in the working directory."""
-    parts = Parts()
-    settings, influences, hashes = _read_settings(parts, boards, version)
+    parts, settings, influences, hashes = _read_settings(boards, version)
     let_go_of("registers", "image")
     gc.collect()
     from .boots import Boots
@@ -68,8 +70,8 @@ def assemble(boards, publish_uptime, control_allowed_ms, version, watchdog_cause
     return parts
 
 
-def _read_settings(parts, boards, version):
-    """Return (settings, influences, (map hash, firmware hash)), with bank, uptime and clock in parts."""
+def _read_settings(boards, version):
+    """Return (parts, settings, influences, (map hash, firmware hash))."""
     from . import registers, site
     from .clock import Clock
     from .leases import build
@@ -82,11 +84,9 @@ def _read_settings(parts, boards, version):
     gc.collect()
     from . import image
 
-    parts.uptime = Uptime()
-    parts.clock = Clock(parts.uptime)
     map_hash = registers.map_hash()
     firmware_hash = int.from_bytes(image.digest()[:4], "big")
-    bank = parts.bank = RegisterBank(settings.profile)
+    bank = RegisterBank(settings.profile)
     for name, value in (
         ("identity_magic_code", registers.IDENTITY_MAGIC),
         ("map_version_number", registers.MAP_VERSION),
@@ -101,7 +101,9 @@ def _read_settings(parts, boards, version):
         bank.put(bank.point(name), value)
     for name in settings.names():
         bank.put(bank.point(name), settings.fixed(name))
-    return settings, build(bank, settings), (map_hash, firmware_hash)
+    uptime = Uptime()
+    parts = Parts(bank, uptime, Clock(uptime))
+    return parts, settings, build(bank, settings), (map_hash, firmware_hash)
 
 
 def _make_watch(parts, settings, persistence, control_allowed_ms):
