@@ -22,7 +22,7 @@ SERVER_PAUSE_MS = 1_000  # before a failed server is begun again
 WATCHDOG_CAUSE = 3  # machine.WDT_RESET on the ports we run on
 
 # While booting garbage is collected this often. Without it the heap fills to its end before the first
-# collection, what stays lies scattered, and the interpreter's table of names finds no hole of 13 kB to grow into.
+# collection, what stays lies scattered, and the interpreter's table of names finds no 13 kB to grow into.
 BOOT_COLLECT_B = 4096
 
 OWN_CURVE, ORDER, MANUAL, SERVICE, SAFE_START = range(5)

@@ -45,7 +45,7 @@ class RegisterBank:
         self._size += 4 * self._receipt_bytes
         self._image = bytearray(self._size)
         self._status_places = [self._place[name] for name in registers.STATUS_POINTS[profile]]
-        # a few strings, no dictionary: 190 names as objects of their own cost 20 kB while the loops are loaded
+        # a few strings, no dictionary: 190 names as objects of their own cost 20 kB while booting
         self._points = []
         some = " "
         for row in self._rows:

@@ -85,5 +85,5 @@ def test_the_map_can_be_let_go(profile):
     bank.forget_names()
     bank.put(uptime, 70_000)
     assert words(bank, 4, 15, 2) == (1, 4464)
-    with pytest.raises(TypeError):
+    with pytest.raises(KeyError):
         bank.point("uptime_s")
