@@ -5,14 +5,18 @@ and __init__.py beside it (the device's root is no package).
 """
 
 BOARDS = (
-    "__init__", "emulated", "w5500_evb_pico2",
+    "__init__", "emulated", "one_wire", "outputs", "pulse_counter", "w5500_evb_pico2",
 )  # fmt: skip
 SUBSTATION = (
-    "__init__", "alarms", "app", "boots", "commands", "deficit", "ed25519", "energy", "fixed_point",
-    "heating_curve", "image", "keys", "leases", "modbus_diagnostics", "modbus_events", "modbus_rtu",
+    "__init__", "alarms", "app", "boots", "capacity", "circulation", "clock", "comfort", "commands",
+    "damping", "deficit", "dhw", "dhw_instantaneous", "dhw_storage", "doubt", "ed25519", "energy",
+    "fallbacks", "fixed_point", "heating_circuit", "heating_curve", "image", "keys", "leases", "legionella",
+    "let_go", "limiters", "local_time", "loop_maker", "modbus_diagnostics", "modbus_events", "modbus_rtu",
     "modbus_serial", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence", "pi_controller",
-    "progress", "proving", "pump_station", "refusals", "register_bank", "registers", "sensors",
-    "service_mode", "sha512", "site", "slots", "supply_loop", "update", "updating", "uptime", "valve",
+    "plant_pumps", "precedence", "progress", "proving", "pump", "pump_station", "refusals", "register_bank",
+    "registers", "room", "sensor_kinds", "sensors", "service_mode", "settings", "sha512", "site",
+    "site_functions", "slots", "startup", "supply_loop", "travel", "update", "updating", "uptime", "valve",
+    "valve_analog",
 )  # fmt: skip
 FILES = (
     ("boot.py", "main.py")

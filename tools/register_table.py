@@ -13,11 +13,18 @@ SECTIONS = (
     ("Identity, the same on every profile and in every version", registers.IDENTITY),
     ("Status, on every profile", registers.STATUS),
     ("Substation: readings", registers.SUBSTATION_INPUTS),
+    ("Substation: readings of optional functions", registers.SUBSTATION_FUNCTIONS),
     ("Substation: setpoints", registers.SUBSTATION_SETPOINTS),
     ("Substation: engineering values", registers.SUBSTATION_CONFIG),
+    ("Substation: comfort", registers.COMFORT_CONFIG),
+    ("Substation: second heating circuit", registers.CIRCUIT2_CONFIG),
+    ("Substation: limiters", registers.LIMITER_CONFIG),
+    ("Substation: DHW", registers.DHW_CONFIG),
     ("Pump station: readings", registers.PUMP_STATION_INPUTS),
+    ("Pump station: readings of optional functions", registers.PUMP_STATION_FUNCTIONS),
     ("Pump station: setpoints", registers.PUMP_STATION_SETPOINTS),
     ("Pump station: engineering values", registers.PUMP_STATION_CONFIG),
+    ("Pump station: optional functions", registers.PUMP_STATION_OPTIONS),
 )
 
 

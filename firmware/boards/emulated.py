@@ -1,70 +1,65 @@
 """Pins of the bench's emulated controller, and of the carrier board it stands for.
 
-It refuses to close two relays of the valve at once.
-
-ADC 0..5: Pt1000 to ground, 1500.0 ohm to the reference. ADC 6, 7: 4-20 mA over 150 ohm against 3.3 V.
-Pin 10, 11: valve open, close. Pin 12: circulation pump. Pin 13, 14: 0-10 V pump speed and supply
-temperature demand, as PWM. Pin 20: service button to ground. UART 1: RS-485.
+Outputs as in `outputs`. ADC 0..5: Pt1000 to ground, 1500.0 ohm to the reference. ADC 6, 7: 4-20 mA over
+150 ohm against 3.3 V. ADC 8..14: as site.json wires them; 0-10 V through a divider of 1 to 4. Pin 20: service
+button to ground. UART 1: RS-485. It refuses to take a channel that is not wired for a reading: it is an open
+circuit.
 """
 
 import machine
 
 from . import PARITY
+from .outputs import Outputs
 
 DIVIDER_MOHM = 1_500_000
 FULL_SCALE = 65535
 FULL_SCALE_UA = 22_000  # 3.3 V over 150 ohm
+FULL_SCALE_MV = 13_200  # 3.3 V behind a divider of 1 to 4
 OPEN_MOHM = 1_000_000_000
-PWM_HZ = 1000
+STANDARD_CHANNELS = 8
 UART_BUFFER = 512  # two of the longest RTU frames: the control task may be at work meanwhile
 
 
-class Board:
+class Board(Outputs):
     def __init__(self):
-        self._open = machine.Pin(10, machine.Pin.OUT, value=0)
-        self._close = machine.Pin(11, machine.Pin.OUT, value=0)
-        self._pump = machine.Pin(12, machine.Pin.OUT, value=0)
-        self._speed = machine.PWM(machine.Pin(13), freq=PWM_HZ, duty_u16=0)
-        self._demand = machine.PWM(machine.Pin(14), freq=PWM_HZ, duty_u16=0)
+        super().__init__()
         self._button = machine.Pin(20, machine.Pin.IN, machine.Pin.PULL_UP)
-        self._adc = [machine.ADC(channel) for channel in range(8)]
+        self._adc = {channel: machine.ADC(channel) for channel in range(STANDARD_CHANNELS)}
         self.device_id = machine.unique_id()
         self.reset_cause = machine.reset_cause()
+
+    def equip(self, settings):
+        super().equip(settings)
+        for row in settings.inputs:
+            if row[1] >= STANDARD_CHANNELS:
+                try:
+                    self._adc[row[1]] = machine.ADC(row[1])
+                except ValueError:
+                    pass  # reads as an open circuit
 
     def sample(self):
         """The converter is read when asked."""
 
+    def _count(self, channel):
+        adc = self._adc.get(channel)
+        return None if adc is None else adc.read_u16()
+
     def resistance_mohm(self, channel):
-        """Return the resistance at a Pt1000 input in mohm; an open one reads OPEN_MOHM or a bit less."""
-        count = self._adc[channel].read_u16()
-        if count >= FULL_SCALE - 2:
+        """Return the resistance at a Pt1000 or NTC input in mohm; an open one reads about OPEN_MOHM."""
+        count = self._count(channel)
+        if count is None or count >= FULL_SCALE - 2:
             return OPEN_MOHM
         return DIVIDER_MOHM * count // (FULL_SCALE - count)
 
     def current_ua(self, channel):
         """Return the loop current at a 4-20 mA input in uA."""
-        return self._adc[channel].read_u16() * FULL_SCALE_UA // FULL_SCALE
+        count = self._count(channel)
+        return 0 if count is None else count * FULL_SCALE_UA // FULL_SCALE
 
-    def valve(self, direction):
-        """Drive the primary valve: 1 opens, -1 closes, 0 holds it where it is."""
-        if direction > 0:
-            self._close.value(0)
-            self._open.value(1)
-        elif direction < 0:
-            self._open.value(0)
-            self._close.value(1)
-        else:
-            self._open.value(0)
-            self._close.value(0)
-
-    def pump(self, on):
-        self._pump.value(1 if on else 0)
-
-    def pump_speed(self, bp):
-        self._speed.duty_u16(bp * FULL_SCALE // 10000)
-
-    def heat_demand(self, bp):
-        self._demand.duty_u16(bp * FULL_SCALE // 10000)
+    def voltage_mv(self, channel):
+        """Return the voltage at a 0-10 V input in mV; an input that is not wired reads far above."""
+        count = self._count(channel)
+        return FULL_SCALE_MV if count is None else count * FULL_SCALE_MV // FULL_SCALE
 
     def button_pressed(self):
         return self._button.value() == 0
@@ -78,9 +73,3 @@ class Board:
             1, baud, bits=8, parity=PARITY[parity], stop=stop_bits, timeout=0, timeout_char=0,
             rxbuf=UART_BUFFER, txbuf=UART_BUFFER,
         )  # fmt: skip
-
-    def watchdog(self, timeout_ms):
-        return machine.WDT(timeout=timeout_ms)
-
-    def reset(self):
-        machine.reset()

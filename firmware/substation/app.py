@@ -1,4 +1,4 @@
-"""Puts the controller together and keeps it running: control task, Modbus server, monitor.
+"""Keeps the controller running: control task, Modbus server, monitor.
 
 The control task may never die unseen: an exception in it stops the valve where it is and resets the
 board. The server is begun again in place. It refuses to feed the watchdog unless the control task
@@ -7,27 +7,10 @@ made progress.
 
 import asyncio
 import gc
-import os
 import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
-from .alarms import CONFIG_REJECTED, REFUSED_WRITES, WATCHDOG_RESET, Alarms
-from .boots import Boots
-from .deficit import Deficit
-from .keys import Keys, read_root_key
-from .leases import build, expiry_delay_s
-from .modbus_diagnostics import Diagnostics
-from .modbus_server import ModbusServer
-from .modbus_tcp import ModbusTcp
-from .order_frame import boot_nonce
-from .orders import Mailbox
-from .persistence import Persistence
-from .progress import Progress
-from .refusals import Refusals
-from .register_bank import RegisterBank
-from .sensors import PUMP_STATION_INPUTS, SUBSTATION_INPUTS, Sensors
-from .service_mode import ServiceMode
-from .uptime import Uptime
+from .alarms import REFUSED_WRITES, WATCHDOG_RESET
 
 FIRMWARE_VERSION = 0x0001  # major x 256 + minor
 PERIOD_MS = 2_000
@@ -38,6 +21,10 @@ RESCUE_NEWS_S = 3_600  # how long the alarm stands after a rescue
 SERVER_PAUSE_MS = 1_000  # before a failed server is begun again
 WATCHDOG_CAUSE = 3  # machine.WDT_RESET on the ports we run on
 
+# While booting garbage is collected this often. Without it the heap fills to its end before the first
+# collection, what stays lies scattered, and the interpreter's table of names finds no 13 kB to grow into.
+BOOT_COLLECT_B = 4096
+
 OWN_CURVE, ORDER, MANUAL, SERVICE, SAFE_START = range(5)
 CONTROL = 0  # position in Progress
 
@@ -46,113 +33,37 @@ class Controller:
     """Everything that runs, put together from site.json, keys.bin and state/ in the working directory."""
 
     def __init__(self, boards):
-        from . import image, registers, site
+        gc.threshold(BOOT_COLLECT_B)
+        from .let_go import let_go_of
+        from .startup import assemble
 
-        board_id = _chip_id()
-        settings = site.read("site.json", board_id, boards.NAMES, boards.default_name())
-        substation = settings.profile == site.SUBSTATION
-        board = boards.open_board(settings.board)
-        self._board = board
-        self._uptime = Uptime()
-        persistence = Persistence()
-        self._boots = Boots(persistence, board.reset_cause == WATCHDOG_CAUSE)
-        random_8 = os.urandom(8)
-        map_hash = registers.map_hash()
-        firmware_hash = int.from_bytes(image.digest()[:4], "big")
-        bank = RegisterBank(settings.profile)
-        self._bank = bank
-        for name, value in (
-            ("identity_magic_code", registers.IDENTITY_MAGIC),
-            ("map_version_number", registers.MAP_VERSION),
-            ("map_hash_code", map_hash),
-            ("device_id_high_code", int.from_bytes(settings.device_id[:4], "big")),
-            ("device_id_low_code", int.from_bytes(settings.device_id[4:], "big")),
-            ("profile_number", registers.PROFILES.index(settings.profile) + 1),
-            ("boot_count", self._boots.count),
-            ("boot_random_high_code", int.from_bytes(random_8[:4], "big")),
-            ("boot_random_low_code", int.from_bytes(random_8[4:], "big")),
-            ("firmware_hash_code", firmware_hash),
-            ("limits_hash_code", settings.limits_hash),
-            ("firmware_version_number", FIRMWARE_VERSION),
-            ("reset_cause_number", board.reset_cause),
-            ("watchdog_reset_count", self._boots.rescues),
-        ):
-            bank.put(bank.point(name), value)
-        for name in settings.names():
-            bank.put(bank.point(name), settings.fixed(name))
-        self._rescues_point = bank.point("watchdog_reset_count")
-        self._uptime_point = bank.point("uptime_s")
-        self._mode_point = bank.point("control_mode_number")
-        self._loop_time_point = bank.point("loop_time_max_ms")
-        self._heap_used_point = bank.point("heap_used_b")
-        self._heap_free_point = bank.point("heap_free_b")
-        self._restarts_point = bank.point("task_restart_count")
+        parts = assemble(boards, self._publish_uptime, CONTROL_ALLOWED_MS, FIRMWARE_VERSION, WATCHDOG_CAUSE)
+        self._bank = parts.bank
+        self._board = parts.board
+        self._boots = parts.boots
+        self._alarms = parts.alarms
+        self._service = parts.service
+        self._refusals = parts.refusals
+        self._uptime = parts.uptime
+        self.clock = parts.clock  # whoever proves a right to set the time does so here
+        self._progress = parts.progress
+        self._tcp = parts.tcp
+        self.serial = parts.serial
+        self._network = parts.network
+        self._safe_start = parts.safe_start
+        (
+            self._uptime_point, self._mode_point, self._loop_time_point, self._heap_used_point,
+            self._heap_free_point, self._restarts_point,
+        ) = parts.points  # fmt: skip
         self._loop_time_ms = 0
-
-        self._safe_start = bool(settings.mistakes)
-        self._alarms = Alarms(bank)
-        self._alarms.set(CONFIG_REJECTED, self._safe_start)
-        self._alarms.set(WATCHDOG_RESET, self._boots.rescued)
-        self._service = ServiceMode(bank)
-        self._refusals = Refusals(bank, persistence, self._uptime, self._boots.count)
-        influences = build(bank, settings)
-        sensors = Sensors(board, bank, SUBSTATION_INPUTS if substation else PUMP_STATION_INPUTS)
-        deficit = None
-        if substation:
-            deficit = Deficit(
-                settings.deficit_budget_mkh,
-                settings.fixed("curve_cold_outdoor_temp_c"),
-                settings.fixed("curve_warm_outdoor_temp_c"),
-                persistence,
-                bank,
-            )
-            from .supply_loop import SupplyLoop  # each profile loads its own loop: 4 and 14 kB of heap
-
-            self._loop = SupplyLoop(
-                board, bank, settings, sensors, influences, deficit, self._alarms, persistence,
-                expiry_delay_s(settings.device_id, False),
-            )  # fmt: skip
-        else:
-            from .pump_station import PumpStation
-
-            self._loop = PumpStation(board, bank, settings, sensors, influences, self._alarms, persistence)
-        identity = (
-            settings.device_id, map_hash, boot_nonce(self._boots.count, random_8), settings.limits_hash,
-            firmware_hash,
-        )  # fmt: skip
-        mailbox = Mailbox(
-            bank, identity, Keys(read_root_key("keys.bin"), settings.epochs, persistence, bank), influences,
-            deficit, self._service, self._refusals, self._uptime, self._safe_start,
-        )  # fmt: skip
-        self._progress = Progress(("control",), (CONTROL_ALLOWED_MS,))
-        diagnostics = Diagnostics(_identity(settings), registers.PROFILES.index(settings.profile) + 1)
-        server = ModbusServer(
-            bank, mailbox, self._refusals, settings.modbus_unit, self._publish_uptime, diagnostics,
-            self._refusals,
-        )  # fmt: skip
-        rtu = None
-        if settings.rtu_baud or settings.rtu_tcp_port:
-            from .modbus_rtu import Rtu
-
-            rtu = Rtu(server, settings.rtu_unit)
-        ports = ((settings.modbus_port, server), (settings.rtu_tcp_port, rtu))
-        self._tcp = ModbusTcp(
-            ports, settings.modbus_address, bank, bank.point("client_count"), self._progress
-        )
-        self.serial = None
-        if settings.rtu_baud:
-            from .modbus_serial import ModbusSerial
-
-            uart = board.serial_line(settings.rtu_baud, settings.rtu_parity, settings.rtu_stop_bits)
-            self.serial = ModbusSerial(uart, rtu, settings.rtu_baud)
-            print("modbus: unit %d at %d baud" % (settings.rtu_unit, settings.rtu_baud))
-        self._network = settings.network
         self.tasks = ()
-        bank.forget_rows()
-        print(
-            "%s: %s, boot %d, map %08x, firmware %08x"
-            % (settings.name, settings.profile, self._boots.count, map_hash, firmware_hash)
-        )
+        del assemble
+        let_go_of("startup")
+        gc.collect()
+        from .loop_maker import make_loop
+
+        self._loop = make_loop(parts)
+        gc.threshold(-1)
 
     def _publish_uptime(self):
         self._bank.put(self._uptime_point, self._uptime.advance())
@@ -184,9 +95,9 @@ class Controller:
         while True:
             hold_ms = self.step()
             self._progress.mark(CONTROL)
-            if hold_ms:
+            while hold_ms:
                 await asyncio.sleep_ms(hold_ms)
-                self._loop.hold()
+                hold_ms = self._loop.hold()
             due = ticks_add(due, PERIOD_MS)
             left_ms = ticks_diff(due, ticks_ms())
             if left_ms < 0:
@@ -255,37 +166,9 @@ class Controller:
         self._bank.put(self._heap_free_point, gc.mem_free())
 
 
-def _identity(settings):
-    """Return the objects of FC 43/14: vendor, product code, revision, product name, model."""
-    product = "toplovod-" + settings.profile.replace("_", "-")
-    revision = "%d.%d" % (FIRMWARE_VERSION >> 8, FIRMWARE_VERSION & 0xFF)
-    name = "District heating %s controller" % settings.profile.replace("_", " ")
-    texts = ((0, "Toplovod"), (1, product), (2, revision), (4, name), (5, settings.board))
-    return tuple((number, text.encode()) for number, text in texts)
-
-
-def _chip_id():
-    try:
-        import machine
-
-        return bytes(machine.unique_id())
-    except ImportError:
-        return bytes(8)
-
-
-def _let_go_of(*names):
-    """Drop modules that only booting needs: the register map alone costs 35 kB of heap."""
-    package = sys.modules[__name__.rsplit(".", 1)[0]]
-    for name in names:
-        sys.modules.pop("%s.%s" % (package.__name__, name), None)
-        if hasattr(package, name):
-            delattr(package, name)
-
-
 async def run(boards):
     """Run the controller for ever. boards: the package of board files."""
     controller = Controller(boards)
-    _let_go_of("registers", "site", "image")
     gc.collect()
     watchdog = controller._board.watchdog(WATCHDOG_MS)
     controller.tasks = (

@@ -1,14 +1,33 @@
-"""The weather-compensated supply temperature: a straight line between two points, flat beyond them.
+"""Straight lines between two to four points, flat beyond them: heating curves and limits over the outdoors.
 
-It refuses to extrapolate: no outdoor temperature makes it leave the two points' range.
+One evaluator serves every curve of the controller. It refuses to extrapolate: no outdoor temperature
+makes it leave the range of its points.
 """
 
+POINTS_LOW, POINTS_HIGH = 2, 4  # Samson TROVIS 557x: four-point characteristic [firmware.md R2]
 
-def supply_setpoint_mc(outdoor_mc, cold_outdoor_mc, cold_supply_mc, warm_outdoor_mc, warm_supply_mc):
-    """Return the supply temperature in 0.001 degC. cold_outdoor_mc must lie below warm_outdoor_mc."""
-    if outdoor_mc <= cold_outdoor_mc:
-        return cold_supply_mc
-    if outdoor_mc >= warm_outdoor_mc:
-        return warm_supply_mc
-    span = warm_outdoor_mc - cold_outdoor_mc
-    return cold_supply_mc - (cold_supply_mc - warm_supply_mc) * (outdoor_mc - cold_outdoor_mc) // span
+# A curve given by slope and level (Samson: 0.2..3.2, -30..30 K [firmware.md R2]) is the straight line that
+# passes the room temperature at that same outdoor temperature; Samson's own is bent slightly [ours].
+ROOM_MC = 20_000
+SLOPE_COLD_MC = -25_000  # below this a curve given by its slope stays flat [estimate]
+
+
+def line(points, x):
+    """Return y at x. points: x0, y0, x1, y1, ... as one tuple of integers, x rising."""
+    if x <= points[0]:
+        return points[1]
+    at = 2
+    last = len(points) - 2
+    while at < last and x > points[at]:
+        at += 2
+    if x >= points[at]:
+        return points[at + 1]
+    x0 = points[at - 2]
+    y0 = points[at - 1]
+    return y0 - (y0 - points[at + 1]) * (x - x0) // (points[at] - x0)
+
+
+def of_slope(slope_milli, level_mk):
+    """Return the points of a curve of this slope, in thousandths of K per K, and level, in 0.001 K."""
+    warm_mc = ROOM_MC + level_mk
+    return (SLOPE_COLD_MC, warm_mc + slope_milli * (ROOM_MC - SLOPE_COLD_MC) // 1000, ROOM_MC, warm_mc)

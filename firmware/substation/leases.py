@@ -89,7 +89,7 @@ class Influence:
     def step(self, own, now_s, dt_ms, only_raise):
         """Return the value in force. own: what the device wants by itself; only_raise: budget spent."""
         self._own = own
-        if not self.away:
+        if not self.away or self.effective is None:
             self.effective = own
             self._bank.put(self._effective_point, own)
             return own
@@ -123,9 +123,8 @@ def build(bank, settings):
     """Return {setpoint name: Influence} of the profile, with the site's engineering limits."""
     from . import registers
     from .fixed_point import to_fixed
-    from .site import PUMP_STATION
 
-    delay_s = expiry_delay_s(settings.device_id, settings.profile == PUMP_STATION)
+    delay_s = expiry_delay_s(settings.device_id, settings.profile == registers.PUMP_STATION)
     names = {row.name for row in registers.BY_PROFILE[settings.profile]}
     influences = {}
     for lease in registers.LEASES:

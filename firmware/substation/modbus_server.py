@@ -38,7 +38,7 @@ class ModbusServer:
     drops_stale = False  # a length field tells how much is missing, however long it takes
 
     def __init__(self, bank, mailbox, refusals, unit, before_read, diagnostics, records):
-        from . import modbus_diagnostics, registers
+        from . import modbus_diagnostics
         from . import refusals as causes
 
         self._bank = bank
@@ -52,13 +52,13 @@ class ModbusServer:
         self._function_cause = causes.FUNCTION
         self._malformed_cause = causes.MALFORMED
         self._broadcast_cause = causes.BROADCAST
-        self._order_mailbox = registers.ORDER_MAILBOX
-        self._order_words = registers.ORDER_MAILBOX_WORDS
-        self._challenge_mailbox = registers.CHALLENGE_MAILBOX
-        self._challenge_words = registers.CHALLENGE_MAILBOX_WORDS
-        self._status_block = registers.STATUS_BLOCK
-        self._receipts = registers.RECEIPTS
-        self._receipt_words = registers.RECEIPT_WORDS
+        self._order_mailbox = bank.order_mailbox
+        self._order_words = bank.order_words
+        self._challenge_mailbox = bank.challenge_mailbox
+        self._challenge_words = bank.challenge_words
+        self._status_block = bank.status_block
+        self._receipts = bank.receipts
+        self._receipt_words = bank.receipt_words
 
     def frame_length(self, buffer, at, end):
         """Return the length of the whole frame at `at`, WAIT when it is not whole yet, CLOSE when lost."""

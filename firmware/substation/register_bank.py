@@ -12,6 +12,7 @@ from struct import pack_into
 from .fixed_point import divisor
 
 KIND_SHIFT = 12
+LONGEST_PIECE = 480  # of the names, while booting
 OFFSET_MASK = (1 << KIND_SHIFT) - 1
 POLLED_BLOCKS = 16  # four masters with four blocks each
 
@@ -30,6 +31,14 @@ class RegisterBank:
         self._size = 0
         self._lay_out(registers.HOLDING, self._blocks[3])
         self._lay_out(registers.INPUT, self._blocks[4])
+        # the mailboxes' places, for whoever serves them when the map is gone
+        self.order_mailbox = registers.ORDER_MAILBOX
+        self.order_words = registers.ORDER_MAILBOX_WORDS
+        self.challenge_mailbox = registers.CHALLENGE_MAILBOX
+        self.challenge_words = registers.CHALLENGE_MAILBOX_WORDS
+        self.status_block = registers.STATUS_BLOCK
+        self.receipts = registers.RECEIPTS
+        self.receipt_words = registers.RECEIPT_WORDS
         self._receipts_at = self._size
         self._receipt_bytes = 2 * registers.RECEIPT_WORDS
         receipts_end = registers.RECEIPTS + 4 * registers.RECEIPT_WORDS
@@ -39,8 +48,18 @@ class RegisterBank:
         self._view = memoryview(self._image)
         self._polled = {}  # (function, address, count) in one integer -> that part of the image
         self._status_places = [self._place[name] for name in registers.STATUS_POINTS[profile]]
+        # a few strings, no dictionary: 190 names as objects of their own cost 20 kB while booting
+        self._points = []
+        some = " "
         for row in self._rows:
-            self.put(self._point(row), None if row.access != registers.DIAGNOSTIC else 0)
+            point = self._point(row)
+            some += "%s=%04x " % (row.name, point)
+            if len(some) > LONGEST_PIECE:
+                self._points.append(some)
+                some = " "
+            self.put(point, None if row.access != registers.DIAGNOSTIC else 0)
+        self._points.append(some)
+        self._registers = self._rows = self._place = None  # the names stay until boot has ended
 
     def _lay_out(self, space, blocks):
         """Give every row of the space its offset, and every run without gaps its block."""
@@ -78,14 +97,17 @@ class RegisterBank:
 
     def point(self, name):
         """Return the point called name; KeyError where the profile has none. Only while booting."""
-        for row in self._rows:
-            if row.name == name:
-                return self._point(row)
+        wanted = " %s=" % name
+        for some in self._points:
+            at = some.find(wanted)
+            if at >= 0:
+                at += len(wanted)
+                return int(some[at : at + 4], 16)
         raise KeyError(name)
 
-    def forget_rows(self):
-        """Let go of the map: no point can be looked up by name any more."""
-        self._registers = self._rows = self._place = None
+    def forget_names(self):
+        """Let go of the names: no point can be looked up any more."""
+        self._points = ()
 
     def put(self, point, value):
         """Publish the integer of fixed_point, or None for no valid reading.

@@ -11,7 +11,7 @@ Addresses are zero-based. Raw -32768 in a signed register and 65535 in an unsign
 
 from collections import namedtuple
 
-MAP_VERSION = 1  # raise it whenever a deployed poller could notice the change
+MAP_VERSION = 2  # raise it whenever a deployed poller could notice the change
 
 INPUT = "input"  # the controller measured it or reports it: read only
 HOLDING = "holding"  # what the controller was told: readable, written by orders alone
@@ -77,7 +77,7 @@ IDENTITY = (
 STATUS = (
     Register("outdoor_temp_c", INPUT, 40, I16, 0.01, -40, 60, MEASUREMENT, "Outdoor air"),
     Register("control_mode_number", INPUT, 41, U16, 1, 0, 9, DIAGNOSTIC, "0 own curve, 1 order, 2 manual, 3 service, 4 safe start"),
-    Register("active_limiter_number", INPUT, 42, U16, 1, 0, 9, DIAGNOSTIC, "0 none, 1 return, 2 flow, 3 frost, 4 supply maximum, 5 sensor fallback"),
+    Register("active_limiter_number", INPUT, 42, U16, 1, 0, 9, DIAGNOSTIC, "0 none, 1 return, 2 flow, 3 frost, 4 supply maximum, 5 sensor fallback, 6 heat, 7 difference of returns, 8 tariff window, 9 DHW first"),
     Register("sensor_fault_bits", INPUT, 43, U16, 1, 0, 65534, DIAGNOSTIC, "One bit for each sensor input, in the board's order"),
     Register("alarm_bits", INPUT, 44, U16, 1, 0, 65534, DIAGNOSTIC, "See ALARM_BITS"),
     Register("deficit_used_kh", INPUT, 45, U16, 0.01, 0, 655, DIAGNOSTIC, "Kelvin-hours taken below the own curve in 24 h"),
@@ -131,6 +131,49 @@ SUBSTATION_INPUTS = (
     Register("curve_shift_lease_s", INPUT, 102, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
 )
 
+# Input 103..142, without gaps and next to the inputs: one read covers status, inputs and these. What a site
+# does not have shows no valid reading.
+SUBSTATION_FUNCTIONS = (
+    Register("secondary2_supply_temp_c", INPUT, 103, I16, 0.01, -40, 150, MEASUREMENT, "Second heating circuit supply"),
+    Register("secondary2_return_temp_c", INPUT, 104, I16, 0.01, -40, 150, MEASUREMENT, "Second heating circuit return"),
+    Register("room2_temp_c", INPUT, 105, I16, 0.01, -40, 60, MEASUREMENT, "Reference room of the second circuit"),
+    Register("valve2_position_out_pct", INPUT, 106, U16, 0.01, 0, 100, MEASUREMENT, "Estimated position of the second circuit's valve"),
+    Register("secondary2_pump_out_number", INPUT, 107, U16, 1, 0, 1, MEASUREMENT, "Second circulation pump: 0 off, 1 on"),
+    Register("own2_curve_temp_c", INPUT, 108, I16, 0.01, 0, 110, MEASUREMENT, "What the second circuit's own curve asks for"),
+    Register("secondary2_supply_temp_effective_c", INPUT, 109, I16, 0.01, 0, 110, MEASUREMENT, "Setpoint the second circuit follows now"),
+    Register("active2_limiter_number", INPUT, 110, U16, 1, 0, 9, MEASUREMENT, "As active_limiter_number, of the second circuit"),
+    Register("schedule_mode_number", INPUT, 111, U16, 1, 0, 5, MEASUREMENT, "0 comfort, 1 set-back, 2 holiday, 3 early start, 4 early stop, 5 comfort for lack of time"),
+    Register("schedule2_mode_number", INPUT, 112, U16, 1, 0, 5, MEASUREMENT, "As schedule_mode_number, of the second circuit"),
+    Register("room_shift_k", INPUT, 113, I16, 0.01, -30, 30, MEASUREMENT, "What room influence and adaptation add to the curve"),
+    Register("room2_shift_k", INPUT, 114, I16, 0.01, -30, 30, MEASUREMENT, "As room_shift_k, of the second circuit"),
+    Register("dhw_supply_temp_c", INPUT, 115, I16, 0.01, -40, 150, MEASUREMENT, "DHW leaving the exchanger, or the charging line"),
+    Register("dhw_tank_top_temp_c", INPUT, 116, I16, 0.01, -40, 150, MEASUREMENT, "DHW tank, top"),
+    Register("dhw_tank_bottom_temp_c", INPUT, 117, I16, 0.01, -40, 150, MEASUREMENT, "DHW tank, bottom"),
+    Register("dhw_circulation_temp_c", INPUT, 118, I16, 0.01, -40, 150, MEASUREMENT, "DHW circulation coming back"),
+    Register("dhw_flow_m3_h", INPUT, 119, U16, 0.001, 0, 60, MEASUREMENT, "DHW flow"),
+    Register("dhw_temp_effective_c", INPUT, 120, I16, 0.01, 0, 110, MEASUREMENT, "DHW temperature wanted now"),
+    Register("dhw_valve_position_out_pct", INPUT, 121, U16, 0.01, 0, 100, MEASUREMENT, "Estimated position of the DHW valve"),
+    Register("dhw_pump_out_number", INPUT, 122, U16, 1, 0, 1, MEASUREMENT, "Charging pump: 0 off, 1 on"),
+    Register("circulation_pump_out_number", INPUT, 123, U16, 1, 0, 1, MEASUREMENT, "DHW circulation pump: 0 off, 1 on"),
+    Register("dhw_state_number", INPUT, 124, U16, 1, 0, 5, MEASUREMENT, "0 at rest, 1 heating, 2 killing legionella, 3 scald limit, 4 sensor fallback, 5 kept warm"),
+    Register("dhw_active_limiter_number", INPUT, 125, U16, 1, 0, 9, MEASUREMENT, "As active_limiter_number, of the DHW valve"),
+    Register("legionella_result_number", INPUT, 126, U16, 1, 0, 4, MEASUREMENT, "0 never run, 1 running, 2 passed, 3 temperature not held in time, 4 sensor lost"),
+    Register("legionella_held_s", INPUT, 127, U16, 1, 0, 65534, MEASUREMENT, "How long the coldest place was hot enough, without a break"),
+    Register("legionella_minimum_temp_c", INPUT, 128, I16, 0.01, -40, 150, MEASUREMENT, "The coldest seen in that time"),
+    Register("legionella_started_age_s", INPUT, 129, U32, 1, 0, 4294967294, MEASUREMENT, "Seconds of running since the last run began"),
+    Register("legionella_passed_age_s", INPUT, 131, U32, 1, 0, 4294967294, MEASUREMENT, "Seconds of running since a run passed"),
+    Register("primary_heat_limit_effective_kw", INPUT, 133, U16, 0.1, 0, 6000, MEASUREMENT, "Heat limit in force"),
+    Register("window_heat_mean_kw", INPUT, 134, U16, 0.1, 0, 6000, MEASUREMENT, "Mean heat of the tariff's window so far"),
+    Register("valve_starts_hour_count", INPUT, 135, U16, 1, 0, 65534, MEASUREMENT, "Starts of the heating valve's motor in the last hour"),
+    Register("valve_starts_day_count", INPUT, 136, U16, 1, 0, 65534, MEASUREMENT, "Starts of the heating valve's motor in the last 24 hours"),
+    Register("valve2_starts_hour_count", INPUT, 137, U16, 1, 0, 65534, MEASUREMENT, "As valve_starts_hour_count, of the second circuit"),
+    Register("valve2_starts_day_count", INPUT, 138, U16, 1, 0, 65534, MEASUREMENT, "As valve_starts_day_count, of the second circuit"),
+    Register("dhw_valve_starts_hour_count", INPUT, 139, U16, 1, 0, 65534, MEASUREMENT, "As valve_starts_hour_count, of the DHW valve"),
+    Register("dhw_valve_starts_day_count", INPUT, 140, U16, 1, 0, 65534, MEASUREMENT, "As valve_starts_day_count, of the DHW valve"),
+    Register("sensor_doubt_bits", INPUT, 141, U16, 1, 0, 65534, MEASUREMENT, "One bit for each input that contradicts another, in the board's order"),
+    Register("local_time_number", INPUT, 142, U16, 1, 0, 1439, MEASUREMENT, "Minute of the local day; no value while the time is not known"),
+)
+
 # Input 200..214, without gaps: one read.
 PUMP_STATION_INPUTS = (
     Register("plant_supply_temp_c", INPUT, 200, I16, 0.01, -40, 150, MEASUREMENT, "Water leaving the plant"),
@@ -147,6 +190,20 @@ PUMP_STATION_INPUTS = (
     Register("plant_dp_lease_s", INPUT, 212, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
     Register("plant_supply_temp_lease_number", INPUT, 213, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"),
     Register("plant_supply_temp_lease_s", INPUT, 214, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
+)
+
+# Input 215..226, without gaps and next to the inputs: one read covers both.
+PUMP_STATION_FUNCTIONS = (
+    Register("index_dp_bar", INPUT, 215, U16, 0.001, 0, 16, MEASUREMENT, "Differential pressure at the index consumer"),
+    Register("suction_pressure_bar", INPUT, 216, U16, 0.001, 0, 25, MEASUREMENT, "Pressure before the pumps"),
+    Register("pump2_speed_out_pct", INPUT, 217, U16, 0.01, 0, 100, MEASUREMENT, "Speed of the second pump"),
+    Register("lead_pump_number", INPUT, 218, U16, 1, 1, 2, MEASUREMENT, "Which pump leads"),
+    Register("pump_run_s", INPUT, 219, U32, 1, 0, 4294967294, MEASUREMENT, "Running time of the first pump, kept in flash"),
+    Register("pump2_run_s", INPUT, 221, U32, 1, 0, 4294967294, MEASUREMENT, "Running time of the second pump, kept in flash"),
+    Register("pump_state_number", INPUT, 223, U16, 1, 0, 3, MEASUREMENT, "0 in order, 1 held back by suction pressure, 2 stopped against running dry, 3 suction sensor lost"),
+    Register("plant_flow_minimum_bites_number", INPUT, 224, U16, 1, 0, 1, MEASUREMENT, "1 while the speed is raised for the least flow"),
+    Register("index_dp_correction_bar", INPUT, 225, I16, 0.001, -16, 16, MEASUREMENT, "What the index consumer adds to the pressure held"),
+    Register("dp_reserve_bar", INPUT, 226, I16, 0.001, -16, 16, MEASUREMENT, "Index pressure above what it must have"),
 )
 
 # Holding: the value last ordered (no value while nobody holds a lease). Orders name these addresses.
@@ -174,6 +231,64 @@ SUBSTATION_CONFIG = (
     Register("valve_stroke_s", HOLDING, 308, U16, 1, 5, 600, CONFIG, "Time of the valve from end to end"),
     Register("frost_outdoor_temp_c", HOLDING, 309, I16, 0.01, -20, 10, CONFIG, "Below this the pump never rests"),
     Register("frost_supply_temp_c", HOLDING, 310, I16, 0.01, 5, 30, CONFIG, "The supply never falls below this"),
+    Register("curve_shift_minimum_k", HOLDING, 311, I16, 0.01, -15, 0, CONFIG, "The owner's comfort band: the lowest shift anybody may order"),
+    Register("curve_shift_maximum_k", HOLDING, 312, I16, 0.01, 0, 15, CONFIG, "The owner's comfort band: the highest shift anybody may order"),
+)
+
+# Holding 340..387, without gaps: what optional functions add. A function that is not used shows no value.
+COMFORT_CONFIG = (
+    Register("curve_setback_k", HOLDING, 340, I16, 0.01, 0, 40, CONFIG, "By how much the schedule lowers the supply outside comfort periods"),
+    Register("summer_outdoor_temp_c", HOLDING, 341, I16, 0.01, 5, 40, CONFIG, "Above this nothing is heated; without it the curve's warm point"),
+    Register("room_comfort_temp_c", HOLDING, 342, I16, 0.01, 5, 30, CONFIG, "Room temperature of the comfort periods"),
+    Register("room_influence_pct", HOLDING, 343, U16, 1, 0, 1000, CONFIG, "Supply per kelvin of room error: 100 % is 1 K/K"),
+    Register("room_shift_maximum_k", HOLDING, 344, I16, 0.01, 0, 15, CONFIG, "Most that room influence adds or takes"),
+    Register("room_adaptation_maximum_k", HOLDING, 345, I16, 0.01, 0, 10, CONFIG, "Most that adaptation of the curve adds or takes"),
+    Register("optimum_start_maximum_s", HOLDING, 346, U16, 1, 0, 28800, CONFIG, "Longest time before a comfort period that heating begins"),
+    Register("optimum_stop_maximum_s", HOLDING, 347, U16, 1, 0, 14400, CONFIG, "Longest time before the end of a comfort period that heating ends"),
+)
+CIRCUIT2_CONFIG = (
+    Register("curve2_cold_outdoor_temp_c", HOLDING, 348, I16, 0.01, -40, 20, CONFIG, "Cold point of the second curve"),
+    Register("curve2_cold_supply_temp_c", HOLDING, 349, I16, 0.01, 20, 90, CONFIG, "Supply at the cold point"),
+    Register("curve2_warm_outdoor_temp_c", HOLDING, 350, I16, 0.01, -20, 40, CONFIG, "Warm point of the second curve"),
+    Register("curve2_warm_supply_temp_c", HOLDING, 351, I16, 0.01, 15, 90, CONFIG, "Supply at the warm point"),
+    Register("supply2_temp_minimum_c", HOLDING, 352, I16, 0.01, 5, 90, CONFIG, "Lower engineering limit of the second supply"),
+    Register("supply2_temp_maximum_c", HOLDING, 353, I16, 0.01, 20, 95, CONFIG, "Upper engineering limit of the second supply"),
+    Register("valve2_stroke_s", HOLDING, 354, U16, 1, 5, 600, CONFIG, "Time of the second valve from end to end"),
+    Register("curve2_setback_k", HOLDING, 355, I16, 0.01, 0, 40, CONFIG, "As curve_setback_k"),
+    Register("summer2_outdoor_temp_c", HOLDING, 356, I16, 0.01, 5, 40, CONFIG, "As summer_outdoor_temp_c"),
+    Register("room2_comfort_temp_c", HOLDING, 357, I16, 0.01, 5, 30, CONFIG, "As room_comfort_temp_c"),
+    Register("room2_influence_pct", HOLDING, 358, U16, 1, 0, 1000, CONFIG, "As room_influence_pct"),
+    Register("room2_shift_maximum_k", HOLDING, 359, I16, 0.01, 0, 15, CONFIG, "As room_shift_maximum_k"),
+    Register("room2_adaptation_maximum_k", HOLDING, 360, I16, 0.01, 0, 10, CONFIG, "As room_adaptation_maximum_k"),
+    Register("optimum2_start_maximum_s", HOLDING, 361, U16, 1, 0, 28800, CONFIG, "As optimum_start_maximum_s"),
+    Register("optimum2_stop_maximum_s", HOLDING, 362, U16, 1, 0, 14400, CONFIG, "As optimum_stop_maximum_s"),
+)
+LIMITER_CONFIG = (
+    Register("contract_heat_limit_kw", HOLDING, 363, U16, 0.1, 0, 6000, CONFIG, "Heat of the supply contract"),
+    Register("return_difference_limit_k", HOLDING, 364, I16, 0.01, 0.5, 50, CONFIG, "Most by which the primary return may exceed the secondary"),
+    Register("primary_flow_minimum_m3_h", HOLDING, 365, U16, 0.001, 0, 60, CONFIG, "Less than this is not let creep through: the valve closes"),
+    Register("capacity_heat_limit_kw", HOLDING, 366, U16, 0.1, 0, 6000, CONFIG, "Most mean heat in a window of the capacity tariff"),
+    Register("capacity_window_s", HOLDING, 367, U16, 1, 900, 3600, CONFIG, "Window of the capacity tariff"),
+    Register("valve_starts_hour_maximum_count", HOLDING, 368, U16, 1, 10, 1800, CONFIG, "Travel budget: beyond it the dead band widens, and an alarm tells"),
+)
+DHW_CONFIG = (
+    Register("dhw_comfort_temp_c", HOLDING, 369, I16, 0.01, 30, 70, CONFIG, "DHW temperature of the comfort periods"),
+    Register("dhw_setback_temp_c", HOLDING, 370, I16, 0.01, 10, 70, CONFIG, "DHW temperature outside them"),
+    Register("dhw_floor_temp_c", HOLDING, 371, I16, 0.01, 10, 65, CONFIG, "DHW is never wanted colder than this"),
+    Register("dhw_scald_limit_temp_c", HOLDING, 372, I16, 0.01, 40, 90, CONFIG, "Above this the DHW valve closes and the pump stops"),
+    Register("dhw_return_limit_temp_c", HOLDING, 373, I16, 0.01, 20, 90, CONFIG, "Return limit while DHW takes heat, where it is higher"),
+    Register("dhw_valve_stroke_s", HOLDING, 374, U16, 1, 5, 600, CONFIG, "Time of the DHW valve from end to end"),
+    Register("dhw_valve_flow_m3_h", HOLDING, 375, U16, 0.001, 0.1, 60, CONFIG, "Flow of the open DHW valve at 1 bar: its kv"),
+    Register("dhw_hysteresis_k", HOLDING, 376, I16, 0.01, 1, 20, CONFIG, "Charging begins so far below the setpoint"),
+    Register("dhw_charging_excess_k", HOLDING, 377, I16, 0.01, 0, 30, CONFIG, "The charging line is so much hotter than the tank shall be"),
+    Register("dhw_heating_setback_k", HOLDING, 378, I16, 0.01, 0, 40, CONFIG, "Priority by set-back: heating gives up so much while DHW takes heat"),
+    Register("dhw_priority_maximum_s", HOLDING, 379, U16, 1, 0, 14400, CONFIG, "Longest time without a break that DHW goes before heating"),
+    Register("legionella_temp_c", HOLDING, 380, I16, 0.01, 55, 90, CONFIG, "Temperature that kills legionella"),
+    Register("legionella_hold_s", HOLDING, 381, U16, 1, 60, 43200, CONFIG, "How long the coldest place must hold it"),
+    Register("legionella_duration_maximum_s", HOLDING, 382, U16, 1, 600, 43200, CONFIG, "Longest run"),
+    Register("legionella_interval_s", HOLDING, 383, U32, 1, 86400, 2592000, CONFIG, "Between two runs, where the time is not known"),
+    Register("legionella_day_number", HOLDING, 385, U16, 1, 0, 7, CONFIG, "0 Monday to 6 Sunday, 7 every day"),
+    Register("legionella_start_number", HOLDING, 386, U16, 1, 0, 1439, CONFIG, "Minute of the local day it begins at"),
 )
 PUMP_STATION_CONFIG = (
     Register("own_plant_dp_bar", HOLDING, 320, U16, 0.001, 0.2, 10, CONFIG, "Differential pressure held without orders"),
@@ -187,15 +302,25 @@ PUMP_STATION_CONFIG = (
     Register("plant_curve_warm_outdoor_temp_c", HOLDING, 328, I16, 0.01, -20, 40, CONFIG, "Warm point of the plant's own curve"),
     Register("plant_curve_warm_supply_temp_c", HOLDING, 329, I16, 0.01, 30, 130, CONFIG, "Plant supply at the warm point"),
 )
+PUMP_STATION_OPTIONS = (
+    Register("index_dp_own_bar", HOLDING, 330, U16, 0.001, 0.1, 10, CONFIG, "Differential pressure the index consumer must have"),
+    Register("suction_pressure_minimum_bar", HOLDING, 331, U16, 0.001, 0, 25, CONFIG, "Below this the speed is held back: cavitation"),
+    Register("dry_run_pressure_bar", HOLDING, 332, U16, 0.001, 0, 25, CONFIG, "Below this the pumps stop"),
+    Register("plant_flow_minimum_m3_h", HOLDING, 333, U16, 0.01, 0, 600, CONFIG, "Least flow of the heat source"),
+    Register("pump_change_s", HOLDING, 334, U32, 1, 3600, 2592000, CONFIG, "Difference of running time at which the pumps change places"),
+)
 
 BY_PROFILE = {
-    SUBSTATION: IDENTITY + STATUS + SUBSTATION_INPUTS + SUBSTATION_SETPOINTS + SUBSTATION_CONFIG,
-    PUMP_STATION: IDENTITY + STATUS + PUMP_STATION_INPUTS + PUMP_STATION_SETPOINTS + PUMP_STATION_CONFIG,
+    SUBSTATION: (
+        IDENTITY + STATUS + SUBSTATION_INPUTS + SUBSTATION_FUNCTIONS + SUBSTATION_SETPOINTS
+        + SUBSTATION_CONFIG + COMFORT_CONFIG + CIRCUIT2_CONFIG + LIMITER_CONFIG + DHW_CONFIG
+    ),
+    PUMP_STATION: (
+        IDENTITY + STATUS + PUMP_STATION_INPUTS + PUMP_STATION_FUNCTIONS + PUMP_STATION_SETPOINTS
+        + PUMP_STATION_CONFIG + PUMP_STATION_OPTIONS
+    ),
 }
-REGISTERS = (
-    IDENTITY + STATUS + SUBSTATION_INPUTS + PUMP_STATION_INPUTS + SUBSTATION_SETPOINTS
-    + PUMP_STATION_SETPOINTS + SUBSTATION_CONFIG + PUMP_STATION_CONFIG
-)  # fmt: skip
+REGISTERS = BY_PROFILE[SUBSTATION] + BY_PROFILE[PUMP_STATION][len(IDENTITY) + len(STATUS) :]
 BY_NAME = {register.name: register for register in REGISTERS}
 
 # A setpoint, the effective value beside it, where its lease is read, and the engineering values that
@@ -205,7 +330,7 @@ LEASES = (
     Lease("secondary_supply_temp_sp_c", "secondary_supply_temp_effective_c", "secondary_supply_temp_lease_number", "secondary_supply_temp_lease_s", "supply_temp_minimum_c", "supply_temp_maximum_c"),
     Lease("primary_flow_limit_sp_m3_h", "primary_flow_limit_effective_m3_h", "primary_flow_limit_lease_number", "primary_flow_limit_lease_s", None, "contract_flow_limit_m3_h"),
     Lease("primary_return_limit_sp_c", "primary_return_limit_effective_c", "primary_return_limit_lease_number", "primary_return_limit_lease_s", None, "return_limit_temp_c"),
-    Lease("curve_shift_sp_k", "curve_shift_effective_k", "curve_shift_lease_number", "curve_shift_lease_s", None, None),
+    Lease("curve_shift_sp_k", "curve_shift_effective_k", "curve_shift_lease_number", "curve_shift_lease_s", "curve_shift_minimum_k", "curve_shift_maximum_k"),
     Lease("plant_dp_sp_bar", "plant_dp_effective_bar", "plant_dp_lease_number", "plant_dp_lease_s", "plant_dp_minimum_bar", "plant_dp_maximum_bar"),
     Lease("plant_supply_temp_sp_c", "plant_supply_temp_effective_c", "plant_supply_temp_lease_number", "plant_supply_temp_lease_s", "plant_supply_temp_minimum_c", "plant_supply_temp_maximum_c"),
 )
@@ -226,7 +351,8 @@ STATUS_POINTS = {
 
 ALARM_BITS = (
     "sensor_lost", "refused_writes", "manual", "watchdog_reset", "deficit_budget_spent", "config_rejected",
-    "frost_protection", "valve_not_following", "low_dp",
+    "frost_protection", "valve_not_following", "low_dp", "legionella_failed", "scald_limit", "sensor_doubt",
+    "travel_budget", "dry_run",
 )  # fmt: skip
 REFUSALS = (
     "none", "function", "malformed", "mac", "replay", "late", "limit", "right", "budget", "state",

@@ -2,7 +2,7 @@
 
 It refuses to guess: an open or shorted sensor, a cut current loop or a reading outside the sensor's
 range gives None, after a short patience with a loose contact. What the loops do then stands in
-their fallback tables.
+`fallbacks`.
 
 Pt1000: IEC 60751, R(t) = R0 (1 + A t + B t^2 + C (t - 100) t^3), the last term below 0 degC only.
 4-20 mA: NAMUR NE 43, below 3.6 mA or above 21 mA is a fault, 3.8 to 20.5 mA measures.
@@ -30,28 +30,9 @@ SPAN_UA = 16_000
 PATIENCE = 3  # bad samples in a row before a sensor counts as lost: 6 s
 RECOVERY = 5  # good samples in a row before it is trusted again: 10 s
 
-DP_SPAN_MBAR = 16_000
-SUBSTATION_FLOW_SPAN_L_H = 20_000
-PUMP_STATION_FLOW_SPAN_L_H = 500_000
-
-# (register, board channel, span of the 4-20 mA loop or 0 for a Pt1000)
-SUBSTATION_INPUTS = (
-    ("outdoor_temp_c", 0, 0),
-    ("primary_supply_temp_c", 1, 0),
-    ("primary_return_temp_c", 2, 0),
-    ("secondary_supply_temp_c", 3, 0),
-    ("secondary_return_temp_c", 4, 0),
-    ("room_temp_c", 5, 0),
-    ("primary_dp_bar", 6, DP_SPAN_MBAR),
-    ("primary_flow_m3_h", 7, SUBSTATION_FLOW_SPAN_L_H),
-)
-PUMP_STATION_INPUTS = (
-    ("outdoor_temp_c", 0, 0),
-    ("plant_supply_temp_c", 1, 0),
-    ("plant_return_temp_c", 2, 0),
-    ("plant_dp_bar", 6, DP_SPAN_MBAR),
-    ("plant_flow_m3_h", 7, PUMP_STATION_FLOW_SPAN_L_H),
-)
+PT1000, LOOP, NTC, VOLTAGE, ONE_WIRE, PULSES = range(6)  # as named in site_functions.KINDS
+NO_PLACE = -1  # where an input that is not wired reads: always None, and no fault
+JUMP_MK = 40_000  # no pipe changes so fast in 2 s [estimate]
 
 
 def resistance_mohm(temp_c):
@@ -90,34 +71,66 @@ def loop_value(ua, span):
     return (ua - ZERO_UA) * span // SPAN_UA if ua > ZERO_UA else 0
 
 
-class Sensors:
-    """The inputs of one profile. After read(), value[i] is the reading of inputs[i] in fixed_point units."""
+def _nothing(*_):
+    """Stands for the kinds and dampings that no input of this site has."""
 
-    def __init__(self, board, bank, inputs):
+
+class Sensors:
+    """The inputs of one controller. After read(), value[place] is the reading in fixed_point units.
+
+    inputs: rows of site_functions. filters: {register: time constant in ms} of damped inputs.
+    """
+
+    def __init__(self, board, bank, inputs, filters=None):
         self._board = board
         self._bank = bank
-        self._channel = [channel for _, channel, _ in inputs]
-        self._span = [span for _, _, span in inputs]
-        self._points = [bank.point(name) for name, _, _ in inputs]
+        self._names = [row[0] for row in inputs]
+        self._channel = [row[1] for row in inputs]
+        self._kind = [row[2] for row in inputs]
+        self._span = [row[3] for row in inputs]
+        self._points = [bank.point(name) for name in self._names]
         self._fault_point = bank.point("sensor_fault_bits")
-        self.value = [None] * len(inputs)
-        self._trust = [-RECOVERY] * len(inputs)  # above 0: patience left; below 0: good samples still wanted
+        count = len(inputs)
+        self.value = [None] * (count + 1)  # the last stays None: NO_PLACE
+        self._trust = [-RECOVERY] * count  # above 0: patience left; below 0: good samples still wanted
+        self._sample = [None] * count
+        self._other = self._damp = _nothing
+        if any(kind > LOOP for kind in self._kind):
+            from .sensor_kinds import OtherKinds
+
+            self._other = OtherKinds(board, inputs).sample
+        if filters:
+            from .damping import Damping
+
+            self._damp = Damping(self._names, filters).step
         self.fault_bits = 0  # bit = the board's channel
         self._first = True
+
+    def place(self, name):
+        """Return where the reading of this register stands in value. Only while booting."""
+        return self._names.index(name) if name in self._names else NO_PLACE
+
+    def bit(self, place):
+        """Return the input's bit in sensor_fault_bits."""
+        return 1 << self._channel[place]
 
     def read(self):
         """Sample every input once, publish, and keep the result in value."""
         board = self._board
         board.sample()
         faults = 0
-        for i in range(len(self.value)):
+        for i in range(len(self._channel)):
             channel = self._channel[i]
-            span = self._span[i]
-            if span:
-                sample = loop_value(board.current_ua(channel), span)
-            else:
+            kind = self._kind[i]
+            if kind == PT1000:
                 sample = pt1000_mc(board.resistance_mohm(channel))
-            value = self._judge(i, sample)
+            elif kind == LOOP:
+                sample = loop_value(board.current_ua(channel), self._span[i])
+            else:
+                sample = self._other(i, kind, channel)
+            value = self._judge(i, self._plausible(i, kind, sample))
+            if self._damp is not _nothing:
+                value = self._damp(i, value)
             self.value[i] = value
             self._bank.put(self._points[i], value)
             if value is None:
@@ -125,6 +138,14 @@ class Sensors:
         self._first = False
         self.fault_bits = faults
         self._bank.put(self._fault_point, faults)
+
+    def _plausible(self, i, kind, sample):
+        """Return the sample, or None when a temperature jumped as no water can."""
+        before = self._sample[i]
+        self._sample[i] = sample
+        if sample is None or before is None or kind in (LOOP, VOLTAGE, PULSES):
+            return sample
+        return sample if -JUMP_MK <= sample - before <= JUMP_MK else None
 
     def _judge(self, i, sample):
         """Return what to believe: the sample, the last good one for PATIENCE samples, or None."""

@@ -15,13 +15,15 @@ OVERDRIVE_BP = 1000  # 10 % of the stroke beyond an end stop, then the relay res
 
 class Valve:
     """stroke_ms: time from end to end. position_bp: where it is taken to stand until an end stop is seen.
+    which: the board's number of the valve.
 
     Nobody tells where the valve stands at the start. It is known for sure once the motor's travel since
     then spans more than a stroke: whatever the start, the last move has then ended at a stop.
     """
 
-    def __init__(self, board, stroke_ms, position_bp=FULL_BP // 2):
+    def __init__(self, board, stroke_ms, position_bp=FULL_BP // 2, which=0):
         self._board = board
+        self._which = which
         self._stroke_ms = stroke_ms
         self._dead_band_ms = max(SHORTEST_PULSE_MS, stroke_ms * DEAD_BAND_BP // FULL_BP)
         self._overdrive_ms = stroke_ms * OVERDRIVE_BP // FULL_BP
@@ -30,8 +32,10 @@ class Valve:
         self._travel_ms = self._travel_low_ms = self._travel_high_ms = 0  # since boot, until synced
         self._direction = 0
         self._since = ticks_ms()
+        self.spared = False  # the travel budget is spent: smaller moves are let be
+        self.starts = 0  # of the motor, since boot
         self.synced = False  # an end stop was reached for sure since boot
-        board.valve(0)
+        board.valve(0, which)
 
     @property
     def position_bp(self):
@@ -90,7 +94,9 @@ class Valve:
         self._account()
         if direction != self._direction:
             self._direction = direction
-            self._board.valve(direction)
+            self._board.valve(direction, self._which)
+            if direction:
+                self.starts += 1
 
     def move_to(self, target_bp, period_ms):
         """Start this period's move towards target_bp; return after how many ms to call hold(), 0 = never.
@@ -108,7 +114,8 @@ class Valve:
             distance_ms = target_bp * self._stroke_ms // FULL_BP - self._estimate_ms
             direction = 1 if distance_ms > 0 else -1
             left_ms = distance_ms * direction
-            if left_ms < self._dead_band_ms:
+            band_ms = self._dead_band_ms
+            if left_ms < (2 * band_ms if self.spared else band_ms):
                 self._drive(0)
                 return 0
         self._drive(direction)

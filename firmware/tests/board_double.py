@@ -19,17 +19,19 @@ class BoardDouble:
     def __init__(self, ticks, spans=SUBSTATION_SPANS):
         self._ticks = ticks
         self._spans = spans
-        self.mohm = [OPEN_MOHM] * 8
-        self.ua = [0] * 8
+        self.mohm = [OPEN_MOHM] * 15
+        self.ua = [0] * 15
+        self.volts_bp = {}
         self.direction = 0
         self._since = 0
         self.moved_ms = 0  # opening counts up, closing down
         self.switches = 0
-        self.pump_is_on = False
-        self.speed_bp = 0
+        self.pumps = {}
+        self.speeds_bp = [0, 0]
         self.demand_bp = 0
         self.pressed = False
         self.samples = 0
+        self.others = {}  # number of a further valve -> the board double that keeps account of it
 
     def set_temp(self, channel, temp_c):
         self.mohm[channel] = OPEN_MOHM if temp_c is None else resistance_mohm(temp_c)
@@ -46,18 +48,31 @@ class BoardDouble:
     def current_ua(self, channel):
         return self.ua[channel]
 
-    def valve(self, direction):
+    def valve(self, direction, which=0):
+        if which:
+            return self.others[which].valve(direction)
         self.moved_ms += self.direction * (self._ticks.now_ms - self._since)
         self._since = self._ticks.now_ms
         if direction and direction != self.direction:
             self.switches += 1
         self.direction = direction
 
-    def pump(self, on):
-        self.pump_is_on = on
+    def valve_voltage(self, bp, which=0):
+        self.volts_bp[which] = bp
 
-    def pump_speed(self, bp):
-        self.speed_bp = bp
+    def pump(self, on, which=0):
+        self.pumps[which] = on
+
+    @property
+    def pump_is_on(self):
+        return self.pumps.get(0, False)
+
+    def pump_speed(self, bp, which=0):
+        self.speeds_bp[which] = bp
+
+    @property
+    def speed_bp(self):
+        return self.speeds_bp[0]
 
     def heat_demand(self, bp):
         self.demand_bp = bp

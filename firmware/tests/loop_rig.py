@@ -72,7 +72,7 @@ class LoopRig(OrderRig):
         self.loop = None
         super().__init__(ticks, **changes)
         self.alarms = Alarms(self.bank)
-        read = sensors.Sensors(self.board, self.bank, sensors.SUBSTATION_INPUTS)
+        read = sensors.Sensors(self.board, self.bank, self.settings.inputs, self.settings.damping)
         self.loop = SupplyLoop(
             self.board,
             self.bank,
@@ -93,15 +93,23 @@ class LoopRig(OrderRig):
             now_s = self.uptime.advance()
             self.service.step(self.board.pressed, now_s)
             hold_ms = self.loop.step(now_s, PERIOD_MS)
-            if hold_ms:
+            passed_ms = 0
+            while hold_ms:
                 self.ticks.now_ms += hold_ms
-                self.loop.hold()
-            self.ticks.now_ms += PERIOD_MS - hold_ms
+                passed_ms += hold_ms
+                hold_ms = self.loop.hold()
+            self.ticks.now_ms += PERIOD_MS - passed_ms
             self.board.valve(self.board.direction)  # book the time of a relay that stays on
             self.house.step(PERIOD_MS / 1000)
 
     def alarm(self, name):
         return bool(self.alarms.bits >> getattr(alarms, name) & 1)
+
+
+STATION_INPUTS = {
+    "index_dp_bar": {"channel": 8, "kind": "4-20ma", "span": 16},
+    "suction_pressure_bar": {"channel": 9, "kind": "4-20ma", "span": 10},
+}
 
 
 class StationRig(OrderRig):
@@ -114,9 +122,13 @@ class StationRig(OrderRig):
         self.full_dp_bar = 6.0
         self.dp_lost = False
         self.dp_bar = 0.0
+        self.flow_lost = self.index_lost = False
+        self.index_share = 0.4
+        self.temps = None
+        self.suction_bar = 2.0
         super().__init__(ticks, profile="pump_station", **changes)
         self.alarms = Alarms(self.bank)
-        read = sensors.Sensors(self.board, self.bank, sensors.PUMP_STATION_INPUTS)
+        read = sensors.Sensors(self.board, self.bank, self.settings.inputs, self.settings.damping)
         self.loop = PumpStation(
             self.board, self.bank, self.settings, read, self.influences, self.alarms, self.flash
         )
@@ -125,14 +137,23 @@ class StationRig(OrderRig):
         if self.loop is None:
             return
         for _ in range(max(1, seconds // 2)):
-            self.dp_bar = self.full_dp_bar * (self.board.speed_bp / 10_000) ** 2
-            self.board.set_temp(0, self.outdoor_c)
-            self.board.set_temp(1, 95.0)
-            self.board.set_temp(2, 50.0)
+            turning = max(self.board.speeds_bp)
+            both = 1.3 if min(self.board.speeds_bp) else 1.0  # what a second pump adds at this network
+            self.dp_bar = both * self.full_dp_bar * (turning / 10_000) ** 2
+            for channel, temp_c in enumerate(self.temps or (self.outdoor_c, 95.0, 50.0)):
+                self.board.set_temp(channel, temp_c)
             self.board.set_loop(6, None if self.dp_lost else self.dp_bar)
-            self.board.set_loop(7, 40.0)
+            self.board.set_loop(7, None if self.flow_lost else self.flow_m3_h())
+            self.board.ua[8] = 0 if self.index_lost else round(4000 + 16000 * self.index_dp_bar() / 16)
+            self.board.ua[9] = 0 if self.suction_bar is None else round(4000 + 16000 * self.suction_bar / 10)
             self.loop.step(self.uptime.advance(), PERIOD_MS)
             self.ticks.now_ms += PERIOD_MS
+
+    def index_dp_bar(self):
+        return self.index_share * self.dp_bar
+
+    def flow_m3_h(self):
+        return 40.0 if self.full_dp_bar > 1.0 else 8.0
 
     def alarm(self, name):
         return bool(self.alarms.bits >> getattr(alarms, name) & 1)

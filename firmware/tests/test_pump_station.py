@@ -1,13 +1,11 @@
 """The pump station: it holds its pressure, asks for its temperature, and never stops the pump."""
 
-import re
-
 import pytest
 
 from firmware.substation import order_frame as of
-from firmware.substation import pump_station, sensors
+from firmware.substation import precedence, pump_station
 
-from .loop_rig import StationRig
+from .loop_rig import STATION_INPUTS, StationRig
 
 
 @pytest.fixture
@@ -60,14 +58,6 @@ def test_s4_after_silence_it_is_back_at_its_own_values(rig):
     assert rig.read("plant_supply_temp_effective_c") == pytest.approx(95.0, abs=0.02)
 
 
-def test_s1_every_sensor_has_its_row():
-    table = pump_station.__doc__.split("FALLBACKS")[1]
-    rows = re.findall(r"^  (\w+(?: \w+)*)   +", table, re.M)
-    named = {name.rsplit("_", 1)[0].replace("_temp", "").replace("_m3", "").replace("_", " ")
-             for name, _, _ in sensors.PUMP_STATION_INPUTS}  # fmt: skip
-    assert named == set(rows)
-
-
 def test_s1_pressure_lost_keeps_the_speed(rig):
     rig.order({"plant_dp_sp_bar": 4.0}, lease_s=3600)
     rig.step(1200)
@@ -75,7 +65,7 @@ def test_s1_pressure_lost_keeps_the_speed(rig):
     rig.dp_lost = True
     rig.step(600)
     assert rig.board.speed_bp == pytest.approx(speed, abs=20)
-    assert rig.read("active_limiter_number") == pump_station.FALLBACK
+    assert rig.read("active_limiter_number") == precedence.FALLBACK
     assert rig.alarm("SENSOR_LOST")
     rig.dp_lost = False
     rig.step(120)
@@ -110,3 +100,175 @@ def test_low_pressure_is_told(rig):
     rig.step(120)
     assert rig.alarm("LOW_DP")
     assert rig.board.speed_bp == 10_000
+
+
+INDEX = {"index_dp_own_bar": 0.8, "inputs": STATION_INPUTS}
+SUCTION = {"suction_pressure_minimum_bar": 1.0, "dry_run_pressure_bar": 0.3, "inputs": STATION_INPUTS}
+
+
+def test_the_index_consumer_gets_what_it_must_have(ticks):
+    rig = StationRig(ticks, **INDEX)
+    rig.step(1800)
+    assert rig.index_dp_bar() == pytest.approx(0.8, abs=0.03)
+    assert rig.read("index_dp_correction_bar") == pytest.approx(2.0 - 1.5, abs=0.1)
+    assert rig.read("dp_reserve_bar") == pytest.approx(0.0, abs=0.03)
+    rig.index_share = 0.25  # the town draws more
+    rig.step(1800)
+    assert rig.index_dp_bar() == pytest.approx(0.8, abs=0.03)
+
+
+def test_the_index_never_takes_the_plant_past_its_limits(ticks):
+    rig = StationRig(ticks, **INDEX, plant_dp_maximum_bar=2.5)
+    rig.index_share = 0.1
+    rig.step(3600)
+    assert rig.read("plant_dp_effective_bar") == 2.5
+    rig.index_share = 0.9
+    rig.step(3600)
+    assert rig.read("plant_dp_effective_bar") == pytest.approx(0.8 / 0.9, abs=0.05)
+
+
+def test_an_order_goes_before_the_index(ticks):
+    rig = StationRig(ticks, **INDEX)
+    rig.step(1800)
+    rig.order({"plant_dp_sp_bar": 3.0}, lease_s=3600)
+    rig.step(1200)
+    assert rig.dp_bar == pytest.approx(3.0, abs=0.05)
+
+
+def test_s1_index_lost_walks_to_the_own_pressure_and_back(ticks):
+    rig = StationRig(ticks, **INDEX)
+    rig.index_share = 0.25
+    rig.step(1800)
+    assert rig.dp_bar == pytest.approx(3.2, abs=0.1)
+    rig.index_lost = True
+    rig.step(60)
+    assert rig.dp_bar > 2.7  # no faster than 0.2 bar in a minute
+    rig.step(1200)
+    assert rig.dp_bar == pytest.approx(1.5, abs=0.05)
+    assert rig.alarm("SENSOR_LOST")
+    rig.index_lost = False
+    rig.step(1800)
+    assert rig.index_dp_bar() == pytest.approx(0.8, abs=0.03)
+    assert not rig.alarm("SENSOR_LOST")
+
+
+def test_low_suction_pressure_holds_the_speed_back(ticks):
+    rig = StationRig(ticks, **SUCTION)
+    rig.step(300)
+    before = rig.board.speed_bp
+    rig.suction_bar = 0.8
+    rig.step(120)
+    assert rig.read("pump_state_number") == pump_station.HELD_BACK
+    assert rig.board.speed_bp < before
+    assert rig.board.speed_bp >= 2_500
+    rig.suction_bar = 2.0
+    rig.step(300)
+    assert rig.read("pump_state_number") == pump_station.IN_ORDER
+    assert rig.dp_bar == pytest.approx(1.5, abs=0.05)
+
+
+def test_a_pump_that_would_run_dry_stops_and_waits_for_water(ticks):
+    rig = StationRig(ticks, **SUCTION)
+    rig.step(300)
+    rig.suction_bar = 0.1
+    rig.step(6)
+    assert rig.board.speed_bp > 0  # a moment is no lack of water
+    rig.step(8)
+    assert rig.board.speeds_bp == [0, 0]
+    assert rig.alarm("DRY_RUN")
+    assert rig.read("pump_state_number") == pump_station.DRY
+    rig.suction_bar = 2.0
+    rig.step(40)
+    assert rig.board.speed_bp == 0
+    rig.step(300)
+    assert rig.dp_bar == pytest.approx(1.5, abs=0.05)
+    assert not rig.alarm("DRY_RUN")
+
+
+def test_s1_suction_lost_takes_the_protection_off_and_tells(ticks):
+    rig = StationRig(ticks, **SUCTION)
+    rig.suction_bar = 0.8
+    rig.step(300)
+    rig.suction_bar = None
+    rig.step(300)
+    assert rig.read("pump_state_number") == pump_station.SUCTION_LOST
+    assert rig.dp_bar == pytest.approx(1.5, abs=0.05)
+    assert rig.alarm("SENSOR_LOST")
+    rig.suction_bar = 2.0
+    rig.step(30)
+    assert rig.read("pump_state_number") == pump_station.IN_ORDER
+    assert not rig.alarm("SENSOR_LOST")
+
+
+def test_the_least_flow_raises_the_speed(ticks):
+    rig = StationRig(ticks, plant_flow_minimum_m3_h=20)
+
+    def flows():
+        return 30.0 * rig.board.speed_bp / 10_000
+
+    rig.flow_m3_h = flows
+    rig.step(900)
+    assert flows() == pytest.approx(20.0, abs=0.5)
+    assert rig.read("plant_flow_minimum_bites_number") == 1
+    rig.flow_m3_h = lambda: 60.0
+    rig.step(300)
+    assert rig.read("plant_flow_minimum_bites_number") == 0
+    assert rig.dp_bar == pytest.approx(1.5, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("lost", "shown"), [("flow_lost", "plant_flow_m3_h"), ("supply", "plant_supply_temp_c")]
+)
+def test_s1_other_losses_count_no_heat_and_are_told(rig, lost, shown):
+    if lost == "flow_lost":
+        rig.flow_lost = True
+    else:
+        rig.temps = (-5.0, None, 50.0)
+    rig.step(60)
+    assert rig.read(shown) is None
+    assert rig.read("plant_heat_kw") is None
+    assert rig.alarm("SENSOR_LOST")
+    assert rig.dp_bar == pytest.approx(1.5, abs=0.05)
+    rig.flow_lost = False
+    rig.temps = None
+    rig.step(60)
+    assert rig.read("plant_heat_kw") > 0
+    assert not rig.alarm("SENSOR_LOST")
+
+
+TWO = {"pumps": 2, "pump_change_s": 3_600}
+
+
+def test_the_second_pump_joins_when_one_is_not_enough_and_leaves(ticks):
+    rig = StationRig(ticks, **TWO, own_plant_dp_bar=2.5)
+    rig.full_dp_bar = 2.2
+    rig.step(600)
+    assert min(rig.board.speeds_bp) > 0
+    assert rig.dp_bar == pytest.approx(2.5, abs=0.05)
+    rig.full_dp_bar = 8.0
+    rig.step(900)
+    assert sorted(rig.board.speeds_bp)[0] == 0
+    assert rig.dp_bar == pytest.approx(2.5, abs=0.05)
+
+
+def test_the_pumps_share_the_running_time_and_the_pressure_stays(ticks):
+    rig = StationRig(ticks, **TWO)
+    rig.step(300)
+    lowest = 9.0
+    leads = set()
+    for _ in range(6 * 1800):
+        rig.step(2)
+        lowest = min(lowest, rig.dp_bar)
+        leads.add(rig.read("lead_pump_number"))
+    assert leads == {1, 2}
+    assert abs(rig.read("pump_run_s") - rig.read("pump2_run_s")) <= 3_600 + 60
+    assert lowest > 1.2
+
+
+def test_s9_running_times_outlive_a_power_cut(ticks):
+    rig = StationRig(ticks, **TWO)
+    rig.step(7_200)
+    rig.loop.save_when_due(7_200)
+    again = StationRig(ticks, flash=rig.flash, **TWO)
+    assert again.loop.pumps.run_s == rig.loop.pumps.run_s
+    assert again.loop.pumps.lead == rig.loop.pumps.lead

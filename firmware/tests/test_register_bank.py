@@ -66,7 +66,7 @@ def test_a_block_that_reaches_over_a_gap_is_not_read(profile):
     assert bank.read(4, 0, 26, out, 0)
     assert not bank.read(4, 0, 27, out, 0)
     assert not bank.read(4, 39, 2, out, 0)
-    polled = 38 if profile == registers.PUMP_STATION else 63  # a house's inputs follow its status
+    polled = 38 if profile == registers.PUMP_STATION else 103  # a house's readings follow its status
     assert bank.read(4, 40, polled, out, 0)
     assert not bank.read(4, 40, polled + 1, out, 0)
 
@@ -82,8 +82,8 @@ def test_unread_measurements_show_no_value(profile):
 def test_the_map_can_be_let_go(profile):
     bank = RegisterBank(profile)
     uptime = bank.point("uptime_s")
-    bank.forget_rows()
+    bank.forget_names()
     bank.put(uptime, 70_000)
     assert words(bank, 4, 15, 2) == (1, 4464)
-    with pytest.raises(TypeError):
+    with pytest.raises(KeyError):
         bank.point("uptime_s")

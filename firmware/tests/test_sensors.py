@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from firmware.substation import sensors
+from firmware.substation import sensors, site
 from firmware.substation.register_bank import RegisterBank
 
 from .board_double import BoardDouble
@@ -81,7 +81,7 @@ def board(ticks):
 
 @pytest.fixture
 def read(board):
-    return sensors.Sensors(board, RegisterBank("substation"), sensors.SUBSTATION_INPUTS)
+    return sensors.Sensors(board, RegisterBank("substation"), site.SUBSTATION_INPUTS)
 
 
 def test_a_loose_contact_is_bridged_and_a_lost_sensor_is_not(board, read):
@@ -119,9 +119,9 @@ def test_a_sensor_that_is_lost_from_the_start_is_lost_at_once(board, read):
 
 def test_inputs_are_rows_of_the_map():
     for inputs, profile in (
-        (sensors.SUBSTATION_INPUTS, "substation"),
-        (sensors.PUMP_STATION_INPUTS, "pump_station"),
+        (site.SUBSTATION_INPUTS, "substation"),
+        (site.PUMP_STATION_INPUTS, "pump_station"),
     ):
         bank = RegisterBank(profile)
-        for name, _, _ in inputs:
+        for name, _, _, _ in inputs:
             bank.point(name)

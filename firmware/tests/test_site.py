@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from firmware.substation import registers, site
+from firmware.substation import registers, site, site_functions
 
 from .order_rig import BOARDS, DEVICE_ID, SITE, settings_of
+
+DEFAULTS = {**site.DEFAULTS, **site_functions.OPTION_DEFAULTS}
 
 
 def test_a_right_file_is_taken_whole():
@@ -20,9 +22,11 @@ def test_a_right_file_is_taken_whole():
 
 def test_every_config_register_has_a_default_inside_its_range():
     for row in registers.REGISTERS:
-        if row.access == registers.CONFIG:
-            assert row.low <= site.DEFAULTS[row.name] <= row.high, row.name
-    assert set(site.DEFAULTS) == {r.name for r in registers.REGISTERS if r.access == registers.CONFIG}
+        if row.access == registers.CONFIG and row.name not in site_functions.SWITCHES:
+            assert row.low <= DEFAULTS[row.name] <= row.high, row.name
+    assert set(DEFAULTS) | set(site_functions.SWITCHES) == {
+        r.name for r in registers.REGISTERS if r.access == registers.CONFIG
+    }
     for profile in registers.PROFILES:
         assert settings_of(profile=profile).mistakes == []
 

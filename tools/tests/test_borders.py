@@ -16,8 +16,9 @@ from .processes import ROOT
 ROOMS = ("firmware", "core_ext", "supervisor", "tools", "hil_tests")
 # what the firmware may import beside itself: MicroPython's own modules
 MICROPYTHON = {
-    "array", "asyncio", "binascii", "collections", "errno", "gc", "hashlib", "json", "machine", "math",
-    "micropython", "network", "os", "random", "select", "socket", "struct", "sys", "time", "vfs",
+    "array", "asyncio", "binascii", "collections", "ds18x20", "errno", "gc", "hashlib", "json", "machine",
+    "math", "micropython", "network", "onewire", "os", "random", "select", "socket", "struct", "sys", "time",
+    "vfs",
 }  # fmt: skip
 PYX_MAY = {"libc", "cython", "numpy", "cpython", "core_ext"}
 CIMPORT = re.compile(r"^\s*(?:from\s+(\S+)\s+c?import|c?import\s+(\S+))")

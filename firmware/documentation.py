@@ -1,0 +1,167 @@
+"""Writes docs/firmware.md from the tables and the code: `python -m firmware.documentation`.
+
+It refuses a number of its own: ranks, fallbacks, ranges and defaults come from where the firmware has them. No
+part of the bundle.
+"""
+
+from pathlib import Path
+
+from . import function_tables as tables
+from .substation import registers, site, site_functions
+
+PAGE = Path(__file__).parent.parent / "docs" / "firmware.md"
+
+HEAD = """# What the controller does
+
+Made from `firmware/` by `python -m firmware.documentation` (part of `make docs`); edit the tables there, not this page.
+
+A controller is a substation or a pump station. A substation has one or two heating circuits and, if it wants, DHW;
+what `site.json` does not name is not loaded. Every number a loop reckons with is a whole one, in thousandths of a
+kelvin, a bar or a kilowatt; integrators keep the residue of every division, so the float width of the chip changes
+nothing.
+
+## Functions
+
+| function | file | switched on by | sources |
+|---|---|---|---|"""
+
+FUNCTIONS = (
+    ("Heating circuit: curve of 2 to 4 points, or slope and level", "heating_circuit.py, heating_curve.py",
+     "always; `curve_points` or `curve_slope`", "Samson 557x: slope 0.2 to 3.2, level -30 to 30 K, four points"),
+    ("Second heating circuit", "heating_circuit.py", "`heating_circuits: 2`", ""),
+    ("Weekly schedule, holidays, set-back", "comfort.py, local_time.py", "`schedule`, `schedule2`, `holidays`",
+     "without valid time: comfort (S11)"),
+    ("Early start and stop", "comfort.py", "`optimum_start_maximum_s`, `optimum_stop_maximum_s`", ""),
+    ("Room influence and adaptation", "room.py", "`room_influence_pct`, `room_adaptation_maximum_k`",
+     "Samson: ends at 2 K too warm, begins again at 1 K"),
+    ("Summer cut-off", "heating_circuit.py", "always; `summer_outdoor_temp_c`", ""),
+    ("Frost protection", "heating_circuit.py", "always", "supply, return and room; beats every order"),
+    ("Exercise of pumps and valves", "pump.py, heating_circuit.py", "always",
+     "Samson 5573: pumps after 24 h; spread by device id"),
+    ("Instantaneous DHW with flow feed-forward", "dhw_instantaneous.py", "`dhw: instantaneous`",
+     "Siemens RVL481, bench study of the feed-forward"),
+    ("DHW in a tank: coil, or exchanger outside", "dhw_storage.py", "`dhw: storage`, `dhw: storage_charging`", ""),
+    ("Priority of DHW: none, absolute, sliding, by set-back", "dhw.py", "`dhw_priority`", "Samson 5500"),
+    ("Scald limit", "dhw.py", "always with DHW", "independent thermostat besides: EN 14597"),
+    ("Legionella runs with proof", "legionella.py", "always with DHW", "Samson 5573, 5579"),
+    ("DHW circulation", "circulation.py", "`circulation_schedule`; else always on", ""),
+    ("Return limit, fixed or by outdoor temperature", "limiters.py", "always; `return_limit_points`", "Samson, Siemens"),
+    ("Limit of the difference of the returns", "limiters.py", "`return_difference_limit_k`", "Siemens RVL481: 0.5 to 50 K"),
+    ("Flow limit", "limiters.py", "always; `flow_limit_points`", "Danfoss: a line over the outdoors"),
+    ("Heat limit", "limiters.py", "`contract_heat_limit_kw`, `heat_limit_points`", "Danfoss"),
+    ("Capacity tariff", "capacity.py", "`capacity_heat_limit_kw`, `capacity_window_s`", ""),
+    ("No creeping below the meter's least flow", "limiters.py", "`primary_flow_minimum_m3_h`",
+     "the return limit goes before it: Siemens"),
+    ("Travel budget of the valves", "travel.py", "`valve_starts_hour_maximum_count`", ""),
+    ("Sensors that contradict each other", "doubt.py", "always", ""),
+    ("Plant pressure, or that of the index consumer", "pump_station.py", "always; `index_dp_own_bar`", ""),
+    ("Two pumps: lead, lag, equal running time", "plant_pumps.py", "`pumps: 2`", ""),
+    ("Least flow of the heat source", "pump_station.py", "`plant_flow_minimum_m3_h`", ""),
+    ("Cavitation and dry-run protection", "pump_station.py",
+     "`suction_pressure_minimum_bar`, `dry_run_pressure_bar`", ""),
+)  # fmt: skip
+
+PRECEDENCE = """
+## Who decides
+
+In all the project the same order: hardware safety, software safety, manual at the device, limiters, DHW and
+legionella, lease, schedule and curve. For each actuator it becomes a list of ranks, walked from above; of a valve the
+first rank that answers decides. Each rank is a method of the class named, and a test holds the list against the code.
+Where DHW or a schedule stands above a limiter, it closes or rests, and the limiter would have nothing to add.
+
+Among limiters there is no rank: the smallest position wins. The return limit and the limit of the difference are
+suspended while legionella are killed; while DHW takes heat the higher of the two return limits rules. What others may
+ask of flow and return binds the heating circuits alone: DHW keeps the site's own limits (S5).
+"""
+
+SETPOINT = """
+### What a heating circuit follows, the last word first
+
+| class | what |
+|---|---|"""
+
+FALLBACKS = """
+## When a sensor is lost
+
+Every loss sets the alarm `sensor_lost` and the input's bit in `sensor_fault_bits` after 3 bad samples (6 s). A reading
+that jumps by 40 K between two samples counts as bad. The sensor is trusted again after 5 good samples (10 s), and
+what it decided is taken up without a bump. Each row has a test that loses the sensor and sees it come back.
+
+| profile | input | what is done | source |
+|---|---|---|---|"""
+
+SITE = """
+## Settings beyond the registers
+
+Every CONFIG register of docs/registers.md is a key of `site.json` of the same name. A mistake is told with its key and
+the allowed range; the controller then heats on defaults and takes no orders. Beside them:
+
+| key | values |
+|---|---|"""
+
+KEYS = (
+    ("heating_circuits", "1 or 2; a second one needs `inputs.secondary2_supply_temp_c`"),
+    ("dhw", " · ".join(site_functions.DHW_KINDS)),
+    ("dhw_priority", " · ".join(site_functions.PRIORITIES)),
+    ("valve_kind, valve2_kind, dhw_valve_kind", " · ".join(site_functions.VALVE_KINDS)),
+    ("curve_points, curve2_points", "2 to 4 points `[outdoor, supply]`; colder outside is never cooler inside"),
+    ("curve_slope, curve2_slope", "`{\"slope\": 0.2 to 3.2, \"level_k\": -30 to 30}`"),
+    ("return_limit_points, flow_limit_points, heat_limit_points", "2 to 4 points `[outdoor, limit]`"),
+    ("schedule, schedule2, dhw_schedule, circulation_schedule",
+     "`{\"mon-fri\": [\"06:00-09:00\", \"16:00-22:00\"], \"sat\": [...]}`, at most %d periods a day"
+     % site_functions.PERIODS_HIGH),
+    ("holidays", "`[[\"2026-12-24\", \"2027-01-02\"], ...]`, both days included"),
+    ("utc_offset_min, summer_time", "minutes, and %s" % " or ".join(site_functions.SUMMER_TIMES)),
+    ("inputs", "`{register: {\"channel\": 0 to 14, \"kind\": ..., \"span\": ..., \"damping_s\": ...}}`, or `null` for an "
+     "input that is not wired; kinds: " + ", ".join(site_functions.KINDS)),
+    ("pumps", "1 or 2 (pump station)"),
+    ("proportional_band_k, integral_time_s", "of the first circuit; `proportional2_band_k`, `integral2_time_s`"),
+)  # fmt: skip
+
+LIMITS_HASH = """
+`limits_hash_code` covers every CONFIG register the site has, in map order, the deficit budget, and each line over the
+outdoors with its name; see `Site._digest`.
+
+## Defaults of optional functions
+
+| register | default | range |
+|---|---:|---|"""
+
+
+def page():
+    """Return the text of docs/firmware.md."""
+    lines = [HEAD]
+    lines += ["| %s | %s | %s | %s |" % row for row in FUNCTIONS]
+    lines.append(PRECEDENCE)
+    for actuator, where, ranks, texts in tables.RANKS:
+        lines += [
+            "### %s" % actuator,
+            "",
+            "`%s`" % where,
+            "",
+            "| | rank | class | what |",
+            "|---:|---|---|---|",
+        ]
+        lines += [
+            "| %d | `%s` | %s | %s |" % (place, rank, *texts[rank]) for place, rank in enumerate(ranks, 1)
+        ]
+        lines.append("")
+    lines[-1] = SETPOINT.strip("\n")
+    lines += ["| %s | %s |" % row for row in tables.SETPOINT]
+    lines.append(FALLBACKS)
+    lines += ["| %s | `%s` | %s | %s |" % row for row in tables.FALLBACKS]
+    lines.append(SITE)
+    lines += [
+        "| %s | %s |" % (", ".join("`%s`" % key for key in keys.split(", ")), text) for keys, text in KEYS
+    ]
+    lines.append(LIMITS_HASH)
+    defaults = {**site.DEFAULTS, **site_functions.OPTION_DEFAULTS}
+    for row in registers.REGISTERS:
+        if row.access == registers.CONFIG and row.name not in site.DEFAULTS:
+            default = defaults.get(row.name, "off")
+            lines.append("| `%s` | %s | %s to %s |" % (row.name, default, row.low, row.high))
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,110 @@
+"""Instantaneous DHW: the tap's flow moves the valve at once, the temperature corrects what that misses.
+
+A draw-off is seen by its flow. Without a flow sensor it is seen by a falling temperature, and the exchanger
+is never left to cool. It refuses to wait for the temperature: with a 30 s actuator that alone takes four
+times as long to come back into its band [hil.md 3].
+"""
+
+from .dhw import HEATING, WARM, Dhw
+from .fixed_point import FULL_BP
+from .pi_controller import PI
+
+TAP_L_H = 60  # a litre in a minute is a draw-off [estimate]
+COLD_MC = 10_000  # cold water [estimate]
+PRIMARY_LOST_MC = 70_000  # the summer's supply [domain.md 4.2: DHW floor 70-75]
+APPROACH_MK = 15_000  # so far above cold water the primary leaves a good exchanger [estimate]
+DP_LOST_MBAR = 1_000
+KEEP_BELOW_MK = 5_000  # without draw-off the exchanger is kept so far below, and comes back by itself
+KEEP_BP = 500  # by a valve so far open [estimate]
+CORRECTION_BP = 6_000  # share of the feed-forward that the temperature may add or take
+# The correction is a share of the feed-forward, so that the gain follows the flow: 45 K above cold water for
+# the whole of it is a static gain of one, and these bands stay well below [estimate].
+CORRECTION_BAND_MK = 90_000
+CORRECTION_INTERVAL_MS = 25_000
+BLIND_BAND_MK = 200_000  # without a flow sensor the gain must suit the smallest draw-off [estimate]
+BLIND_INTEGRAL_MS = 30_000
+BLIND_END_MK = 4_000  # so much too hot, nothing is drawn any more
+
+
+def root(number):
+    """Return the whole square root of a whole number."""
+    if number < 2:
+        return number
+    guess = number
+    better = (guess + 1) // 2
+    while better < guess:
+        guess = better
+        better = (guess + number // guess) // 2
+    return guess
+
+
+class InstantaneousDhw(Dhw):
+    def __init__(self, board, bank, settings, sensors, limits, alarm_bits, persistence, local_time, spread_s):
+        super().__init__(
+            board, bank, settings, sensors, limits, alarm_bits, persistence, local_time, spread_s
+        )
+        self._flow_at = sensors.place("dhw_flow_m3_h")
+        self._primary_at = sensors.place("primary_supply_temp_c")
+        self._dp_at = sensors.place("primary_dp_bar")
+        self._kv_l_h = settings.fixed("dhw_valve_flow_m3_h")
+        self._pi = PI(BLIND_BAND_MK, BLIND_INTEGRAL_MS)
+        self._correction = PI(CORRECTION_BAND_MK, CORRECTION_INTERVAL_MS, -CORRECTION_BP, CORRECTION_BP)
+        self._tapping = False
+        self._keeping = False
+
+    def feed_forward_bp(self):
+        """Return where the valve has to stand for the flow drawn now, by the exchanger's heat balance."""
+        flow_l_h = self._value[self._flow_at]
+        if flow_l_h is None:
+            return 0
+        primary_mc = self._value[self._primary_at]
+        if primary_mc is None:
+            primary_mc = PRIMARY_LOST_MC
+        dp_mbar = self._value[self._dp_at]
+        if dp_mbar is None:
+            dp_mbar = DP_LOST_MBAR
+        cooled_mk = max(10_000, primary_mc - COLD_MC - APPROACH_MK)
+        primary_l_h = flow_l_h * max(0, self.wanted_mc - COLD_MC) // cooled_mk
+        open_l_h = self._kv_l_h * root(max(100, dp_mbar) * 1000) // 1000  # kv at this dp
+        return min(FULL_BP, primary_l_h * FULL_BP // max(1, open_l_h))
+
+    def _decide_demand(self, dt_ms):
+        flow_l_h = self._value[self._flow_at]
+        supply_mc = self.supply_mc
+        if flow_l_h is not None:
+            tapping = flow_l_h >= TAP_L_H
+        else:
+            hot_mc = self.wanted_mc + (BLIND_END_MK if self._tapping else 0)
+            tapping = supply_mc is not None and supply_mc < hot_mc
+        if self.legionella.running:
+            tapping = True  # the circulation carries the heat away
+        if tapping and not self._tapping:
+            self._correction.track(self._correction.output_bp, 0)
+        self._tapping = self.active = tapping
+
+    def _no_demand(self, dt_ms):
+        if self._tapping:
+            return None
+        warm_mc = self.wanted_mc - KEEP_BELOW_MK
+        if self.supply_mc < warm_mc:
+            self._keeping = True
+        elif self.supply_mc > warm_mc + KEEP_BELOW_MK // 2:
+            self._keeping = False
+        super()._no_demand(dt_ms)
+        if not self._keeping:
+            return 0
+        self.state = WARM
+        return self._limited(KEEP_BP, 0, dt_ms)
+
+    def _controlled(self, dt_ms):
+        self.state = HEATING
+        error_mk = self.wanted_mc - self.supply_mc
+        if self._value[self._flow_at] is None or self.legionella.running:
+            return self._limited(self._pi.step(error_mk, dt_ms), error_mk, dt_ms)
+        ahead_bp = self.feed_forward_bp()
+        wanted_bp = ahead_bp * (FULL_BP + self._correction.step(error_mk, dt_ms)) // FULL_BP
+        within_bp = max(0, min(FULL_BP, wanted_bp))
+        target_bp = self._limited(within_bp, error_mk, dt_ms)
+        if target_bp != wanted_bp:  # a stop or a limiter: nothing winds up behind it
+            self._correction.track((target_bp - ahead_bp) * FULL_BP // max(1, ahead_bp), error_mk)
+        return target_bp

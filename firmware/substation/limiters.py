@@ -1,0 +1,199 @@
+"""What may reduce heat: flow, return and heat limits, difference of returns, the tariff's window.
+
+`Limits` says what is allowed to the whole substation now; `ValveLimiter` turns that into the widest position
+of one valve. It refuses to act on a sensor that is lost: heat comes before tariff.
+
+Which limit wins is not a matter of order: the smallest position does. The return limit and the limit of the
+difference are suspended while legionella are being killed, and a warmer return is allowed while
+DHW takes heat [firmware.md R4, R9, R11].
+"""
+
+from .energy import heat_w
+from .fixed_point import FULL_BP
+from .heating_curve import line
+from .pi_controller import PI
+from .precedence import CAPACITY, DIFFERENCE, FLOW, HEAT, NO_LIMITER, RETURN
+
+RETURN_BAND_MK = 60_000  # slower and softer than the supply controller it overrules [estimate]
+RETURN_INTEGRAL_MS = 180_000
+FLOW_INTEGRAL_MS = 30_000
+LEAST_BAND_L_H = 500
+LEAST_BAND_W = 5_000
+CREEP_FOR_MS = 60_000  # so long may less than the least flow pass before the valve closes [estimate]
+CREEP_RELEASE_BP = 500  # and so far must the controller want it open again [estimate]
+OUTDOOR_UNKNOWN_MC = (
+    -40_000
+)  # the coldest: a line over the outdoors then allows what it allows at its cold end
+
+
+class Limits:
+    """The limits in force for the whole substation, in integers of fixed_point; None = there is none."""
+
+    def __init__(self, bank, settings, sensors, influences):
+        self._bank = bank
+        self._value = sensors.value
+        self._flow_at = sensors.place("primary_flow_m3_h")
+        self._supply_at = sensors.place("primary_supply_temp_c")
+        self._return_at = sensors.place("primary_return_temp_c")
+        self._outdoor_at = sensors.place("outdoor_temp_c")
+        self._flow_ask = influences["primary_flow_limit_sp_m3_h"]
+        self._return_ask = influences["primary_return_limit_sp_c"]
+        self.contract_l_h = settings.fixed("contract_flow_limit_m3_h")
+        self._own_return_mc = settings.fixed("return_limit_temp_c")
+        self._dhw_return_mc = settings.option("dhw_return_limit_temp_c")
+        self._return_points = settings.points("return_limit_points")
+        self._flow_points = settings.points("flow_limit_points")
+        self._heat_points = settings.points("heat_limit_points")
+        self.contract_w = settings.option("contract_heat_limit_kw")
+        self.difference_mk = settings.option("return_difference_limit_k")
+        self.least_flow_l_h = settings.option("primary_flow_minimum_m3_h")
+        self._heat_point = bank.point("primary_heat_limit_effective_kw")
+        self._window = None
+        if settings.option("capacity_window_s"):
+            from .capacity import Window
+
+            self._window = Window(
+                bank, settings.option("capacity_window_s") * 1000, settings.option("capacity_heat_limit_kw")
+            )
+        self.heat_now_w = self.heat_w = None
+        self.heat_number = HEAT
+        self.own_flow_l_h = self.flow_l_h = self.contract_l_h
+        self.own_return_mc = self.return_mc = self.dhw_return_mc = self._own_return_mc
+        self.suspended = False  # return limits off: legionella are being killed
+
+    @property
+    def away(self):
+        """Whether somebody else's limit, or the way back from it, is in force."""
+        return self._flow_ask.away or self._return_ask.away
+
+    def step(self, now_s, dt_ms, spent, dhw_active):
+        """Bring the limits up to date; before the valves are moved."""
+        value = self._value
+        outdoor_mc = value[self._outdoor_at]
+        if outdoor_mc is None:
+            outdoor_mc = OUTDOOR_UNKNOWN_MC
+        self.heat_now_w = heat_w(value[self._flow_at], value[self._supply_at], value[self._return_at])
+        flow_l_h = self.contract_l_h
+        if self._flow_points:
+            flow_l_h = min(flow_l_h, line(self._flow_points, outdoor_mc))
+        self.own_flow_l_h = flow_l_h
+        self.flow_l_h = self._flow_ask.step(flow_l_h, now_s, dt_ms, spent)
+        return_mc = self._own_return_mc
+        if self._return_points:
+            return_mc = line(self._return_points, outdoor_mc)
+        self.own_return_mc = return_mc
+        return_mc = self._return_ask.step(return_mc, now_s, dt_ms, spent)
+        self.dhw_return_mc = self.own_return_mc
+        if dhw_active and self._dhw_return_mc is not None:  # the higher limit rules [firmware.md R11]
+            return_mc = max(return_mc, self._dhw_return_mc)
+            self.dhw_return_mc = max(self.own_return_mc, self._dhw_return_mc)
+        self.return_mc = return_mc
+        limit_w = self.contract_w
+        if self._heat_points:
+            line_w = line(self._heat_points, outdoor_mc)
+            limit_w = line_w if limit_w is None else min(limit_w, line_w)
+        self.heat_number = HEAT
+        if self._window is not None:
+            allowed_w = self._window.step(self.heat_now_w, now_s, dt_ms)
+            if allowed_w is not None and (limit_w is None or allowed_w < limit_w):
+                limit_w = allowed_w
+                self.heat_number = CAPACITY
+        self.heat_w = limit_w
+        self._bank.put(self._heat_point, limit_w)
+
+    def tightened(self, number):
+        """Say whether the limiter of this number bites because somebody else asked for it."""
+        return (number == FLOW and self.flow_l_h < self.own_flow_l_h) or (
+            number == RETURN and self.return_mc < self.own_return_mc
+        )
+
+    def flow_now_l_h(self):
+        return self._value[self._flow_at]
+
+    def return_now_mc(self):
+        return self._value[self._return_at]
+
+
+class ValveLimiter:
+    """The controllers that hold one valve back. number: what holds it now.
+
+    own: the device's own limits alone count, not what somebody asked for: no order reaches DHW (S5).
+    """
+
+    def __init__(self, limits, own=False):
+        self._limits = limits
+        self._own = own
+        self._return_pi = PI(RETURN_BAND_MK, RETURN_INTEGRAL_MS)
+        self._flow_pi = PI(2 * max(LEAST_BAND_L_H, limits.contract_l_h), FLOW_INTEGRAL_MS)
+        self._heat_pi = PI(2 * max(LEAST_BAND_W, limits.contract_w or 0), FLOW_INTEGRAL_MS)
+        self._difference_pi = None
+        if limits.difference_mk is not None:
+            self._difference_pi = PI(RETURN_BAND_MK, RETURN_INTEGRAL_MS)
+        self._creep_ms = 0
+        self.number = NO_LIMITER
+
+    def off(self):
+        """Nobody asks the limiters in this period."""
+        self.number = NO_LIMITER
+
+    def position(self, wanted_bp, secondary_return_mc, dt_ms):
+        """Return the widest position allowed, at most wanted_bp, and set number."""
+        limits = self._limits
+        target_bp = wanted_bp
+        number = NO_LIMITER
+        return_mc = limits.return_now_mc()
+        if return_mc is not None and not limits.suspended:
+            limit_mc = limits.dhw_return_mc if self._own else limits.return_mc
+            bp = self._limit(self._return_pi, limit_mc - return_mc, RETURN, wanted_bp, dt_ms)
+            if bp < target_bp:
+                target_bp = bp
+                number = RETURN
+            if self._difference_pi is not None and secondary_return_mc is not None:
+                room_mk = limits.difference_mk - (return_mc - secondary_return_mc)
+                bp = self._limit(self._difference_pi, room_mk, DIFFERENCE, wanted_bp, dt_ms)
+                if bp < target_bp:
+                    target_bp = bp
+                    number = DIFFERENCE
+        flow_l_h = limits.flow_now_l_h()
+        if flow_l_h is not None:
+            limit_l_h = limits.own_flow_l_h if self._own else limits.flow_l_h
+            bp = self._limit(self._flow_pi, limit_l_h - flow_l_h, FLOW, wanted_bp, dt_ms)
+            if bp < target_bp:
+                target_bp = bp
+                number = FLOW
+        heat_now_w = limits.heat_now_w
+        if limits.heat_w is not None and heat_now_w is not None:
+            bp = self._limit(self._heat_pi, limits.heat_w - heat_now_w, HEAT, wanted_bp, dt_ms)
+            if bp < target_bp:
+                target_bp = bp
+                number = limits.heat_number
+        self.number = number
+        if limits.least_flow_l_h is not None and flow_l_h is not None:
+            return self._no_creeping(target_bp, flow_l_h, number, dt_ms)
+        return target_bp
+
+    def _limit(self, limiter_pi, room, number, wanted_bp, dt_ms):
+        """Return the position a limiter allows; one that has room and does not act only stands ready."""
+        acting = self.number
+        if acting == CAPACITY:
+            acting = HEAT
+        if room > 0 and acting != number:
+            limiter_pi.track(wanted_bp, 0)
+            return FULL_BP
+        return limiter_pi.step(room, dt_ms)
+
+    def _no_creeping(self, target_bp, flow_l_h, number, dt_ms):
+        """Close a valve that passes less than the meter can count; a limiter that bites goes before."""
+        if self._creep_ms >= CREEP_FOR_MS:  # closed: until there is something to open for
+            if target_bp < CREEP_RELEASE_BP and number == NO_LIMITER:
+                return 0
+            self._creep_ms = 0
+        elif (
+            number == NO_LIMITER
+            and 0 < target_bp < CREEP_RELEASE_BP
+            and flow_l_h < self._limits.least_flow_l_h
+        ):
+            self._creep_ms += dt_ms
+        else:
+            self._creep_ms = 0
+        return target_bp

@@ -1,0 +1,182 @@
+"""Puts together what every controller has, from site.json, keys.bin and state/ in the working directory.
+
+First what needs the register map, then the orders and the server; `loop_maker` adds the loop. Each lets go of
+what the next does without, because all of it at once does not fit the heap. It refuses to stay.
+"""
+
+import gc
+import os
+
+from .alarms import CONFIG_REJECTED, WATCHDOG_RESET
+from .let_go import let_go_of
+
+
+class Parts:
+    """What the controller runs with."""
+
+    def __init__(self, bank, uptime, clock):
+        self.bank = bank
+        self.uptime = uptime
+        self.clock = clock
+        self.board = self.boots = self.alarms = self.service = self.refusals = None
+        self.progress = self.tcp = self.serial = None
+        self.settings = self.influences = self.deficit = self.persistence = self.hashes = None
+        self.network = {}
+        self.safe_start = False
+        self.points = ()
+
+
+def assemble(boards, publish_uptime, control_allowed_ms, version, watchdog_cause):
+    """Return the Parts, made from the files in the working directory."""
+    parts, settings, influences, hashes = _read_settings(boards, version)
+    let_go_of("registers", "image")
+    gc.collect()
+    from .boots import Boots
+    from .persistence import Persistence
+
+    bank = parts.bank
+    board = parts.board = boards.open_board(settings.board)
+    board.equip(settings)
+    persistence = Persistence()
+    boots = parts.boots = Boots(persistence, board.reset_cause == watchdog_cause)
+    random_8 = os.urandom(8)
+    for name, value in (
+        ("boot_count", boots.count),
+        ("boot_random_high_code", int.from_bytes(random_8[:4], "big")),
+        ("boot_random_low_code", int.from_bytes(random_8[4:], "big")),
+        ("reset_cause_number", board.reset_cause),
+        ("watchdog_reset_count", boots.rescues),
+    ):
+        bank.put(bank.point(name), value)
+    parts.points = tuple(
+        bank.point(name)
+        for name in (
+            "uptime_s", "control_mode_number", "loop_time_max_ms", "heap_used_b", "heap_free_b",
+            "task_restart_count",
+        )
+    )  # fmt: skip
+    parts.network = settings.network
+    parts.settings = settings
+    parts.influences = influences
+    parts.persistence = persistence
+    parts.hashes = hashes
+    _make_watch(parts, settings, persistence, control_allowed_ms)
+    if settings.circuits:
+        from .deficit import Deficit
+
+        curve = settings.curve(0)
+        parts.deficit = Deficit(settings.deficit_budget_mkh, curve[0], curve[-2], persistence, bank)
+    _make_server(
+        parts, settings, hashes, random_8, influences, parts.deficit, persistence, publish_uptime, version
+    )
+    return parts
+
+
+def _read_settings(boards, version):
+    """Return (parts, settings, influences, (map hash, firmware hash))."""
+    from . import registers, site
+    from .clock import Clock
+    from .leases import build
+    from .register_bank import RegisterBank
+    from .uptime import Uptime
+
+    settings = site.read("site.json", _chip_id(), boards.NAMES, boards.default_name()).copy()
+    del site
+    let_go_of("site", "site_functions")
+    gc.collect()
+    from . import image
+
+    map_hash = registers.map_hash()
+    firmware_hash = int.from_bytes(image.digest()[:4], "big")
+    bank = RegisterBank(settings.profile)
+    for name, value in (
+        ("identity_magic_code", registers.IDENTITY_MAGIC),
+        ("map_version_number", registers.MAP_VERSION),
+        ("map_hash_code", map_hash),
+        ("device_id_high_code", int.from_bytes(settings.device_id[:4], "big")),
+        ("device_id_low_code", int.from_bytes(settings.device_id[4:], "big")),
+        ("profile_number", registers.PROFILES.index(settings.profile) + 1),
+        ("firmware_hash_code", firmware_hash),
+        ("limits_hash_code", settings.limits_hash),
+        ("firmware_version_number", version),
+    ):
+        bank.put(bank.point(name), value)
+    for name in settings.names():
+        bank.put(bank.point(name), settings.fixed(name))
+    uptime = Uptime()
+    parts = Parts(bank, uptime, Clock(uptime))
+    return parts, settings, build(bank, settings), (map_hash, firmware_hash)
+
+
+def _make_watch(parts, settings, persistence, control_allowed_ms):
+    """Make what tells and guards: alarms, service mode, refusals, progress."""
+    from .alarms import Alarms
+    from .progress import Progress
+    from .refusals import Refusals
+    from .service_mode import ServiceMode
+
+    parts.safe_start = bool(settings.mistakes)
+    parts.alarms = Alarms(parts.bank)
+    parts.alarms.set(CONFIG_REJECTED, parts.safe_start)
+    parts.alarms.set(WATCHDOG_RESET, parts.boots.rescued)
+    parts.service = ServiceMode(parts.bank)
+    parts.refusals = Refusals(parts.bank, persistence, parts.uptime, parts.boots.count)
+    parts.progress = Progress(("control",), (control_allowed_ms,))
+
+
+def _make_server(
+    parts, settings, hashes, random_8, influences, deficit, persistence, publish_uptime, version
+):
+    from .keys import Keys, read_root_key
+    from .modbus_diagnostics import Diagnostics
+    from .modbus_server import ModbusServer
+    from .modbus_tcp import ModbusTcp
+    from .order_frame import boot_nonce
+    from .orders import Mailbox
+
+    bank = parts.bank
+    map_hash, firmware_hash = hashes
+    identity = (
+        settings.device_id, map_hash, boot_nonce(parts.boots.count, random_8), settings.limits_hash,
+        firmware_hash,
+    )  # fmt: skip
+    mailbox = Mailbox(
+        bank, identity, Keys(read_root_key("keys.bin"), settings.epochs, persistence, bank), influences,
+        deficit, parts.service, parts.refusals, parts.uptime, parts.safe_start,
+    )  # fmt: skip
+    number = bank.raw(bank.point("profile_number"))
+    diagnostics = Diagnostics(_identity(settings, version), number)
+    server = ModbusServer(
+        bank, mailbox, parts.refusals, settings.modbus_unit, publish_uptime, diagnostics, parts.refusals
+    )
+    rtu = None
+    if settings.rtu_baud or settings.rtu_tcp_port:
+        from .modbus_rtu import Rtu
+
+        rtu = Rtu(server, settings.rtu_unit)
+    ports = ((settings.modbus_port, server), (settings.rtu_tcp_port, rtu))
+    parts.tcp = ModbusTcp(ports, settings.modbus_address, bank, bank.point("client_count"), parts.progress)
+    if settings.rtu_baud:
+        from .modbus_serial import ModbusSerial
+
+        uart = parts.board.serial_line(settings.rtu_baud, settings.rtu_parity, settings.rtu_stop_bits)
+        parts.serial = ModbusSerial(uart, rtu, settings.rtu_baud)
+        print("modbus: unit %d at %d baud" % (settings.rtu_unit, settings.rtu_baud))
+
+
+def _identity(settings, version):
+    """Return the objects of FC 43/14: vendor, product code, revision, product name, model."""
+    product = "toplovod-" + settings.profile.replace("_", "-")
+    revision = "%d.%d" % (version >> 8, version & 0xFF)
+    name = "District heating %s controller" % settings.profile.replace("_", " ")
+    texts = ((0, "Toplovod"), (1, product), (2, revision), (4, name), (5, settings.board))
+    return tuple((number, text.encode()) for number, text in texts)
+
+
+def _chip_id():
+    try:
+        import machine
+
+        return bytes(machine.unique_id())
+    except ImportError:
+        return bytes(8)

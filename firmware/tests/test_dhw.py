@@ -1,0 +1,312 @@
+"""DHW: at the tap in its band, in the tank by its hysteresis, never scalding, never put off from outside."""
+
+import pytest
+
+from firmware.substation import dhw, precedence
+from firmware.substation.dhw_instantaneous import root
+
+from .dhw_rig import (
+    CIRCULATION,
+    DHW_FLOW,
+    DHW_SUPPLY,
+    INSTANTANEOUS,
+    STORAGE,
+    TANK_BOTTOM,
+    TANK_TOP,
+    FunctionRig,
+)
+
+STATE = "dhw_state_number"
+
+
+@pytest.fixture
+def tap(ticks):
+    rig = FunctionRig(ticks, **INSTANTANEOUS)
+    rig.step(300)
+    return rig
+
+
+@pytest.fixture
+def tank(ticks):
+    rig = FunctionRig(ticks, **STORAGE)
+    rig.step(120)
+    return rig
+
+
+def watch(rig, seconds):
+    """Let the time pass; return (coldest, hottest) leaving the exchanger."""
+    seen = []
+    for _ in range(seconds // 2):
+        rig.step(2)
+        seen.append(rig.exchanger.out_c)
+    return min(seen), max(seen)
+
+
+def test_whole_roots():
+    assert [root(n) for n in (0, 1, 2, 3, 4, 8, 9, 15, 16, 10**6, 10**6 - 1)] == [
+        0, 1, 1, 1, 2, 2, 3, 3, 4, 1000, 999,
+    ]  # fmt: skip
+
+
+def test_a_steady_draw_off_is_held_in_two_kelvin(tap):
+    tap.exchanger.draw_kg_s = 0.2
+    tap.step(300)
+    coldest, hottest = watch(tap, 300)
+    assert coldest > 55.0 - 2.0
+    assert hottest < 55.0 + 2.0
+    assert tap.read(STATE) == dhw.HEATING
+
+
+def test_the_feed_forward_brings_a_step_back_sooner_than_the_temperature_alone(tap, ticks):
+    def settling_s(rig):
+        rig.exchanger.draw_kg_s = 0.1
+        rig.step(600)
+        rig.exchanger.draw_kg_s = 0.2
+        last_out = 0
+        for second in range(0, 240, 2):
+            rig.step(2)
+            if abs(rig.exchanger.out_c - 55.0) > 5.0:
+                last_out = second + 2
+        return last_out
+
+    with_flow = settling_s(tap)
+    alone = FunctionRig(ticks, **INSTANTANEOUS)
+    alone.dhw_lost.add(DHW_FLOW)
+    alone.step(300)
+    assert with_flow < settling_s(alone)
+
+
+def test_after_the_tap_the_valve_closes(tap):
+    tap.exchanger.draw_kg_s = 0.2
+    tap.step(200)
+    tap.exchanger.draw_kg_s = 0.0
+    tap.step(60)
+    assert tap.dhw_valve == 0.0
+    assert tap.exchanger.out_c < 65.0
+
+
+def test_without_draw_off_the_exchanger_is_kept_warm(tap):
+    tap.step(4 * 3600)
+    coldest, hottest = watch(tap, 3600)
+    assert coldest > 45.0
+    assert hottest < 60.0
+
+
+def test_s5_above_the_scald_limit_the_valve_closes_whatever_is_drawn(tap):
+    tap.exchanger.draw_kg_s = 0.2
+    tap.step(120)
+    tap.exchanger.out_c = tap.exchanger.seen_c = 80.0
+    tap.step(2)
+    assert tap.read(STATE) == dhw.SCALD
+    assert tap.alarm("SCALD_LIMIT")
+    assert tap.board.others[2].direction == -1
+    assert tap.read("dhw_active_limiter_number") == precedence.MAXIMUM
+    tap.step(600)
+    assert not tap.alarm("SCALD_LIMIT")
+    assert tap.exchanger.out_c == pytest.approx(55.0, abs=2.0)
+
+
+def test_s5_no_order_takes_hot_water_away(tap):
+    tap.order(
+        {"primary_flow_limit_sp_m3_h": 0.0, "primary_return_limit_sp_c": 20.0, "curve_shift_sp_k": -15.0},
+        lease_s=3600,
+    )
+    tap.step(600)
+    tap.exchanger.draw_kg_s = 0.15
+    tap.step(300)
+    coldest, _ = watch(tap, 300)
+    assert coldest > 50.0
+
+
+def test_s5_nothing_of_dhw_is_a_setpoint():
+    from firmware.substation import registers
+
+    assert not [
+        lease for lease in registers.LEASES if "dhw" in lease.setpoint or "legionella" in lease.setpoint
+    ]
+
+
+def test_s1_dhw_supply_lost_closes_the_valve(tap):
+    tap.exchanger.draw_kg_s = 0.2
+    tap.step(120)
+    tap.dhw_lost.add(DHW_SUPPLY)
+    tap.step(90)
+    assert tap.dhw_valve == 0.0
+    assert tap.read(STATE) == dhw.LOST
+    assert tap.alarm("SENSOR_LOST")
+    assert tap.read("dhw_active_limiter_number") == precedence.FALLBACK
+    tap.dhw_lost.clear()
+    tap.step(300)
+    assert tap.exchanger.out_c == pytest.approx(55.0, abs=2.0)
+    assert not tap.alarm("SENSOR_LOST")
+
+
+def test_s1_dhw_flow_lost_goes_on_by_the_temperature(tap):
+    tap.dhw_lost.add(DHW_FLOW)
+    tap.exchanger.draw_kg_s = 0.2
+    tap.step(900)
+    assert tap.exchanger.out_c == pytest.approx(55.0, abs=3.0)
+    assert tap.alarm("SENSOR_LOST")
+    tap.dhw_lost.clear()
+    tap.step(300)
+    assert tap.exchanger.out_c == pytest.approx(55.0, abs=2.0)
+    assert not tap.alarm("SENSOR_LOST")
+
+
+def test_a_tank_is_charged_and_left_alone_when_it_is_hot(tank):
+    tank.step(2 * 3600)
+    assert tank.tank.top_c > 55.0
+    assert tank.tank.bottom_c > 53.0
+    assert tank.read(STATE) == dhw.REST
+    assert tank.dhw_valve == 0.0
+    assert not tank.board.pumps[2]
+
+
+def test_charging_begins_at_the_hysteresis(tank):
+    tank.step(2 * 3600)
+    tank.tank.top_c = tank.tank.bottom_c = 51.0
+    tank.step(20)
+    assert tank.read(STATE) == dhw.REST
+    tank.tank.top_c = 49.0
+    tank.step(20)
+    assert tank.read(STATE) == dhw.HEATING
+
+
+def test_the_pump_of_an_exchanger_outside_waits_for_heat(tank):
+    tank.step(2 * 3600)
+    tank.tank.charging_c = 30.0
+    tank.tank.top_c = tank.tank.bottom_c = 45.0
+    worst = 0.0
+    started = False
+    for _ in range(300):
+        tank.step(2)
+        if tank.board.pumps[2] and not started:
+            started = True
+            worst = tank.tank.charging_c - tank.tank.top_c
+    assert started
+    assert worst > 0.0
+
+
+def test_s1_one_of_two_tank_sensors_is_enough(tank):
+    tank.dhw_lost.add(TANK_TOP)
+    tank.tank.top_c = tank.tank.bottom_c = 40.0
+    tank.step(3600)
+    assert tank.tank.top_c > 54.0
+    assert tank.alarm("SENSOR_LOST")
+    tank.dhw_lost.clear()
+    tank.step(60)
+    assert not tank.alarm("SENSOR_LOST")
+    tank.dhw_lost.add(TANK_BOTTOM)
+    tank.tank.top_c = tank.tank.bottom_c = 40.0
+    tank.step(3600)
+    assert tank.tank.top_c > 52.0  # the top alone: the tank is charged from above, not through
+
+
+def test_s1_without_both_there_is_no_charging(tank):
+    tank.tank.top_c = tank.tank.bottom_c = 40.0
+    tank.step(60)
+    tank.dhw_lost.update((TANK_TOP, TANK_BOTTOM))
+    tank.step(120)
+    assert tank.dhw_valve == 0.0
+    assert not tank.board.pumps[2]
+    assert tank.read(STATE) == dhw.LOST
+    tank.dhw_lost.clear()
+    tank.step(2 * 3600)
+    assert tank.tank.top_c > 55.0
+
+
+def test_s1_circulation_lost_lets_everything_go_on(tank):
+    tank.dhw_lost.add(CIRCULATION)
+    tank.step(2 * 3600)
+    assert tank.tank.top_c > 55.0
+    assert tank.board.pumps[3]
+    assert tank.alarm("SENSOR_LOST")
+
+
+def charging(ticks, priority, **changes):
+    """Return a rig that holds its heating and has just begun to charge a cold tank."""
+    rig = FunctionRig(ticks, dhw_priority=priority, **STORAGE, **changes)
+    rig.step(3600)
+    rig.tank.top_c = rig.tank.bottom_c = 35.0
+    rig.step(4)
+    return rig
+
+
+def test_priority_none_heats_beside(ticks):
+    rig = charging(ticks, "parallel")
+    rig.step(600)
+    assert rig.read("active_limiter_number") != precedence.PRIORITY
+    assert rig.house.supply_c > 58.0
+
+
+def test_priority_absolute_closes_heating_and_gives_it_back(ticks):
+    rig = charging(ticks, "absolute", dhw_priority_maximum_s=300)
+    rig.step(240)
+    assert rig.read("active_limiter_number") == precedence.PRIORITY
+    assert rig.read("valve_position_out_pct") == 0.0
+    rig.step(240)
+    assert rig.read("active_limiter_number") != precedence.PRIORITY
+    rig.step(3 * 3600)
+    assert rig.house.supply_c == pytest.approx(61.36, abs=1.5)
+
+
+def test_priority_absolute_yields_to_frost(ticks):
+    rig = charging(ticks, "absolute")
+    rig.house.supply_c = rig.house.return_c = 6.0
+    rig.step(120)
+    assert rig.read("active_limiter_number") == precedence.FROST
+    assert rig.house.supply_c > 6.0
+
+
+def test_priority_by_set_back_lowers_the_heating(ticks):
+    rig = charging(ticks, "set_back", dhw_heating_setback_k=12)
+    rig.step(4)
+    assert rig.read("secondary_supply_temp_effective_c") == pytest.approx(61.36 - 12, abs=0.05)
+    assert rig.read("deficit_used_kh") == 0.0
+
+
+def test_priority_sliding_gives_way_by_what_is_missing(ticks):
+    rig = charging(ticks, "sliding")
+    least = 1.0
+    for _ in range(120):
+        rig.step(2)
+        least = min(least, rig.read("valve_position_out_pct") / 100)
+    assert least < 0.1
+    rig.step(3 * 3600)
+    assert rig.house.supply_c == pytest.approx(61.36, abs=1.5)
+
+
+def test_a_schedule_lowers_dhw_to_the_floor_at_most(ticks):
+    rig = FunctionRig(
+        ticks,
+        **STORAGE,
+        dhw_schedule={"mon-sun": ["06:00-22:00"]},
+        dhw_setback_temp_c=40,
+        dhw_floor_temp_c=45,
+    )
+    rig.at(12)
+    rig.step(4)
+    assert rig.read("dhw_temp_effective_c") == 55.0
+    rig.at(23)
+    rig.step(4)
+    assert rig.read("dhw_temp_effective_c") == 45.0
+
+
+def test_s11_without_valid_time_dhw_is_at_comfort(ticks):
+    rig = FunctionRig(
+        ticks, None, **STORAGE, dhw_schedule={"mon-sun": ["06:00-06:01"]},
+        circulation_schedule={"mon": ["06:00-06:01"]},
+    )  # fmt: skip
+    rig.step(4)
+    assert rig.read("dhw_temp_effective_c") == 55.0
+    assert rig.board.pumps[3]
+
+
+def test_the_circulation_keeps_its_schedule(ticks):
+    rig = FunctionRig(ticks, **STORAGE, circulation_schedule={"mon-sun": ["06:00-22:00"]})
+    rig.at(12)
+    rig.step(4)
+    assert rig.board.pumps[3]
+    rig.at(23)
+    rig.step(300)
+    assert not rig.board.pumps[3]

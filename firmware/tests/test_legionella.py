@@ -1,0 +1,152 @@
+"""Killing legionella: at its hour or by elapsed time, proven by an unbroken hold, told early."""
+
+import pytest
+
+from firmware.substation import dhw, legionella
+
+from .dhw_rig import CIRCULATION, STORAGE, TANK_BOTTOM, TANK_TOP, FunctionRig
+from .memory_flash import MemoryFlash
+
+RESULT = "legionella_result_number"
+SETTINGS = {
+    **STORAGE,
+    "legionella_day_number": 0,
+    "legionella_start_number": 120,
+    "legionella_hold_s": 600,
+    "legionella_duration_maximum_s": 7200,
+    "return_limit_temp_c": 45,
+}
+
+
+@pytest.fixture
+def rig(ticks):
+    rig = FunctionRig(ticks, **SETTINGS)
+    rig.at(1, 59)
+    rig.step(40)
+    assert rig.read(RESULT) == legionella.NEVER
+    return rig
+
+
+def test_a_run_begins_at_its_hour_and_passes_when_the_coldest_place_held(rig):
+    rig.step(120)
+    assert rig.read(RESULT) == legionella.RUNNING
+    assert rig.read("dhw_state_number") == dhw.LEGIONELLA
+    rig.step(7000)
+    assert rig.read(RESULT) == legionella.PASSED
+    assert rig.read("legionella_held_s") >= 600
+    assert rig.read("legionella_minimum_temp_c") >= 69.5
+    assert min(rig.tank.top_c, rig.tank.bottom_c) > 60.0
+    assert rig.read("legionella_passed_age_s") < 7200
+    assert not rig.alarm("LEGIONELLA_FAILED")
+
+
+def test_the_return_limit_is_suspended_meanwhile_and_comes_back(rig):
+    rig.step(1200)
+    assert rig.read(RESULT) == legionella.RUNNING
+    assert rig.loop._limits.suspended
+    rig.step(7000)
+    assert not rig.loop._limits.suspended
+
+
+def test_the_circulation_runs_meanwhile(ticks):
+    rig = FunctionRig(ticks, **SETTINGS, circulation_schedule={"mon-sun": ["12:00-13:00"]})
+    rig.at(1, 59)
+    rig.step(40)
+    rig.step(400)
+    assert rig.board.pumps[3]
+
+
+def test_a_supply_too_cold_fails_and_tells_early(rig):
+    rig.house.primary_supply_c = 62.0
+    told = None
+    for minute in range(125):
+        rig.step(60)
+        if told is None and rig.alarm("LEGIONELLA_FAILED"):
+            told = minute
+    assert told is not None
+    assert 100 <= told <= 112  # 120 minutes less the 10 it would have to hold
+    assert rig.read(RESULT) == legionella.NOT_HELD
+    assert rig.alarm("LEGIONELLA_FAILED")
+
+
+def test_the_alarm_stands_until_a_run_has_passed(rig):
+    rig.house.primary_supply_c = 62.0
+    rig.step(2 * 3600 + 600)
+    rig.house.primary_supply_c = 90.0
+    assert rig.alarm("LEGIONELLA_FAILED")
+    rig.at(1, 59, day=7)
+    rig.step(7300)
+    assert rig.read(RESULT) == legionella.PASSED
+    assert not rig.alarm("LEGIONELLA_FAILED")
+
+
+def test_a_dip_begins_the_hold_anew(rig):
+    for _ in range(200):
+        rig.step(30)
+        if rig.read("legionella_held_s") > 200:
+            break
+    assert rig.read("legionella_held_s") > 200
+    rig.tank.bottom_c = 60.0
+    rig.step(4)
+    assert rig.read("legionella_held_s") == 0
+
+
+def test_without_any_sensor_a_run_ends_and_says_so(rig):
+    rig.step(200)
+    rig.dhw_lost.update((TANK_TOP, TANK_BOTTOM, CIRCULATION))
+    rig.step(400)
+    assert rig.read(RESULT) == legionella.SENSOR_LOST
+    assert rig.alarm("LEGIONELLA_FAILED")
+
+
+def test_s11_without_valid_time_it_goes_by_elapsed_time(ticks):
+    rig = FunctionRig(ticks, None, **{**SETTINGS, "legionella_interval_s": 86_400})
+    rig.step(40)
+    runs = rig.loop.dhw.legionella
+    runs._started_age_s = 86_000
+    rig.step(300)
+    assert rig.read(RESULT) == legionella.NEVER
+    rig.step(200)
+    assert rig.read(RESULT) == legionella.RUNNING
+    rig.step(7200)
+    assert rig.read(RESULT) == legionella.PASSED
+
+
+def test_an_hour_missed_is_made_up_for(ticks):
+    rig = FunctionRig(ticks, **{**SETTINGS, "legionella_interval_s": 86_400})
+    rig.at(10, day=3)
+    rig.loop.dhw.legionella._started_age_s = 2 * 86_400
+    rig.step(4)
+    assert rig.read(RESULT) == legionella.RUNNING
+
+
+def test_s9_the_proof_outlives_a_power_cut_and_a_run_cut_short_is_none(ticks):
+    flash = MemoryFlash()
+    rig = FunctionRig(ticks, flash=flash, **SETTINGS)
+    rig.at(1, 59)
+    rig.step(7400)
+    assert rig.read(RESULT) == legionella.PASSED
+    again = FunctionRig(ticks, flash=flash, **SETTINGS)
+    again.step(4)
+    assert again.read(RESULT) == legionella.PASSED
+    assert again.read("legionella_held_s") >= 600
+    assert again.read("legionella_passed_age_s") < 30
+    again.at(1, 59, day=7)
+    again.step(300)
+    assert again.read(RESULT) == legionella.RUNNING
+    third = FunctionRig(ticks, flash=flash, **SETTINGS)
+    third.step(4)
+    assert third.read(RESULT) == legionella.NOT_HELD
+    assert third.alarm("LEGIONELLA_FAILED")
+
+
+def test_flash_is_not_worn(ticks):
+    flash = MemoryFlash()
+    rig = FunctionRig(ticks, flash=flash, **SETTINGS)
+    run = rig.loop.dhw.legionella
+    saves = []
+    save = flash.save
+    flash.save = lambda name, payload: (saves.append(name), save(name, payload))[1]
+    for hour in range(1, 25):
+        run.save_when_due(hour * 3600)
+    assert len(saves) == 4
