@@ -36,7 +36,7 @@ MANIFEST = "manifest.json"
 RECIPE = 2  # raise it when the same sources must give another bundle
 
 SOURCE_AT_ROOT = ("boot.py", "main.py")
-LEFT_OUT = ("__init__.py", "manifest.py")  # at the root only
+LEFT_OUT = ("__init__.py", "documentation.py", "function_tables.py", "manifest.py")  # at the root only
 LEFT_OUT_FOLDERS = ("tests", "__pycache__", "typings")
 
 

