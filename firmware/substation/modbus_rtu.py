@@ -70,7 +70,7 @@ def request_length(buffer, at, end):
     if function == 17 or function == 7 or function == 11 or function == 12:
         return 4
     if function == 43:
-        if have < 3:
+        if have < 5:  # the byte behind the function is the type, not the CRC of a frame that has none
             return WAIT
         return 7 if buffer[at + 2] == 14 else NO_RULE
     return NO_RULE
@@ -90,6 +90,11 @@ def response_length(buffer, at, end):
     if function == 22:
         return 10
     return 5 if function == 7 else WAIT
+
+
+def _is_echo(buffer, at, have):
+    """Say whether this may be an FC 8/0 of several words, whose length only the frame's end tells."""
+    return buffer[at + 1] == 8 and have > 8 and have & 1 == 0 and buffer[at + 2] == 0 and buffer[at + 3] == 0
 
 
 class Rtu:
@@ -117,7 +122,7 @@ class Rtu:
             return WAIT
         if length > 0 and crc_holds(buffer, at, at + length):
             return length
-        if (length == NO_RULE or buffer[at + 1] == 8) and SHORTEST <= have <= LONGEST:
+        if (length == NO_RULE or _is_echo(buffer, at, have)) and SHORTEST <= have <= LONGEST:
             if crc_holds(buffer, at, end):
                 return have
         elif length == NO_RULE and have < SHORTEST:
@@ -177,6 +182,7 @@ class Rtu:
         have = end - at
         if 0 < length <= have and length <= LONGEST and crc_holds(buffer, at, at + length):
             return length
-        if (length == NO_RULE or buffer[at + 1] == 8) and have <= LONGEST and crc_holds(buffer, at, end):
+        free = length == NO_RULE or _is_echo(buffer, at, have)
+        if free and have <= LONGEST and crc_holds(buffer, at, end):
             return have
         return WAIT

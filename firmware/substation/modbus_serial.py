@@ -50,12 +50,13 @@ class ModbusSerial:
         watched.enter(uart, seat, select.POLLIN)
         t15_us, t35_us = self._t15_us, self._t35_us
         broken = gap = False
-        last_us = 0
+        last_us = left_us = 0
         self._have = 0
         try:
             while True:
                 if self._have or broken:
-                    waiter.wait_until(ticks_add(ticks_ms(), 1))
+                    # one more than whole milliseconds: the present one is already under way
+                    waiter.wait_until(ticks_add(ticks_ms(), left_us // 1000 + 1))
                 else:
                     waiter.wait()
                 yield
@@ -68,10 +69,11 @@ class ModbusSerial:
                         broken = broken or gap or self._have > BUFFER_BYTES
                         gap = False
                         last_us = now_us
+                        left_us = t15_us
                         continue
                 silent_us = ticks_diff(now_us, last_us)
-                if silent_us > t15_us:
-                    gap = True
+                gap = silent_us > t15_us and self._have > 0
+                left_us = (t35_us if gap else t15_us) - silent_us
                 if silent_us >= t35_us and (self._have or broken):
                     if broken:
                         self._rtu.lost(SOURCE)

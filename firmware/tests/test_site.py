@@ -42,6 +42,10 @@ def test_every_config_register_has_a_default_inside_its_range():
         ("valve_stroke_s", True), ("curve_cold_supply_temp_c", None),
         ("curve_cold_supply_temp_c", 91), ("curve_cold_supply_temp_c", "70"),
         ("frost_supply_temp_c", 4.9), ("proportional_band_k", 4), ("integral_time_s", 0),
+        ("rtu_baud", 4801), ("rtu_baud", "9600"), ("rtu_baud", True), ("rtu_baud", 0.5),
+        ("rtu_parity", "mark"), ("rtu_parity", None), ("rtu_stop_bits", 3), ("rtu_stop_bits", True),
+        ("rtu_unit", 0), ("rtu_unit", 248), ("rtu_unit", 1.5), ("rtu_tcp_port", -1),
+        ("rtu_tcp_port", 65536), ("rtu_tcp_port", 15020), ("rtu_bauds", 9600),
         ("curve_cold_suply_temp_c", 70), ("own_plant_dp_bar", 1.5),
     ],
 )  # fmt: skip
@@ -56,6 +60,18 @@ def test_every_mistake_is_named_with_its_key(key, value):
             <= settings.fixed(name) * (1000 // site_scale(name))
             <= round(row.high * 1000)
         )
+
+
+def test_without_a_word_about_it_there_is_no_serial_line():
+    settings = settings_of()
+    assert (settings.rtu_baud, settings.rtu_tcp_port) == (0, 0)
+
+
+@pytest.mark.parametrize(("parity", "stop_bits"), [("even", 1), ("odd", 1), ("none", 2)])
+def test_a_character_has_eleven_bits_whatever_the_parity(parity, stop_bits):
+    settings = settings_of(rtu_baud=9600, rtu_parity=parity, modbus_unit=7)
+    assert settings.mistakes == []
+    assert (settings.rtu_parity, settings.rtu_stop_bits, settings.rtu_unit) == (parity, stop_bits, 7)
 
 
 def site_scale(name):

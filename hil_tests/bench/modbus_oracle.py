@@ -177,7 +177,7 @@ class Oracle:
                 return b"", 0
         elif length == 0 or (length > len(stream) and length <= 256):
             return b"", 0
-        elif stream[1] == 8 and not crc_right(stream[:length]):
+        elif long_echo(stream) and not crc_right(stream[:length]):
             length = len(stream)
         if length > 256 or not crc_right(stream[:length]):
             self.device.broken += 1
@@ -209,7 +209,7 @@ class Oracle:
             return by_request
         foreign = data[0] not in (0, self.device.rtu_unit)
         # a function without a rule, an echo of several words and another unit's talk are as long as they are
-        if (by_request is None or data[1] == 8 or foreign) and len(data) <= 256 and crc_right(data):
+        if (by_request is None or long_echo(data) or foreign) and len(data) <= 256 and crc_right(data):
             return len(data)
         if foreign:
             by_response = rtu_response_length(data)
@@ -556,10 +556,15 @@ def rtu_request_length(frame: bytes) -> int | None:
         at = counted[function]
         return at + 1 + frame[at] + 2 if len(frame) > at else 0
     if function == 43:
-        if len(frame) < 3:
+        if len(frame) < 5:
             return 0
         return 7 if frame[2] == 14 else None
     return None
+
+
+def long_echo(frame: bytes) -> bool:
+    """Say whether this looks like FC 8/0 with several words of data; such a frame has no fixed length."""
+    return len(frame) > 8 and len(frame) % 2 == 0 and frame[1:4] == b"\x08\0\0"
 
 
 def rtu_response_length(frame: bytes) -> int | None:
