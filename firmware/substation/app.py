@@ -32,12 +32,14 @@ CONTROL = 0  # position in Progress
 class Controller:
     """Everything that runs, put together from site.json, keys.bin and state/ in the working directory."""
 
-    def __init__(self, boards):
+    def __init__(self, boards, running=""):
         gc.threshold(BOOT_COLLECT_B)
         from .let_go import let_go_of
         from .startup import assemble
 
-        parts = assemble(boards, self._publish_uptime, CONTROL_ALLOWED_MS, FIRMWARE_VERSION, WATCHDOG_CAUSE)
+        parts = assemble(
+            boards, running, self._publish_uptime, CONTROL_ALLOWED_MS, FIRMWARE_VERSION, WATCHDOG_CAUSE
+        )
         self._bank = parts.bank
         self._board = parts.board
         self._boots = parts.boots
@@ -49,11 +51,12 @@ class Controller:
         self._progress = parts.progress
         self._tcp = parts.tcp
         self.serial = parts.serial
+        self._updating = parts.updating
         self._network = parts.network
         self._safe_start = parts.safe_start
         (
             self._uptime_point, self._mode_point, self._loop_time_point, self._heap_used_point,
-            self._heap_free_point, self._restarts_point,
+            self._heap_free_point, self._restarts_point, self._time_point,
         ) = parts.points  # fmt: skip
         self._loop_time_ms = 0
         self.tasks = ()
@@ -82,6 +85,8 @@ class Controller:
         else:
             mode = ORDER if self._loop.remote else OWN_CURVE
         self._bank.put(self._mode_point, mode)
+        self._bank.put(self._time_point, self.clock.unix_s())
+        self._updating.control(now_s, PERIOD_MS // 1000)
         self._alarms.set(REFUSED_WRITES, self._refusals.recent(now_s))
         took_ms = ticks_diff(ticks_ms(), began)
         if took_ms > self._loop_time_ms:
@@ -137,6 +142,15 @@ class Controller:
             self._progress.restarted()
             await asyncio.sleep_ms(SERVER_PAUSE_MS)
 
+    async def verify(self):
+        """The task that checks an image's signature, a little at a time."""
+        while True:
+            if self._updating.is_verifying:
+                self._updating.step()
+                await asyncio.sleep_ms(1)
+            else:
+                await asyncio.sleep_ms(PERIOD_MS // 4)
+
     async def monitor(self, watchdog):
         """Feed the watchdog while the control task works; keep house once a minute."""
         rounds = 0
@@ -166,14 +180,15 @@ class Controller:
         self._bank.put(self._heap_free_point, gc.mem_free())
 
 
-async def run(boards):
-    """Run the controller for ever. boards: the package of board files."""
-    controller = Controller(boards)
+async def run(boards, running=""):
+    """Run the controller for ever. boards: the package of board files; running: the program's folder."""
+    controller = Controller(boards, running)
     gc.collect()
     watchdog = controller._board.watchdog(WATCHDOG_MS)
     controller.tasks = (
         asyncio.create_task(controller.guarded_control()),
         asyncio.create_task(controller.serve()),
+        asyncio.create_task(controller.verify()),
     )
     if controller.serial is not None:
         controller.tasks += (asyncio.create_task(controller.serve_serial(controller.serial)),)

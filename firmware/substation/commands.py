@@ -23,15 +23,18 @@ NAMES = (
 TIME, SIZE, DIGEST_1, DIGEST_2, DIGEST_3, DIGEST_4, COMMAND = range(7)
 
 
+def places(registers):
+    """Return (address, words) of every command. registers: the map, which is let go of soon after."""
+    rows = [registers.BY_NAME[name] for name in NAMES]
+    return tuple((row.address, registers.words_of(row)) for row in rows)
+
+
 class Commands:
-    """clock: takes the time. updating: directs updates, or None where there is nothing to update."""
+    """place: as places() gives it. clock: takes the time. updating: directs updates."""
 
-    def __init__(self, clock, updating):
-        from . import registers
-
-        rows = [registers.BY_NAME[name] for name in NAMES]
-        self._address = [row.address for row in rows]
-        self._words = [registers.words_of(row) for row in rows]
+    def __init__(self, place, clock, updating):
+        self._address = [address for address, _ in place]
+        self._words = [words for _, words in place]
         self._clock = clock
         self._updating = updating
 
@@ -68,10 +71,10 @@ class Commands:
         given = [value is not None for value in values[SIZE:COMMAND]]
         if command is None:
             return (REFUSED_REGISTER, self._address[SIZE]) if any(given) else (ACCEPTED, 0)
-        if self._updating is None or not self._updating.may(command):
-            return REFUSED_STATE, self._address[COMMAND]
         if not OPEN <= command <= GO_BACK:
             return REFUSED_LIMIT, self._address[COMMAND]
+        if not self._updating.may(command):
+            return REFUSED_STATE, self._address[COMMAND]
         if (command == OPEN and not all(given)) or (command != OPEN and any(given)):
             return REFUSED_REGISTER, self._address[SIZE]
         return ACCEPTED, 0

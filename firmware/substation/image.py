@@ -26,8 +26,8 @@ def _sha256_of(path, buffer):
 
 
 def paths(root):
-    """Return the program's files below root, sorted."""
-    found = [name for name in FILES if name in os.listdir(root or ".")]
+    """Return the program's files below root, sorted. root ends in a slash or is empty."""
+    found = [name for name in FILES if name in os.listdir(root[:-1] or ".")]
     for folder in FOLDERS:
         for name in os.listdir(root + folder):
             if name.endswith((".mpy", ".py")):
@@ -36,7 +36,8 @@ def paths(root):
 
 
 def digest(root=""):
-    """Return the 32 bytes of the digest. root ends in a slash or is empty."""
+    """Return the 32 bytes of the digest. root: folder of the program, "" for the working directory."""
+    root = root and root + "/"
     buffer = bytearray(512)
     whole = hashlib.sha256()
     for path in paths(root):

@@ -25,19 +25,24 @@ ILLEGAL_VALUE = 3
 UPTIME_END = 26  # the identity block holds the uptime, brought up to date before it is read
 FILE_TYPE = 6  # the only reference type of FC 20 and FC 21
 LONGEST_PDU = 253
+RECORDS = 10_000  # of one file: Modbus Application Protocol V1.1b3, 6.15
+DEVICE_FAILURE = 4
+DEVICE_BUSY = 6
+UPDATE_ANSWERS = (0, DEVICE_BUSY, ILLEGAL_ADDRESS, DEVICE_FAILURE)  # taken, busy, elsewhere, refused
 
 
 class ModbusServer:
     """mailbox: takes the frame of an order. refusals: counts. diagnostics: counters and identity.
 
-    records: answers read(file, record, count, out, at) -> bool for FC 20. Responses are written into the
+    records: answers read(file, record, count, out, at) -> bool for FC 20. updating: takes FC 21 while an
+    update is open. Responses are written into the
     caller's buffer of RESPONSE_BYTES, the PDU always from byte HEADER on.
     """
 
     response_begins = 0  # where the bytes to send begin in the caller's buffer
     drops_stale = False  # a length field tells how much is missing, however long it takes
 
-    def __init__(self, bank, mailbox, refusals, unit, before_read, diagnostics, records):
+    def __init__(self, bank, mailbox, refusals, unit, before_read, diagnostics, records, updating=None):
         from . import modbus_diagnostics
         from . import refusals as causes
 
@@ -48,6 +53,7 @@ class ModbusServer:
         self._before_read = before_read  # brings the uptime register up to date
         self.diagnostics = diagnostics
         self._records = records
+        self._updating = updating
         self._diagnostics_acting = modbus_diagnostics.ACTING
         self._function_cause = causes.FUNCTION
         self._malformed_cause = causes.MALFORMED
@@ -225,6 +231,8 @@ class ModbusServer:
             whole = 1 <= count <= 1968 and frame[pdu + 5] == (count + 7) // 8 and size == 6 + frame[pdu + 5]
         elif function == 21:
             whole = self._whole_records(frame, pdu, size)
+            if whole and not broadcast and self._updating is not None and self._updating.is_open:
+                return self._write_records(frame, pdu, size, out)
         elif function == 8:
             if size < 3 or ((frame[pdu + 1] << 8) | frame[pdu + 2]) not in self._diagnostics_acting:
                 return self.diagnostics.diagnose(frame, pdu, size, out)
@@ -255,6 +263,23 @@ class ModbusServer:
             at += 2 + 2 * count
         out[8] = at - 9
         return at - 7
+
+    def _write_records(self, frame, pdu, size, out):
+        """FC 21 inside an update: files of 10 000 records are the image, word after word."""
+        at = pdu + 2
+        while at < pdu + size:
+            count = (frame[at + 5] << 8) | frame[at + 6]
+            file = (frame[at + 1] << 8) | frame[at + 2]
+            record = (frame[at + 3] << 8) | frame[at + 4]
+            if frame[at] != FILE_TYPE or file == 0 or record >= RECORDS:
+                return -ILLEGAL_ADDRESS
+            place = 2 * ((file - 1) * RECORDS + record)
+            answer = self._updating.write(place, memoryview(frame)[at + 7 : at + 7 + 2 * count])
+            if answer:
+                return -UPDATE_ANSWERS[answer]
+            at += 7 + 2 * count
+        out[8 : 7 + size] = frame[pdu + 1 : pdu + size]
+        return size
 
     def _whole_records(self, frame, pdu, size):
         """Say whether an FC 21 is whole: groups (type, file, record, count, data) that fill it exactly."""

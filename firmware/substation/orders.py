@@ -8,7 +8,8 @@ A counter is used up by any authentic frame, whatever became of it: nothing can 
 
 Rights: supervisor and standby may set every point, and take over from each other. The technician may
 as well, while the service mode lasts, and outranks them. The utility may limit flow and shift the
-curve of a substation, and never displaces another's lease.
+curve of a substation, and never displaces another's lease. An order carries setpoints or commands (see
+`commands`), never both.
 """
 
 from . import refusals as causes
@@ -55,7 +56,9 @@ CAUSE_OF_RESULT = {
 class Mailbox:
     """identity: (device id, map hash, boot nonce, limits hash, firmware hash) of this boot."""
 
-    def __init__(self, bank, identity, keys, influences, deficit, service, refusals, uptime, safe_start):
+    def __init__(
+        self, bank, identity, keys, influences, deficit, service, refusals, uptime, safe_start, commands
+    ):
         self._bank = bank
         self._device_id, self._map_hash, self._nonce, self._limits_hash, self._firmware_hash = identity
         self._keys = keys
@@ -66,6 +69,7 @@ class Mailbox:
         self._refusals = refusals
         self._uptime = uptime
         self._safe_start = safe_start
+        self._commands = commands
         self._counter = [0] * len(SLOTS)
         self._accepted = 0
         self._accepted_point = bank.point("accepted_order_count")
@@ -83,7 +87,7 @@ class Mailbox:
 
     def _words_at(self, address):
         influence = self._by_address.get(address)
-        return influence.words if influence is not None else 0
+        return influence.words if influence is not None else self._commands.words(address)
 
     def take(self, frame, source):
         """Judge the frame written by source. False: no order, nothing changed but a counter of refusals."""
@@ -119,12 +123,17 @@ class Mailbox:
         self._refusals.note(cause, source)
         return False
 
+    def _is_command(self, order):
+        return bool(order.pairs) and order.pairs[0][0] not in self._by_address
+
     def _judge(self, order):
         """Return (result, register address or 0) without changing anything."""
-        if self._safe_start:
-            return REFUSED_STATE, 0
         if order.slot == TECHNICIAN and not self._service.active:
             return REFUSED_RIGHT, 0
+        if self._is_command(order):
+            return self._commands.judge(order)
+        if self._safe_start:
+            return REFUSED_STATE, 0
         if order.lease_s and not LEASE_MIN_S <= order.lease_s <= LEASE_MAX_S:
             return REFUSED_LEASE, 0
         seen = set()
@@ -153,6 +162,9 @@ class Mailbox:
         return raw * influence.step_size
 
     def _apply(self, order, now_s):
+        if self._is_command(order):
+            self._commands.apply(order.pairs)
+            return
         for address, words in order.pairs:
             influence = self._by_address[address]
             if order.lease_s:

@@ -73,6 +73,18 @@ IDENTITY = (
     Register("utility_key_epoch_number", INPUT, 25, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted"),
 )
 
+# Input 26..37 on every profile, behind the identity: which program runs, and how far an update is.
+IMAGE = (
+    Register("image_slot_number", INPUT, 26, U16, 1, 0, 2, DIAGNOSTIC, "0 the program that came over USB, 1 slot A, 2 slot B"),
+    Register("image_state_number", INPUT, 27, U16, 1, 0, 3, DIAGNOSTIC, "0 confirmed, 1 on trial, 2 provisional, 3 confirmed after another was given up"),
+    Register("image_version_number", INPUT, 28, U32, 1, 0, 4294967294, DIAGNOSTIC, "Version of the image that runs, 0 over USB"),
+    Register("image_floor_number", INPUT, 30, U32, 1, 0, 4294967294, DIAGNOSTIC, "Nothing older than this version is taken"),
+    Register("update_state_number", INPUT, 32, U16, 1, 0, 5, DIAGNOSTIC, "0 none, 1 head comes, 2 verifying, 3 files come, 4 ready, 5 failed"),
+    Register("update_cause_number", INPUT, 33, U16, 1, 0, 8, DIAGNOSTIC, "1 malformed, 2 signature, 3 older than the floor, 4 no room, 5 a file differs, 6 flash, 7 not the image that was ordered, 8 no release key"),
+    Register("update_next_b", INPUT, 34, U32, 1, 0, 4294967294, DIAGNOSTIC, "The byte of the image that is wanted next"),
+    Register("unix_time_s", INPUT, 36, U32, 1, 0, 4294967294, DIAGNOSTIC, "The time as an order told it; no value while it is not known"),
+)
+
 # Input 40..77 on every profile, without gaps: one read.
 STATUS = (
     Register("outdoor_temp_c", INPUT, 40, I16, 0.01, -40, 60, MEASUREMENT, "Outdoor air"),
@@ -310,17 +322,29 @@ PUMP_STATION_OPTIONS = (
     Register("pump_change_s", HOLDING, 334, U32, 1, 3600, 2592000, CONFIG, "Difference of running time at which the pumps change places"),
 )
 
+# Holding 120..132: what an order may command. They are told, not kept, and read as no value.
+COMMANDS = (
+    Register("unix_time_set_s", HOLDING, 120, U32, 1, 1767225600, 4294967294, COMMAND, "The time now, seconds since 1970 in UTC"),
+    Register("update_size_b", HOLDING, 122, U32, 1, 1, 4294967294, COMMAND, "Bytes of the image that shall be taken in"),
+    Register("update_digest_1_code", HOLDING, 124, U32, 1, 0, 4294967295, COMMAND, "SHA-256 of the image's head, first 32 bits"),
+    Register("update_digest_2_code", HOLDING, 126, U32, 1, 0, 4294967295, COMMAND, "Its next 32 bits"),
+    Register("update_digest_3_code", HOLDING, 128, U32, 1, 0, 4294967295, COMMAND, "Its next 32 bits"),
+    Register("update_digest_4_code", HOLDING, 130, U32, 1, 0, 4294967295, COMMAND, "Its next 32 bits"),
+    Register("update_command_number", HOLDING, 132, U16, 1, 1, 4, COMMAND, "1 open, 2 activate and restart, 3 drop, 4 go back to the program before"),
+)
+COMMON = IDENTITY + IMAGE + STATUS + COMMANDS
+
 BY_PROFILE = {
     SUBSTATION: (
-        IDENTITY + STATUS + SUBSTATION_INPUTS + SUBSTATION_FUNCTIONS + SUBSTATION_SETPOINTS
+        COMMON + SUBSTATION_INPUTS + SUBSTATION_FUNCTIONS + SUBSTATION_SETPOINTS
         + SUBSTATION_CONFIG + COMFORT_CONFIG + CIRCUIT2_CONFIG + LIMITER_CONFIG + DHW_CONFIG
     ),
     PUMP_STATION: (
-        IDENTITY + STATUS + PUMP_STATION_INPUTS + PUMP_STATION_FUNCTIONS + PUMP_STATION_SETPOINTS
+        COMMON + PUMP_STATION_INPUTS + PUMP_STATION_FUNCTIONS + PUMP_STATION_SETPOINTS
         + PUMP_STATION_CONFIG + PUMP_STATION_OPTIONS
     ),
 }
-REGISTERS = BY_PROFILE[SUBSTATION] + BY_PROFILE[PUMP_STATION][len(IDENTITY) + len(STATUS) :]
+REGISTERS = BY_PROFILE[SUBSTATION] + BY_PROFILE[PUMP_STATION][len(COMMON) :]
 BY_NAME = {register.name: register for register in REGISTERS}
 
 # A setpoint, the effective value beside it, where its lease is read, and the engineering values that

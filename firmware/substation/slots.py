@@ -42,7 +42,8 @@ class Slots:
         self.floor = int.from_bytes(saved[9:13], "big")
         self.version = [0, int.from_bytes(saved[13:17], "big"), int.from_bytes(saved[17:21], "big")]
         self.head_digest = [b"", bytes(saved[21:53]), bytes(saved[53:85])]
-        # four bytes are left for what a later version wants to know
+        self.faults = int.from_bytes(saved[85:87], "big")  # sensors lost before the trial
+        # two bytes are left for what a later version wants to know
 
     def save(self):
         """Keep everything. False, told on the console, when the flash refuses."""
@@ -55,7 +56,8 @@ class Slots:
             + self.version[SLOT_B].to_bytes(4, "big")
             + self.head_digest[SLOT_A]
             + self.head_digest[SLOT_B]
-            + bytes(4),
+            + self.faults.to_bytes(2, "big")
+            + bytes(2),
         )
 
     def spare(self):
@@ -76,8 +78,11 @@ class Slots:
         self.head_digest[slot] = head_digest
         return self.save()
 
-    def begin_trial(self, slot, worst_mk):
-        """The image in a slot runs from the next start on, on trial."""
+    def begin_trial(self, slot, worst_mk, faults=0):
+        """The image in a slot runs from the next start on, on trial.
+
+        worst_mk: largest mean control error of the program that runs, 0 = unknown; faults: its lost sensors.
+        """
         self.previous = self.active if self.state == CONFIRMED else self.previous
         self.active = slot
         self.state = TRYING
@@ -85,6 +90,7 @@ class Slots:
         self.alive = False
         self.reason = NONE
         self.worst_mk = min(worst_mk, 0xFFFFFF)
+        self.faults = faults & 0xFFFF
         return self.save()
 
     def confirm(self):

@@ -22,13 +22,15 @@ class Parts:
         self.progress = self.tcp = self.serial = None
         self.settings = self.influences = self.deficit = self.persistence = self.hashes = None
         self.network = {}
+        self.updating = None
+        self.command_places = ()
         self.safe_start = False
         self.points = ()
 
 
-def assemble(boards, publish_uptime, control_allowed_ms, version, watchdog_cause):
-    """Return the Parts, made from the files in the working directory."""
-    parts, settings, influences, hashes = _read_settings(boards, version)
+def assemble(boards, running, publish_uptime, control_allowed_ms, version, watchdog_cause):
+    """Return the Parts, made from the files in the working directory. running: folder of the program."""
+    parts, settings, influences, hashes = _read_settings(boards, running, version)
     let_go_of("registers", "image")
     gc.collect()
     from .boots import Boots
@@ -52,7 +54,7 @@ def assemble(boards, publish_uptime, control_allowed_ms, version, watchdog_cause
         bank.point(name)
         for name in (
             "uptime_s", "control_mode_number", "loop_time_max_ms", "heap_used_b", "heap_free_b",
-            "task_restart_count",
+            "task_restart_count", "unix_time_s",
         )
     )  # fmt: skip
     parts.network = settings.network
@@ -61,6 +63,9 @@ def assemble(boards, publish_uptime, control_allowed_ms, version, watchdog_cause
     parts.persistence = persistence
     parts.hashes = hashes
     _make_watch(parts, settings, persistence, control_allowed_ms)
+    from .updating import Updating
+
+    parts.updating = Updating(bank, persistence, running, board.reset, bool(settings.circuits))
     if settings.circuits:
         from .deficit import Deficit
 
@@ -72,10 +77,11 @@ def assemble(boards, publish_uptime, control_allowed_ms, version, watchdog_cause
     return parts
 
 
-def _read_settings(boards, version):
+def _read_settings(boards, running, version):
     """Return (parts, settings, influences, (map hash, firmware hash))."""
     from . import registers, site
     from .clock import Clock
+    from .commands import places
     from .leases import build
     from .register_bank import RegisterBank
     from .uptime import Uptime
@@ -87,7 +93,7 @@ def _read_settings(boards, version):
     from . import image
 
     map_hash = registers.map_hash()
-    firmware_hash = int.from_bytes(image.digest()[:4], "big")
+    firmware_hash = int.from_bytes(image.digest(running)[:4], "big")
     bank = RegisterBank(settings.profile)
     for name, value in (
         ("identity_magic_code", registers.IDENTITY_MAGIC),
@@ -105,6 +111,7 @@ def _read_settings(boards, version):
         bank.put(bank.point(name), settings.fixed(name))
     uptime = Uptime()
     parts = Parts(bank, uptime, Clock(uptime))
+    parts.command_places = places(registers)
     return parts, settings, build(bank, settings), (map_hash, firmware_hash)
 
 
@@ -127,6 +134,7 @@ def _make_watch(parts, settings, persistence, control_allowed_ms):
 def _make_server(
     parts, settings, hashes, random_8, influences, deficit, persistence, publish_uptime, version
 ):
+    from .commands import Commands
     from .keys import Keys, read_root_key
     from .modbus_diagnostics import Diagnostics
     from .modbus_server import ModbusServer
@@ -143,11 +151,19 @@ def _make_server(
     mailbox = Mailbox(
         bank, identity, Keys(read_root_key("keys.bin"), settings.epochs, persistence, bank), influences,
         deficit, parts.service, parts.refusals, parts.uptime, parts.safe_start,
+        Commands(parts.command_places, parts.clock, parts.updating),
     )  # fmt: skip
     number = bank.raw(bank.point("profile_number"))
     diagnostics = Diagnostics(_identity(settings, version), number)
     server = ModbusServer(
-        bank, mailbox, parts.refusals, settings.modbus_unit, publish_uptime, diagnostics, parts.refusals
+        bank,
+        mailbox,
+        parts.refusals,
+        settings.modbus_unit,
+        publish_uptime,
+        diagnostics,
+        parts.refusals,
+        parts.updating,
     )
     rtu = None
     if settings.rtu_baud or settings.rtu_tcp_port:

@@ -116,6 +116,8 @@ class Update:
             return REFUSED
         if at + len(piece) <= self.next:
             return TAKEN  # its answer was lost
+        if at + len(piece) == self._size + 1:
+            piece = memoryview(piece)[:-1]  # records are words: the last may carry a byte too many
         if at > self.next or at + len(piece) > self._size:
             return ELSEWHERE
         piece = memoryview(piece)[self.next - at :]

@@ -32,12 +32,34 @@ def read_release_key():
     return key if len(key) == RELEASE_KEY_BYTES else None
 
 
-class Updating:
-    """running: folder of the program that runs, "" for the one by USB. reset: resets the board."""
+# What a trial is judged by: wanted, measured, what it is made from, who decides, heat or pressure wanted.
+WATCHED = {
+    True: (
+        "secondary_supply_temp_effective_c", "secondary_supply_temp_c", "primary_supply_temp_c",
+        "active_limiter_number", "secondary_pump_out_number", "valve_position_out_pct",
+    ),
+    False: (
+        "plant_dp_effective_bar", "plant_dp_bar", "plant_dp_effective_bar", "active_limiter_number",
+        "plant_flow_m3_h", "pump_speed_out_pct",
+    ),
+}  # fmt: skip
+NO_READING = (0x8000, 0xFFFF)
+MOVED = 500  # of a position or speed in 0.01 %
 
-    def __init__(self, bank, persistence, running, reset):
+
+class Updating:
+    """running: folder of the program that runs, "" for the one by USB. reset: resets the board.
+
+    house: a substation, judged by its supply temperature; else a pump station, judged by its pressure.
+    """
+
+    def __init__(self, bank, persistence, running, reset, house):
         self._bank = bank
         self._points = [bank.point(name) for name in NAMES]
+        self._house = house
+        self._watched = [bank.point(name) for name in WATCHED[house]]
+        self._fault_point = bank.point("sensor_fault_bits")
+        self._first_position = None
         self._persistence = persistence
         self._running = running
         self._reset = reset
@@ -46,15 +68,12 @@ class Updating:
         self._proving = None
         self._mean = None
         self._lived = False
-        self._faults = 0
-        self._told = -1
         slots = self._slots()
-        self._on_trial = bool(running) and slots.state != 0
         self.worst_mk = 0
-        if self._on_trial:
+        if running and slots.state:
             from .proving import Proving
 
-            self._proving = Proving(slots.worst_mk, 0)
+            self._proving = Proving(slots.worst_mk, slots.faults)
         self._publish(slots)
 
     def _slots(self):
@@ -105,7 +124,9 @@ class Updating:
         """Activate, drop or go back: the last two need no image."""
         slots = self._slots()
         if command == ACTIVATE:
-            if self._update is not None and slots.begin_trial(self._update.slot, self.worst_mk):
+            if self._update is not None and slots.begin_trial(
+                self._update.slot, self.worst_mk, self._bank.raw(self._fault_point)
+            ):
                 self._reset_at_s = -1
         elif command == GO_BACK:
             from .slots import ASKED
@@ -143,7 +164,21 @@ class Updating:
 
     # -- control ----------------------------------------------------------------------------------
 
-    def control(self, now_s, seconds, demand, error_mk, head_mk, faults, moved):
+    def _situation(self):
+        """Return (demand, error, head, faults, moved) as proving wants them; pressures count in 0.1 mbar."""
+        raw = [self._bank.raw(point) for point in self._watched]
+        wanted, measured, source, limiter, running, position = raw
+        if self._first_position is None:
+            self._first_position = position
+        moved = abs(position - self._first_position) >= MOVED
+        demand = running not in (0, 0xFFFF) and limiter == 0
+        error = head = None
+        if wanted not in NO_READING and measured not in NO_READING and source not in NO_READING:
+            error = 10 * (wanted - measured)
+            head = 10 * (source - wanted) if self._house else 10_000
+        return demand, error, head, self._bank.raw(self._fault_point), moved
+
+    def control(self, now_s, seconds):
         """Take notice of a control period: judge an image on trial, remember how well this one does."""
         if self._reset_at_s is not None:
             if self._reset_at_s < 0:
@@ -151,6 +186,7 @@ class Updating:
             elif now_s >= self._reset_at_s:
                 self._reset()
             return
+        demand, error_mk, head_mk, faults, moved = self._situation()
         if self._proving is None:
             self._remember(seconds, demand, error_mk, head_mk)
             return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from firmware.substation import leases, order_frame, registers, site
+from firmware.substation.clock import Clock
+from firmware.substation.commands import Commands, places
 from firmware.substation.deficit import Deficit
 from firmware.substation.keys import Keys
 from firmware.substation.orders import Mailbox
@@ -40,6 +42,23 @@ def settings_of(**changes):
     return site.Site(content, bytes(8), BOARDS, "emulated")
 
 
+class UpdatingDouble:
+    """Takes note of what it is told to do."""
+
+    def __init__(self):
+        self.told = []
+        self.allowed = {1, 2, 3, 4}
+
+    def may(self, command):
+        return command in self.allowed
+
+    def open(self, size, digest):
+        self.told.append((size, digest))
+
+    def direct(self, command):
+        self.told.append(command)
+
+
 class OrderRig:
     """own: what the loop wants by itself, by setpoint name, in the integers of fixed_point."""
 
@@ -64,12 +83,15 @@ class OrderRig:
                 "primary_return_limit_sp_c": 65_000,
                 "curve_shift_sp_k": 0,
             }
+        self.clock = Clock(self.uptime)
+        self.updating = UpdatingDouble()
+        self.commands = Commands(places(registers), self.clock, self.updating)
         self.keys = Keys(root_key, self.settings.epochs, self.flash, self.bank)
         self.device_id = self.settings.device_id
         identity = (self.device_id, MAP_HASH, nonce, self.settings.limits_hash, 0xF1F2F3F4)
         self.mailbox = Mailbox(
             self.bank, identity, self.keys, self.influences, self.deficit, self.service, self.refusals,
-            self.uptime, bool(self.settings.mistakes),
+            self.uptime, bool(self.settings.mistakes), self.commands,
         )  # fmt: skip
         self.counter = [0, 0, 0, 0]
         self.step(0)
