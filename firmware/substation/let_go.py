@@ -6,6 +6,8 @@ its place in the dictionary is taken.
 
 import sys
 
+# What startup makes, before the loop is loaded.
+MADE_FIRST = ("clock", "deficit", "leases", "performance", "register_bank", "updating")
 # What a site may have; a module that is not loaded is passed over. Their parts are made while booting only.
 MADE_ONCE = (
     "capacity", "circulation", "clock", "comfort", "deficit", "dhw", "dhw_instantaneous", "dhw_storage",
@@ -28,10 +30,10 @@ def let_go_of(*names):
             delattr(package, name)
 
 
-def let_go_of_constructors():
+def let_go_of_constructors(names=MADE_ONCE):
     """Drop the code that made the parts: 10 kB of heap for two circuits with DHW."""
     package = __name__.rsplit(".", 1)[0]
-    for name in MADE_ONCE:
+    for name in names:
         module = sys.modules.get("%s.%s" % (package, name))
         if module is not None:
             for thing in module.__dict__.values():
