@@ -1,8 +1,8 @@
 """Heap of the firmware as it ships, module by module and of whole sites, in the 64-bit VM. It judges nothing.
 
 Run it as `python -m hil_tests.measurements.measure_heap`; a bundle is built anew for it. A module's figure is
-what is in use more after its import, with what it imports first; names that the interpreter keeps for ever are
-in it, and so is the table of names where it grows. Half of it stands for a 32-bit chip [firmware.md 5].
+what is in use more after its import, with what it imports first; names that the interpreter keeps for ever
+are in it, and so is the table of names where it grows. Half of it stands for a 32-bit chip [firmware.md 5].
 """
 
 import json
