@@ -31,7 +31,7 @@ def let_go_of(*names):
 
 
 def let_go_of_constructors(spared=()):
-    """Drop the code that made the parts: 15 kB of heap for two circuits with DHW. spared: still to be made."""
+    """Drop the code that made the parts: 15 kB of heap for two circuits with DHW. spared: still wanted."""
     package = __name__.rsplit(".", 1)[0]
     for name in MADE_ONCE:
         module = sys.modules.get("%s.%s" % (package, name))
