@@ -378,6 +378,10 @@ ALARM_BITS = (
     "frost_protection", "valve_not_following", "low_dp", "legionella_failed", "scald_limit", "sensor_doubt",
     "travel_budget", "dry_run",
 )  # fmt: skip
+UPDATE_STATES = ("none", "head", "verifying", "files", "ready", "failed")
+UPDATE_CAUSES = (
+    "none", "malformed", "signature", "version", "space", "content", "flash", "digest", "no_key",
+)  # fmt: skip
 REFUSALS = (
     "none", "function", "malformed", "mac", "replay", "late", "limit", "right", "budget", "state",
     "register", "lease", "epoch", "broadcast", "map",
