@@ -13,8 +13,11 @@ TOPLOVOD_TRACEBACK=1 shows where. Any other exception is a bug and keeps its tra
 import json
 import os
 import shutil
+import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated
@@ -135,8 +138,22 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
 
 
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Hold signals back until the rooms are loaded, then let them act.
+
+    A compiled module that is being initialised may swallow a KeyboardInterrupt.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _run(arguments: list[str]) -> None:
-    app, broken = assemble()
+    with _signals_later():
+        app, broken = assemble()
     wanted = _wanted(arguments)
     if broken and wanted is not None and wanted not in command_names(app):
         for room, reason in broken.items():

@@ -175,12 +175,12 @@ class InPlace(Updating):
 
     def play(self):
         content, _ = self.second
-        head = content[: int(content[17:23]) + 64]
-        at = len(head)
-        for path, size, _ in self.slots.files_of(head):
-            with open("slot_a/" + path, "wb") as file:
-                file.write(content[at : at + size])
-            at += size
+        at = int(content[17:23]) + 64
+        with open(sys.argv[4], "rb") as head:
+            for path, size, _ in self.slots.files_of(head):
+                with open("slot_a/" + path, "wb") as file:
+                    file.write(content[at : at + size])
+                at += size
 
 
 class Records:
