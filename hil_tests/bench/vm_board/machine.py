@@ -5,6 +5,7 @@ because nothing outside the program watches it. `settings` (JSON): "device_id" (
 "counts" (eight ADC readings, 0 to 65535).
 """
 
+import os
 import sys
 
 PWRON_RESET = 1
@@ -92,6 +93,8 @@ def reset_cause():
 def reset():
     try:
         control.write(b"R")
+        # the VM was asked to stay for a REPL, and would after sys.exit() in main.py
+        os.system("kill -9 $PPID")
     finally:  # an interrupt cannot stop a reset
         sys.exit(0)
 
