@@ -11,7 +11,7 @@ SUBSTATION = (
     "__init__", "alarms", "app", "boots", "capacity", "circulation", "clock", "comfort", "commands",
     "damping", "deficit", "dhw", "dhw_instantaneous", "dhw_storage", "doubt", "ed25519", "energy",
     "fallbacks", "fixed_point", "heating_circuit", "heating_curve", "image", "keys", "leases", "legionella",
-    "let_go", "limiters", "local_time", "loop_maker", "modbus_diagnostics", "modbus_events", "modbus_rtu",
+    "let_go", "limiters", "local_time", "loop_maker", "mbus", "mbus_link", "mbus_records", "modbus_diagnostics", "modbus_events", "modbus_rtu",
     "modbus_serial", "modbus_server", "modbus_tcp", "order_frame", "orders", "persistence", "pi_controller",
     "plant_pumps", "precedence", "progress", "proving", "pump", "pump_station", "refusals", "register_bank",
     "registers", "room", "sensor_kinds", "sensors", "service_mode", "settings", "sha512", "site",
