@@ -1,8 +1,9 @@
 """M-Bus master for up to five heat meters: one question on the line at a time, looked at every LOOK_MS.
 
-A look reads what has come, judges it, and at most sends the next frame; it never waits. Because a meter must
-begin its answer within 330 bit times + 50 ms (EN 13757-2; 1.15 s at 300 Bd), silence between two looks means that
-nothing more will come: no timer runs, at any speed. It refuses to ask more often than a meter's battery allows.
+A look reads what has come, judges it, and at most sends the next frame; it never waits. Because a meter
+must begin its answer within 330 bit times + 50 ms (EN 13757-2; 1.15 s at 300 Bd), silence between two looks
+means that nothing more will come: no timer runs, at any speed. It refuses to ask more often than a meter's
+battery allows.
 """
 
 from time import ticks_add, ticks_diff, ticks_ms
@@ -39,8 +40,9 @@ class Meter:
 
 
 class Master:
-    """line: readinto(buffer) and write(buffer), neither waiting. wired: rows of (address, identity, interval_s,
-    battery). told(place, reading) is called with every good reading, failed(place, cause) after the last try.
+    """line: readinto(buffer) and write(buffer), neither waiting. wired: rows of (address, identity,
+    interval_s, battery). told(place, reading) is called with every good reading, failed(place, cause) after
+    the last try.
     """
 
     def __init__(self, line, wired, told, failed):

@@ -27,7 +27,7 @@ def short_frame(control, address):
 
 
 def select_frame(identity):
-    """Return the frame that selects a meter. identity: its eight bytes, 0xF digits and 0xFF bytes match any."""
+    """Return the frame that selects a meter by its eight bytes; 0xF digits and 0xFF bytes match any."""
     body = bytes((SND_UD | FCB, SELECTED, CI_SELECT)) + identity
     length = len(body)
     return bytes((LONG_START, length, length, LONG_START)) + body + bytes((sum(body) & 0xFF, STOP))

@@ -55,7 +55,7 @@ MOST_BITS = 80  # of a real's power of two: what lies beyond is no reading of a 
 
 
 class Reading:
-    """What a meter told. value[quantity]: Wh, l, W, l/h, 0.001 degC or K; None = not told, or told invalid."""
+    """What a meter told. value[quantity]: Wh, l, W, l/h, 0.001 degC or K; None = not told, or invalid."""
 
     def __init__(self):
         self.value = [None] * QUANTITIES
@@ -269,7 +269,7 @@ def _possible(quantity, value):
 
 
 def _decimal(raw, digits):
-    """Return the number of packed decimal digits, the first of which may be F for minus; None for a bad digit."""
+    """Return the number of packed decimal digits, F as the first for minus; None for a bad digit."""
     number = 0
     negative = False
     for place in range(digits - 1, -1, -1):
