@@ -23,6 +23,13 @@ def make_loop(parts):
             parts.board, bank, settings, sensors, parts.influences, parts.deficit, parts.alarms,
             parts.persistence, expiry_delay_s(settings.device_id, False), parts.clock,
         )  # fmt: skip
+        if settings.mbus_meters:
+            from .heat_meters import HeatMeters
+
+            line = parts.board.meter_line(settings.mbus_baud)
+            parts.meters = HeatMeters(line, settings.mbus_meters, bank, sensors, parts.alarms)
+            loop.use_meters(parts.meters)
+            print("m-bus: %d meters at %d baud" % (len(settings.mbus_meters), settings.mbus_baud))
     else:
         from .pump_station import PumpStation
 
