@@ -67,7 +67,12 @@ class Controller:
         from .loop_maker import make_loop
 
         self._loop = make_loop(parts)
-        self.meters = parts.meters
+        if parts.meter_points:
+            gc.collect()
+            from .heat_meters import make_meters
+
+            self.meters = make_meters(parts)
+            self._loop.use_meters(self.meters)
         gc.threshold(-1)
 
     def _publish_uptime(self):

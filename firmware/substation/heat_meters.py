@@ -21,20 +21,16 @@ LIMITING_INTERVAL_S = (
 )
 OLDEST_MS = 500_000_000  # 5.8 days: before ticks come round, the age stands still
 SHOWN = (
-    ("energy_kwh", records.ENERGY), ("volume_m3", records.VOLUME), ("flow_m3_h", records.FLOW),
-    ("heat_kw", records.POWER), ("supply_temp_c", records.SUPPLY), ("return_temp_c", records.RETURN),
+    records.ENERGY, records.VOLUME, records.FLOW, records.POWER, records.SUPPLY, records.RETURN,
 )  # fmt: skip
+AGE, STATUS, NUMBER, QUESTIONS, POINTS = range(6, 11)  # after the quantities, as loop_maker.METER_POINTS
 
 
 class Shown:
-    """One meter as the registers tell it."""
+    """One meter as the registers tell it. points: one for each of SHOWN, then those above."""
 
-    def __init__(self, bank, number):
-        prefix = "meter%d_" % number
-        self.points = tuple((bank.point(prefix + name), quantity) for name, quantity in SHOWN)
-        self.age, self.status, self.number, self.questions = (
-            bank.point(prefix + name) for name in ("age_s", "status_bits", "number_code", "question_count")
-        )
+    def __init__(self, points):
+        self.points = points
         self.judge = Judge()
         self.bits = 0
         self.read_at = None  # ticks of the last good reading
@@ -42,20 +38,19 @@ class Shown:
 
 
 class HeatMeters:
-    """line: the board's meter line. wired: rows as mbus.Master takes them; bank with its names."""
+    """line: the board's meter line. wired: rows as mbus.Master takes them. points: of all meters in a row."""
 
-    def __init__(self, line, wired, bank, sensors, alarm_bits):
+    def __init__(self, line, wired, bank, points, sensors, alarm_bits):
         self._bank = bank
         self._value = sensors.value
         self._supply_at = sensors.place("primary_supply_temp_c")
         self._return_at = sensors.place("primary_return_temp_c")
         self._alarms = alarm_bits
         self._limiting = wired[0][2] <= LIMITING_INTERVAL_S
-        self._shown = [Shown(bank, number + 1) for number in range(len(wired))]
+        self._shown = [Shown(points[POINTS * place :][:POINTS]) for place in range(len(wired))]
         for shown in self._shown:
-            bank.put(shown.status, 0)
-            bank.put(shown.number, 0)
-            bank.put(shown.questions, 0)
+            for which in (STATUS, NUMBER, QUESTIONS):
+                bank.put(shown.points[which], 0)
         self.master = Master(line, wired, self._told, self._failed)
 
     async def run(self):
@@ -70,10 +65,10 @@ class HeatMeters:
         now = ticks_ms()
         for place in range(len(self._shown)):
             shown = self._shown[place]
-            self._bank.put(shown.questions, self.master.meters[place].questions)
+            self._bank.put(shown.points[QUESTIONS], self.master.meters[place].questions)
             if shown.read_at is not None:
                 age_ms = ticks_diff(now, shown.read_at)
-                self._bank.put(shown.age, age_ms // 1000)
+                self._bank.put(shown.points[AGE], age_ms // 1000)
                 if age_ms > OLDEST_MS:
                     shown.read_at = None
 
@@ -87,12 +82,12 @@ class HeatMeters:
     def _told(self, place, reading):
         shown = self._shown[place]
         value = reading.value
-        for point, quantity in shown.points:
-            self._bank.put(point, value[quantity])
+        for which in range(len(SHOWN)):
+            self._bank.put(shown.points[which], value[SHOWN[which]])
         shown.flow_l_h = value[records.FLOW]
         shown.read_at = ticks_ms()
-        self._bank.put(shown.age, 0)
-        self._bank.put(shown.number, _number(reading))
+        self._bank.put(shown.points[AGE], 0)
+        self._bank.put(shown.points[NUMBER], _number(reading))
         own_supply_mc = own_return_mc = None
         if place == 0:  # the others may hang in another pipe
             own_supply_mc = self._value[self._supply_at]
@@ -106,7 +101,7 @@ class HeatMeters:
 
     def _say(self, shown, bits):
         shown.bits = bits
-        self._bank.put(shown.status, bits)
+        self._bank.put(shown.points[STATUS], bits)
         together = 0
         for one in self._shown:
             together |= one.bits
@@ -128,3 +123,11 @@ def _number(reading):
                 return 0
             number = number * 100 + 10 * high + low
     return number
+
+
+def make_meters(parts):
+    """Return the site's meters. parts: what `startup` and `loop_maker` have put together."""
+    settings = parts.settings
+    print("m-bus: %d meters at %d baud" % (len(settings.mbus_meters), settings.mbus_baud))
+    line = parts.board.meter_line(settings.mbus_baud)
+    return HeatMeters(line, settings.mbus_meters, parts.bank, parts.meter_points, parts.sensors, parts.alarms)

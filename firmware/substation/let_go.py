@@ -9,9 +9,9 @@ import sys
 # What a site may have; a module that is not loaded is passed over. Their parts are made while booting only.
 MADE_ONCE = (
     "capacity", "circulation", "clock", "comfort", "deficit", "dhw", "dhw_instantaneous", "dhw_storage",
-    "doubt", "energy", "heat_meters", "heating_circuit", "leases", "legionella", "limiters", "local_time", "mbus", "mbus_records", "meter_doubt",
-    "pi_controller", "plant_pumps", "pump", "pump_station", "register_bank", "room", "sensors",
-    "supply_loop", "travel", "valve", "valve_analog",
+    "doubt", "energy", "heating_circuit", "leases", "legionella", "limiters", "local_time",
+    "pi_controller", "plant_pumps", "pump", "pump_station",
+    "register_bank", "room", "sensors", "supply_loop", "travel", "valve", "valve_analog",
 )  # fmt: skip
 
 

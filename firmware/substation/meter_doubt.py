@@ -52,7 +52,7 @@ class Judge:
         self._replaced = False
 
     def step(self, reading, own_supply_mc, own_return_mc):
-        """Return the bits of this reading. own: readings of the controller's sensors, None = there is none."""
+        """Return the bits of this reading. own: what the controller's sensors say, None = nothing."""
         value = reading.value
         bits = _of_status(reading)
         flow_l_h = value[records.FLOW]
@@ -110,7 +110,7 @@ class Judge:
         return self._uncounted >= STUCK_WH * 3_600_000
 
     def _is_another(self, reading):
-        """Say whether number or sum show that this is not the meter of before; it stays said until a restart."""
+        """Say whether number or sum show another meter than before; it stays said until a restart."""
         energy_wh = reading.value[records.ENERGY]
         if energy_wh is not None:
             if self._energy_wh is not None and energy_wh < self._energy_wh:

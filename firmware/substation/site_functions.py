@@ -247,10 +247,6 @@ def _read_substation(site, content):
             line = site.checked(row[0], points, *row[1:])
             if line:
                 site._lines[row[0]] = line
-    if "mbus_baud" in content or "mbus_meters" in content:
-        from . import site_meters
-
-        site_meters.read(site)
     site.holidays = site.checked("holidays", holidays) or ()
     site.utc_offset_min = int(site.number("utc_offset_min", 60, -720, 840, whole=True))
     site.summer_time = site.choice("summer_time", "eu", SUMMER_TIMES)

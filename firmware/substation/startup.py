@@ -19,13 +19,13 @@ class Parts:
         self.uptime = uptime
         self.clock = clock
         self.board = self.boots = self.alarms = self.service = self.refusals = None
-        self.progress = self.tcp = self.serial = self.meters = None
+        self.progress = self.tcp = self.serial = self.sensors = None
         self.settings = self.influences = self.deficit = self.persistence = self.hashes = None
         self.network = {}
         self.updating = None
         self.command_places = ()
         self.safe_start = False
-        self.points = ()
+        self.points = self.meter_points = ()
 
 
 def assemble(boards, running, publish_uptime, control_allowed_ms, version, watchdog_cause):

@@ -38,8 +38,8 @@ def test_polled_blocks_have_no_gap(rows, first, last):
 
 def test_names_are_unique_and_end_in_a_unit():
     assert len(BY_NAME) == len(REGISTERS)
-    units = ("_c", "_k", "_kh", "_bar", "_m3_h", "_kw", "_kwh", "_m3", "_pct", "_s", "_ms", "_b", "_number", "_code",
-             "_count", "_bits")  # fmt: skip
+    units = ("_c", "_k", "_kh", "_bar", "_m3_h", "_kw", "_kwh", "_m3", "_pct", "_s", "_ms", "_b", "_number",
+             "_code", "_count", "_bits")  # fmt: skip
     assert [row.name for row in REGISTERS if not row.name.endswith(units)] == []
 
 
