@@ -9,6 +9,7 @@ import sys
 
 import machine
 from substation import slots
+from substation.let_go import let_go_of
 
 WATCHDOG_MS = 8_000  # the RP2040 takes no more than 8 388
 WATCHDOG_CAUSE = 3  # machine.WDT_RESET on the ports we run on
@@ -21,8 +22,8 @@ if running:
     if trial:
         machine.WDT(timeout=WATCHDOG_MS)  # an image that hangs before its own watchdog is reset as well
 else:
-    del sys.modules["substation.slots"]
-del slots
+    let_go_of("slots")
+del slots, let_go_of
 gc.collect()
 
 try:

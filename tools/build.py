@@ -33,7 +33,7 @@ from .errors import WRONG_USE, ToolError
 
 FORMAT = "toplovod-bundle/1"
 MANIFEST = "manifest.json"
-RECIPE = 2  # raise it when the same sources must give another bundle
+RECIPE = 3  # raise it when the same sources must give another bundle
 
 SOURCE_AT_ROOT = ("boot.py", "main.py")
 LEFT_OUT = ("__init__.py", "documentation.py", "function_tables.py", "manifest.py")  # at the root only
@@ -169,8 +169,9 @@ def _compile_into(folder: Path, target: Path) -> Bundle:
                 source = Path(scratch) / "module.py"
                 compiled = Path(scratch) / "module.mpy"
                 source.write_bytes(content)
-                # -s: the traceback of a controller names the source as it is called on the device
-                _run_compiler("-s", path, "-o", str(compiled), str(source), names=(str(source), path))
+                # -s: the traceback of a controller names the source as it is called on the device; -O3: its
+                # functions, but not its lines, which would cost 4 kB of heap
+                _run_compiler("-O3", "-s", path, "-o", str(compiled), str(source), names=(str(source), path))
                 content = compiled.read_bytes()
                 path = path.removesuffix(".py") + ".mpy"
             place = target / path

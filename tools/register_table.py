@@ -11,7 +11,9 @@ from .controller import unit_of
 
 SECTIONS = (
     ("Identity, the same on every profile and in every version", registers.IDENTITY),
+    ("The program and its updates, on every profile", registers.IMAGE),
     ("Status, on every profile", registers.STATUS),
+    ("Commands, on every profile; told by an order, read as no value", registers.COMMANDS),
     ("Substation: readings", registers.SUBSTATION_INPUTS),
     ("Substation: readings of optional functions", registers.SUBSTATION_FUNCTIONS),
     ("Substation: setpoints", registers.SUBSTATION_SETPOINTS),

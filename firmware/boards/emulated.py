@@ -2,8 +2,8 @@
 
 Outputs as in `outputs`. ADC 0..5: Pt1000 to ground, 1500.0 ohm to the reference. ADC 6, 7: 4-20 mA over
 150 ohm against 3.3 V. ADC 8..14: as site.json wires them; 0-10 V through a divider of 1 to 4. Pin 20: service
-button to ground. UART 1: RS-485. UART 0: M-Bus. It refuses to take a channel that is not wired for a reading: it is an open
-circuit.
+button to ground. UART 1: RS-485. UART 0: M-Bus. It refuses to take a channel that is not wired for a reading:
+it is an open circuit.
 """
 
 import machine

@@ -34,7 +34,7 @@ class Controller:
 
     def __init__(self, boards, running=""):
         gc.threshold(BOOT_COLLECT_B)
-        from .let_go import let_go_of
+        from .let_go import let_go_of, let_go_of_constructors
         from .startup import assemble
 
         parts = assemble(
@@ -63,6 +63,7 @@ class Controller:
         self.tasks = ()
         del assemble
         let_go_of("startup")
+        let_go_of_constructors(("sensors",))
         gc.collect()
         from .loop_maker import make_loop
 

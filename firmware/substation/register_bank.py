@@ -20,6 +20,8 @@ POLLED_BLOCKS = 16  # four masters with four blocks each
 class RegisterBank:
     """The served blocks of one profile; spaces are told apart by the Modbus read function, 3 or 4."""
 
+    ONLY_BOOTING = ("_lay_out", "_place_of", "_point")  # let_go drops these with the constructor
+
     def __init__(self, profile):
         from . import registers  # not kept: the rows cost 35 kB of heap, the bank a tenth
 

@@ -1,9 +1,9 @@
 """SHA-512 (FIPS 180-4) of short messages: MicroPython has SHA-256 in C, and Ed25519 needs this one.
 
 It refuses to hold anybody up: it is a generator that stops after every few rounds. A block of 128 bytes
-takes some thousand operations on 64-bit integers, so it hashes digests, never files. Its constants are
-computed from what the standard says they are, the first bits of the roots of the first primes: a table of
-80 numbers would cost the controller 4 kB.
+takes some thousand operations on 64-bit integers, so it hashes digests, never files. Its constants, the
+first bits of the roots of the first primes, are computed when they are needed: a table of 80 numbers would
+cost the controller 4 kB of heap.
 """
 
 MASK = (1 << 64) - 1
@@ -35,8 +35,6 @@ def _root(n, degree):
 
 
 _PRIMES = _primes(80)
-_K = [_root(p << 192, 3) & MASK for p in _PRIMES]
-_START = [_root(p << 128, 2) & MASK for p in _PRIMES[:8]]
 
 
 def _turn(x, by):
@@ -55,7 +53,8 @@ def _mix(state, block):
     for i in range(80):
         if i % ROUNDS_IN_A_STEP == 0:
             yield
-        first = h + (_turn(e, 14) ^ _turn(e, 18) ^ _turn(e, 41)) + ((e & f) ^ (~e & MASK & g)) + _K[i] + w[i]
+        first = h + (_turn(e, 14) ^ _turn(e, 18) ^ _turn(e, 41)) + ((e & f) ^ (~e & MASK & g)) + w[i]
+        first += _root(_PRIMES[i] << 192, 3) & MASK
         second = (_turn(a, 28) ^ _turn(a, 34) ^ _turn(a, 39)) + ((a & b) ^ (a & c) ^ (b & c))
         a, b, c, d, e, f, g, h = (first + second) & MASK, a, b, c, (d + first) & MASK, e, f, g
     return [(x + y) & MASK for x, y in zip(state, (a, b, c, d, e, f, g, h))]
@@ -65,7 +64,8 @@ def digest(message):
     """A generator that returns the 64 bytes of SHA-512 over message (bytes)."""
     zeros = (111 - len(message)) % BLOCK_BYTES
     padded = message + b"\x80" + bytes(zeros + 8) + (8 * len(message)).to_bytes(8, "big")
-    state = _START
+    state = [_root(p << 128, 2) & MASK for p in _PRIMES[:8]]
+    yield
     for at in range(0, len(padded), BLOCK_BYTES):
         state = yield from _mix(state, padded[at : at + BLOCK_BYTES])
     return b"".join([x.to_bytes(8, "big") for x in state])

@@ -12,6 +12,7 @@ minute after it, three at an update.
 
 import hashlib
 import os
+from binascii import hexlify
 
 from .persistence import Persistence
 
@@ -20,6 +21,8 @@ FOLDERS = ("", "slot_a", "slot_b")
 HEAD = "image.head"  # what the signature covers, and the signature
 FORMAT = b"toplovod-image/1 "  # then how many bytes the text has, five digits and the end of the line
 PREFIX_BYTES = len(FORMAT) + 6
+LINES_BEFORE = 2  # version and map
+MOST_LINES = 98
 
 CONFIRMED, TRYING, PROVISIONAL = range(3)
 NONE, DAMAGED, DIED, WORSE, ASKED = range(5)  # why an image was given up
@@ -119,47 +122,64 @@ class Slots:
         return self.save()
 
 
-def as_hex(digest):
-    """Return bytes as hexadecimal digits."""
-    return "".join("%02x" % byte for byte in digest)
-
-
-def text_bytes(head):
+def text_bytes(first):
     """Return how long the signed text of a head is, told by its first line. ValueError without one."""
-    if not head.startswith(FORMAT):
+    if not first.startswith(FORMAT) or len(first) != PREFIX_BYTES:
         raise ValueError("no image")
-    return int(bytes(head[len(FORMAT) : PREFIX_BYTES]))
+    return int(first[len(FORMAT) :])
 
 
 def files_of(head):
-    """Yield (path, size, SHA-256 as hex) of every file that an image's head names."""
-    for line in bytes(head[: text_bytes(head)]).split(b"\n"):
-        parts = line.split(b" ")
-        if len(parts) == 3 and len(parts[0]) == 64:
-            yield parts[2].decode(), int(parts[1]), parts[0].decode()
+    """Yield (path, size, SHA-256 as hexadecimal bytes) of every file that a head names. head: an open file.
+
+    ValueError where a line is none. One line at a time: all of them at once would take 17 kB of heap.
+    """
+    left = text_bytes(head.readline()) - PREFIX_BYTES
+    for number in range(MOST_LINES):
+        if left <= 0:
+            return
+        line = head.readline()
+        left -= len(line)
+        if number >= LINES_BEFORE:
+            digest, size, path = line[:-1].split(b" ")
+            if len(digest) != 64 or left < 0:
+                raise ValueError("no file")
+            yield path.decode(), int(size), digest
+    raise ValueError("too many files")
+
+
+def file_is(path, size, wanted):
+    """Return whether a file has this size and this SHA-256. OSError where there is none."""
+    buffer = bytearray(512)
+    view = memoryview(buffer)
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while True:
+            n = file.readinto(buffer)
+            if not n:
+                break
+            digest.update(view[:n])
+            size -= n
+    return size == 0 and hexlify(digest.digest()) == wanted
 
 
 def is_whole(slot, head_digest):
     """Return whether every byte of the image in a slot is the one that was verified."""
     folder = FOLDERS[slot] + "/"
-    buffer = bytearray(512)
-    view = memoryview(buffer)
+    digest = hashlib.sha256()
     try:
         with open(folder + HEAD, "rb") as file:
-            head = file.read()
-        if hashlib.sha256(head).digest() != head_digest:
+            while True:
+                piece = file.read(256)
+                if not piece:
+                    break
+                digest.update(piece)
+        if digest.digest() != head_digest:
             return False
-        for path, size, wanted in files_of(head):
-            digest = hashlib.sha256()
-            with open(folder + path, "rb") as file:
-                while True:
-                    n = file.readinto(buffer)
-                    if not n:
-                        break
-                    digest.update(view[:n])
-                    size -= n
-            if size or as_hex(digest.digest()) != wanted:
-                return False
+        with open(folder + HEAD, "rb") as head:
+            for path, size, wanted in files_of(head):
+                if not file_is(folder + path, size, wanted):
+                    return False
     except (OSError, ValueError):
         return False
     return True

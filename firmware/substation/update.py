@@ -1,8 +1,8 @@
 """Take in a signed image, piece by piece, into the slot that does not run. Loaded when an update opens.
 
-It refuses to write a single file before the signature over the head is verified, to take an older version
-than the one that was confirmed last, and to leave its own folder. What was cut off goes on where it stopped:
-files that are whole are kept.
+It refuses to write a file of a program before the signature over the head is verified, to take an older
+version than the one that was confirmed last, to leave its own folder, and to hold in the heap what can lie
+in a file. What was cut off goes on where it stopped: files that are whole are kept.
 
 An image is its head, then the files' contents in the order the head names them. The head is text:
 
@@ -17,14 +17,15 @@ text.
 
 import hashlib
 import os
+from binascii import hexlify
 
-from .ed25519 import SIGNATURE_BYTES, verification
-from .slots import FOLDERS, HEAD, PREFIX_BYTES, as_hex, files_of, remove_all, text_bytes
+from .let_go import let_go_of
+from .slots import FOLDERS, HEAD, PREFIX_BYTES, file_is, files_of, remove_all, text_bytes
 
 CONTEXT = b"toplovod image1"
-LONGEST_HEAD = 8192
+SIGNATURE_BYTES = 64
+LONGEST_TEXT = 16384
 LONGEST_FILE = 65536
-MOST_FILES = 96
 SPARE_BYTES = 32768  # what the file system keeps for itself and for the records [estimate]
 PLACES = ("boards", "substation")
 
@@ -53,8 +54,57 @@ class _Nothing:
     def write(self, piece):
         raise OSError("no file is open")
 
+    def readline(self):
+        return b""
+
     def close(self):
         pass
+
+
+class _Head:
+    """What is known of a head while it passes by: its digests and its end, never the whole."""
+
+    def __init__(self):
+        self.size = 0
+        self.text_bytes = 0  # 0: not told yet
+        self.first = b""
+        self.signature = b""
+        self._text = hashlib.sha256()
+        self._whole = hashlib.sha256()
+        self._final = b""
+
+    def wants(self):
+        """Return how many bytes of the part that comes now are missing."""
+        if not self.text_bytes:
+            return PREFIX_BYTES - self.size
+        return self.text_bytes + SIGNATURE_BYTES - self.size
+
+    def add(self, piece):
+        """Take the next bytes, at most as many as it wants. ValueError where they begin no head."""
+        self._whole.update(piece)
+        if not self.text_bytes:
+            self.first += bytes(piece)
+            self._text.update(piece)
+            if len(self.first) == PREFIX_BYTES:
+                self.text_bytes = text_bytes(self.first)
+                if not PREFIX_BYTES < self.text_bytes <= LONGEST_TEXT:
+                    raise ValueError("no image")
+        else:
+            of_text = max(0, min(len(piece), self.text_bytes - self.size))
+            if of_text:
+                self._text.update(piece[:of_text])
+            self.signature += bytes(piece[of_text:])
+        self.size += len(piece)
+
+    def message(self):
+        """Return what the signature is over."""
+        return CONTEXT + self._text.digest()
+
+    def digest(self):
+        """Return the SHA-256 of all that came. From then on nothing is added: MicroPython closes a hash."""
+        if not self._final:
+            self._final = self._whole.digest()
+        return self._final
 
 
 class Update:
@@ -73,11 +123,12 @@ class Update:
         self.state = HEAD_COMES
         self.cause = NO_CAUSE
         self.next = 0  # the byte of the image that is wanted next
-        self._head = bytearray()
-        self._text_bytes = 0
+        self._head = _Head()
         self._steps = iter(())
-        self._files = ()
-        self._index = 0
+        self._names = _Nothing()
+        self._lines = iter(())
+        self._path = ""
+        self._content = b""
         self._file = _Nothing()
         self._digest = hashlib.sha256()
         self._left = 0
@@ -85,26 +136,83 @@ class Update:
         if release_key is None:
             self._fail(NO_KEY)
             return
-        self._take_up()
+        try:
+            self._take_up()
+        except OSError as error:
+            print("update: %s" % error)
+            self._fail(FLASH)
 
-    # -- what came before ---------------------------------------------------------------------
+    # -- the head -------------------------------------------------------------------------------
 
     def _take_up(self):
         """Go on with the same image where it stopped; otherwise begin with an empty slot."""
         try:
             with open(self._folder + "/" + HEAD, "rb") as file:
-                head = file.read(LONGEST_HEAD + 1)
-        except OSError:
-            head = b""
-        if hashlib.sha256(head).digest()[:16] == self._wanted:
-            self._head = bytearray(head)
-            self._text_bytes = len(head) - SIGNATURE_BYTES
-            self.next = len(head)
+                self._read_head(file)
+        except (OSError, ValueError):
+            pass
+        if self._head.digest()[:16] == self._wanted:
+            self.next = self._head.size
             self._verify()
-        elif not self._slots.empty(self.slot):
+            return
+        self._head = _Head()
+        if not self._slots.empty(self.slot):
+            return self._fail(FLASH)
+        remove_all(self._folder)
+        for folder in (self._folder,) + tuple(self._folder + "/" + place for place in PLACES):
+            os.mkdir(folder)
+        self._file = open(self._folder + "/" + HEAD, "wb")  # noqa: SIM115
+
+    def _read_head(self, file):
+        while self._head.wants():
+            piece = file.read(min(256, self._head.wants()))
+            if not piece:
+                return
+            self._head.add(piece)
+
+    def _take_head(self, piece):
+        used = min(len(piece), self._head.wants())
+        try:
+            self._head.add(piece[:used])
+        except ValueError:
+            self._fail(MALFORMED)
+            return used
+        self._file.write(piece[:used])
+        self.next += used
+        if self._head.text_bytes and not self._head.wants():
+            self._file.close()
+            self._file = _Nothing()
+            if self._head.digest()[:16] != self._wanted:
+                self._fail(DIGEST)
+            else:
+                self._verify()
+        return used
+
+    def _verify(self):
+        from .ed25519 import verification
+
+        self.state = VERIFYING
+        self._steps = verification(self._key, self._head.message(), self._head.signature)
+
+    def step(self):
+        """Do a small part of the verification, while there is one. Returns whether there is more to do."""
+        if self.state != VERIFYING:
+            return False
+        try:
+            next(self._steps)
+            return True
+        except StopIteration as end:
+            self._steps = iter(())
+            let_go_of("ed25519", "sha512")
+            if not end.value:
+                self._fail(SIGNATURE)
+                return False
+        try:
+            self._begin_files()
+        except OSError as error:
+            print("update: %s" % error)
             self._fail(FLASH)
-        else:
-            remove_all(self._folder)
+        return False
 
     # -- pieces ---------------------------------------------------------------------------------
 
@@ -142,142 +250,76 @@ class Update:
                     self._end_file()
             piece = piece[used:]
 
-    def _take_head(self, piece):
-        if not self._text_bytes:
-            used = min(len(piece), PREFIX_BYTES - len(self._head))
-        else:
-            used = min(len(piece), self._text_bytes + SIGNATURE_BYTES - len(self._head))
-        self._head.extend(piece[:used])
-        self.next += used
-        if not self._text_bytes and len(self._head) == PREFIX_BYTES:
-            try:
-                self._text_bytes = text_bytes(self._head)
-            except ValueError:
-                pass
-            if not PREFIX_BYTES < self._text_bytes <= LONGEST_HEAD:
-                self._fail(MALFORMED)
-        elif self._text_bytes and len(self._head) == self._text_bytes + SIGNATURE_BYTES:
-            if hashlib.sha256(self._head).digest()[:16] != self._wanted:
-                self._fail(DIGEST)
-            else:
-                self._verify()
-        return used
-
-    def _verify(self):
-        self.state = VERIFYING
-        digest = hashlib.sha256(memoryview(self._head)[: self._text_bytes]).digest()
-        self._steps = verification(self._key, CONTEXT + digest, bytes(self._head[self._text_bytes :]))
-
-    def step(self):
-        """Do a small part of the verification, while there is one. Returns whether there is more to do."""
-        if self.state != VERIFYING:
-            return False
-        try:
-            next(self._steps)
-            return True
-        except StopIteration as end:
-            self._steps = iter(())
-            if not end.value:
-                self._fail(SIGNATURE)
-                return False
-        try:
-            self._begin_files()
-        except OSError as error:
-            print("update: %s" % error)
-            self._fail(FLASH)
-        return False
-
     # -- the head is genuine ----------------------------------------------------------------------
 
     def _begin_files(self):
-        head = bytes(self._head)
-        self._head = None
-        try:
-            word, version = head.split(b"\n", 2)[1].split(b" ")
-            self.version = int(version) if word == b"version" else -1
-            files = tuple(files_of(head))
-        except (ValueError, IndexError):
-            return self._fail(MALFORMED)
-        total = len(head)
-        for path, size, _ in files:
-            total += size
-            if not _is_path(path) or not 0 < size <= LONGEST_FILE:
-                return self._fail(MALFORMED)
-        if not 0 < len(files) <= MOST_FILES or total != self._size or not 0 <= self.version <= 0xFFFFFFFF:
-            return self._fail(MALFORMED)
-        if self.version < max(1, self._slots.floor):
-            return self._fail(VERSION)
-        self._files = files
-        whole = self._whole_files()
-        need = SPARE_BYTES
-        for i in range(whole, len(files)):
-            need += files[i][1] + 512
-        stat = os.statvfs(".")
-        if stat[0] * stat[3] < need:
-            return self._fail(SPACE)
-        self._head_digest = hashlib.sha256(head).digest()
-        if self.next == len(head) and not self._kept(head):
-            for folder in (self._folder,) + tuple(self._folder + "/" + place for place in PLACES):
-                try:
-                    os.mkdir(folder)
-                except OSError:
-                    pass  # there already; anything else shows itself at the next file
-            with open(self._folder + "/" + HEAD, "wb") as file:
-                file.write(head)
+        cause = self._check()
+        if cause:
+            return self._fail(cause)
         self.state = FILES_COME
-        for i in range(whole):
-            self.next += files[i][1]
-        self._index = whole
-        self._open_file()
+        self.next = self._head.size
+        self._names = open(self._folder + "/" + HEAD, "rb")  # noqa: SIM115
+        self._lines = files_of(self._names)
+        self._open_file(True)
 
-    def _kept(self, head):
-        try:
-            with open(self._folder + "/" + HEAD, "rb") as file:
-                return file.read() == head
-        except OSError:
-            return False
-
-    def _whole_files(self):
-        """Return how many files, from the first on, stand in the slot as they should."""
-        buffer = bytearray(512)
+    def _check(self):
+        """Return why this image may not be taken, or NO_CAUSE."""
+        total = self._head.size
         count = 0
-        for path, size, wanted in self._files:
-            digest = hashlib.sha256()
-            try:
-                with open(self._folder + "/" + path, "rb") as file:
-                    while True:
-                        n = file.readinto(buffer)
-                        if not n:
-                            break
-                        digest.update(memoryview(buffer)[:n])
-                        size -= n
-            except OSError:
-                break
-            if size or as_hex(digest.digest()) != wanted:
-                break
-            count += 1
-        return count
+        try:
+            with open(self._folder + "/" + HEAD, "rb") as head:
+                head.readline()
+                word, version = head.readline().split(b" ")
+                if word != b"version":
+                    return MALFORMED
+                self.version = int(version)
+            with open(self._folder + "/" + HEAD, "rb") as head:
+                for path, size, _ in files_of(head):
+                    if not _is_path(path) or not 0 < size <= LONGEST_FILE:
+                        return MALFORMED
+                    total += size
+                    count += 1
+        except ValueError:
+            return MALFORMED
+        if not count or total != self._size or not 0 <= self.version <= 0xFFFFFFFF:
+            return MALFORMED
+        if self.version < max(1, self._slots.floor):
+            return VERSION
+        stat = os.statvfs(".")
+        if stat[0] * stat[3] < SPARE_BYTES + total + 512 * count:
+            return SPACE
+        return NO_CAUSE
 
-    def _open_file(self):
-        if self._index == len(self._files):
-            if self._slots.fill(self.slot, self.version, self._head_digest):
-                self.state = READY
-            else:
-                self._fail(FLASH)
+    def _open_file(self, look):
+        """Go to the next file; look: pass over those that stand in the slot as they should."""
+        for path, size, wanted in self._lines:
+            self._path = self._folder + "/" + path
+            if look:
+                try:
+                    if file_is(self._path, size, wanted):
+                        self.next += size
+                        continue
+                except OSError:
+                    pass
+                look = False
+            self._left = size
+            self._content = wanted
+            self._digest = hashlib.sha256()
+            self._file = open(self._path, "wb")  # noqa: SIM115
             return
-        path, self._left, _ = self._files[self._index]
-        self._digest = hashlib.sha256()
-        self._file = open(self._folder + "/" + path, "wb")  # noqa: SIM115
+        self._names.close()
+        if self._slots.fill(self.slot, self.version, self._head.digest()):
+            self.state = READY
+        else:
+            self._fail(FLASH)
 
     def _end_file(self):
         self._file.close()
         self._file = _Nothing()
-        path, _, wanted = self._files[self._index]
-        if as_hex(self._digest.digest()) != wanted:
-            os.remove(self._folder + "/" + path)
+        if hexlify(self._digest.digest()) != self._content:
+            os.remove(self._path)
             return self._fail(CONTENT)
-        self._index += 1
-        self._open_file()
+        self._open_file(False)
 
     def _fail(self, cause):
         self.close()
@@ -285,8 +327,9 @@ class Update:
         self.cause = cause
 
     def close(self):
-        """Let go of the file that is open; what is whole stays for the next time."""
+        """Let go of the files that are open; what is whole stays for the next time."""
         self._file.close()
-        self._file = _Nothing()
-        self._steps = iter(())
+        self._names.close()
+        self._file = self._names = _Nothing()
+        self._steps = self._lines = iter(())
         self.state = CLOSED

@@ -1,15 +1,15 @@
 """Updates as the running controller sees them: opened by an order, fed by FC 21, proved by control.
 
 It refuses to load what an update needs before one is open, to restart before the image is whole, and to
-start anew while the watchdog might see it: the board is reset by the control task's own way.
+restart at once: the receipt of the order gets out first.
 """
 
-from .commands import ACTIVATE, DROP, GO_BACK, OPEN
+from .commands import DROP, OPEN
+from .let_go import let_go_of
 
 REFUSED = 3  # as in update
-RELEASE_KEY = "release.pub"
-RELEASE_KEY_BYTES = 32
-RESET_AFTER_S = 3  # so that the receipt of the order still gets out
+VERIFYING = 2  # as in update
+RESET_AFTER_S = 3
 STEPS_AT_ONCE = 4
 
 (
@@ -22,31 +22,6 @@ NAMES = (
 GIVEN_UP = 3  # image state beside the slots' own three
 
 
-def read_release_key():
-    """Return the public key that images must be signed by, or None where the board has none."""
-    try:
-        with open(RELEASE_KEY, "rb") as file:
-            key = file.read(RELEASE_KEY_BYTES + 1)
-    except OSError:
-        return None
-    return key if len(key) == RELEASE_KEY_BYTES else None
-
-
-# What a trial is judged by: wanted, measured, what it is made from, who decides, heat or pressure wanted.
-WATCHED = {
-    True: (
-        "secondary_supply_temp_effective_c", "secondary_supply_temp_c", "primary_supply_temp_c",
-        "active_limiter_number", "secondary_pump_out_number", "valve_position_out_pct",
-    ),
-    False: (
-        "plant_dp_effective_bar", "plant_dp_bar", "plant_dp_effective_bar", "active_limiter_number",
-        "plant_flow_m3_h", "pump_speed_out_pct",
-    ),
-}  # fmt: skip
-NO_READING = (0x8000, 0xFFFF)
-MOVED = 500  # of a position or speed in 0.01 %
-
-
 class Updating:
     """running: folder of the program that runs, "" for the one by USB. reset: resets the board.
 
@@ -54,34 +29,29 @@ class Updating:
     """
 
     def __init__(self, bank, persistence, running, reset, house):
+        from .performance import Performance
+        from .slots import Slots
+
         self._bank = bank
         self._points = [bank.point(name) for name in NAMES]
-        self._house = house
-        self._watched = [bank.point(name) for name in WATCHED[house]]
-        self._fault_point = bank.point("sensor_fault_bits")
-        self._first_position = None
         self._persistence = persistence
         self._running = running
         self._reset = reset
         self._reset_at_s = None
         self._update = None
-        self._proving = None
-        self._mean = None
-        self._lived = False
-        slots = self._slots()
-        self.worst_mk = 0
+        self._trial = None
+        self.performance = Performance(bank, house)
+        slots = Slots(persistence)
         if running and slots.state:
-            from .proving import Proving
+            from .trial import Trial
 
-            self._proving = Proving(slots.worst_mk, slots.faults)
-        self._publish(slots)
+            self._trial = Trial(slots)
+        self.publish(slots)
+        if not self._trial:
+            let_go_of("slots")  # until an update wants it
 
-    def _slots(self):
-        from .slots import Slots
-
-        return Slots(self._persistence)
-
-    def _publish(self, slots):
+    def publish(self, slots):
+        """Show what runs, and how far it is proved."""
         put, points = self._bank.put, self._points
         put(points[IMAGE_SLOT], slots.active if self._running else 0)
         put(points[IMAGE_STATE], GIVEN_UP if slots.reason and not slots.state else slots.state)
@@ -105,38 +75,29 @@ class Updating:
             return True
         if command == DROP:
             return self._update is not None
-        if command == ACTIVATE:
-            from .update import READY
+        from .update_orders import may
 
-            return self._update is not None and self._update.state == READY
-        return bool(self._running)
+        return may(command, self._update, self._running)
 
     def open(self, size, digest):
         """Begin an update, or take up one of the same digest."""
-        from .update import Update
+        from .update_orders import opened
 
         if self._update is not None:
             self._update.close()
-        self._update = Update(self._slots(), read_release_key(), size, digest)
+        self._update = opened(self._persistence, size, digest)
         self._publish_update()
 
     def direct(self, command):
         """Activate, drop or go back: the last two need no image."""
-        slots = self._slots()
-        if command == ACTIVATE:
-            if self._update is not None and slots.begin_trial(
-                self._update.slot, self.worst_mk, self._bank.raw(self._fault_point)
-            ):
-                self._reset_at_s = -1
-        elif command == GO_BACK:
-            from .slots import ASKED
+        from .update_orders import directed
 
-            if slots.give_up(ASKED):
-                self._reset_at_s = -1
-        if self._update is not None:
-            self._update.close()
-            self._update = None
-        self._publish(slots)
+        slots, restart = directed(command, self._persistence, self._update, self.performance)
+        self._update = None
+        if restart:
+            self._reset_at_s = -1
+        self.publish(slots)
+        let_go_of("update", "update_orders", "ed25519", "sha512")
 
     # -- pieces -----------------------------------------------------------------------------------
 
@@ -144,16 +105,16 @@ class Updating:
     def is_open(self):
         return self._update is not None
 
+    @property
+    def is_verifying(self):
+        return self._update is not None and self._update.state == VERIFYING
+
     def write(self, at, piece):
         """Take a piece of the image, as update.Update does."""
         update = self._update
         answer = update.write(at, piece) if update is not None else REFUSED
         self._publish_update()
         return answer
-
-    @property
-    def is_verifying(self):
-        return self._update is not None and self._update.state == 2
 
     def step(self):
         """Verify a little; whoever calls this gives other tasks their turn in between."""
@@ -164,20 +125,6 @@ class Updating:
 
     # -- control ----------------------------------------------------------------------------------
 
-    def _situation(self):
-        """Return (demand, error, head, faults, moved) as proving wants them; pressures count in 0.1 mbar."""
-        raw = [self._bank.raw(point) for point in self._watched]
-        wanted, measured, source, limiter, running, position = raw
-        if self._first_position is None:
-            self._first_position = position
-        moved = abs(position - self._first_position) >= MOVED
-        demand = running not in (0, 0xFFFF) and limiter == 0
-        error = head = None
-        if wanted not in NO_READING and measured not in NO_READING and source not in NO_READING:
-            error = 10 * (wanted - measured)
-            head = 10 * (source - wanted) if self._house else 10_000
-        return demand, error, head, self._bank.raw(self._fault_point), moved
-
     def control(self, now_s, seconds):
         """Take notice of a control period: judge an image on trial, remember how well this one does."""
         if self._reset_at_s is not None:
@@ -185,44 +132,8 @@ class Updating:
                 self._reset_at_s = now_s + RESET_AFTER_S
             elif now_s >= self._reset_at_s:
                 self._reset()
-            return
-        demand, error_mk, head_mk, faults, moved = self._situation()
-        if self._proving is None:
-            self._remember(seconds, demand, error_mk, head_mk)
-            return
-        if not self._lived:
-            from .slots import ALIVE_AFTER_S
-
-            if now_s >= ALIVE_AFTER_S:
-                self._lived = True
-                self._slots().lived()
-        from .proving import CONFIRM, GIVE_UP, PROVISIONAL
-
-        verdict = self._proving.step(seconds, demand, error_mk, head_mk, faults, moved)
-        if verdict == CONFIRM:
-            slots = self._slots()
-            slots.confirm()
-            self._proving = None
-            self._publish(slots)
-            print("update: version %d is confirmed" % slots.version[slots.active])
-        elif verdict == GIVE_UP:
-            from .slots import WORSE
-
-            print("update: control is worse than before; going back")
-            if self._slots().give_up(WORSE):
-                self._reset()
-        elif verdict == PROVISIONAL:
-            slots = self._slots()
-            slots.call_provisional()
-            self._publish(slots)
-
-    def _remember(self, seconds, demand, error_mk, head_mk):
-        """The worst hour of demand since this start is what the next image is measured by."""
-        if not demand or error_mk is None or head_mk is None:
-            return
-        if self._mean is None:
-            from .proving import ErrorMean
-
-            self._mean = ErrorMean()
-        if self._mean.add(error_mk, seconds):
-            self.worst_mk = max(self.worst_mk, self._mean.last_mk)
+        elif self._trial is None:
+            self.performance.step(seconds)
+        elif self._trial.step(now_s, seconds, self.performance, self._persistence, self.publish, self._reset):
+            self._trial = None
+            let_go_of("trial", "proving", "slots")

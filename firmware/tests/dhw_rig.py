@@ -137,9 +137,9 @@ class FunctionRig(LoopRig):
         self.room_c = 20.0
         self.room2_c = 20.0
         self.dhw_primary_kg_s = 0.0
-        self.clock = Clock(ticks, unix_s)
         self.loop = None
         OrderRig.__init__(self, ticks, flash, **changes)
+        self.clock = Clock(ticks, unix_s)
         assert self.settings.mistakes == [], self.settings.mistakes
         self.dhw_stroke_ms = (self.settings.option("dhw_valve_stroke_s") or 30) * 1000
         self.show()

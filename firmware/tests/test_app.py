@@ -367,3 +367,67 @@ def test_the_heap_does_not_grow(device):
     assert used[2] <= used[1]
     assert used[1] - used[0] <= 256  # counters and energies that grew past a small integer
     assert used[2] < HEAP_GOAL_B
+
+
+EVERYTHING = {
+    "heating_circuits": 2, "schedule": {"mon-fri": ["06:00-22:00"]},
+    "schedule2": {"mon-sun": ["05:00-23:00"]},
+    "room_influence_pct": 200, "room2_influence_pct": 100, "dhw": "instantaneous", "dhw_priority": "sliding",
+    "dhw_schedule": {"mon-sun": ["05:00-23:00"]}, "contract_heat_limit_kw": 20, "capacity_heat_limit_kw": 15,
+    "return_difference_limit_k": 10, "flow_limit_points": [[-10, 2], [10, 1]],
+    "valve_starts_hour_maximum_count": 200,
+    "inputs": {
+        "secondary2_supply_temp_c": {"channel": 8, "kind": "pt1000"},
+        "secondary2_return_temp_c": {"channel": 9, "kind": "ntc10k"},
+        "room2_temp_c": {"channel": 10, "kind": "pt1000"},
+        "dhw_supply_temp_c": {"channel": 11, "kind": "pt1000"},
+        "dhw_circulation_temp_c": {"channel": 12, "kind": "pt1000"},
+        "dhw_flow_m3_h": {"channel": 13, "kind": "4-20ma", "span": 4},
+        "outdoor_temp_c": {"damping_s": 600},
+    },
+}  # fmt: skip
+EVERYTHING_HEAP = (
+    "256k"  # the whole of it does not fit 192k of the 64-bit VM: 187 kB in use, 209 kB at the peak
+)
+
+
+def test_everything_at_once_runs_and_its_heap_does_not_grow(device):
+    device.site(**EVERYTHING)
+    printed = device.script(
+        "machine.counts += [29609, 27000, 27403, 29000, 28900, 13107, 0]\n"
+        "c = app.Controller(boards)\n"
+        "c.clock.set(1767571200)\n"
+        "def run(n):\n"
+        "    for k in range(n):\n"
+        "        machine.counts[k % 14] = 25000 + k * 7 % 4000\n"
+        "        h = c.step()\n"
+        "        while h: h = c._loop.hold()\n"
+        "        if k % 500 == 0: c._keep_house()\n"
+        "    gc.collect()\n"
+        "    return gc.mem_alloc()\n"
+        "first = run(600)\n"
+        "print([len(c._loop.circuits), c._loop.dhw is not None, c._safe_start])\n"
+        "print([first, run(1500), run(1500)])\n",
+        heap=EVERYTHING_HEAP,
+    )
+    assert "safe start" not in printed
+    assert printed.splitlines()[-2] == "[2, True, False]"
+    used = ast.literal_eval(printed.splitlines()[-1])
+    assert used[2] <= used[1] + 64
+    assert used[1] - used[0] <= 512
+
+
+@pytest.mark.parametrize("kind", ["storage", "storage_charging"])
+def test_a_tank_is_loaded_without_the_parts_of_a_tap(device, kind):
+    device.site(dhw=kind, inputs={
+        "dhw_supply_temp_c": {"channel": 8, "kind": "pt1000"},
+        "dhw_tank_top_temp_c": {"channel": 9, "kind": "pt1000"},
+    })  # fmt: skip
+    printed = device.script(
+        "machine.counts += [29609] * 7\n"
+        "c = app.Controller(boards)\n"
+        "c.step()\n"
+        "print(sorted(m for m in sys.modules if 'dhw' in m or 'room' in m or 'comfort' in m))\n",
+        heap=EVERYTHING_HEAP,
+    )
+    assert printed.splitlines()[-1] == "['substation.dhw', 'substation.dhw_storage']"

@@ -80,7 +80,8 @@ REACTIONS = {
         {"plant_flow_minimum_m3_h": 50}, lambda rig: rig.dp_bar == pytest.approx(1.5, abs=0.05)
     ),
     ("pump_station", "plant_dp_bar"): (
-        {}, lambda rig: rig.board.speed_bp == 5_000 and rig.read("active_limiter_number") == precedence.FALLBACK
+        {}, lambda rig: rig.board.speed_bp == 5_000
+        and rig.read("active_limiter_number") == precedence.FALLBACK,
     ),
     ("pump_station", "index_dp_bar"): (
         {"index_dp_own_bar": 0.9, "inputs": STATION_INPUTS},

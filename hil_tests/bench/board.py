@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .errors import DeviceFailed
+from .fleet import vm_heap_b
 
 BLOCK_BYTES = 4096
 BLOCKS = 352  # 1,441,792 B: the file system of the W5500-EVB-Pico in MicroPython's tree
@@ -195,7 +196,7 @@ class SerialBoard:
 
         control, vm_control = os.pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "micropython", "-X", f"heapsize={self._heap}", "-i", str(START),
+            [sys.executable, "-m", "micropython", "-X", f"heapsize={vm_heap_b(self._heap)}", "-i", str(START),
              str(self._flash), str(BLOCKS), str(self._settings), "main" if main else "no-main",
              f"/proc/self/fd/{vm_control}"],
             stdin=slave, stdout=slave, stderr=slave, preexec_fn=own_terminal, pass_fds=(vm_control,),

@@ -1,8 +1,8 @@
 """A million bent frames for a controller's stack, and the oracle's verdict on every byte it says.
 
-Each batch ends with one honest order, so that a stack that had stopped acting would be noticed as well
-as one that acts on something else: what an order may change is digested after each batch. It refuses to
-be random without a seed: a finding is repeated by its seed and its number.
+Every twentieth batch ends with an honest order, so that a stack that had stopped acting would be noticed
+as well as one that acts on something else: what an order may change is digested after each batch. It
+refuses to be random without a seed: a finding is repeated by its seed and its number.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from .provisioning import Device as Provisioned
 FEEDER = Path(__file__).parent / "vm" / "modbus_feeder.py"
 LOOPBACK = 0x7F000001
 PIPE_BYTES = 1 << 20
-BATCH = 2_000
+BATCH = 100
+ORDER_EVERY = 20  # batches
 EDGES = (
     0,
     1,
@@ -150,7 +151,7 @@ class Tally:
 class Feeder:
     """The VM with the whole application, fed without sockets."""
 
-    def __init__(self, device: Provisioned, console: Path, heap: str = "3m") -> None:
+    def __init__(self, device: Provisioned, console: Path, heap: str = "1m") -> None:
         read_in, self._to = os.pipe()
         self._from, write_out = os.pipe()
         for handle in (self._to, self._from):
@@ -269,9 +270,11 @@ def fuzz_in_process(
         if tally.frames < frames:
             make = maker.tcp if kind == b"T" else lambda: maker.rtu(device.rtu_unit)
             batch = [make() for _ in range(min(BATCH, frames - tally.frames))]
-            ordering = number % 2 == 1
+            ordering = number % ORDER_EVERY == 1
             if ordering:
-                batch[-1] = framed(kind, honest_order(device, provisioned, 40.0 + number % 20), device)
+                batch[-1] = framed(
+                    kind, honest_order(device, provisioned, 40.0 + number // ORDER_EVERY % 20), device
+                )
             feeder.send(kind, batch)
             expected = b"".join(verdict(oracle, kind, frame) for frame in batch)
             fresh = (batch, expected, ordering)

@@ -53,8 +53,9 @@ import seeded_os  # noqa: E402
 import vfs  # noqa: E402
 
 sys.modules["os"] = seeded_os
-BATCH_BYTES = 400_000
-ANSWER_BYTES = 1_000_000
+# 100 of the longest frames, no more: the VM looks for free heap behind what is taken, frame by frame
+BATCH_BYTES = 26_300
+ANSWER_BYTES = 26_300
 
 
 def _digest(bank, mailbox, blocks):
@@ -109,7 +110,6 @@ def _feed_rtu(rtu, frame, at, end, out, answers, used):
 def _run(source, sink):
     import boards
     from substation import app
-    from substation.modbus_server import RESPONSE_BYTES
 
     controller = app.Controller(boards)
     framings = dict(zip(b"TR", (framing for _, framing in controller._tcp._ports)))
@@ -119,7 +119,7 @@ def _run(source, sink):
     head = bytearray(8)
     batch = bytearray(BATCH_BYTES)
     answers = bytearray(ANSWER_BYTES)
-    out = bytearray(RESPONSE_BYTES)
+    out = bytearray(len(controller._tcp._out))  # as the sockets have it
     while True:
         _fill(source, head, 8)
         kind, records, size = struct.unpack("<BxHI", head)

@@ -1,0 +1,78 @@
+"""Whether a new image controls no worse than the one before it (S10). Loaded only while one is on trial.
+
+It refuses to judge what is not the image's doing (see `performance`): a silent supervisor and a cold network
+count for nothing. It never waits for ever: without demand, sensors that all answer and a valve that moved
+make an image provisional.
+
+  control error over an hour of demand, no worse than before   confirmed
+  the same, but worse                                          given up
+  no demand for IDLE_S, sensors answer, valve moved            provisional; judged when demand comes
+  a sensor lost that answered before the update                nothing is decided while it lasts
+"""
+
+from .slots import ALIVE_AFTER_S, WORSE
+
+SETTLING_S = 900  # after a start, left out
+IDLE_S = 24 * 3_600
+WORSE_SHARE = 4  # a quarter more error than before [estimate]
+WORSE_MK = 500  # and half a kelvin, for loops that were nearly without error [estimate]
+UNKNOWN_MK = 2_000  # the error allowed where nothing is known of the program before [estimate]
+
+WAIT, CONFIRM, GIVE_UP, PROVISIONAL = range(4)
+
+
+class Trial:
+    """slots: the record as it is at the start of the trial."""
+
+    def __init__(self, slots):
+        before_mk = slots.worst_mk
+        self._allowed_mk = before_mk + before_mk // WORSE_SHARE + WORSE_MK if before_mk else UNKNOWN_MK
+        self._before_faults = slots.faults
+        self._idle_s = 0
+        self._age_s = 0
+        self._lived = False
+
+    def judge(self, seconds, performance):
+        """Take notice of some seconds of control; return what is to be done."""
+        self._age_s += seconds
+        full = performance.step(seconds)
+        if self._age_s <= SETTLING_S:
+            performance.restart()
+            return WAIT
+        if performance.faults & ~self._before_faults:
+            performance.restart()
+            return WAIT
+        if performance.demand:
+            self._idle_s = 0
+            if not full:
+                return WAIT
+            return CONFIRM if performance.last_mk <= self._allowed_mk else GIVE_UP
+        self._idle_s += seconds
+        if self._idle_s >= IDLE_S and performance.moved:
+            self._idle_s = 0
+            return PROVISIONAL
+        return WAIT
+
+    def step(self, now_s, seconds, performance, persistence, publish, reset):
+        """Judge, keep the verdict, act on it; True when the trial is over."""
+        from .slots import Slots
+
+        if not self._lived and now_s >= ALIVE_AFTER_S:
+            self._lived = True
+            Slots(persistence).lived()
+        verdict = self.judge(seconds, performance)
+        if verdict == WAIT:
+            return False
+        slots = Slots(persistence)
+        if verdict == GIVE_UP:
+            print("update: control is worse than before; going back")
+            if slots.give_up(WORSE):
+                reset()
+            return False
+        if verdict == CONFIRM:
+            slots.confirm()
+            print("update: version %d is confirmed" % slots.version[slots.active])
+        else:
+            slots.call_provisional()
+        publish(slots)
+        return verdict == CONFIRM

@@ -1,0 +1,46 @@
+"""What the orders of an update bring about. Loaded when one comes, let go of when the update is over.
+
+It refuses to start an image that is not whole, and to go back where nothing came over a network.
+"""
+
+from .commands import ACTIVATE, GO_BACK
+from .slots import ASKED, Slots
+from .update import READY, Update
+
+RELEASE_KEY = "release.pub"
+RELEASE_KEY_BYTES = 32
+
+
+def read_release_key():
+    """Return the public key that images must be signed by, or None where the board has none."""
+    try:
+        with open(RELEASE_KEY, "rb") as file:
+            key = file.read(RELEASE_KEY_BYTES + 1)
+    except OSError:
+        return None
+    return key if len(key) == RELEASE_KEY_BYTES else None
+
+
+def may(command, update, running):
+    """Return whether to activate or to go back has a meaning now."""
+    if command == ACTIVATE:
+        return update is not None and update.state == READY
+    return bool(running)
+
+
+def opened(persistence, size, digest):
+    """Return an update that begins, or goes on where one of the same digest stopped."""
+    return Update(Slots(persistence), read_release_key(), size, digest)
+
+
+def directed(command, persistence, update, performance):
+    """Do what a command says; return (slots, whether to restart)."""
+    slots = Slots(persistence)
+    restart = False
+    if command == ACTIVATE and update is not None:
+        restart = slots.begin_trial(update.slot, performance.worst_mk, performance.faults)
+    elif command == GO_BACK:
+        restart = slots.give_up(ASKED)
+    if update is not None:
+        update.close()
+    return slots, restart

@@ -1,0 +1,95 @@
+"""site.json, the optional functions: every mistake is named with its key, and none stops the heating."""
+
+import pytest
+
+from firmware.substation import registers, site_functions
+
+from .dhw_rig import INSTANTANEOUS, STORAGE, TWO_CIRCUITS
+from .order_rig import settings_of
+
+PERIOD = {"mon": ["06:00-09:00"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"heating_circuits": 3}, "heating_circuits"), ({"dhw": "boiler"}, "dhw"),
+        ({"dhw_comfort_temp_c": 55}, "dhw_comfort_temp_c"), ({"curve2_cold_supply_temp_c": 40}, "curve2_cold_supply_temp_c"),
+        ({"curve_points": [[0, 50]]}, "curve_points"), ({"curve_points": [[0, 50], [-5, 60]]}, "curve_points"),
+        ({"curve_points": [[-10, 40], [10, 50]]}, "curve_points"), ({"curve_points": [[-10, 99], [10, 50]]}, "curve_points"),
+        ({"curve_points": [[-10, 60], [-5, 55], [0, 50], [5, 45], [10, 40]]}, "curve_points"),
+        ({"curve_points": "60"}, "curve_points"), ({"curve_points": [[-10, True], [0, 5]]}, "curve_points"),
+        ({"curve_slope": {"slope": 3.3}}, "curve_slope"), ({"curve_slope": {"level_k": 3}}, "curve_slope"),
+        ({"curve_slope": {"slope": 1, "level_k": 31}}, "curve_slope"), ({"curve_slope": 1.8}, "curve_slope"),
+        ({"curve_slope": {"slope": 1}, "curve_points": [[-10, 60], [10, 30]]}, "curve_slope"),
+        ({"schedule": {"mun": ["06:00-09:00"]}}, "schedule"), ({"schedule": {"fri-mon": ["06:00-09:00"]}}, "schedule"),
+        ({"schedule": {"mon": ["09:00-06:00"]}}, "schedule"), ({"schedule": {"mon": ["6:00-09:00"]}}, "schedule"),
+        ({"schedule": {"mon": ["06:00-09:00", "08:00-10:00"]}}, "schedule"), ({"schedule": []}, "schedule"),
+        ({"schedule": {"mon": ["06:00-24:01"]}}, "schedule"), ({"schedule": {"mon": "06:00-09:00"}}, "schedule"),
+        ({"schedule": {"mon": ["00:00-01:00"] * 7}}, "schedule"),
+        ({"holidays": [["2026-12-24"]]}, "holidays"), ({"holidays": [["2026-12-24", "2026-12-20"]]}, "holidays"),
+        ({"holidays": [["2026-13-24", "2026-12-25"]]}, "holidays"), ({"holidays": [["x", "y"]]}, "holidays"),
+        ({"schedule2": PERIOD}, "schedule2"), ({"dhw_schedule": PERIOD}, "dhw_schedule"),
+        ({"utc_offset_min": 900}, "utc_offset_min"), ({"summer_time": "us"}, "summer_time"),
+        ({"return_difference_limit_k": 0.4}, "return_difference_limit_k"), ({"contract_heat_limit_kw": "9"}, "contract_heat_limit_kw"),
+        ({"capacity_window_s": 900}, "capacity_window_s"), ({"room_influence_pct": 1001}, "room_influence_pct"),
+        ({"valve_kind": "steam"}, "valve_kind"), ({"pumps": 2}, "pumps"),
+        ({"inputs": {"moon_temp_c": None}}, "inputs"), ({"inputs": {"room_temp_c": {"channel": 15}}}, "inputs"),
+        ({"inputs": {"room_temp_c": {"channel": 0}}}, "inputs"), ({"inputs": {"room_temp_c": {"kind": "4-20ma"}}}, "inputs"),
+        ({"inputs": {"primary_dp_bar": {"kind": "pulses", "span": 1}}}, "inputs"),
+        ({"inputs": {"dhw_flow_m3_h": {"channel": 9, "kind": "4-20ma"}}}, "inputs"),
+        ({"inputs": {"room_temp_c": {"colour": 1}}}, "inputs"), ({"inputs": {"room_temp_c": 5}}, "inputs"),
+        ({"inputs": {"room_temp_c": {"damping_s": -1}}}, "inputs"), ({"inputs": []}, "inputs"),
+        ({"heating_circuits": 2}, "heating_circuits"), ({"dhw": "instantaneous"}, "dhw"),
+    ],
+)  # fmt: skip
+def test_every_mistake_is_named_with_its_key(changes, key):
+    settings = settings_of(**changes)
+    assert key in [k for k, _ in settings.mistakes]
+    for name, sentence in settings.mistakes:
+        assert len(sentence) > 10, name
+    assert settings.curve(0)[1] >= settings.curve(0)[3]
+
+
+@pytest.mark.parametrize("changes", [INSTANTANEOUS, STORAGE, TWO_CIRCUITS, {"schedule": PERIOD}])
+def test_a_right_file_is_taken_whole(changes):
+    assert settings_of(**changes).mistakes == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "values"),
+    [
+        ("dhw_comfort_temp_c", "dhw_scald_limit_temp_c", (65, 60)),
+        ("dhw_floor_temp_c", "dhw_scald_limit_temp_c", (60, 58)),
+        ("legionella_hold_s", "legionella_duration_maximum_s", (3600, 1800)),
+    ],
+)
+def test_limits_that_cross_are_named_and_replaced(low, high, values):
+    settings = settings_of(**STORAGE, **{low: values[0], high: values[1]})
+    assert low in [k for k, _ in settings.mistakes]
+    assert settings.fixed(low) < settings.fixed(high)
+
+
+def test_the_limits_hash_follows_every_limit_and_no_schedule():
+    hashes = {settings_of(**STORAGE).limits_hash}
+    for changes in (
+        {"dhw_scald_limit_temp_c": 62}, {"legionella_temp_c": 65}, {"return_limit_points": [[0, 50], [5, 45]]},
+        {"return_limit_points": [[0, 50], [5, 46]]}, {"flow_limit_points": [[0, 2], [5, 1]]},
+        {"contract_heat_limit_kw": 9}, {"curve_slope": {"slope": 1.5}}, {"legionella_interval_s": 100_000},
+        {"legionella_interval_s": 200_000},
+    ):  # fmt: skip
+        hashes.add(settings_of(**STORAGE, **changes).limits_hash)
+    assert len(hashes) == 10
+    assert settings_of(**STORAGE, dhw_schedule=PERIOD).limits_hash in hashes
+
+
+def test_what_is_not_used_shows_no_value():
+    used = set(settings_of().names())
+    assert used == {row.name for row in registers.SUBSTATION_CONFIG}
+    both = set(settings_of(**TWO_CIRCUITS).names())
+    assert {row.name for row in registers.CIRCUIT2_CONFIG} - both <= set(site_functions.SWITCHES)
+
+
+def test_a_week_names_its_days():
+    days = site_functions.week({"mon-wed": ["06:00-09:00"], "sun": ["00:00-24:00"]})
+    assert days == ((360, 540), (360, 540), (360, 540), (), (), (), (0, 1440))

@@ -1,0 +1,104 @@
+"""When an image on trial is confirmed, given up or called provisional (S10)."""
+
+import pytest
+
+from firmware.substation.performance import MOVED_BP, WINDOW_S, Performance
+from firmware.substation.register_bank import RegisterBank
+from firmware.substation.slots import Slots
+from firmware.substation.trial import (
+    CONFIRM,
+    GIVE_UP,
+    IDLE_S,
+    PROVISIONAL,
+    SETTLING_S,
+    WAIT,
+    Trial,
+)
+
+from .memory_flash import MemoryFlash
+
+PERIOD_S = 2
+
+
+class Rig:
+    """A controller's readings as a test sets them, and a trial that judges by them."""
+
+    def __init__(self, profile="substation", before_mk=300, before_faults=0):
+        self.bank = RegisterBank(profile)
+        self.performance = Performance(self.bank, profile == "substation")
+        slots = Slots(MemoryFlash())
+        slots.worst_mk, slots.faults = before_mk, before_faults
+        self.trial = Trial(slots)
+        self.put("sensor_fault_bits", 0)
+        self.put("active_limiter_number", 0)
+
+    def put(self, name, value):
+        self.bank.put(self.bank.point(name), value)
+
+    def verdict(self, seconds, *, demand=True, error_mk=300, head_mk=30_000, faults=0, position_bp=2_000):
+        """What comes out within some seconds of one situation, and when; (WAIT, seconds) for nothing."""
+        self.put("secondary_supply_temp_effective_c", 50_000)
+        self.put("secondary_supply_temp_c", None if error_mk is None else 50_000 - error_mk)
+        self.put("primary_supply_temp_c", 50_000 + head_mk)
+        self.put("secondary_pump_out_number", 1 if demand else 0)
+        self.put("valve_position_out_pct", position_bp)
+        self.put("sensor_fault_bits", faults)
+        for at in range(0, seconds, PERIOD_S):
+            found = self.trial.judge(PERIOD_S, self.performance)
+            if found != WAIT:
+                return found, at
+        return WAIT, seconds
+
+
+def test_control_as_good_as_before_is_confirmed_after_an_hour_of_demand():
+    found, at = Rig().verdict(2 * WINDOW_S)
+    assert found == CONFIRM
+    assert abs(at - SETTLING_S - WINDOW_S) <= 2 * PERIOD_S
+
+
+@pytest.mark.parametrize(
+    ("before", "error", "wanted"),
+    [(1000, 1750, CONFIRM), (1000, 1760, GIVE_UP), (1000, -1760, GIVE_UP), (40, 550, CONFIRM),
+     (0, 2000, CONFIRM), (0, 2010, GIVE_UP)],
+)  # fmt: skip
+def test_the_bound_is_a_quarter_and_half_a_kelvin_above_what_was(before, error, wanted):
+    assert Rig(before_mk=before).verdict(3 * WINDOW_S, error_mk=error)[0] == wanted
+
+
+def test_a_cold_network_is_not_the_images_doing():
+    rig = Rig()
+    assert rig.verdict(20 * 3600, error_mk=25_000, head_mk=-5_000)[0] == WAIT
+    assert rig.verdict(2 * WINDOW_S)[0] == CONFIRM
+
+
+def test_a_limiter_at_work_is_not_judged():
+    rig = Rig()
+    rig.put("active_limiter_number", 1)
+    assert rig.verdict(3 * WINDOW_S, error_mk=9_000)[0] == WAIT
+
+
+def test_a_lost_sensor_decides_nothing_unless_it_was_lost_before():
+    assert Rig().verdict(10 * WINDOW_S, faults=2)[0] == WAIT
+    assert Rig(before_faults=2).verdict(2 * WINDOW_S, faults=2)[0] == CONFIRM
+    assert Rig().verdict(10 * WINDOW_S, error_mk=None)[0] == WAIT
+
+
+def test_without_demand_an_image_becomes_provisional_once_its_valve_has_moved():
+    rig = Rig()
+    assert rig.verdict(3 * IDLE_S, demand=False)[0] == WAIT
+    assert rig.verdict(60, demand=False, position_bp=2_000 + MOVED_BP)[0] == PROVISIONAL
+    # and is judged when demand comes
+    assert rig.verdict(3 * WINDOW_S, error_mk=9_000)[0] == GIVE_UP
+
+
+def test_a_pump_station_is_judged_by_its_pressure():
+    rig = Rig("pump_station", before_mk=0)
+    for name, value in (("plant_dp_effective_bar", 1_500), ("plant_flow_m3_h", 20_000),
+                        ("pump_speed_out_pct", 6_000)):  # fmt: skip
+        rig.put(name, value)
+    for error_mbar, wanted in ((100, CONFIRM), (400, GIVE_UP)):
+        rig.put("plant_dp_bar", 1_500 - error_mbar)
+        verdict = WAIT
+        for _ in range(3 * WINDOW_S // PERIOD_S):
+            verdict = verdict or rig.trial.judge(PERIOD_S, rig.performance)
+        assert verdict == wanted, error_mbar

