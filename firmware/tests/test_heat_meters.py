@@ -1,4 +1,4 @@
-"""Heat meters in the loop: what the registers show, what the flow limit goes by, and every doubt about a meter."""
+"""Heat meters in the loop: what the registers show, what the flow limit goes by, and every doubt."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def test_a_flow_backwards_is_told_and_limits_nothing(rig):
     ("factor", "doubted"), [(1.0, False), (1.09, False), (0.91, False), (1.5, True), (0.5, True), (0.0, True)]
 )
 def test_power_must_fit_flow_and_temperatures(rig, factor, doubted):
-    """9 % is the most that a meter of class 2 may be off here, water's heat coefficient included; 50 % is not."""
+    """A meter of class 2 may be off by 9 % here, water's heat coefficient included; not by 50 %."""
     plain = {"flow": 600, "supply": 90.0, "return": rig.meter.numbers()["return"]}
     plain["power"] = factor * 1.147 * 600 * (90.0 - plain["return"])
     rig.meter.changes = plain

@@ -8,8 +8,11 @@ import pytest
 
 from firmware.substation.meter_doubt import CONTRADICTS_SENSORS
 
-from .test_app import device, program  # noqa: F401 - fixtures
+from . import test_app
 from .test_mbus import ANSWER
+
+device = test_app.device
+program = test_app.program
 
 VM = """
 import gc, machine, time
