@@ -1,4 +1,4 @@
-"""Heat meters on the M-Bus of a running controller: read, judged, lost, and found again, all in virtual time."""
+"""Heat meters on the M-Bus of a running controller: read, judged, lost and found again, in virtual time."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def judge_readings(house: Metered) -> None:
 @pytest.mark.parametrize("dialect", ["integer", "decimal", "two telegrams"])
 def test_every_dialect_is_read(make: Callable[..., Metered], dialect: str) -> None:
     house = make([MAINS], dialect=dialect)
-    house.bench.run_for(HOUR_S)
+    house.bench.run_for(HOUR_S / 2)
     judge_readings(house)
     assert house.bits() == 0
     assert not alarm(house.controller, "meter_lost")
@@ -100,10 +100,10 @@ def test_every_dialect_is_read(make: Callable[..., Metered], dialect: str) -> No
 
 def test_at_300_baud_a_telegram_takes_seconds_and_is_read(make: Callable[..., Metered]) -> None:
     house = make([MAINS], baud=300)
-    house.bench.run_for(HOUR_S)
+    house.bench.run_for(HOUR_S / 2)
     judge_readings(house)
     assert house.bits() == 0
-    assert house.slave.reads > HOUR_S / 20.0
+    assert HOUR_S / 2 / 15.0 < house.slave.reads <= HOUR_S / 2 / 10.0 + 1
 
 
 def test_a_meter_is_found_by_the_number_on_its_label(make: Callable[..., Metered]) -> None:
@@ -112,25 +112,25 @@ def test_a_meter_is_found_by_the_number_on_its_label(make: Callable[..., Metered
     judge_readings(house)
 
 
-def test_a_battery_meter_is_read_once_an_hour_through_a_day_of_restarts(make: Callable[..., Metered]) -> None:
-    """24 reads a day are free (Kamstrup 302); power cuts every 4 minutes for an hour add none."""
+def test_a_battery_meter_is_read_once_an_hour_whatever_the_power_does(make: Callable[..., Metered]) -> None:
+    """Hourly reads are free (Kamstrup 302); six power cuts, 4 minutes apart, add none."""
     house = make([{"address": 1}])
-    house.bench.run_for(24 * HOUR_S)
-    assert house.slave.reads == 24
-    assert house.read("meter1_question_count") == 24
+    house.bench.run_for(2 * HOUR_S)
+    assert house.slave.reads == 2
+    assert house.read("meter1_question_count") == 2
     assert house.read("meter1_age_s") < HOUR_S + 20.0
-    for _ in range(15):
+    for _ in range(6):
         house.bench.cut(house.controller)
         house.bench.power(house.controller)
         house.bench.run_for(240.0)
-    assert house.slave.reads == 24
+    assert house.slave.reads == 2
 
 
 def test_a_lost_meter_is_told_and_the_flow_limit_ends_with_it(make: Callable[..., Metered]) -> None:
-    """Without a flow sensor the limit goes by the meter; lost, heat comes before tariff; found, it limits again."""
+    """Without a flow sensor the limit goes by the meter; lost, heat comes before tariff."""
     limit = 0.18
     house = make([MAINS], contract_flow_limit_m3_h=limit, inputs={"primary_flow_m3_h": None})
-    house.bench.run_for(3 * HOUR_S)
+    house.bench.run_for(1.5 * HOUR_S)
     assert house.truth()[0] == pytest.approx(limit, rel=0.06)
     assert house.read("active_limiter_number") == 2
     cold_c = house.read("secondary_supply_temp_c")
@@ -138,13 +138,13 @@ def test_a_lost_meter_is_told_and_the_flow_limit_ends_with_it(make: Callable[...
     house.bench.run_for(20.0)
     assert house.bits() == bit("silent")
     assert alarm(house.controller, "meter_lost")
-    house.bench.run_for(2 * HOUR_S)
+    house.bench.run_for(HOUR_S)
     assert house.controller.read("primary_heat_kw") is None
     assert house.controller.read("primary_flow_m3_h") is None
     assert house.truth()[0] > 1.2 * limit
     assert house.read("secondary_supply_temp_c") > cold_c + 3.0
     house.slave.fault = ""
-    house.bench.run_for(3 * HOUR_S)
+    house.bench.run_for(HOUR_S)
     assert not alarm(house.controller, "meter_lost")
     assert house.bits() == 0
     assert house.truth()[0] == pytest.approx(limit, rel=0.06)
@@ -194,7 +194,7 @@ DOUBTS: list[tuple[str, Callable[[Metered], None], str]] = [
     ("status byte", lambda house: setattr(house.meter, "status", 0x08), "permanent"),
     ("battery", lambda house: setattr(house.meter, "status", 0x04), "power_low"),
     ("calculator", lambda house: setattr(house.meter, "power_factor", 0.6), "contradicts_power"),
-    ("temperature sensor", lambda house: setattr(house.meter, "supply_offset_k", -9.0), "contradicts_sensors"),
+    ("supply sensor", lambda house: setattr(house.meter, "supply_offset_k", -9.0), "contradicts_sensors"),
     ("swapped sensors", lambda house: setattr(house.meter, "swapped", True), "swapped"),
     ("backwards", lambda house: setattr(house.meter, "backwards", True), "negative_flow"),
     ("another meter", lambda house: setattr(house.meter, "number", 55_555_555), "replaced"),
@@ -206,24 +206,24 @@ def test_a_meter_in_doubt_is_told_and_heating_goes_on(
     make: Callable[..., Metered], spoil: Callable[[Metered], None], name: str
 ) -> None:
     house = make([MAINS])
-    house.bench.run_for(HOUR_S)
+    house.bench.run_for(HOUR_S / 4)
     assert house.bits() == 0
     spoil(house)
     house.bench.run_for(120.0)
     assert house.bits() & bit(name)
     assert alarm(house.controller, "meter_doubt")
     assert not alarm(house.controller, "meter_lost")
-    house.bench.run_for(HOUR_S / 2)
+    house.bench.run_for(HOUR_S / 4)
     own_c = house.read("own_curve_temp_c")
     assert house.read("secondary_supply_temp_c") == pytest.approx(own_c, abs=2.0)
 
 
 def test_a_frozen_meter_is_found_when_the_network_changes(make: Callable[..., Metered]) -> None:
     house = make([MAINS])
-    house.bench.run_for(HOUR_S)
+    house.bench.run_for(HOUR_S / 4)
     house.meter.frozen = True
     house.bench.plant.unwired.heat_demand[-1] -= 0.1  # the plant sends 13 K less
-    house.bench.run_for(2 * HOUR_S)
+    house.bench.run_for(HOUR_S)
     assert house.bits() & bit("stuck")
     house.meter.frozen = False
     house.bench.run_for(120.0)

@@ -83,7 +83,8 @@ class Master:
                     return
         else:
             cause = link.acknowledged(self._buffer, self._have)
-            if cause == link.OK:
+            # only a meter that is still selected answers a reset of the selection
+            if cause == link.OK or (self._state == RESETTING and self.meters[self._place].identity):
                 self._acknowledged()
                 return
         if silent or self._looks >= MOST_LOOKS:

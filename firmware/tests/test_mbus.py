@@ -250,12 +250,20 @@ NKE_FD = bytes.fromhex("10 40 FD 3D 16")
 ASK_FD = bytes.fromhex("10 7B FD 78 16")
 
 
-def test_a_meter_is_selected_by_its_number_every_time(ticks):
+@pytest.mark.parametrize("still_selected", [b"\xe5", b""])
+def test_a_meter_is_selected_by_its_number_every_time(ticks, still_selected):
     answer = long_frame(HEAD + WHOLE, address=0)  # a new meter still has address 0
-    rig = Rig(ticks, ((0, NUMBER, 10, False),), {NKE_FD: b"\xe5", SELECT: b"\xe5", ASK_FD: answer})
+    rig = Rig(ticks, ((0, NUMBER, 10, False),), {NKE_FD: still_selected, SELECT: b"\xe5", ASK_FD: answer})
     rig.look(9)
     assert rig.sent() == [NKE_FD, SELECT, ASK_FD] * 2
     assert rig.events == [(0, VALUES)] * 2
+
+
+def test_a_meter_that_is_not_there_is_selected_three_times(ticks):
+    rig = Rig(ticks, ((0, NUMBER, 10, False),))
+    rig.look(8)
+    assert rig.sent() == [NKE_FD] + [SELECT] * 3
+    assert rig.events == [(0, link.SILENT)]
 
 
 @pytest.mark.parametrize(

@@ -109,13 +109,16 @@ def frames(data: bytes) -> tuple[list[bytes], bytes]:
                 data = data[5:]
                 continue
         elif data[0] == 0x68:
-            length = data[1] + 6 if len(data) > 1 else 6
-            if len(data) < length:
+            if len(data) < 4:
                 break
-            if data[length - 1] == 0x16 and sum(data[4 : length - 2]) & 0xFF == data[length - 2]:
-                whole.append(data[:length])
-                data = data[length:]
-                continue
+            length = data[1] + 6
+            if data[1] == data[2] and data[3] == 0x68:
+                if len(data) < length:
+                    break
+                if data[length - 1] == 0x16 and sum(data[4 : length - 2]) & 0xFF == data[length - 2]:
+                    whole.append(data[:length])
+                    data = data[length:]
+                    continue
         data = data[1:]
     return whole, data
 
@@ -144,12 +147,12 @@ class MeterBus:
         self._now_ms = clock.now_ms
         for slave in self.slaves:
             slave.meter.step(dt_s, *slave.truth())
-        self._carry(dt_s)
         whole, self._rest = frames(self._rest + self.line.take())
         for frame in whole:
             self.asked.append((self._now_ms, frame))
             for slave in self.slaves:
                 self._send(slave, slave.answer(frame))
+        self._carry(clock.tick_ms / 1000.0)
 
     def _send(self, slave: Slave, data: bytes) -> None:
         if not data or slave.fault == "silent":
@@ -166,7 +169,10 @@ class MeterBus:
         return sum(1 << bit for bit in range(8) if self._random.random() < NOISE_BIT_RATE)
 
     def _carry(self, dt_s: float) -> None:
-        """Give the board what the line can have carried: nothing before the slave's pause is over."""
+        """Give the board what the line carries in the coming dt_s: nothing before the slave's pause is over.
+
+        A board that looks in the middle of a tick would see some of it too early; this one looks at its end.
+        """
         self._credit += dt_s
         count = max(0, int(self._credit * self.baud / CHARACTER_BITS))
         if not self._sending or not count:
