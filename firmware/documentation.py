@@ -4,12 +4,10 @@ It refuses a number of its own: ranks, fallbacks, ranges and defaults come from 
 part of the bundle.
 """
 
-from pathlib import Path
-
 from . import function_tables as tables
 from .substation import registers, site, site_functions
 
-PAGE = Path(__file__).parent.parent / "docs" / "firmware.md"
+PAGE = __file__.rsplit("firmware", 1)[0] + "docs/firmware.md"
 
 HEAD = """# What the controller does
 
@@ -164,4 +162,5 @@ def page():
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    with open(PAGE, "w", encoding="utf-8") as file:
+        file.write(page())

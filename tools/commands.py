@@ -245,6 +245,54 @@ def order(
 
 
 @app.command()
+def update(
+    host: Host,
+    keys: Annotated[Path, typer.Option(help="Key file of the slot that orders it.")],
+    image: Annotated[Path | None, typer.Option(help="Signed image, from toplovod sign.")] = None,
+    back: Annotated[bool, typer.Option("--back", help="Run the program before again, instead.")] = False,
+    no_start: Annotated[bool, typer.Option("--no-start", help="Send and verify only.")] = False,
+    unit: Unit = 1,
+    timeout: Timeout = 3.0,
+    json: AsJson = False,
+) -> None:
+    """Send a signed image to the controller at HOST, have it verified there, start it on trial. Resumable.
+
+    Exit status: 0 done, 1 refused or given up, 2 wrong use, 3 the controller did not answer.
+    """
+    from dataclasses import asdict
+
+    from . import update as updating
+    from .controller import Address, Controller
+    from .key_file import KeyFile
+    from .sign import read_image
+
+    if (image is None) != back:
+        raise typer.BadParameter("give either --image FILE or --back; nothing was sent")
+    key_file = KeyFile.read(keys)
+    content = None if image is None else read_image(image)
+    with Controller(Address.parse(host), unit, timeout) as controller:
+        if content is None:
+            updating.go_back(controller, key_file)
+            if json:
+                _print_json({"address": str(controller.address), "back": True})
+            else:
+                typer.echo(f"{controller.address}: goes back to the program before, restarting now")
+            return
+        result = updating.update(
+            controller, key_file, content, activate=not no_start,
+            progress=lambda have, whole: None if json else typer.echo(f"{have}/{whole} bytes", err=True),
+        )  # fmt: skip
+    if json:
+        _print_json(asdict(result))
+        return
+    then = "starts on trial now" if result.activated else "is verified and waits"
+    typer.echo(
+        f"{result.address}: version {result.version} {then}; {result.sent_bytes} bytes sent, "
+        f"{result.kept_bytes} were there. toplovod read shows image_state_number: 0 is confirmed."
+    )
+
+
+@app.command()
 def commission(
     host: Host,
     unit: Unit = 1,
@@ -344,9 +392,12 @@ def provision(
     vault: VaultFile,
     passphrase_file: PassphraseFile = None,
     rekey: Annotated[bool, typer.Option("--rekey", help="Replace another root key on the board.")] = False,
+    release_key: Annotated[
+        Path | None, typer.Option(help="Public release key; without one the board takes no update.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Write identity, settings and root key onto the flashed board at PORT, and restart it.
+    """Write identity, settings and keys onto the flashed board at PORT, and restart it.
 
     The root key comes from the vault; for a new device one is made and kept there first.
     """
@@ -358,7 +409,9 @@ def provision(
     content = read_settings(settings)
     passphrase = passphrase_from(passphrase_file)
     opened = Vault.open(vault, passphrase)
-    result = provision(port, content, opened, lambda: opened.save(vault, passphrase), rekey=rekey)
+    result = provision(
+        port, content, opened, lambda: opened.save(vault, passphrase), rekey=rekey, release_key=release_key
+    )
     if json:
         _print_json(asdict(result))
         return

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException, ModbusIOException
+from pymodbus.pdu.file_message import FileRecord
 
 from firmware.substation import order_frame, registers
 from supervisor.field.identity import Identity, decode_identity
@@ -27,6 +28,7 @@ PORT = 502
 TIMEOUT_S = 3.0
 MOST_WORDS = 125  # of one read, Modbus Application Protocol V1.1b3, 6.3
 FLOAT_DIGITS = 3
+ORDERED = (registers.SETPOINT, registers.COMMAND)  # what an order may carry
 ORDER_LIFE_S = 30  # not-after ahead of the uptime just read; the controller allows at most 60
 UNITS = (  # the endings of names, the longer before the shorter
     ("m3_h", "m³/h"), ("kwh", "kWh"), ("kw", "kW"), ("kh", "K·h"), ("bar", "bar"), ("pct", "%"), ("ms", "ms"),
@@ -204,6 +206,21 @@ class Controller:
             self._identity = identity
         return self._identity
 
+    def write_file_record(self, file: int, record: int, data: bytes) -> int:
+        """Write file records; return 0, or the exception the controller answered with. May be repeated."""
+        wanted = FileRecord(file_number=file, record_number=record, record_data=data)
+        try:
+            answer = self._client.write_file_record([wanted], device_id=self.unit)
+        except (ConnectionException, ModbusIOException, OSError) as reason:
+            raise self._unreachable(f"no Modbus answer within {self._timeout_s:g} s") from reason
+        return int(getattr(answer, "exception_code", 0)) if answer.isError() else 0
+
+    def value(self, name: str) -> int:
+        """Return one register's raw number."""
+        row = registers.BY_NAME[name]
+        words = self.read_words(row.space, row.address, registers.words_of(row))
+        return int(registers.raw_of_words(row, words))
+
     def _known_map(self) -> Identity:
         identity = self.identity()
         if identity.known_map and identity.profile not in registers.PROFILES:
@@ -260,9 +277,9 @@ class Controller:
     ) -> OrderResult:
         """Sign and send one order, and return what its receipt proves.
 
-        values by setpoint name in engineering units (None in a release). Raises ToolError: unknown_map,
-        unknown_profile, no_key, not_a_setpoint, out_of_limits, device_refused, receipt_not_genuine,
-        order_in_doubt.
+        values by name of a setpoint or a command, in engineering units (None in a release). Raises
+        ToolError: unknown_map, unknown_profile, no_key, not_a_setpoint, out_of_limits, device_refused,
+        receipt_not_genuine, order_in_doubt.
         """
         identity = self._known_map()
         key = keys.key_for(identity.device_id_hex)
@@ -313,12 +330,13 @@ class Controller:
     def _pair(
         self, profile: str, name: str, value: float | None, release: bool
     ) -> tuple[int, tuple[int, ...]]:
-        rows = {r.name: r for r in registers.BY_PROFILE[profile] if r.access == registers.SETPOINT}
+        rows = {r.name: r for r in registers.BY_PROFILE[profile] if r.access in ORDERED}
         row = rows.get(name)
         if row is None:
             raise ToolError(
                 "not_a_setpoint",
-                f"{name!r} is no setpoint of a {profile}; nothing was sent. It has: {', '.join(rows)}",
+                f"{name!r} is no setpoint of a {profile}; nothing was sent. It has: "
+                + ", ".join(r.name for r in rows.values() if r.access == registers.SETPOINT),
                 exit_status=WRONG_USE,
             )
         if release:

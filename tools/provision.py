@@ -17,6 +17,8 @@ from .whole_file import PRIVATE, write_whole
 
 SITE = "site.json"
 KEYS = "keys.bin"
+RELEASE_KEY = "release.pub"
+RELEASE_KEY_BYTES = 32
 FORMAT = "toplovod-device/1"
 
 # The firmware judges: the same code reads the file at every boot.
@@ -61,13 +63,16 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def provision(
-    port: str, settings: dict[str, Any], vault: Vault, save_vault: Any, *, rekey: bool = False
-) -> Provisioned:
-    """Write settings and root key onto the board and reset it.
+    port: str, settings: dict[str, Any], vault: Vault, save_vault: Any, *, rekey: bool = False,
+    release_key: Path | None = None,
+) -> Provisioned:  # fmt: skip
+    """Write settings and keys onto the board and reset it.
 
     save_vault() is called before the board learns a new key, so that no key exists only in a cellar.
     """
     device_id = checked_id(str(settings["device_id"]))
+    if release_key is not None:
+        _check_release_key(release_key)
     line = SerialLine(port)
     line.greet()
     present, _ = line.listing(("substation",))
@@ -98,6 +103,8 @@ def provision(
             )
         if new_key:
             save_vault()
+        if release_key is not None:
+            line.put(release_key, RELEASE_KEY)
         line.put(key, KEYS)
         line.put(site, SITE)
     line.make_folders(["state"])
@@ -105,6 +112,22 @@ def provision(
     return Provisioned(
         port, device_id, str(settings.get("name", "")), str(settings.get("profile", "")), new_key
     )
+
+
+def _check_release_key(path: Path) -> None:
+    try:
+        whole = len(path.read_bytes()) == RELEASE_KEY_BYTES
+    except OSError as reason:
+        raise ToolError(
+            "release_key_unreadable", f"{path}: {reason.strerror}; nothing was changed", exit_status=WRONG_USE
+        ) from reason
+    if not whole:
+        raise ToolError(
+            "release_key_unreadable",
+            f"{path} is no public release key of {RELEASE_KEY_BYTES} bytes; nothing was changed. It is the "
+            "file that toplovod keys release wrote as --public.",
+            exit_status=WRONG_USE,
+        )
 
 
 def _digest(path: Path) -> str:

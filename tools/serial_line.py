@@ -21,7 +21,9 @@ PLACE = "{path}.new"  # a file gets its own name only when it is whole
 
 # Prints one JSON line: free bytes, and SHA-256 by path of the files in the root and the named folders.
 LIST = """
-import os, json, hashlib
+import gc, os, json, hashlib
+from binascii import hexlify
+gc.collect()
 def _sum(path):
     h = hashlib.sha256()
     buffer = bytearray(512)
@@ -31,9 +33,12 @@ def _sum(path):
             if not n:
                 break
             h.update(memoryview(buffer)[:n])
-    return ''.join('%02x' % b for b in h.digest())
+    return hexlify(h.digest()).decode()
 def _list(folders):
-    found = {}
+    # file by file: the whole list in one string does not fit beside a program that was interrupted
+    v = os.statvfs('/')
+    print('{"free_b": %d, "files": {' % (v[0] * v[3]), end='')
+    comma = ''
     for folder in [''] + folders:
         try:
             names = os.listdir('/' + folder)
@@ -42,9 +47,9 @@ def _list(folders):
         for name in names:
             path = folder + '/' + name if folder else name
             if not os.stat('/' + path)[0] & 0x4000:
-                found[path] = _sum('/' + path)
-    v = os.statvfs('/')
-    print(json.dumps({'free_b': v[0] * v[3], 'files': found}))
+                print('%s%s: "%s"' % (comma, json.dumps(path), _sum('/' + path)), end='')
+                comma = ', '
+    print('}}')
 """
 
 # Gives a finished file its name; prints the digest it found.

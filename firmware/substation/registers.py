@@ -411,6 +411,10 @@ METER_BITS = (
     "silent", "refused", "application", "power_low", "permanent", "temporary", "error_flags",
     "contradicts_power", "contradicts_sensors", "swapped", "stuck", "negative_flow", "replaced",
 )  # fmt: skip
+UPDATE_STATES = ("none", "head", "verifying", "files", "ready", "failed")
+UPDATE_CAUSES = (
+    "none", "malformed", "signature", "version", "space", "content", "flash", "digest", "no_key",
+)  # fmt: skip
 REFUSALS = (
     "none", "function", "malformed", "mac", "replay", "late", "limit", "right", "budget", "state",
     "register", "lease", "epoch", "broadcast", "map",

@@ -402,12 +402,12 @@ def test_everything_at_once_runs_and_its_heap_does_not_grow(device):
         "        machine.counts[k % 14] = 25000 + k * 7 % 4000\n"
         "        h = c.step()\n"
         "        while h: h = c._loop.hold()\n"
-        "        if k % 500 == 0: c._keep_house()\n"
+        "        if k % 250 == 0: c._keep_house()\n"
         "    gc.collect()\n"
         "    return gc.mem_alloc()\n"
-        "first = run(600)\n"
+        "first = run(200)\n"
         "print([len(c._loop.circuits), c._loop.dhw is not None, c._safe_start])\n"
-        "print([first, run(1500), run(1500)])\n",
+        "print([first, run(500), run(500)])\n",
         heap=EVERYTHING_HEAP,
     )
     assert "safe start" not in printed

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_a_pump_asks_its_ranks_in_order():
 
 
 def test_the_page_is_made_of_the_tables():
-    assert documentation.PAGE.read_text(encoding="utf-8") == documentation.page(), "run: make docs"
+    assert Path(documentation.PAGE).read_text(encoding="utf-8") == documentation.page(), "run: make docs"
 
 
 def test_the_page_and_its_tables_are_no_part_of_the_bundle():
@@ -63,7 +64,7 @@ def test_the_page_and_its_tables_are_no_part_of_the_bundle():
 
 
 def test_every_module_of_the_firmware_is_in_the_bundle():
-    folder = documentation.PAGE.parent.parent / "firmware"
+    folder = Path(documentation.__file__).parent
     shipped = set(manifest.FILES)
     for part in ("boards", "substation"):
         for path in (folder / part).glob("*.py"):

@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from firmware.substation import registers
 from firmware.substation import slots as slots_file
 from firmware.substation import update as update_file
 from firmware.substation.persistence import Persistence
@@ -286,3 +287,13 @@ def test_a_record_from_nowhere_runs_the_factory_program(device):
     assert slots_file.choose(False) == ("", False)
     Persistence().save("slots", b"short")
     assert slots_file.choose(False) == ("", False)
+
+
+def test_states_and_causes_are_named_in_the_map():
+    names = ("none", "head_comes", "verifying", "files_come", "ready", "failed")
+    assert len(registers.UPDATE_STATES) == update_file.FAILED + 1
+    for number, (name, told) in enumerate(zip(names[1:], registers.UPDATE_STATES[1:], strict=True), 1):
+        assert getattr(update_file, name.upper()) == number
+        assert name.startswith(told)
+    for number, name in enumerate(registers.UPDATE_CAUSES[1:], 1):
+        assert getattr(update_file, name.upper()) == number

@@ -32,10 +32,10 @@ import gc, sys, boards
 from substation import app, let_go
 peak = [0]
 drop = let_go.let_go_of_constructors
-def look():
+def look(*names):
     gc.collect()
-    peak[0] = gc.mem_alloc()
-    drop()
+    peak[0] = max(peak[0], gc.mem_alloc())
+    drop(*names)
 let_go.let_go_of_constructors = look
 controller = app.Controller(boards)
 del let_go, drop, look

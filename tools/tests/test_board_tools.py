@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,7 @@ class Cellar:
         self.vault = folder / "vault.json"
         self.env = {"TOPLOVOD_PASSPHRASE_FILE": str(folder / "passphrase")}
         (folder / "passphrase").write_text(PASSPHRASE)
+        self.release, self.release_public = folder / "release.pem", folder / "release.pub"
         self.settings.write_text(
             json.dumps(
                 {
@@ -79,9 +81,11 @@ def cellar(tmp_path_factory: pytest.TempPathFactory) -> Cellar:
         flashed = toplovod("flash", port, "--json")
         assert flashed.status == 0, flashed.err + flashed.out
         assert len(flashed.json["copied"]) == len(build_bundle().files)
+        assert toplovod("keys", "release", made.release, "--public", made.release_public).status == 0
         given = toplovod(
-            "provision", port, "--settings", made.settings, "--vault", made.vault, "--json", env=made.env
-        )
+            "provision", port, "--settings", made.settings, "--vault", made.vault, "--release-key",
+            made.release_public, "--json", env=made.env,
+        )  # fmt: skip
         assert given.status == 0, given.err + given.out
         assert given.json["new_key"] is True and given.json["device_id"] == DEVICE
     return made
@@ -133,6 +137,58 @@ def test_an_order_is_proved_by_its_receipt_and_can_be_released(running: Cellar):
     assert (
         toplovod("read", running.address, "--json").json["values"]["secondary_supply_temp_lease_number"] == 0
     )
+
+
+def sign(cellar: Cellar, out: Path, version: int, key: Path | None = None) -> Path:
+    said = toplovod(
+        "sign", "--image-version", version, "--key", key or cellar.release, "--out", out, "--json"
+    )
+    assert said.status == 0, said.err + said.out
+    return out
+
+
+def state(cellar: Cellar, name: str) -> Any:
+    said = toplovod("read", cellar.address, "--json")
+    return said.json["values"][name] if said.status == 0 else None
+
+
+def test_a_signed_image_is_sent_started_on_trial_and_given_up_by_order(running: Cellar, tmp_path: Path):
+    keys = running.keys("supervisor")
+    image = sign(running, tmp_path / "image", 5)
+    waiting = toplovod("update", running.address, "--image", image, "--keys", keys, "--no-start", "--json")
+    assert waiting.status == 0, waiting.err + waiting.out
+    assert waiting.json["sent_bytes"] >= image.stat().st_size
+    assert state(running, "image_slot_number") == 0
+    # sent again, everything is there
+    said = toplovod("update", running.address, "--image", image, "--keys", keys, "--json")
+    assert said.status == 0, said.err + said.out
+    assert (said.json["sent_bytes"], said.json["activated"]) == (0, True)
+    deadline = time.monotonic() + DEADLINE_S
+    while state(running, "image_slot_number") != 1:
+        assert time.monotonic() < deadline, "the image never ran"
+    assert (state(running, "image_version_number"), state(running, "image_state_number")) == (5, 1)
+
+    assert toplovod("update", running.address, "--back", "--keys", keys).status == 0
+    while state(running, "image_slot_number") != 0:
+        assert time.monotonic() < deadline, "it never went back"
+    assert state(running, "image_state_number") == 3
+
+
+def test_an_image_that_the_board_cannot_trust_is_given_up_with_the_cause(running: Cellar, tmp_path: Path):
+    keys = running.keys("supervisor")
+    foreign = tmp_path / "foreign.pem"
+    assert toplovod("keys", "release", foreign, "--public", tmp_path / "foreign.pub").status == 0
+    image = sign(running, tmp_path / "image", 5, foreign)
+    said = toplovod("update", running.address, "--image", image, "--keys", keys, "--json")
+    assert (said.status, said.json["code"]) == (1, "update_failed")
+    assert "not of the release key on this board" in said.err + said.out
+    cut = tmp_path / "cut"
+    cut.write_bytes(image.read_bytes()[:-1])
+    said = toplovod("update", running.address, "--image", cut, "--keys", keys, "--json")
+    assert (said.status, said.json["code"]) == (2, "image_damaged")
+    said = toplovod("update", running.address, "--back", "--keys", keys, "--json")
+    assert (said.status, said.json["code"]) == (1, "update_refused")
+    assert toplovod("update", running.address, "--keys", keys).status == 2
 
 
 def test_an_order_without_the_right_is_refused_and_proved_refused(running: Cellar):

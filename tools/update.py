@@ -1,0 +1,133 @@
+"""Bring a signed image into a controller over Modbus: orders open and start it, FC 21 carries it.
+
+It refuses to start what the controller has not verified, and to begin anew what only stopped: sent again, the
+same image goes on behind the last whole file.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from firmware.substation import registers
+
+from .controller import REMEDIES, Controller
+from .errors import ToolError
+from .key_file import KeyFile
+from .sign import Image
+
+RECORDS = 10_000  # of one file: Modbus Application Protocol V1.1b3, 6.15
+PIECE_BYTES = 240
+BUSY = 6
+OPEN, ACTIVATE, DROP, GO_BACK = range(1, 5)
+VERIFY_DEADLINE_S = 30.0  # an RP2040 takes 3 s [estimate]
+LOOK_AGAIN_S = 0.2
+
+# What became of a failed update, by the name of its cause in registers.UPDATE_CAUSES.
+CAUSES = {
+    "malformed": "the image is malformed. Make it again: toplovod sign",
+    "signature": "the signature is not of the release key on this board",
+    "version": "it is older than the version confirmed last, and a controller never goes back that way",
+    "space": "there is no room for it in the flash",
+    "content": "a file differs from what was signed; something on the way alters bytes",
+    "flash": "the flash refuses to be written; the board wants replacing",
+    "digest": "it is not the image that was ordered; another tool sends at the same time",
+    "no_key": "the board has no release key. Give it one over USB: toplovod provision --release-key",
+}
+
+
+@dataclass(frozen=True)
+class Updated:
+    """What was done."""
+
+    address: str
+    version: int
+    sent_bytes: int
+    kept_bytes: int
+    activated: bool
+
+
+def _command(controller: Controller, keys: KeyFile, number: int, what: str, **more: float | None) -> None:
+    result = controller.order(keys, {**more, "update_command_number": float(number)}, 0)
+    if not result.accepted:
+        raise ToolError(
+            "update_refused",
+            f"{controller.address}: {what}: {result.result}. {REMEDIES.get(result.result, '')}".rstrip(),
+        )
+
+
+def update(
+    controller: Controller,
+    keys: KeyFile,
+    image: Image,
+    *,
+    activate: bool,
+    progress: Callable[[int, int], None],
+) -> Updated:
+    """Send the image, wait until the controller has verified it, and start it where `activate` says so.
+
+    progress(bytes that are there, bytes in all). Raises ToolError update_refused, update_failed, and what
+    `Controller` raises.
+    """
+    digest = image.digest
+    parts = {
+        f"update_digest_{k + 1}_code": float(int.from_bytes(digest[4 * k : 4 * k + 4])) for k in range(4)
+    }
+    _command(controller, keys, OPEN, "to open the update", update_size_b=float(len(image.content)), **parts)
+    kept: int | None = None
+    sent = 0
+    waited_since = time.monotonic()
+    while True:
+        state = registers.UPDATE_STATES[controller.value("update_state_number")]
+        if state == "failed":
+            cause = registers.UPDATE_CAUSES[controller.value("update_cause_number")]
+            raise ToolError(
+                "update_failed",
+                f"{controller.address}: the controller gave the update up: {CAUSES.get(cause, cause)}. "
+                "The program that ran runs on.",
+                changed=True,
+            )
+        if state == "ready":
+            break
+        if state == "verifying":
+            if time.monotonic() - waited_since > VERIFY_DEADLINE_S:
+                raise ToolError(
+                    "update_stuck",
+                    f"{controller.address}: no verdict on the signature within {VERIFY_DEADLINE_S:g} s. "
+                    "Nothing was started; send it again and it goes on.",
+                    changed=True,
+                )
+            time.sleep(LOOK_AGAIN_S)
+            continue
+        if state not in ("head", "files"):
+            raise ToolError(
+                "update_lost",
+                f"{controller.address}: the update is no longer open; the controller restarted, or somebody "
+                "dropped it. Send it again and it goes on.",
+                changed=True,
+            )
+        at = controller.value("update_next_b")
+        if kept is None and state == "files" and sent == 0:
+            kept = at - len(image.head)
+        progress(at, len(image.content))
+        at -= at % 2  # records are words
+        for _ in range(16):  # then look how far it is
+            if at >= len(image.content):
+                break
+            piece = image.content[at : at + PIECE_BYTES]
+            answer = controller.write_file_record(
+                at // 2 // RECORDS + 1, at // 2 % RECORDS, piece + b"\0" * (len(piece) % 2)
+            )
+            if answer:
+                break  # what it wants next is asked anew
+            at += len(piece)
+            sent += len(piece)
+        waited_since = time.monotonic()
+    progress(len(image.content), len(image.content))
+    if activate:
+        _command(controller, keys, ACTIVATE, "to start the image")
+    return Updated(str(controller.address), image.version, sent, kept or 0, activate)
+
+
+def go_back(controller: Controller, keys: KeyFile) -> None:
+    """Order the program before to run again; ToolError update_refused."""
+    _command(controller, keys, GO_BACK, "to go back")
