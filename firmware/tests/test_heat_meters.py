@@ -311,9 +311,16 @@ def test_another_meter_is_noticed_and_its_readings_are_taken(rig, change):
     assert rig.read("meter1_number_code") == rig.meter.number
 
 
-def test_numbers_and_points_stand_in_the_order_of_the_map():
-    from firmware.substation import registers
+def test_every_bit_has_its_row_and_the_row_says_what_happens():
+    """The published table against the masks that the loop goes by."""
+    assert [row[0] for row in function_tables.METER_FALLBACKS] == list(registers.METER_BITS)
+    for place, (name, _, limits, source) in enumerate(function_tables.METER_FALLBACKS):
+        stops = (meter_doubt.LOST | meter_doubt.DOUBTFUL) >> place & 1
+        assert bool(stops) != limits, name
+        assert source
 
+
+def test_numbers_and_points_stand_in_the_order_of_the_map():
     names = [row.name for row in registers.HEAT_METERS[: heat_meters.POINTS]]
     assert names == ["meter1_" + name for name in loop_maker.METER_POINTS]
     assert loop_maker.METER_POINTS.index("age_s") == heat_meters.AGE
