@@ -85,7 +85,7 @@ class Judge:
     def _stands_still(self, value, own_supply_mc):
         """Say whether the meter repeats itself while the own supply sensor moves."""
         told = (value[records.FLOW], value[records.POWER], value[records.SUPPLY], value[records.RETURN])
-        if told != self._told or own_supply_mc is None:
+        if told != self._told or own_supply_mc is None or value[records.SUPPLY] is None:
             self._told = told
             self._same = 0
             self._own_low = self._own_high = own_supply_mc

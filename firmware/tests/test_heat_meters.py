@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from firmware.substation import heat_meters, loop_maker, meter_doubt
+from firmware import function_tables
+from firmware.substation import heat_meters, loop_maker, meter_doubt, registers
 from firmware.substation import mbus_link as link
+from firmware.substation import mbus_records as records
 
 from .loop_rig import FLOW, PRIMARY_SUPPLY, LoopRig
 from .test_mbus import Line
@@ -288,6 +290,13 @@ def test_a_meter_that_repeats_itself_while_the_water_changes_is_stuck(rig):
     rig.meter.changes = {}
     rig.step(60)
     assert not rig.bits() & named("STUCK")
+
+
+def test_a_meter_that_tells_no_temperature_is_not_taken_for_stuck():
+    reading = records.Reading()
+    reading.value[records.ENERGY] = 1_000_000
+    judge = meter_doubt.Judge()
+    assert [judge.step(reading, 80_000 - 2_000 * step, 50_000) for step in range(10)] == [0] * 10
 
 
 def test_a_sum_that_does_not_rise_is_stuck(rig):

@@ -184,7 +184,7 @@ def test_somebody_who_never_stops_talking_is_cut_off(ticks):
     assert rig.sent() == [NKE] * mbus.TRIES
 
 
-def test_a_battery_meter_is_asked_once_an_hour_not_at_once_and_never_more_often_when_it_is_silent(ticks):
+def test_a_battery_meter_is_asked_once_an_hour_silent_or_not(ticks):
     rig = Rig(ticks, meters=((7, None, 3_600, True),), answers=TALKS)
     rig.look(mbus.FIRST_BATTERY_MS // mbus.LOOK_MS)
     assert rig.sent() == []
