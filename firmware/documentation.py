@@ -5,7 +5,7 @@ part of the bundle.
 """
 
 from . import function_tables as tables
-from .substation import registers, site, site_functions
+from .substation import registers, site, site_functions, site_meters
 
 PAGE = __file__.rsplit("firmware", 1)[0] + "docs/firmware.md"
 
@@ -52,6 +52,8 @@ FUNCTIONS = (
      "the return limit goes before it: Siemens"),
     ("Travel budget of the valves", "travel.py", "`valve_starts_hour_maximum_count`", ""),
     ("Sensors that contradict each other", "doubt.py", "always", ""),
+    ("Heat meters by M-Bus", "mbus.py, mbus_records.py, heat_meters.py, meter_doubt.py", "`mbus_meters`",
+     "EN 13757-2/-3; up to 5, 300 to 2400 Bd: Danfoss"),
     ("Plant pressure, or that of the index consumer", "pump_station.py", "always; `index_dp_own_bar`", ""),
     ("Two pumps: lead, lag, equal running time", "plant_pumps.py", "`pumps: 2`", ""),
     ("Least flow of the heat source", "pump_station.py", "`plant_flow_minimum_m3_h`", ""),
@@ -88,6 +90,16 @@ what it decided is taken up without a bump. Each row has a test that loses the s
 | profile | input | what is done | source |
 |---|---|---|---|"""
 
+METERS = """
+### When a heat meter is lost or in doubt
+
+Each row is a bit of `meter1_status_bits` to `meter5_status_bits`. The first two set the alarm `meter_lost`, the others
+`meter_doubt`. Where the flow limit does not go by the meter it goes by the flow sensor; without one it is off, and heat is
+not counted. More in [mbus.md](mbus.md).
+
+| bit | when | limits still | source |
+|---|---|---|---|"""
+
 SITE = """
 ## Settings beyond the registers
 
@@ -112,6 +124,9 @@ KEYS = (
     ("utc_offset_min, summer_time", "minutes, and %s" % " or ".join(site_functions.SUMMER_TIMES)),
     ("inputs", "`{register: {\"channel\": 0 to 14, \"kind\": ..., \"span\": ..., \"damping_s\": ...}}`, or `null` for an "
      "input that is not wired; kinds: " + ", ".join(site_functions.KINDS)),
+    ("mbus_baud", " · ".join(str(baud) for baud in site_meters.BAUDS)),
+    ("mbus_meters", "at most %d of `{\"address\": 1 to 250, \"battery\": true, \"interval_s\": %d}`, or `\"number\"` for the "
+     "address: [mbus.md](mbus.md)" % (site_meters.METERS_HIGH, site_meters.BATTERY_INTERVAL_S)),
     ("pumps", "1 or 2 (pump station)"),
     ("proportional_band_k, integral_time_s", "of the first circuit; `proportional2_band_k`, `integral2_time_s`"),
 )  # fmt: skip
@@ -148,6 +163,11 @@ def page():
     lines += ["| %s | %s |" % row for row in tables.SETPOINT]
     lines.append(FALLBACKS)
     lines += ["| %s | `%s` | %s | %s |" % row for row in tables.FALLBACKS]
+    lines.append(METERS)
+    lines += [
+        "| `%s` | %s | %s | %s |" % (bit, when, "yes" if limits else "no", source)
+        for bit, when, limits, source in tables.METER_FALLBACKS
+    ]
     lines.append(SITE)
     lines += [
         "| %s | %s |" % (", ".join("`%s`" % key for key in keys.split(", ")), text) for keys, text in KEYS

@@ -89,3 +89,26 @@ FALLBACKS = (
     ("pump_station", "plant_return_temp_c", "Nothing in the loop; heat not counted", OURS),
     ("pump_station", "plant_flow_m3_h", "Nothing in the loop; heat not counted", OURS),
 )  # fmt: skip
+
+STANDARD = "EN 13757-3"
+# Bit of a heat meter's status, when it is set, whether the flow limit still goes by this meter, source. Where it does
+# not, the limit goes by the flow sensor; without one it is off, and heat is not counted: heat before tariff. A
+# lost meter's last values stay shown, with their age.
+METER_FALLBACKS = (
+    ("silent", "No answer to a question and two repetitions", False, "EN 13757-2; Samson 557x Err 9 [firmware.md R15]"),
+    ("refused", "An answer with a wrong checksum, length, address or content, or of no heat meter", False, OURS),
+    ("application", "The meter is busy, or reports an error of its application", False, STANDARD),
+    ("power_low", "The meter's battery is low", True, STANDARD),
+    ("permanent", "The meter reports a permanent error", False, STANDARD + "; Samson 557x Err 10 [firmware.md R15]"),
+    ("temporary", "The meter reports a temporary error", False, STANDARD),
+    ("error_flags", "The meter tells error flags (VIF FD 17)", True, STANDARD),
+    ("contradicts_power", "Three times in a row power outside what class 2 allows for flow and temperatures", False,
+     "EN 1434, MID annex VI [domain.md, hil.md A10]"),
+    ("contradicts_sensors", "Three times in a row a temperature 5 K from the controller's own sensor", False, OURS),
+    ("swapped", "Three times in a row supply and return the wrong way round", False, OURS),
+    ("stuck", "The same numbers while the own supply sensor moved by 5 K, or 30 kWh without a count", False,
+     "hil.md 2.2: frozen values"),
+    ("negative_flow", "Flow backwards: mounted against its arrow", False, OURS),
+    ("replaced", "Another number, or a smaller sum of energy than before, until a restart", True,
+     "hil.md 2.2: counter wrap or replacement"),
+)  # fmt: skip

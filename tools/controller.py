@@ -31,8 +31,8 @@ FLOAT_DIGITS = 3
 ORDERED = (registers.SETPOINT, registers.COMMAND)  # what an order may carry
 ORDER_LIFE_S = 30  # not-after ahead of the uptime just read; the controller allows at most 60
 UNITS = (  # the endings of names, the longer before the shorter
-    ("m3_h", "m³/h"), ("kwh", "kWh"), ("kw", "kW"), ("kh", "K·h"), ("bar", "bar"), ("pct", "%"), ("ms", "ms"),
-    ("c", "°C"), ("k", "K"), ("s", "s"), ("b", "B"),
+    ("m3_h", "m³/h"), ("m3", "m³"), ("kwh", "kWh"), ("kw", "kW"), ("kh", "K·h"), ("bar", "bar"), ("pct", "%"),
+    ("ms", "ms"), ("c", "°C"), ("k", "K"), ("s", "s"), ("b", "B"),
 )  # fmt: skip
 EXCEPTIONS = {
     1: "function not implemented",

@@ -16,6 +16,7 @@ SECTIONS = (
     ("Commands, on every profile; told by an order, read as no value", registers.COMMANDS),
     ("Substation: readings", registers.SUBSTATION_INPUTS),
     ("Substation: readings of optional functions", registers.SUBSTATION_FUNCTIONS),
+    ("Substation: heat meters on the M-Bus", registers.HEAT_METERS),
     ("Substation: setpoints", registers.SUBSTATION_SETPOINTS),
     ("Substation: engineering values", registers.SUBSTATION_CONFIG),
     ("Substation: comfort", registers.COMFORT_CONFIG),
@@ -76,6 +77,7 @@ def as_markdown() -> str:
         "",
         "Bits of `alarm_bits`, from bit 0: " + _list(registers.ALARM_BITS),
     ]
+    lines += ["", "Bits of `meter1_status_bits` and the others, from bit 0: " + _list(registers.METER_BITS)]
     lines += ["", "Causes in `last_refusal_number`, from 0: " + _list(registers.REFUSALS)]
     lines += ["", "Results in a receipt, from 0: " + _list(order_frame.RESULTS)]
     lines += ["", "## Setpoints and their leases", ""]

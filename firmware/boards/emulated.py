@@ -2,8 +2,8 @@
 
 Outputs as in `outputs`. ADC 0..5: Pt1000 to ground, 1500.0 ohm to the reference. ADC 6, 7: 4-20 mA over
 150 ohm against 3.3 V. ADC 8..14: as site.json wires them; 0-10 V through a divider of 1 to 4. Pin 20: service
-button to ground. UART 1: RS-485. It refuses to take a channel that is not wired for a reading: it is an open
-circuit.
+button to ground. UART 1: RS-485. UART 0: M-Bus. It refuses to take a channel that is not wired for a reading:
+it is an open circuit.
 """
 
 import machine
@@ -71,5 +71,12 @@ class Board(Outputs):
         """Return the RS-485 line, 8 data bits, read and written without waiting. parity: a key of PARITY."""
         return machine.UART(
             1, baud, bits=8, parity=PARITY[parity], stop=stop_bits, timeout=0, timeout_char=0,
+            rxbuf=UART_BUFFER, txbuf=UART_BUFFER,
+        )  # fmt: skip
+
+    def meter_line(self, baud):
+        """Return the M-Bus line behind its level converter: 8 data bits, even parity, never waiting."""
+        return machine.UART(
+            0, baud, bits=8, parity=PARITY["even"], stop=1, timeout=0, timeout_char=0,
             rxbuf=UART_BUFFER, txbuf=UART_BUFFER,
         )  # fmt: skip

@@ -9,6 +9,7 @@ more, at 0x4A 8..11 and at 0x4B 12..14. 0-10 V comes through a divider of 1 to 4
 Pt1000 to ground with 1500.0 ohm to a 3.3 V reference; 4-20 mA over 150 ohm. The converter measures
 against its own reference, so 0.1 % of the 3.3 V is 0.43 K at 0 degC: use a reference of 0.02 %.
 RS-485: UART1 on GP8 (TX), GP9 (RX), over a transceiver that turns its direction by itself.
+M-Bus: UART0 on GP0 (TX), GP1 (RX), over a level converter (master) that supplies the bus.
 Outputs as in `outputs`. Service button: GP22 to ground. Watchdog: at most 8 388 ms.
 """
 
@@ -114,5 +115,12 @@ class Board(Outputs):
         """Return the RS-485 line, 8 data bits, read and written without waiting. parity: a key of PARITY."""
         return machine.UART(
             1, baud, bits=8, parity=PARITY[parity], stop=stop_bits, tx=machine.Pin(8), rx=machine.Pin(9),
+            timeout=0, timeout_char=0, rxbuf=UART_BUFFER, txbuf=UART_BUFFER,
+        )  # fmt: skip
+
+    def meter_line(self, baud):
+        """Return the M-Bus line behind its level converter: 8 data bits, even parity, never waiting."""
+        return machine.UART(
+            0, baud, bits=8, parity=PARITY["even"], stop=1, tx=machine.Pin(0), rx=machine.Pin(1),
             timeout=0, timeout_char=0, rxbuf=UART_BUFFER, txbuf=UART_BUFFER,
         )  # fmt: skip

@@ -6,8 +6,8 @@ It refuses to remember: a bit tells what is so now, and the supervisor keeps the
 (
     SENSOR_LOST, REFUSED_WRITES, MANUAL, WATCHDOG_RESET, DEFICIT_BUDGET_SPENT, CONFIG_REJECTED,
     FROST_PROTECTION, VALVE_NOT_FOLLOWING, LOW_DP, LEGIONELLA_FAILED, SCALD_LIMIT, SENSOR_DOUBT,
-    TRAVEL_BUDGET, DRY_RUN,
-) = range(14)  # fmt: skip
+    TRAVEL_BUDGET, DRY_RUN, METER_LOST, METER_DOUBT,
+) = range(16)  # fmt: skip
 
 
 class Alarms:

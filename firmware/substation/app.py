@@ -51,6 +51,7 @@ class Controller:
         self._progress = parts.progress
         self._tcp = parts.tcp
         self.serial = parts.serial
+        self.meters = None
         self._updating = parts.updating
         self._network = parts.network
         self._safe_start = parts.safe_start
@@ -67,6 +68,12 @@ class Controller:
         from .loop_maker import make_loop
 
         self._loop = make_loop(parts)
+        if parts.meter_points:
+            gc.collect()
+            from .heat_meters import make_meters
+
+            self.meters = make_meters(parts)
+            self._loop.use_meters(self.meters)
         gc.threshold(-1)
 
     def _publish_uptime(self):
@@ -133,11 +140,11 @@ class Controller:
             self._progress.restarted()
             await asyncio.sleep_ms(SERVER_PAUSE_MS)
 
-    async def serve_serial(self, serial):
-        """The serial line's task: begun again in place, for ever."""
+    async def serve_line(self, line):
+        """The task of a serial line, Modbus or M-Bus: begun again in place, for ever."""
         while True:
             try:
-                await serial.run()
+                await line.run()
             except Exception as error:
                 sys.print_exception(error)
             self._progress.restarted()
@@ -191,6 +198,7 @@ async def run(boards, running=""):
         asyncio.create_task(controller.serve()),
         asyncio.create_task(controller.verify()),
     )
-    if controller.serial is not None:
-        controller.tasks += (asyncio.create_task(controller.serve_serial(controller.serial)),)
+    for line in (controller.serial, controller.meters):
+        if line is not None:
+            controller.tasks += (asyncio.create_task(controller.serve_line(line)),)
     await controller.monitor(watchdog)

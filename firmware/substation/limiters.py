@@ -13,6 +13,7 @@ from .fixed_point import FULL_BP
 from .heating_curve import line
 from .pi_controller import PI
 from .precedence import CAPACITY, DIFFERENCE, FLOW, HEAT, NO_LIMITER, RETURN
+from .sensors import NO_PLACE
 
 RETURN_BAND_MK = 60_000  # slower and softer than the supply controller it overrules [estimate]
 RETURN_INTEGRAL_MS = 180_000
@@ -55,6 +56,9 @@ class Limits:
             self._window = Window(
                 bank, settings.option("capacity_window_s") * 1000, settings.option("capacity_heat_limit_kw")
             )
+        self._flow_point = bank.point("primary_flow_m3_h")
+        self._flow_l_h = None
+        self.meters = None  # heat meters, whose flow goes before the sensor's
         self.heat_now_w = self.heat_w = None
         self.heat_number = HEAT
         self.own_flow_l_h = self.flow_l_h = self.contract_l_h
@@ -72,7 +76,15 @@ class Limits:
         outdoor_mc = value[self._outdoor_at]
         if outdoor_mc is None:
             outdoor_mc = OUTDOOR_UNKNOWN_MC
-        self.heat_now_w = heat_w(value[self._flow_at], value[self._supply_at], value[self._return_at])
+        flow_l_h = value[self._flow_at]
+        if self.meters is not None:
+            told_l_h = self.meters.flow_l_h()
+            if told_l_h is not None:
+                flow_l_h = told_l_h
+            if self._flow_at == NO_PLACE:
+                self._bank.put(self._flow_point, flow_l_h)
+        self._flow_l_h = flow_l_h
+        self.heat_now_w = heat_w(flow_l_h, value[self._supply_at], value[self._return_at])
         flow_l_h = self.contract_l_h
         if self._flow_points:
             flow_l_h = min(flow_l_h, line(self._flow_points, outdoor_mc))
@@ -108,7 +120,8 @@ class Limits:
         )
 
     def flow_now_l_h(self):
-        return self._value[self._flow_at]
+        """Return the flow as of the last step, by meter or sensor; None = neither tells."""
+        return self._flow_l_h
 
     def return_now_mc(self):
         return self._value[self._return_at]

@@ -7,6 +7,12 @@ import gc
 
 from .let_go import let_go_of, let_go_of_constructors
 
+# In the order that heat_meters shows them.
+METER_POINTS = (
+    "energy_kwh", "volume_m3", "flow_m3_h", "heat_kw", "supply_temp_c", "return_temp_c", "age_s",
+    "status_bits", "number_code", "question_count",
+)  # fmt: skip
+
 
 def make_loop(parts):
     """Return the loop. parts: what `startup` has put together."""
@@ -23,6 +29,13 @@ def make_loop(parts):
             parts.board, bank, settings, sensors, parts.influences, parts.deficit, parts.alarms,
             parts.persistence, expiry_delay_s(settings.device_id, False), parts.clock,
         )  # fmt: skip
+        # the meters are made when all this has been let go of
+        parts.sensors = sensors
+        parts.meter_points = tuple(
+            bank.point("meter%d_%s" % (number + 1, name))
+            for number in range(len(settings.mbus_meters))
+            for name in METER_POINTS
+        )
     else:
         from .pump_station import PumpStation
 

@@ -11,7 +11,7 @@ Addresses are zero-based. Raw -32768 in a signed register and 65535 in an unsign
 
 from collections import namedtuple
 
-MAP_VERSION = 2  # raise it whenever a deployed poller could notice the change
+MAP_VERSION = 3  # raise it whenever a deployed poller could notice the change
 
 INPUT = "input"  # the controller measured it or reports it: read only
 HOLDING = "holding"  # what the controller was told: readable, written by orders alone
@@ -186,6 +186,35 @@ SUBSTATION_FUNCTIONS = (
     Register("local_time_number", INPUT, 142, U16, 1, 0, 1439, MEASUREMENT, "Minute of the local day; no value while the time is not known"),
 )
 
+# Input 400..474, without gaps: one read. Fifteen words for each heat meter on the M-Bus, in the order of
+# site.json; a meter that is not there shows no value.
+METERS = 5  # as many as Danfoss ECL takes [firmware.md R14]
+_METER = (
+    ("energy_kwh", U32, 0.1, 0, 400000000, "Heat counted, by the meter itself"),
+    ("volume_m3", U32, 0.01, 0, 40000000, "Water counted"),
+    ("flow_m3_h", U16, 0.001, 0, 60, "Flow"),
+    ("heat_kw", U16, 0.1, 0, 6000, "Power"),
+    ("supply_temp_c", I16, 0.01, -40, 200, "Supply"),
+    ("return_temp_c", I16, 0.01, -40, 200, "Return"),
+    ("age_s", U32, 1, 0, 4294967294, "Seconds since the last good reading"),
+    ("status_bits", U16, 1, 0, 65534, "See METER_BITS"),
+    ("number_code", U32, 1, 0, 4294967295, "Fabrication number, 0 while not known"),
+    ("question_count", U32, 1, 0, 4294967294, "Answers it was asked for since boot: what its battery feels"),
+)
+
+
+def _meters(address):
+    rows = []
+    for number in range(1, METERS + 1):
+        for name, form, scale, low, high, text in _METER:
+            name = "meter%d_%s" % (number, name)
+            rows.append(Register(name, INPUT, address, form, scale, low, high, MEASUREMENT, text))
+            address += 2 if form == U32 else 1
+    return tuple(rows)
+
+
+HEAT_METERS = _meters(400)
+
 # Input 200..214, without gaps: one read.
 PUMP_STATION_INPUTS = (
     Register("plant_supply_temp_c", INPUT, 200, I16, 0.01, -40, 150, MEASUREMENT, "Water leaving the plant"),
@@ -336,7 +365,7 @@ COMMON = IDENTITY + IMAGE + STATUS + COMMANDS
 
 BY_PROFILE = {
     SUBSTATION: (
-        COMMON + SUBSTATION_INPUTS + SUBSTATION_FUNCTIONS + SUBSTATION_SETPOINTS
+        COMMON + SUBSTATION_INPUTS + SUBSTATION_FUNCTIONS + HEAT_METERS + SUBSTATION_SETPOINTS
         + SUBSTATION_CONFIG + COMFORT_CONFIG + CIRCUIT2_CONFIG + LIMITER_CONFIG + DHW_CONFIG
     ),
     PUMP_STATION: (
@@ -376,7 +405,11 @@ STATUS_POINTS = {
 ALARM_BITS = (
     "sensor_lost", "refused_writes", "manual", "watchdog_reset", "deficit_budget_spent", "config_rejected",
     "frost_protection", "valve_not_following", "low_dp", "legionella_failed", "scald_limit", "sensor_doubt",
-    "travel_budget", "dry_run",
+    "travel_budget", "dry_run", "meter_lost", "meter_doubt",
+)  # fmt: skip
+METER_BITS = (
+    "silent", "refused", "application", "power_low", "permanent", "temporary", "error_flags",
+    "contradicts_power", "contradicts_sensors", "swapped", "stuck", "negative_flow", "replaced",
 )  # fmt: skip
 UPDATE_STATES = ("none", "head", "verifying", "files", "ready", "failed")
 UPDATE_CAUSES = (

@@ -14,7 +14,8 @@ class Settings:
     def __init__(self):
         self.profile = self.dhw = self.priority = self.summer_time = ""
         self.circuits = self.pumps = self.utc_offset_min = 0
-        self.holidays = self.inputs = ()
+        self.holidays = self.inputs = self.mbus_meters = ()
+        self.mbus_baud = 0
         self.damping = {}
         self._value = {}
         self._lines = {}

@@ -123,6 +123,11 @@ class Site(Settings):
         used = {row.name for row in base}
         defaults = dict(DEFAULTS)
         ordered = ORDERED
+        if substation and ("mbus_baud" in content or "mbus_meters" in content):
+            # not with the other functions: their names would stay in the heap
+            from . import site_meters
+
+            site_meters.read(self)
         if self._plain(used):
             self.circuits, self.pumps = (1, 0) if substation else (0, 1)
             self.dhw = "none"

@@ -19,13 +19,13 @@ class Parts:
         self.uptime = uptime
         self.clock = clock
         self.board = self.boots = self.alarms = self.service = self.refusals = None
-        self.progress = self.tcp = self.serial = None
+        self.progress = self.tcp = self.serial = self.sensors = None
         self.settings = self.influences = self.deficit = self.persistence = self.hashes = None
         self.network = {}
         self.updating = None
         self.command_places = ()
         self.safe_start = False
-        self.points = ()
+        self.points = self.meter_points = ()
 
 
 def assemble(boards, running, publish_uptime, control_allowed_ms, version, watchdog_cause):
@@ -88,7 +88,7 @@ def _read_settings(boards, running, version):
 
     settings = site.read("site.json", _chip_id(), boards.NAMES, boards.default_name()).copy()
     del site
-    let_go_of("site", "site_functions")
+    let_go_of("site", "site_functions", "site_meters")
     gc.collect()
     from . import image
 

@@ -92,6 +92,10 @@ class SupplyLoop:
         self._stepped = ticks_ms()
         self.remote = False  # somebody's lease, or its way back, is in force
 
+    def use_meters(self, meters):
+        """Let the flow that a heat meter tells go before the sensor's. meters: with flow_l_h()."""
+        self._limits.meters = meters
+
     def save_when_due(self, now_s):
         self._energy.save_when_due(now_s)
         for mover in self._movers:

@@ -35,7 +35,7 @@ import boards
 
 INTERFACE = (
     "sample", "resistance_mohm", "current_ua", "valve", "pump", "pump_speed", "heat_demand", "button_pressed",
-    "start_network", "serial_line", "watchdog", "reset", "reset_cause", "device_id",
+    "start_network", "serial_line", "meter_line", "watchdog", "reset", "reset_cause", "device_id",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from firmware.substation import alarms, refusals, registers
+from firmware.substation import alarms, meter_doubt, refusals, registers
 from firmware.substation.registers import BY_NAME, BY_PROFILE, REGISTERS
 
 
@@ -25,6 +25,7 @@ def test_no_address_is_given_twice(profile, space):
         (registers.STATUS, 40, 77),
         (registers.SUBSTATION_INPUTS, 78, 102),
         (registers.PUMP_STATION_INPUTS, 200, 214),
+        (registers.HEAT_METERS, 400, 474),
     ],
 )
 def test_polled_blocks_have_no_gap(rows, first, last):
@@ -37,8 +38,8 @@ def test_polled_blocks_have_no_gap(rows, first, last):
 
 def test_names_are_unique_and_end_in_a_unit():
     assert len(BY_NAME) == len(REGISTERS)
-    units = ("_c", "_k", "_kh", "_bar", "_m3_h", "_kw", "_kwh", "_pct", "_s", "_ms", "_b", "_number", "_code",
-             "_count", "_bits")  # fmt: skip
+    units = ("_c", "_k", "_kh", "_bar", "_m3_h", "_kw", "_kwh", "_m3", "_pct", "_s", "_ms", "_b", "_number",
+             "_code", "_count", "_bits")  # fmt: skip
     assert [row.name for row in REGISTERS if not row.name.endswith(units)] == []
 
 
@@ -72,6 +73,8 @@ def test_leases_and_status_points_name_rows_of_one_profile():
 def test_bits_and_causes_are_numbered_as_the_map_names_them():
     for position, name in enumerate(registers.ALARM_BITS):
         assert getattr(alarms, name.upper()) == position
+    for position, name in enumerate(registers.METER_BITS):
+        assert getattr(meter_doubt, name.upper()) == position
     for position, name in enumerate(registers.REFUSALS):
         assert getattr(refusals, name.upper()) == position
 

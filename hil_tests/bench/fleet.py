@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from .board_io import BoardInputs, BoardOutputs
 from .electronics import CHANNELS, adc_counts
 from .errors import BenchError, DeviceFailed
-from .serial_line import SerialLine
+from .serial_line import MeterLine, SerialLine
 
 HELLO = struct.Struct("<HHI")
 START = struct.Struct("<BBHQ8s32s8H")
@@ -102,11 +102,11 @@ class Fleet:
 
     seed: entropy of every boot follows from it, the device and its boot number; None = random.
     deadline_s: real time a controller may need for one tick before it counts as hung. serial: each board
-    has a serial line, see `serial_lines`.
+    has a serial line, see `serial_lines`; meters: and one to its heat meters, see `meter_lines`.
     """
 
     def __init__(self, boards: Sequence[Board], *, seed: int | None = None, heap: str = HEAP,
-                 deadline_s: float = 30.0, serial: bool = False) -> None:  # fmt: skip
+                 deadline_s: float = 30.0, serial: bool = False, meters: bool = False) -> None:  # fmt: skip
         self.boards = tuple(boards)
         self.now_ms = 0
         self._slots = [_Slot(board) for board in self.boards]
@@ -116,6 +116,8 @@ class Fleet:
         self._listener: socket.socket | None = None
         self.serial_lines = tuple(SerialLine() for _ in self.boards) if serial else ()
         """One for each board, in their order; they outlive a power cut."""
+        self.meter_lines = tuple(MeterLine() for _ in self.boards) if meters else ()
+        """As `serial_lines`."""
         count = len(self.boards)
         self._grants = np.zeros(count, dtype=GRANT)
         self._grants["kind"] = KIND_GRANT
@@ -197,9 +199,12 @@ class Fleet:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        for line in self.serial_lines:
-            line.close()
+        for serial_line in self.serial_lines:
+            serial_line.close()
+        for meter_line in self.meter_lines:
+            meter_line.close()
         self.serial_lines = ()
+        self.meter_lines = ()
 
     # time
 
@@ -293,12 +298,17 @@ class Fleet:
             slot.boots += 1
             slot.board.console.parent.mkdir(parents=True, exist_ok=True)
             slot.console = slot.board.console.open("ab", buffering=0)
-            uart = (self.serial_lines[i].board_end,) if self.serial_lines else ()
+            lines: dict[int, int] = {}  # UART of the board: file number
+            if self.serial_lines:
+                lines[1] = self.serial_lines[i].board_end
+            if self.meter_lines:
+                lines[0] = self.meter_lines[i].board_end
             slot.process = subprocess.Popen(
                 [sys.executable, "-m", "micropython", "-X", f"heapsize={vm_heap_b(self._heap)}", str(VMBOOT),
-                 host, str(port), str(i), str(slot.board.flash.resolve()), *(str(handle) for handle in uart)],
+                 host, str(port), str(i), str(slot.board.flash.resolve()),
+                 *(f"{uart}={handle}" for uart, handle in lines.items())],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
-                close_fds=bool(uart), pass_fds=uart, start_new_session=True,
+                close_fds=bool(lines), pass_fds=tuple(lines.values()), start_new_session=True,
             )  # fmt: skip
         self._greet(set(which))
         for i in which:

@@ -1,13 +1,16 @@
-"""The serial line of one emulated board: a pty whose one end is the board's UART, the other a tty path.
+"""The serial lines of one emulated board, each with one end that is the board's UART.
 
-Both ends stay open as long as the line, so a client may come and go and a board may restart. Bytes
-arrive at once, whatever the baud rate: the line carries content and silence, not electricity.
+RS-485 is a pty, whose other end is a path for any client. The line to the heat meters is a socket pair inside
+the bench: what is written there can be read at once, so a run in virtual time is the same every time. Both
+ends stay open as long as the line; a board may restart. Lines carry content and silence, not electricity.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
+import socket
 import tty
 
 
@@ -23,3 +26,29 @@ class SerialLine:
     def close(self) -> None:
         for handle in (self.board_end, self._client_end):
             os.close(handle)
+
+
+class MeterLine:
+    """`board_end` is the file number that the board's process inherits."""
+
+    def __init__(self) -> None:
+        self._board, self._meters = socket.socketpair()
+        self._board.setblocking(False)
+        self._meters.setblocking(False)
+        self.board_end = self._board.fileno()
+
+    def take(self) -> bytes:
+        """Return what the board has sent since the last look."""
+        try:
+            return self._meters.recv(4096)
+        except BlockingIOError:
+            return b""
+
+    def give(self, data: bytes) -> None:
+        """Put bytes where the board reads them. What it never takes is lost beyond the line's own buffer."""
+        with contextlib.suppress(BlockingIOError):
+            self._meters.send(data)
+
+    def close(self) -> None:
+        self._board.close()
+        self._meters.close()

@@ -27,13 +27,16 @@ class Bench:
     """One street of `houses`, its controllers, and the clock.
 
     seed: fixes keys, ids and every random draw; two benches with one seed give one digest. rtu: the
-    controllers also serve Modbus RTU, each on a line of its own (`fleet.serial_lines`).
+    controllers also serve Modbus RTU, each on a line of its own (`fleet.serial_lines`). meters: each has a
+    line to its heat meters (`fleet.meter_lines`).
     """
 
     def __init__(self, folder: Path, *, bundle: Path | None = None, houses: int = 1, seed: int | None = 1,
-                 heap: str = HEAP, tick_ms: int = TICK_MS, rtu: bool = False) -> None:  # fmt: skip
+                 heap: str = HEAP, tick_ms: int = TICK_MS, rtu: bool = False,
+                 meters: bool = False) -> None:  # fmt: skip
         self.folder = folder
         self._rtu = rtu
+        self._meters = meters
         self.seed = seed
         self.town = street(folder / "town", houses)
         self.plant = WiredPlant(self.town, seed or 0, EPOCH_UTC)
@@ -95,7 +98,7 @@ class Bench:
             )  # fmt: skip
         self.plant.wire([name for name, _, _ in wanted])
         fleet = Fleet([device.board for device in devices], seed=self.seed, heap=self._heap,
-                      serial=self._rtu)  # fmt: skip
+                      serial=self._rtu, meters=self._meters)  # fmt: skip
         self._clock = Lockstep(self.plant, fleet, tick_ms=self._tick_ms, epoch_utc=self.plant.start)
         self._clock.power_on()
         self.controllers = [Controller(device, i) for i, device in enumerate(devices)]

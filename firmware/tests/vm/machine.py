@@ -49,6 +49,27 @@ class PWM:
         duties[self._id] = duty
 
 
+class UART:
+    """What was written is kept in sent; what stands in waiting is read."""
+
+    sent = []
+    waiting = [b""]
+
+    def __init__(self, id, baudrate, **settings):
+        self.id = id
+
+    def write(self, frame):
+        self.sent.append(bytes(frame))
+
+    def readinto(self, buffer):
+        count = min(len(buffer), len(self.waiting[0]))
+        if not count:
+            return None
+        buffer[:count] = self.waiting[0][:count]
+        self.waiting[0] = self.waiting[0][count:]
+        return count
+
+
 class WDT:
     def __init__(self, id=0, timeout=5000):
         self.timeout = timeout

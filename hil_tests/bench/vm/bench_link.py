@@ -52,7 +52,7 @@ class Link:
         self.bite_ms = FOREVER_MS
         self.ended = 0
         self.gone = False  # the bench closed the line
-        self.serial = None  # the end of a pty that stands for the UART's pins
+        self.uarts = {}  # number: the end of a line that stands for the UART's pins
         # relay: switched on at (ms) or -1, and the time it was on since the last report
         self.on_since = {PIN_OPEN: -1, PIN_CLOSE: -1, PIN_PUMP: -1}
         self.on_ms = {PIN_OPEN: 0, PIN_CLOSE: 0, PIN_PUMP: 0}

@@ -105,15 +105,15 @@ _GET_FILENO = 10  # stream request: the file that poll() shall look at
 
 
 class UART(io.IOBase):
-    """UART 1, where the bench has laid a line. It carries bytes at once, whatever its settings."""
+    """RS-485 (1) or M-Bus (0), where the bench has laid a line. Bytes go at once, whatever its settings."""
 
     def __init__(self, id, baudrate=9600, bits=8, parity=None, stop=1, tx=None, rx=None, timeout=0,
                  timeout_char=0, rxbuf=256, txbuf=256):  # fmt: skip
-        if id != 1:
-            raise ValueError("the emulated board has UART 1 only")
-        if link.serial is None:
-            raise ValueError("nothing is connected to UART 1; start the board with a serial line")
-        self._line = link.serial
+        if id not in (0, 1):
+            raise ValueError("the emulated board has UART 0 and 1 only")
+        if id not in link.uarts:
+            raise ValueError("nothing is connected to UART %d; start the board with a line there" % id)
+        self._line = link.uarts[id]
 
     def ioctl(self, request, argument):
         return self._line.fileno() if request == _GET_FILENO else -22

@@ -1,8 +1,7 @@
 """Power-on of an emulated controller: hands the shipped bundle a board, then runs it as a board does.
 
-Arguments: bench host, bench port, device index, device folder, and the file number of its serial line
-where it has one. The device folder becomes `/`. It adds
-nothing to the bundle and leaves nothing out.
+Arguments: bench host, bench port, device index, device folder, and UART=FILE NUMBER for each serial line it
+has. The device folder becomes `/`. It adds nothing to the bundle and leaves nothing out.
 """
 
 import sys
@@ -15,8 +14,9 @@ import bench_link  # noqa: E402
 
 bench_link.connect(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
 
-if len(sys.argv) > 5:
-    bench_link.link.serial = open(int(sys.argv[5]), "r+b", buffering=0)
+for wired in sys.argv[5:]:
+    uart, handle = wired.split("=")
+    bench_link.link.uarts[int(uart)] = open(int(handle), "r+b", buffering=0)
 
 import virtual_time  # noqa: E402
 
