@@ -67,3 +67,34 @@ def test_a_house_with_meters_starts_in_192_kb(device, count):
     assert device.read("meter1_question_count") == 0
     assert device.read("meter1_energy_kwh") is None
     print(device.read("heap_used_b"), device.read("heap_free_b"))
+
+
+DYING = """
+app.SERVER_PAUSE_MS = 20
+c = app.Controller(boards)
+from substation import heat_meters
+heat_meters.LOOK_MS = 20
+looks = [0]
+stock = c.meters.look
+def look():
+    looks[0] += 1
+    if looks[0] in (2, 4):
+        raise ValueError("nothing foresaw this")
+    stock()
+c.meters.look = look
+async def main():
+    task = asyncio.create_task(c.serve_line(c.meters))
+    control = asyncio.create_task(c.guarded_control())
+    while looks[0] < 8:
+        await asyncio.sleep_ms(10)
+    print([c._progress.restarts, control.done(), c._progress.standing()])
+asyncio.run(main())
+"""
+
+
+def test_s8_a_meter_task_that_dies_is_begun_again_and_control_goes_on(device):
+    device.take_sources()
+    device.site(mbus_meters=[{"address": 7, "battery": False}])
+    printed = device.script(DYING, heap="1m")
+    assert printed.count("nothing foresaw this") == 2
+    assert printed.splitlines()[-1] == "[2, False, -1]"
