@@ -2,15 +2,15 @@
 
 It refuses to close two relays of a valve at once, and claims no pin of a function the site does not have.
 
-Pins: valves 10/11, 6/7 and 9/15 (open, close); pumps 12, 8, 26, 27; 0-10 V by PWM and amplifier on 13 (pump
-speed), 14 (supply temperature demand) and, in a pump station, 6 (second pump). A valve that is moved by
+Pins: valves 10/11, 6/7 and 13/15 (open, close); pumps 12, 2, 26, 27; in a pump station 0-10 V by PWM and
+amplifier on 13 (pump speed), 14 (supply temperature demand) and 6 (second pump). A valve that is moved by
 0-10 V takes its opening relay's place. 1-Wire on 28, pulses of channel 12 on 3.
 """
 
 import machine
 
-VALVE_PINS = ((10, 11), (6, 7), (9, 15))
-PUMP_PINS = (12, 8, 26, 27)
+VALVE_PINS = ((10, 11), (6, 7), (13, 15))
+PUMP_PINS = (12, 2, 26, 27)
 SPEED_PIN, DEMAND_PIN, SPEED2_PIN = 13, 14, 6
 ONE_WIRE_PIN = 28
 PULSE_PINS = {12: 3}
@@ -29,11 +29,13 @@ class Outputs:
         self._counters = {}
         self._claim_valve(0)
         self._claim_pump(0)
-        self._speeds = [machine.PWM(machine.Pin(SPEED_PIN), freq=PWM_HZ, duty_u16=0)]
-        self._demand = machine.PWM(machine.Pin(DEMAND_PIN), freq=PWM_HZ, duty_u16=0)
+        self._speeds = []
 
     def equip(self, settings):
         """Claim the pins of what this site has beyond one heating circuit, every output off."""
+        if settings.circuits == 0:
+            self._speeds.append(machine.PWM(machine.Pin(SPEED_PIN), freq=PWM_HZ, duty_u16=0))
+            self._demand = machine.PWM(machine.Pin(DEMAND_PIN), freq=PWM_HZ, duty_u16=0)
         if settings.circuits == 2:
             self._claim_valve(1)
             self._claim_pump(1)

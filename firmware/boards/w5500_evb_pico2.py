@@ -51,7 +51,7 @@ class Board(Outputs):
 
     def equip(self, settings):
         super().equip(settings)
-        self._chips = max(STANDARD_CONVERTERS, max(row[1] for row in settings.inputs) // 4 + 1)
+        self._chips = max(STANDARD_CONVERTERS, max([row[1] for row in settings.inputs] + [0]) // 4 + 1)
         self._uv = [0] * (4 * self._chips)
 
     def sample(self):

@@ -1,10 +1,14 @@
 """The boards: one interface, relays that exclude each other, and readings that survive a dead converter."""
 
 import ast
+import re
+from pathlib import Path
 
 import pytest
 
 from firmware.boards import NAMES
+
+BOARDS = Path(__file__).parent.parent / "boards"
 
 FAKES = """
 import machine, sys
@@ -43,10 +47,12 @@ INTERFACE = (
 def test_every_board_has_the_interface_and_starts_with_everything_off(in_vm, name):
     printed = in_vm(
         FAKES + f"b = boards.open_board({name!r})\n"
-        f"print([n for n in {INTERFACE!r} if not hasattr(b, n)], sorted(machine.pins.items()),"
-        " sorted(machine.duties.items()))\n"
+        f"print([n for n in {INTERFACE!r} if not hasattr(b, n)], sorted(machine.pins.items()))\n"
+        "class Station:\n    circuits = 0\n    dhw = 'none'\n    pumps = 1\n    inputs = ()\n"
+        "b.equip(Station)\n"
+        "print(sorted(machine.duties.items()))\n"
     )
-    assert printed.strip() == "[] [(10, 0), (11, 0), (12, 0)] [(13, 0), (14, 0)]"
+    assert printed.splitlines() == ["[] [(10, 0), (11, 0), (12, 0)]", "[(13, 0), (14, 0)]"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -130,3 +136,26 @@ def test_an_unknown_board_is_named(in_vm):
     printed = in_vm(FAKES + "try: boards.open_board('toaster')\nexcept ValueError as e: print(e)\n")
     assert "'toaster'" in printed
     assert "emulated" in printed
+
+
+def pins_of_outputs():
+    """The pins by name as outputs.py has them; the module itself needs MicroPython."""
+    found = {}
+    for statement in ast.parse((BOARDS / "outputs.py").read_text()).body:
+        if isinstance(statement, ast.Assign):
+            names, values = ast.unparse(statement.targets[0]), ast.unparse(statement.value)
+            if "PIN" in names:
+                exec(f"{names} = {values}", {}, found)
+    return found
+
+
+def test_no_two_functions_of_a_board_share_a_pin():
+    """Every pin that a substation may claim, and every pin of a pump station, once."""
+    wired = [int(pin) for pin in re.findall(r"Pin\((\d+)", (BOARDS / "w5500_evb_pico2.py").read_text())]
+    pins = pins_of_outputs()
+    relays = [pin for pair in pins["VALVE_PINS"] for pin in pair] + list(pins["PUMP_PINS"])
+    inputs = [pins["ONE_WIRE_PIN"], *pins["PULSE_PINS"].values()]
+    station = [10, 11, 12, pins["SPEED_PIN"], pins["DEMAND_PIN"], pins["SPEED2_PIN"]]
+    assert len(wired) >= 12
+    for claimed in (wired + relays + inputs, wired + station + inputs):
+        assert sorted(claimed) == sorted(set(claimed))
