@@ -46,7 +46,7 @@ demo: setup  ## set up from nothing, then run the town of Schutterwald with its 
 	$(BIN)/toplovod demo $(DEMO_FLAGS)
 
 test: setup  ## set up from nothing, then run every test (the browser's when Chromium is there)
-	$(BIN)/python -m pytest
+	@sh tools/checks/tests.sh $(BIN)/python
 
 browser: setup  ## the browser tests alone
 	$(BIN)/python -m pytest -m browser

@@ -5,6 +5,7 @@ It refuses to call into the modules under test: only processes, files and exit s
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -60,6 +61,11 @@ def serial_board(flash: Path, *options: object) -> Iterator[str]:
 
 
 def free_port() -> int:
-    """Return a TCP port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a TCP port that is free now, below those that the system hands out for outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
