@@ -53,7 +53,7 @@ offerPoints();
 
 function offerPoints() {
   const profile = site.device(deviceSelect.value)?.profile ?? "substation";
-  pointSelect.replaceChildren(...site.profiles[profile].points.filter((point) => point.access === "measurement")
+  pointSelect.replaceChildren(...site.profiles[profile].points.filter((point) => point.access === "measurement" && point.live)
     .map((point) => h("option", { value: point.name }, t(`point.${point.name}`))));
 }
 
