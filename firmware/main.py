@@ -1,31 +1,51 @@
 """Start the controller: the signed image in use, or the program beside this file.
 
-An image that cannot even be loaded ends here: the board is reset, and after some tries the program before it
-runs again. It refuses to touch a file.
+An image that ends is counted and the board is reset; after some such starts the program before it runs again.
+It refuses to load a line of an image before every byte of it was compared.
 """
 
 import gc
 import sys
 
 import machine
-from substation import slots
-from substation.let_go import let_go_of
 
 WATCHDOG_MS = 8_000  # the RP2040 takes no more than 8 388
 WATCHDOG_CAUSE = 3  # machine.WDT_RESET on the ports we run on
-running, trial = slots.choose(machine.reset_cause() == WATCHDOG_CAUSE)
-if running:
+
+
+def forget():
+    """Let go of every module of the program, so that the next import reads it from another folder."""
     for name in list(sys.modules):
         if name.split(".")[0] in ("substation", "boards"):
             del sys.modules[name]
-    sys.path.insert(0, running)
+
+
+def choose():
+    """Return the folder of the program to run, "" for the one beside this file."""
+    from substation import slots
+    from substation.let_go import let_go_of
+
+    running, trial = slots.choose(machine.reset_cause() == WATCHDOG_CAUSE)
+    let_go_of("slots", "image")
+    if running:
+        forget()
+        sys.path.insert(0, running)
     if trial:
         machine.WDT(timeout=WATCHDOG_MS)  # an image that hangs before its own watchdog is reset as well
-else:
-    let_go_of("slots")
-del slots, let_go_of
-gc.collect()
+    return running
 
+
+def count_crash(running):
+    """Note, by the program beside this file, that the image has ended."""
+    sys.path.remove(running)
+    forget()
+    from substation.slots import Persistence, Slots
+
+    Slots(Persistence()).crashed()
+
+
+running = choose()
+gc.collect()
 try:
     import asyncio
 
@@ -37,4 +57,7 @@ except Exception as error:
     if not running:
         raise
     sys.print_exception(error)
-    machine.reset()
+    try:
+        count_crash(running)
+    finally:
+        machine.reset()

@@ -108,7 +108,8 @@ def test_an_image_is_taken_proved_and_confirmed_while_the_house_is_heated(
     assert float(bench.plant.room_temp_c[0]) > room - 0.3
     assert house.order(curve_shift_sp_k=-1.0).result == order_frame.ACCEPTED
 
-    # S10: nothing older from now on, and the next one fills the other slot
+    # S10: nothing older from now on, neither by an image nor by order, and the next one fills the other slot
+    assert command(house, GO_BACK).result == order_frame.REFUSED_STATE
     old = release.image(2)
     assert open_update(house, old).result == order_frame.ACCEPTED
     assert send(house, old, bench.run_for) == FAILED

@@ -127,7 +127,10 @@ class Controller:
             print("control task died; the board is reset")
             sys.print_exception(error)
             self._boots.rescue()
-            self._board.reset()
+            try:
+                self._updating.crashed()
+            finally:
+                self._board.reset()
 
     async def serve(self):
         """The communication task: begun again in place, for ever."""
@@ -154,7 +157,11 @@ class Controller:
         """The task that checks an image's signature, a little at a time."""
         while True:
             if self._updating.is_verifying:
-                self._updating.step()
+                try:
+                    self._updating.step()
+                except Exception as error:  # no heap for it, say: the update ends, heating goes on
+                    sys.print_exception(error)
+                    self._updating.abandon()
                 await asyncio.sleep_ms(1)
             else:
                 await asyncio.sleep_ms(PERIOD_MS // 4)

@@ -6,16 +6,14 @@ every file in boards/ and substation/, in path order. It refuses to judge: it on
 
 import hashlib
 import os
+from binascii import hexlify
 
 FOLDERS = ("boards", "substation")
 FILES = ("boot.py", "main.py")
 
 
-def _hex(digest):
-    return "".join("%02x" % byte for byte in digest)
-
-
-def _sha256_of(path, buffer):
+def sha256_of(path, buffer):
+    """Return the SHA-256 of a file, read through the buffer. OSError where there is none."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while True:
@@ -41,5 +39,5 @@ def digest(root=""):
     buffer = bytearray(512)
     whole = hashlib.sha256()
     for path in paths(root):
-        whole.update(("%s  %s\n" % (_hex(_sha256_of(root + path, buffer)), path)).encode())
+        whole.update(("%s  %s\n" % (hexlify(sha256_of(root + path, buffer)).decode(), path)).encode())
     return whole.digest()

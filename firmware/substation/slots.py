@@ -10,10 +10,10 @@ each image its version and the SHA-256 of its head. Flash: one write at each sta
 minute after it, three at an update.
 """
 
-import hashlib
 import os
 from binascii import hexlify
 
+from .image import sha256_of
 from .persistence import Persistence
 
 FACTORY, SLOT_A, SLOT_B = range(3)
@@ -46,7 +46,8 @@ class Slots:
         self.version = [0, int.from_bytes(saved[13:17], "big"), int.from_bytes(saved[17:21], "big")]
         self.head_digest = [b"", bytes(saved[21:53]), bytes(saved[53:85])]
         self.faults = int.from_bytes(saved[85:87], "big")  # sensors lost before the trial
-        # two bytes are left for what a later version wants to know
+        self.crashes = saved[87]  # starts in a row that a confirmed image did not survive for a minute
+        # one byte is left for what a later version wants to know
 
     def save(self):
         """Keep everything. False, told on the console, when the flash refuses."""
@@ -60,7 +61,7 @@ class Slots:
             + self.head_digest[SLOT_A]
             + self.head_digest[SLOT_B]
             + self.faults.to_bytes(2, "big")
-            + bytes(2),
+            + bytes((self.crashes, 0)),
         )
 
     def spare(self):
@@ -91,6 +92,7 @@ class Slots:
         self.state = TRYING
         self.tries = TRIES
         self.alive = False
+        self.crashes = 0
         self.reason = NONE
         self.worst_mk = min(worst_mk, 0xFFFFFF)
         self.faults = faults & 0xFFFF
@@ -108,16 +110,23 @@ class Slots:
         return self.save()
 
     def lived(self):
-        """The image has run for ALIVE_AFTER_S: a start that follows is no failure of it."""
-        if self.state != CONFIRMED and not self.alive:
+        """The program has run for ALIVE_AFTER_S: a start that follows is no failure of it."""
+        if self.crashes or (self.state != CONFIRMED and not self.alive):
             self.alive = True
+            self.crashes = 0
             self.save()
+
+    def crashed(self):
+        """The program that runs has just died: written then only, so that a sound one wears no flash."""
+        self.crashes = min(self.crashes + 1, 255)
+        return self.save()
 
     def give_up(self, reason):
         """Run the program before it from the next start on."""
         self.active = self.previous
         self.previous = FACTORY
         self.state = CONFIRMED
+        self.crashes = 0
         self.reason = reason
         return self.save()
 
@@ -150,31 +159,14 @@ def files_of(head):
 
 def file_is(path, size, wanted):
     """Return whether a file has this size and this SHA-256. OSError where there is none."""
-    buffer = bytearray(512)
-    view = memoryview(buffer)
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while True:
-            n = file.readinto(buffer)
-            if not n:
-                break
-            digest.update(view[:n])
-            size -= n
-    return size == 0 and hexlify(digest.digest()) == wanted
+    return os.stat(path)[6] == size and hexlify(sha256_of(path, bytearray(512))) == wanted
 
 
 def is_whole(slot, head_digest):
     """Return whether every byte of the image in a slot is the one that was verified."""
     folder = FOLDERS[slot] + "/"
-    digest = hashlib.sha256()
     try:
-        with open(folder + HEAD, "rb") as file:
-            while True:
-                piece = file.read(256)
-                if not piece:
-                    break
-                digest.update(piece)
-        if digest.digest() != head_digest:
+        if sha256_of(folder + HEAD, bytearray(512)) != head_digest:
             return False
         with open(folder + HEAD, "rb") as head:
             for path, size, wanted in files_of(head):
@@ -200,6 +192,12 @@ def choose(after_watchdog, persistence=None):
         slots.alive = False
         if slots.state != CONFIRMED:
             slots.save()
+    else:
+        if after_watchdog:
+            slots.crashed()
+        if slots.crashes >= TRIES:
+            print("slots: version %d no longer lives; going back" % slots.version[slots.active])
+            slots.give_up(DIED)
     while slots.active != FACTORY and not is_whole(slots.active, slots.head_digest[slots.active]):
         print("slots: %s is damaged; going back" % FOLDERS[slots.active])
         slots.give_up(DAMAGED)

@@ -10,7 +10,7 @@ make an image provisional.
   a sensor lost that answered before the update                nothing is decided while it lasts
 """
 
-from .slots import ALIVE_AFTER_S, WORSE
+from .slots import WORSE, Slots
 
 SETTLING_S = 900  # after a start, left out
 IDLE_S = 24 * 3_600
@@ -30,7 +30,6 @@ class Trial:
         self._before_faults = slots.faults
         self._idle_s = 0
         self._age_s = 0
-        self._lived = False
 
     def judge(self, seconds, performance):
         """Take notice of some seconds of control; return what is to be done."""
@@ -53,13 +52,8 @@ class Trial:
             return PROVISIONAL
         return WAIT
 
-    def step(self, now_s, seconds, performance, persistence, publish, reset):
+    def step(self, seconds, performance, persistence, publish, reset):
         """Judge, keep the verdict, act on it; True when the trial is over."""
-        from .slots import Slots
-
-        if not self._lived and now_s >= ALIVE_AFTER_S:
-            self._lived = True
-            Slots(persistence).lived()
         verdict = self.judge(seconds, performance)
         if verdict == WAIT:
             return False

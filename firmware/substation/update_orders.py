@@ -1,11 +1,11 @@
 """What the orders of an update bring about. Loaded when one comes, let go of when the update is over.
 
-It refuses to start an image that is not whole, and to go back where nothing came over a network.
+It refuses to judge whether an order has a meaning: `updating` has done so.
 """
 
 from .commands import ACTIVATE, GO_BACK
 from .slots import ASKED, Slots
-from .update import READY, Update
+from .update import Update
 
 RELEASE_KEY = "release.pub"
 RELEASE_KEY_BYTES = 32
@@ -19,13 +19,6 @@ def read_release_key():
     except OSError:
         return None
     return key if len(key) == RELEASE_KEY_BYTES else None
-
-
-def may(command, update, running):
-    """Return whether to activate or to go back has a meaning now."""
-    if command == ACTIVATE:
-        return update is not None and update.state == READY
-    return bool(running)
 
 
 def opened(persistence, size, digest):

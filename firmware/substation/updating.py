@@ -1,15 +1,17 @@
 """Updates as the running controller sees them: opened by an order, fed by FC 21, proved by control.
 
-It refuses to load what an update needs before one is open, to restart before the image is whole, and to
-restart at once: the receipt of the order gets out first.
+It refuses to load what an update needs before one is open, to stay open when nothing comes any more, to
+restart before the image is whole, and to restart at once: the receipt of the order gets out first. By order
+it goes back only from an image that is not confirmed yet, so no key leads below the version floor (S10).
 """
 
-from .commands import DROP, OPEN
+from .commands import DROP, GO_BACK, OPEN
 from .let_go import let_go_of
+from .slots import ALIVE_AFTER_S
+from .update import READY, REFUSED, VERIFYING
 
-REFUSED = 3  # as in update
-VERIFYING = 2  # as in update
 RESET_AFTER_S = 3
+OPEN_FOR_S = 1_800  # without a piece, then whoever opened it must come again [estimate]
 STEPS_AT_ONCE = 4
 
 (
@@ -39,6 +41,7 @@ class Updating:
         self._reset = reset
         self._reset_at_s = None
         self._update = None
+        self._idle_s = 0
         self._trial = None
         self.performance = Performance(bank, house)
         slots = Slots(persistence)
@@ -46,6 +49,7 @@ class Updating:
             from .trial import Trial
 
             self._trial = Trial(slots)
+        self._tell_alive = bool(running) and bool(slots.state or slots.crashes)
         self.publish(slots)
         if not self._trial:
             let_go_of("slots")  # until an update wants it
@@ -75,9 +79,9 @@ class Updating:
             return True
         if command == DROP:
             return self._update is not None
-        from .update_orders import may
-
-        return may(command, self._update, self._running)
+        if command == GO_BACK:
+            return self._trial is not None
+        return self._update is not None and self._update.state == READY
 
     def open(self, size, digest):
         """Begin an update, or take up one of the same digest."""
@@ -85,6 +89,7 @@ class Updating:
 
         if self._update is not None:
             self._update.close()
+        self._idle_s = 0
         self._update = opened(self._persistence, size, digest)
         self._publish_update()
 
@@ -97,6 +102,17 @@ class Updating:
         if restart:
             self._reset_at_s = -1
         self.publish(slots)
+        self._let_go()
+
+    def abandon(self):
+        """Close an update that died, or that nobody feeds any more; what is whole stays for the next time."""
+        if self._update is not None:
+            self._update.close()
+        self._update = None
+        self._publish_update()
+        self._let_go()
+
+    def _let_go(self):
         let_go_of("update", "update_orders", "ed25519", "sha512")
 
     # -- pieces -----------------------------------------------------------------------------------
@@ -112,6 +128,7 @@ class Updating:
     def write(self, at, piece):
         """Take a piece of the image, as update.Update does."""
         update = self._update
+        self._idle_s = 0
         answer = update.write(at, piece) if update is not None else REFUSED
         self._publish_update()
         return answer
@@ -127,6 +144,13 @@ class Updating:
 
     def control(self, now_s, seconds):
         """Take notice of a control period: judge an image on trial, remember how well this one does."""
+        if self._update is not None:
+            self._idle_s += seconds
+            if self._idle_s > OPEN_FOR_S:
+                self.abandon()
+        if self._tell_alive and now_s >= ALIVE_AFTER_S:
+            self._tell_alive = False
+            self._slots().lived()
         if self._reset_at_s is not None:
             if self._reset_at_s < 0:
                 self._reset_at_s = now_s + RESET_AFTER_S
@@ -134,6 +158,16 @@ class Updating:
                 self._reset()
         elif self._trial is None:
             self.performance.step(seconds)
-        elif self._trial.step(now_s, seconds, self.performance, self._persistence, self.publish, self._reset):
+        elif self._trial.step(seconds, self.performance, self._persistence, self.publish, self._reset):
             self._trial = None
-            let_go_of("trial", "proving", "slots")
+            let_go_of("trial", "slots")
+
+    def crashed(self):
+        """The control task died, and the board is about to be reset: an image that keeps doing so is left."""
+        if self._running:
+            self._slots().crashed()
+
+    def _slots(self):
+        from .slots import Slots
+
+        return Slots(self._persistence)

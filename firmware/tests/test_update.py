@@ -268,6 +268,35 @@ def test_s10_the_version_floor_rises_at_confirmation_and_not_before(device):
     assert slots_file.choose(True) == ("slot_a", False)
 
 
+def confirmed(version=3):
+    slots = trial(version)
+    slots.confirm()
+    return slots
+
+
+@pytest.mark.parametrize("by_watchdog", [False, True])
+def test_a_confirmed_image_that_no_longer_lives_gives_way_too(device, by_watchdog):
+    """Whatever came over it, such as a setting it cannot bear: no house stays cold in a loop of resets."""
+    confirmed()
+    for _ in range(slots_file.TRIES):
+        assert slots_file.choose(False) == ("slot_a", False)
+        if not by_watchdog:
+            Slots(Persistence()).crashed()
+        elif slots_file.choose(True) == ("", False):
+            break
+    assert slots_file.choose(False) == ("", False)
+    assert Slots(Persistence()).reason == slots_file.DIED
+
+
+def test_single_crashes_of_a_confirmed_image_are_forgotten_when_it_lives(device):
+    confirmed()
+    for _ in range(10):
+        Slots(Persistence()).crashed()
+        assert slots_file.choose(False) == ("slot_a", False)
+        Slots(Persistence()).lived()
+    assert Slots(Persistence()).crashes == 0
+
+
 def test_a_damaged_image_gives_way_to_the_one_before(device):
     slots = trial(version=1)
     slots.confirm()

@@ -1,0 +1,95 @@
+"""Updates as the controller directs them: what an order may do when, and what ends by itself."""
+
+import pytest
+
+from firmware.substation.commands import ACTIVATE, DROP, GO_BACK, OPEN
+from firmware.substation.persistence import Persistence
+from firmware.substation.register_bank import RegisterBank
+from firmware.substation.slots import ALIVE_AFTER_S, CONFIRMED, PROVISIONAL, Slots
+from firmware.substation.update import HEAD_COMES, REFUSED
+from firmware.substation.updating import OPEN_FOR_S, RESET_AFTER_S, Updating
+
+PERIOD_S = 2
+
+
+class Rig:
+    """Updating with a record and a folder of its own; resets are counted."""
+
+    def __init__(self, running="", state=CONFIRMED, crashes=0):
+        slots = Slots(Persistence())
+        if running:
+            slots.active, slots.state, slots.crashes = 1, state, crashes
+            slots.save()
+        self.bank = RegisterBank("substation")
+        self.resets = 0
+        self.now_s = 0
+        self.updating = Updating(self.bank, Persistence(), running, self._reset, True)
+
+    def _reset(self):
+        self.resets += 1
+
+    def read(self, name):
+        return self.bank.raw(self.bank.point(name))
+
+    def run(self, seconds):
+        for _ in range(0, seconds, PERIOD_S):
+            self.now_s += PERIOD_S
+            self.updating.control(self.now_s, PERIOD_S)
+
+    def may(self):
+        return [number for number in (OPEN, ACTIVATE, DROP, GO_BACK) if self.updating.may(number)]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "release.pub").write_bytes(bytes(32))
+
+
+def test_the_program_over_usb_can_only_be_updated():
+    assert Rig().may() == [OPEN]
+
+
+def test_s10_there_is_no_way_back_by_order_once_it_is_confirmed():
+    assert Rig("slot_a", CONFIRMED).may() == [OPEN]
+    assert Rig("slot_a", PROVISIONAL).may() == [OPEN, GO_BACK]
+
+
+def test_an_update_that_nobody_feeds_closes_by_itself():
+    rig = Rig()
+    rig.updating.open(5_000, bytes(16))
+    assert rig.read("update_state_number") == HEAD_COMES
+    assert rig.may() == [OPEN, DROP]
+    rig.run(OPEN_FOR_S - 60)
+    rig.updating.write(0, b"toplovod")
+    rig.run(OPEN_FOR_S - 60)
+    assert rig.updating.is_open
+    rig.run(120)
+    assert not rig.updating.is_open
+    assert rig.read("update_state_number") == 0
+    assert rig.updating.write(8, b"-image/1") == REFUSED
+
+
+def test_going_back_restarts_after_the_receipt_is_out():
+    rig = Rig("slot_a", PROVISIONAL)
+    rig.updating.direct(GO_BACK)
+    assert rig.may() == []
+    rig.run(RESET_AFTER_S - 1)
+    assert rig.resets == 0
+    rig.run(2 * RESET_AFTER_S)
+    assert rig.resets >= 1
+    assert Slots(Persistence()).active == 0
+
+
+def test_a_crash_is_counted_and_forgotten_after_a_minute_of_life():
+    rig = Rig("slot_a", CONFIRMED)
+    rig.updating.crashed()
+    assert Slots(Persistence()).crashes == 1
+    again = Rig("slot_a", CONFIRMED, crashes=1)
+    again.run(ALIVE_AFTER_S - 2)
+    assert Slots(Persistence()).crashes == 1
+    again.run(4)
+    assert Slots(Persistence()).crashes == 0
+    usb = Rig()
+    usb.updating.crashed()
+    assert Slots(Persistence()).crashes == 0
