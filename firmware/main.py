@@ -35,13 +35,13 @@ def choose():
     return running
 
 
-def count_crash(running):
+def note_end(running):
     """Note, by the program beside this file, that the image has ended."""
     sys.path.remove(running)
     forget()
     from substation.slots import Persistence, Slots
 
-    Slots(Persistence()).crashed()
+    Slots(Persistence()).died()
 
 
 running = choose()
@@ -58,6 +58,6 @@ except Exception as error:
         raise
     sys.print_exception(error)
     try:
-        count_crash(running)
+        note_end(running)
     finally:
         machine.reset()

@@ -14,7 +14,8 @@ import pytest
 
 SCRIPT = Path(__file__).parent / "bench" / "vm_flash" / "power_cuts.py"
 DEADLINE_S = 600
-cuts_of: dict[str, int] = {}
+# more than 10 000 in all
+LEAST_CUTS = {"update": 1_500, "records": 9_000}
 
 
 def toplovod(*arguments: str | Path) -> None:
@@ -75,11 +76,9 @@ def test_s9_a_cut_at_every_flash_operation_leaves_old_or_new(
     assert "cut in operation" not in done.stdout, done.stdout
     found = re.search(r"operations (\d+) cuts (\d+) repeats (\d+) outcomes \{(.*)\}", done.stdout)
     assert found, done.stdout + done.stderr
-    cuts_of[story] = int(found[2])
+    assert int(found[2]) >= LEAST_CUTS[story]
     # both outcomes were seen, so the cuts lay on both sides of the change
     assert len(found[4].split(",")) == 2
-    if len(cuts_of) == 2:
-        assert sum(cuts_of.values()) >= 10_000, cuts_of
 
 
 def test_an_update_in_place_is_found_out(images: tuple[Path, list[str]]) -> None:

@@ -86,12 +86,12 @@ def sign(
     if json:
         _print_json(
             {"file": str(out), "version": version, "bytes": len(image.content), "files": image.files,
-             "map_hash": image.map_hash, "digest": image.digest.hex()}
+             "map_hash": image.map_hash, "firmware_hash": image.firmware_hash, "digest": image.digest.hex()}
         )  # fmt: skip
         return
     typer.echo(
         f"{out}: version {version}, {image.files} files, {len(image.content)} bytes, register map "
-        f"{image.map_hash}, digest {image.digest.hex()}"
+        f"{image.map_hash}, firmware hash {image.firmware_hash} where it runs"
     )
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from .build import SOURCE_AT_ROOT, Bundle
+from .build import SOURCE_AT_ROOT, Bundle, BundleFile, bundle_digest
 from .errors import WRONG_USE, ToolError
 from .whole_file import PRIVATE, write_whole
 
@@ -32,13 +32,17 @@ VERSION_LAST = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Image:
-    """A signed image; `head` is the text and the signature over it."""
+    """A signed image; `head` is the text and the signature over it.
+
+    `firmware_hash`: what a controller that runs it shows as firmware_hash_code, 8 hexadecimal digits.
+    """
 
     content: bytes
     version: int
     map_hash: str
     head: bytes
     files: int
+    firmware_hash: str
 
     @property
     def digest(self) -> bytes:
@@ -107,7 +111,8 @@ def make_image(bundle: Bundle, version: int, key: Ed25519PrivateKey) -> Image:
     text = f"{FORMAT} {PREFIX_BYTES + len(body):05d}\n".encode() + body
     head = text + key.sign(CONTEXT + hashlib.sha256(text).digest())
     content = head + b"".join((bundle.folder / file.path).read_bytes() for file in files)
-    return Image(content, version, manifest["map_hash"], head, len(files))
+    program = bundle_digest(tuple(files))
+    return Image(content, version, manifest["map_hash"], head, len(files), program[:8])
 
 
 def read_image(path: Path, public_key: bytes | None = None) -> Image:
@@ -127,14 +132,19 @@ def read_image(path: Path, public_key: bytes | None = None) -> Image:
         _, version, map_hash, *lines = text.decode().splitlines()
         head = content[: len(text) + SIGNATURE_BYTES]
         at = len(head)
+        files = []
         for line in lines:
-            sha256, length, _ = line.split(" ")
+            sha256, length, place = line.split(" ")
+            files.append(BundleFile(place, int(length), sha256))
             if hashlib.sha256(content[at : at + int(length)]).hexdigest() != sha256:
                 raise ValueError
             at += int(length)
         if at != len(content):
             raise ValueError
-        image = Image(content, int(version.split()[1]), map_hash.split()[1], head, len(lines))
+        image = Image(
+            content, int(version.split()[1]), map_hash.split()[1], head, len(lines),
+            bundle_digest(tuple(files))[:8],
+        )  # fmt: skip
     except (ValueError, IndexError) as reason:
         raise ToolError(
             "image_damaged",

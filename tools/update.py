@@ -17,9 +17,8 @@ from .sign import Image
 
 RECORDS = 10_000  # of one file: Modbus Application Protocol V1.1b3, 6.15
 PIECE_BYTES = 240
-BUSY = 6
-OPEN, ACTIVATE, DROP, GO_BACK = range(1, 5)
-VERIFY_DEADLINE_S = 30.0  # an RP2040 takes 3 s [estimate]
+OPEN, ACTIVATE, GO_BACK = 1, 2, 4
+STUCK_AFTER_S = 30.0  # without a byte or a verdict; an RP2040 verifies in 3 s [estimate]
 LOOK_AGAIN_S = 0.2
 
 # What became of a failed update, by the name of its cause in registers.UPDATE_CAUSES.
@@ -73,11 +72,12 @@ def update(
         f"update_digest_{k + 1}_code": float(int.from_bytes(digest[4 * k : 4 * k + 4])) for k in range(4)
     }
     _command(controller, keys, OPEN, "to open the update", update_size_b=float(len(image.content)), **parts)
-    kept: int | None = None
+    kept = 0
     sent = 0
-    waited_since = time.monotonic()
+    seen, seen_at = ("", -1), time.monotonic()
     while True:
         state = registers.UPDATE_STATES[controller.value("update_state_number")]
+        at = controller.value("update_next_b")
         if state == "failed":
             cause = registers.UPDATE_CAUSES[controller.value("update_cause_number")]
             raise ToolError(
@@ -88,25 +88,26 @@ def update(
             )
         if state == "ready":
             break
-        if state == "verifying":
-            if time.monotonic() - waited_since > VERIFY_DEADLINE_S:
-                raise ToolError(
-                    "update_stuck",
-                    f"{controller.address}: no verdict on the signature within {VERIFY_DEADLINE_S:g} s. "
-                    "Nothing was started; send it again and it goes on.",
-                    changed=True,
-                )
-            time.sleep(LOOK_AGAIN_S)
-            continue
-        if state not in ("head", "files"):
+        if state == "none":
             raise ToolError(
                 "update_lost",
                 f"{controller.address}: the update is no longer open; the controller restarted, or somebody "
                 "dropped it. Send it again and it goes on.",
                 changed=True,
             )
-        at = controller.value("update_next_b")
-        if kept is None and state == "files" and sent == 0:
+        if (state, at) != seen:
+            seen, seen_at = (state, at), time.monotonic()
+        elif time.monotonic() - seen_at > STUCK_AFTER_S:
+            raise ToolError(
+                "update_stuck",
+                f"{controller.address}: nothing has moved for {STUCK_AFTER_S:g} s at byte {at} ({state}). "
+                "Nothing was started; send it again and it goes on. A gateway may refuse FC 21.",
+                changed=True,
+            )
+        if state == "verifying":
+            time.sleep(LOOK_AGAIN_S)
+            continue
+        if state == "files" and sent <= len(image.head):
             kept = at - len(image.head)
         progress(at, len(image.content))
         at -= at % 2  # records are words
@@ -114,18 +115,17 @@ def update(
             if at >= len(image.content):
                 break
             piece = image.content[at : at + PIECE_BYTES]
-            answer = controller.write_file_record(
+            if controller.write_file_record(
                 at // 2 // RECORDS + 1, at // 2 % RECORDS, piece + b"\0" * (len(piece) % 2)
-            )
-            if answer:
+            ):
+                time.sleep(LOOK_AGAIN_S)
                 break  # what it wants next is asked anew
             at += len(piece)
             sent += len(piece)
-        waited_since = time.monotonic()
     progress(len(image.content), len(image.content))
     if activate:
         _command(controller, keys, ACTIVATE, "to start the image")
-    return Updated(str(controller.address), image.version, sent, kept or 0, activate)
+    return Updated(str(controller.address), image.version, sent, kept, activate)
 
 
 def go_back(controller: Controller, keys: KeyFile) -> None:

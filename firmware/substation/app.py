@@ -17,6 +17,7 @@ PERIOD_MS = 2_000
 WATCHDOG_MS = 8_000  # the RP2040 takes no more than 8 388
 CONTROL_ALLOWED_MS = 3 * PERIOD_MS
 HOUSEKEEPING_EVERY = 30  # monitor rounds: a minute
+SAVE_ALL_S = 86_400  # later than anything is due
 RESCUE_NEWS_S = 3_600  # how long the alarm stands after a rescue
 SERVER_PAUSE_MS = 1_000  # before a failed server is begun again
 WATCHDOG_CAUSE = 3  # machine.WDT_RESET on the ports we run on
@@ -38,8 +39,9 @@ class Controller:
         from .startup import assemble
 
         parts = assemble(
-            boards, running, self._publish_uptime, CONTROL_ALLOWED_MS, FIRMWARE_VERSION, WATCHDOG_CAUSE
-        )
+            boards, running, self._publish_uptime, self.restart, CONTROL_ALLOWED_MS, FIRMWARE_VERSION,
+            WATCHDOG_CAUSE,
+        )  # fmt: skip
         self._bank = parts.bank
         self._board = parts.board
         self._boots = parts.boots
@@ -102,6 +104,15 @@ class Controller:
             self._bank.put(self._loop_time_point, took_ms)
         return hold_ms
 
+    def restart(self):
+        """End this run in order: the valves stand, what is counted is kept, and the board is reset."""
+        self._loop.stop()
+        now_s = self._uptime.advance() + SAVE_ALL_S
+        self._refusals.save_when_due(now_s)
+        self._loop.save_when_due(now_s)
+        self._boots.plan()
+        self._board.reset()
+
     async def control(self):
         """Step every PERIOD_MS, whatever a step takes; a missed period is dropped, not made up for."""
         due = ticks_ms()
@@ -128,7 +139,7 @@ class Controller:
             sys.print_exception(error)
             self._boots.rescue()
             try:
-                self._updating.crashed()
+                self._updating.died()
             finally:
                 self._board.reset()
 

@@ -7,11 +7,12 @@ a second, would wear a 1.4 MB littlefs out in two months [estimate]; its supervi
 """
 
 RECORD = "boot"
-RECORD_BYTES = 7  # count, rescues, 1 = the next start follows a rescue
+RECORD_BYTES = 7  # count, rescues, what the next start follows
+UNKNOWN, RESCUE, PLANNED = range(3)
 
 
 class Boots:
-    """Counts this boot. watchdog: whether this boot follows a bite of the watchdog."""
+    """Counts this boot. watchdog: what the board tells; the RP2040 tells it of resets by program as well."""
 
     def __init__(self, persistence, watchdog):
         saved = persistence.load(RECORD)
@@ -19,9 +20,10 @@ class Boots:
             saved = bytes(RECORD_BYTES)
         self._persistence = persistence
         self.count = int.from_bytes(saved[:4], "big") + 1
-        self.rescues = int.from_bytes(saved[4:6], "big") + (1 if watchdog else 0)
-        self.rescued = bool(watchdog or saved[6])
-        self._save(0)
+        bitten = watchdog and saved[6] == UNKNOWN
+        self.rescues = int.from_bytes(saved[4:6], "big") + (1 if bitten else 0)
+        self.rescued = bool(bitten or saved[6] == RESCUE)
+        self._save(UNKNOWN)
 
     def _save(self, mark):
         self.rescues = min(self.rescues, 65534)
@@ -31,4 +33,8 @@ class Boots:
     def rescue(self):
         """Count a reset that the controller brings about itself because its control task died."""
         self.rescues += 1
-        self._save(1)
+        self._save(RESCUE)
+
+    def plan(self):
+        """The reset that comes is wanted: nothing was rescued."""
+        self._save(PLANNED)

@@ -1,7 +1,8 @@
 """The digest of the program that runs, so that anyone who reads the controller knows it.
 
-It is the bundle's own digest: SHA-256 over the lines `<sha256>  <path>` of boot.py, main.py and
-every file in boards/ and substation/, in path order. It refuses to judge: it only counts bytes.
+It is SHA-256 over the lines `<sha256>  <path>` of every file in boards/ and substation/, in path order: for
+the program over USB with boot.py and main.py, as `toplovod build` tells it; for an image without them, as
+`toplovod sign` tells it. It refuses to judge: it only counts bytes.
 """
 
 import hashlib

@@ -1,12 +1,17 @@
 """How well the running program controls, so that the next one can be compared with it.
 
-It refuses to count what is not the controller's doing: time without demand, with a limiter at work, without
-a reading, or with network water that is not warm enough. Whole numbers all the way: 0.001 K, or 0.1 mbar.
+It refuses to count what is not the controller's doing: the time after a start, time without demand, with a
+limiter at work, without a reading, with network water that is not warm enough, or with the valve fully open
+and still too little: then the network is too cold. Whole numbers all the way: 0.001 K, or 0.1 mbar.
 """
 
 WINDOW_S = 3_600  # of demand; the loop of a 120 s valve settles in some ten minutes [estimate]
 HEAD_MK = 3_000  # network water must be this much warmer than the supply setpoint [estimate]
+SETTLING_S = 900  # after a start, left out
 MOVED_BP = 500  # of a position or speed
+WIDE_BP = 9_900  # a valve as good as open, a pump as good as at full speed
+WINDOWS = 4  # the worst of the last ones is what the next program is measured by
+NO_OUTDOOR = -32768
 NO_READING = (0x8000, 0xFFFF)
 
 # wanted, measured, what it is made from, who decides, whether there is demand, what moves
@@ -28,33 +33,52 @@ class Performance:
         self._house = house
         self._watched = [bank.point(name) for name in (HOUSE if house else STATION)]
         self._fault_point = bank.point("sensor_fault_bits")
+        self._outdoor_point = bank.point("outdoor_temp_c")
         self._first_position = None
+        self._age_s = 0
         self._sum = 0
         self._seconds = 0
+        self._windows = [0] * WINDOWS
         self.moved = False
         self.demand = False
+        self.running = False  # the pump runs, or water flows
         self.last_mk = 0  # of the last full window
-        self.worst_mk = 0  # of all full windows since the start
+        self.heated_at_raw = NO_OUTDOOR  # outdoor temperature, 0.01 K, of the last full window
 
     @property
     def faults(self):
         """The sensors that are lost now, as bits."""
         return self._bank.raw(self._fault_point)
 
+    @property
+    def worst_mk(self):
+        """The worst of the last full windows, 0 = there was none."""
+        return max(self._windows)
+
+    @property
+    def outdoor_raw(self):
+        """The outdoor temperature in 0.01 K, NO_OUTDOOR without a reading."""
+        raw = self._bank.raw(self._outdoor_point)
+        return raw - 65536 if raw & 0x8000 else raw
+
     def step(self, seconds):
         """Take notice of some seconds; True when they filled a window."""
         raw = self._bank.raw
         wanted, measured, source, limiter, running, position = [raw(point) for point in self._watched]
+        self._age_s += seconds
         if self._first_position is None:
             self._first_position = position
         self.moved = self.moved or abs(position - self._first_position) >= MOVED_BP
+        self.running = running not in (0, 0xFFFF)
         self.demand = (
-            running not in (0, 0xFFFF)
+            self.running
+            and self._age_s > SETTLING_S
             and limiter == 0
             and wanted not in NO_READING
             and measured not in NO_READING
             and source not in NO_READING
             and (not self._house or 10 * (source - wanted) >= HEAD_MK)
+            and not (position >= WIDE_BP and measured < wanted)
         )
         if not self.demand:
             return False
@@ -63,7 +87,8 @@ class Performance:
         if self._seconds < WINDOW_S:
             return False
         self.last_mk = self._sum // self._seconds
-        self.worst_mk = max(self.worst_mk, self.last_mk)
+        self._windows = self._windows[1:] + [self.last_mk]
+        self.heated_at_raw = self.outdoor_raw
         self._sum = self._seconds = 0
         return True
 

@@ -1,13 +1,14 @@
 """Which program runs: the one that came over USB or one of two signed images, and how far it is proved.
 
 main.py asks choose() before anything else is loaded. It refuses to start an image that is not, to the last
-byte, the one that was verified when it came in, and goes back to the program before it: after TRIES starts
-that did not live for a minute or ended by the watchdog, or when the controller itself asks for it. The
-program beside main.py is never written over a network, so there is always one to go back to.
+byte, the one that was verified when it came in, and goes back to the program before it when an image has
+ended TRIES times, by itself or by the watchdog, without LONG_LIFE_S between, or when the controller asks for
+it. Power cuts count for nothing. The program beside main.py is never written over a network, so there is
+always one to go back to.
 
-The record `slots`: who runs, who ran before, how far the trial is, the lowest version still accepted, and of
-each image its version and the SHA-256 of its head. Flash: one write at each start of a trial and one a
-minute after it, three at an update.
+The record `slots`: who runs, who ran before, how far the trial is, the lowest version still accepted, of each
+image its version and the SHA-256 of its head, and what the next one is measured by. Flash: one write at each
+end of an image, some six at an update.
 """
 
 import os
@@ -27,33 +28,36 @@ MOST_LINES = 98
 CONFIRMED, TRYING, PROVISIONAL = range(3)
 NONE, DAMAGED, DIED, WORSE, ASKED = range(5)  # why an image was given up
 TRIES = 3
-ALIVE_AFTER_S = 60
+LONG_LIFE_S = 6 * 3_600  # after this what ended before is forgotten [estimate]
 
 RECORD = "slots"
 RECORD_BYTES = 89
 
 
 class Slots:
+    """The record as it is now. Make another one rather than keep it: others write it too."""
+
     def __init__(self, persistence):
         self._persistence = persistence
         saved = persistence.load(RECORD)
         if saved is None or len(saved) != RECORD_BYTES or saved[0] > SLOT_B or saved[1] > SLOT_B:
             saved = bytes(RECORD_BYTES)
-        self.active, self.previous, self.state, self.tries, self.reason = saved[:5]
-        self.alive = bool(saved[5])
+        self.active, self.previous, self.state, self.deaths, self.reason = saved[:5]
+        self.planned = bool(saved[5])  # the reset that comes is our own: no bite of the watchdog
         self.worst_mk = int.from_bytes(saved[6:9], "big")  # control error of the program before, 0 = unknown
         self.floor = int.from_bytes(saved[9:13], "big")
         self.version = [0, int.from_bytes(saved[13:17], "big"), int.from_bytes(saved[17:21], "big")]
         self.head_digest = [b"", bytes(saved[21:53]), bytes(saved[53:85])]
         self.faults = int.from_bytes(saved[85:87], "big")  # sensors lost before the trial
-        self.crashes = saved[87]  # starts in a row that a confirmed image did not survive for a minute
-        # one byte is left for what a later version wants to know
+        self.outdoor_raw = int.from_bytes(saved[87:89], "big") - 32768  # where the program before was heating
 
     def save(self):
         """Keep everything. False, told on the console, when the flash refuses."""
         return self._persistence.save(
             RECORD,
-            bytes((self.active, self.previous, self.state, self.tries, self.reason, 1 if self.alive else 0))
+            bytes(
+                (self.active, self.previous, self.state, self.deaths, self.reason, 1 if self.planned else 0)
+            )
             + self.worst_mk.to_bytes(3, "big")
             + self.floor.to_bytes(4, "big")
             + self.version[SLOT_A].to_bytes(4, "big")
@@ -61,7 +65,7 @@ class Slots:
             + self.head_digest[SLOT_A]
             + self.head_digest[SLOT_B]
             + self.faults.to_bytes(2, "big")
-            + bytes((self.crashes, 0)),
+            + (self.outdoor_raw + 32768).to_bytes(2, "big"),
         )
 
     def spare(self):
@@ -82,20 +86,17 @@ class Slots:
         self.head_digest[slot] = head_digest
         return self.save()
 
-    def begin_trial(self, slot, worst_mk, faults=0):
-        """The image in a slot runs from the next start on, on trial.
-
-        worst_mk: largest mean control error of the program that runs, 0 = unknown; faults: its lost sensors.
-        """
+    def begin_trial(self, slot, performance):
+        """The image in a slot runs from the next start on, on trial. performance: of what runs now."""
         self.previous = self.active if self.state == CONFIRMED else self.previous
         self.active = slot
         self.state = TRYING
-        self.tries = TRIES
-        self.alive = False
-        self.crashes = 0
+        self.deaths = 0
         self.reason = NONE
-        self.worst_mk = min(worst_mk, 0xFFFFFF)
-        self.faults = faults & 0xFFFF
+        self.planned = True
+        self.worst_mk = min(performance.worst_mk, 0xFFFFFF)
+        self.faults = performance.faults & 0xFFFF
+        self.outdoor_raw = performance.heated_at_raw
         return self.save()
 
     def confirm(self):
@@ -109,25 +110,25 @@ class Slots:
         self.state = PROVISIONAL
         return self.save()
 
-    def lived(self):
-        """The program has run for ALIVE_AFTER_S: a start that follows is no failure of it."""
-        if self.crashes or (self.state != CONFIRMED and not self.alive):
-            self.alive = True
-            self.crashes = 0
-            self.save()
-
-    def crashed(self):
-        """The program that runs has just died: written then only, so that a sound one wears no flash."""
-        self.crashes = min(self.crashes + 1, 255)
+    def lived_long(self):
+        """What ended before is forgotten."""
+        self.deaths = 0
         return self.save()
 
-    def give_up(self, reason):
-        """Run the program before it from the next start on."""
+    def died(self, planned=True):
+        """The image that runs has ended. planned: the reset that follows is our own."""
+        self.deaths = min(self.deaths + 1, 255)
+        self.planned = planned
+        return self.save()
+
+    def give_up(self, reason, planned=True):
+        """Run the program before it from the next start on. planned: by a reset of our own."""
         self.active = self.previous
         self.previous = FACTORY
         self.state = CONFIRMED
-        self.crashes = 0
+        self.deaths = 0
         self.reason = reason
+        self.planned = planned
         return self.save()
 
 
@@ -178,30 +179,24 @@ def is_whole(slot, head_digest):
 
 
 def choose(after_watchdog, persistence=None):
-    """Return (folder of the program to run, whether it is on trial). "" is the one beside main.py."""
+    """Return (folder of the program to run, whether it is on trial). "" is the one beside main.py.
+
+    after_watchdog: what the board tells of the last reset. The RP2040 tells it of resets by program as well,
+    so the mark `planned` decides.
+    """
     slots = Slots(persistence or Persistence())
-    if slots.active == FACTORY:
-        return "", False
-    if slots.state != CONFIRMED:
-        if after_watchdog or not slots.alive:
-            if slots.tries == 0:
-                print("slots: version %d did not live; going back" % slots.version[slots.active])
-                slots.give_up(DIED)
-            else:
-                slots.tries -= 1
-        slots.alive = False
-        if slots.state != CONFIRMED:
-            slots.save()
-    else:
-        if after_watchdog:
-            slots.crashed()
-        if slots.crashes >= TRIES:
-            print("slots: version %d no longer lives; going back" % slots.version[slots.active])
-            slots.give_up(DIED)
+    if slots.planned:
+        slots.planned = False
+        slots.save()
+    elif after_watchdog and slots.active != FACTORY:
+        slots.died(False)
+    if slots.active != FACTORY and slots.deaths >= TRIES:
+        print("slots: version %d does not live; going back" % slots.version[slots.active])
+        slots.give_up(DIED, False)
     while slots.active != FACTORY and not is_whole(slots.active, slots.head_digest[slots.active]):
         print("slots: %s is damaged; going back" % FOLDERS[slots.active])
-        slots.give_up(DAMAGED)
-    return FOLDERS[slots.active], slots.state != CONFIRMED
+        slots.give_up(DAMAGED, False)
+    return FOLDERS[slots.active], slots.active != FACTORY and slots.state != CONFIRMED
 
 
 def remove_all(folder):

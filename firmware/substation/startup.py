@@ -28,7 +28,7 @@ class Parts:
         self.points = self.meter_points = ()
 
 
-def assemble(boards, running, publish_uptime, control_allowed_ms, version, watchdog_cause):
+def assemble(boards, running, publish_uptime, restart, control_allowed_ms, version, watchdog_cause):
     """Return the Parts, made from the files in the working directory. running: folder of the program."""
     parts, settings, influences, hashes = _read_settings(boards, running, version)
     let_go_of("registers", "image")
@@ -65,7 +65,7 @@ def assemble(boards, running, publish_uptime, control_allowed_ms, version, watch
     _make_watch(parts, settings, persistence, control_allowed_ms)
     from .updating import Updating
 
-    parts.updating = Updating(bank, persistence, running, board.reset, bool(settings.circuits))
+    parts.updating = Updating(bank, persistence, running, restart, bool(settings.circuits))
     if settings.circuits:
         from .deficit import Deficit
 

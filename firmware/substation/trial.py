@@ -1,18 +1,21 @@
 """Whether a new image controls no worse than the one before it (S10). Loaded only while one is on trial.
 
 It refuses to judge what is not the image's doing (see `performance`): a silent supervisor and a cold network
-count for nothing. It never waits for ever: without demand, sensors that all answer and a valve that moved
-make an image provisional.
+count for nothing. It never waits for ever, and it does not take the image's word that no heat is wanted
+where the program before was heating.
 
-  control error over an hour of demand, no worse than before   confirmed
-  the same, but worse                                          given up
-  no demand for IDLE_S, sensors answer, valve moved            provisional; judged when demand comes
-  a sensor lost that answered before the update                nothing is decided while it lasts
+  control error over an hour of demand, no worse than before       confirmed
+  the same, but worse                                              given up
+  nothing runs for OFF_S, and it is no warmer outside than when
+    the program before was heating                                 given up
+  no demand for IDLE_S, sensors answer, valve moved                provisional; judged when demand comes
+  a sensor lost that answered before the update                    nothing is decided while it lasts
 """
 
+from .performance import NO_OUTDOOR
 from .slots import WORSE, Slots
 
-SETTLING_S = 900  # after a start, left out
+OFF_S = 12 * 3_600  # longer than a night's set-back [estimate]
 IDLE_S = 24 * 3_600
 WORSE_SHARE = 4  # a quarter more error than before [estimate]
 WORSE_MK = 500  # and half a kelvin, for loops that were nearly without error [estimate]
@@ -28,16 +31,18 @@ class Trial:
         before_mk = slots.worst_mk
         self._allowed_mk = before_mk + before_mk // WORSE_SHARE + WORSE_MK if before_mk else UNKNOWN_MK
         self._before_faults = slots.faults
+        self._heated_at_raw = slots.outdoor_raw
         self._idle_s = 0
-        self._age_s = 0
+        self._off_s = 0
 
     def judge(self, seconds, performance):
         """Take notice of some seconds of control; return what is to be done."""
-        self._age_s += seconds
         full = performance.step(seconds)
-        if self._age_s <= SETTLING_S:
-            performance.restart()
-            return WAIT
+        outdoor_raw = performance.outdoor_raw
+        as_cold = NO_OUTDOOR != outdoor_raw <= self._heated_at_raw != NO_OUTDOOR
+        self._off_s = 0 if performance.running or not as_cold else self._off_s + seconds
+        if self._off_s >= OFF_S:
+            return GIVE_UP
         if performance.faults & ~self._before_faults:
             performance.restart()
             return WAIT
@@ -63,10 +68,11 @@ class Trial:
             if slots.give_up(WORSE):
                 reset()
             return False
-        if verdict == CONFIRM:
-            slots.confirm()
+        if verdict == PROVISIONAL:
+            slots.call_provisional()
+        elif slots.confirm():
             print("update: version %d is confirmed" % slots.version[slots.active])
         else:
-            slots.call_provisional()
+            return False  # the flash refused: the next window decides again
         publish(slots)
         return verdict == CONFIRM

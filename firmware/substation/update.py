@@ -20,7 +20,7 @@ import os
 from binascii import hexlify
 
 from .let_go import let_go_of
-from .slots import FOLDERS, HEAD, PREFIX_BYTES, file_is, files_of, remove_all, text_bytes
+from .slots import FOLDERS, HEAD, PREFIX_BYTES, Slots, file_is, files_of, remove_all, text_bytes
 
 CONTEXT = b"toplovod image1"
 SIGNATURE_BYTES = 64
@@ -108,17 +108,17 @@ class _Head:
 
 
 class Update:
-    """One update. slots: the record; release_key: 32 bytes, or None where the board has none.
+    """One update. persistence: keeps the record of the slots; release_key: 32 bytes, or None without one.
 
     size: of the whole image; head_digest: the first 16 bytes of its head's SHA-256, signature included.
     """
 
-    def __init__(self, slots, release_key, size, head_digest):
-        self._slots = slots
+    def __init__(self, persistence, release_key, size, head_digest):
+        self._persistence = persistence
         self._key = release_key
         self._size = size
         self._wanted = head_digest
-        self.slot = slots.spare()
+        self.slot = Slots(persistence).spare()
         self._folder = FOLDERS[self.slot]
         self.state = HEAD_COMES
         self.cause = NO_CAUSE
@@ -156,7 +156,7 @@ class Update:
             self._verify()
             return
         self._head = _Head()
-        if not self._slots.empty(self.slot):
+        if not Slots(self._persistence).empty(self.slot):
             return self._fail(FLASH)
         remove_all(self._folder)
         for folder in (self._folder,) + tuple(self._folder + "/" + place for place in PLACES):
@@ -283,7 +283,7 @@ class Update:
             return MALFORMED
         if not count or total != self._size or not 0 <= self.version <= 0xFFFFFFFF:
             return MALFORMED
-        if self.version < max(1, self._slots.floor):
+        if self.version < max(1, Slots(self._persistence).floor):
             return VERSION
         stat = os.statvfs(".")
         if stat[0] * stat[3] < SPARE_BYTES + total + 512 * count:
@@ -308,7 +308,7 @@ class Update:
             self._file = open(self._path, "wb")  # noqa: SIM115
             return
         self._names.close()
-        if self._slots.fill(self.slot, self.version, self._head.digest()):
+        if Slots(self._persistence).fill(self.slot, self.version, self._head.digest()):
             self.state = READY
         else:
             self._fail(FLASH)
@@ -328,8 +328,11 @@ class Update:
 
     def close(self):
         """Let go of the files that are open; what is whole stays for the next time."""
-        self._file.close()
-        self._names.close()
+        for file in (self._file, self._names):
+            try:
+                file.close()
+            except OSError as error:  # what could not be written is missing, and told by its digest
+                print("update: %s" % error)
         self._file = self._names = _Nothing()
         self._steps = self._lines = iter(())
         self.state = CLOSED

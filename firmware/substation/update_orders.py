@@ -23,17 +23,17 @@ def read_release_key():
 
 def opened(persistence, size, digest):
     """Return an update that begins, or goes on where one of the same digest stopped."""
-    return Update(Slots(persistence), read_release_key(), size, digest)
+    return Update(persistence, read_release_key(), size, digest)
 
 
 def directed(command, persistence, update, performance):
-    """Do what a command says; return (slots, whether to restart)."""
+    """Do what a command says; return (slots, whether to restart). A flash that refuses changes nothing."""
     slots = Slots(persistence)
-    restart = False
-    if command == ACTIVATE and update is not None:
-        restart = slots.begin_trial(update.slot, performance.worst_mk, performance.faults)
+    done = True
+    if command == ACTIVATE:
+        done = slots.begin_trial(update.slot, performance)
     elif command == GO_BACK:
-        restart = slots.give_up(ASKED)
-    if update is not None:
-        update.close()
-    return slots, restart
+        done = slots.give_up(ASKED)
+    if not done:
+        return Slots(persistence), False
+    return slots, command in (ACTIVATE, GO_BACK)

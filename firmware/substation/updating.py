@@ -7,8 +7,8 @@ it goes back only from an image that is not confirmed yet, so no key leads below
 
 from .commands import DROP, GO_BACK, OPEN
 from .let_go import let_go_of
-from .slots import ALIVE_AFTER_S
-from .update import READY, REFUSED, VERIFYING
+from .slots import LONG_LIFE_S
+from .update import FLASH, READY, REFUSED, VERIFYING
 
 RESET_AFTER_S = 3
 OPEN_FOR_S = 1_800  # without a piece, then whoever opened it must come again [estimate]
@@ -25,12 +25,12 @@ GIVEN_UP = 3  # image state beside the slots' own three
 
 
 class Updating:
-    """running: folder of the program that runs, "" for the one by USB. reset: resets the board.
+    """running: folder of the program that runs, "" for the one by USB. house: False for a pump station.
 
-    house: a substation, judged by its supply temperature; else a pump station, judged by its pressure.
+    restart: ends this run in order and resets the board.
     """
 
-    def __init__(self, bank, persistence, running, reset, house):
+    def __init__(self, bank, persistence, running, restart, house):
         from .performance import Performance
         from .slots import Slots
 
@@ -38,7 +38,7 @@ class Updating:
         self._points = [bank.point(name) for name in NAMES]
         self._persistence = persistence
         self._running = running
-        self._reset = reset
+        self._restart = restart
         self._reset_at_s = None
         self._update = None
         self._idle_s = 0
@@ -49,7 +49,7 @@ class Updating:
             from .trial import Trial
 
             self._trial = Trial(slots)
-        self._tell_alive = bool(running) and bool(slots.state or slots.crashes)
+        self._forget_deaths = bool(running) and bool(slots.deaths)
         self.publish(slots)
         if not self._trial:
             let_go_of("slots")  # until an update wants it
@@ -75,8 +75,8 @@ class Updating:
         """Return whether a command has a meaning now."""
         if self._reset_at_s is not None:
             return False
-        if command == OPEN:
-            return True
+        if command == OPEN:  # an image on trial first: its way back would have to be emptied
+            return self._trial is None
         if command == DROP:
             return self._update is not None
         if command == GO_BACK:
@@ -98,21 +98,22 @@ class Updating:
         from .update_orders import directed
 
         slots, restart = directed(command, self._persistence, self._update, self.performance)
-        self._update = None
         if restart:
             self._reset_at_s = -1
+        elif command != DROP:
+            print("update: the flash refuses; nothing is changed")
+            if self._update is not None:
+                self._update.cause = FLASH
+            return self.publish(slots)
+        self.abandon()
         self.publish(slots)
-        self._let_go()
 
     def abandon(self):
-        """Close an update that died, or that nobody feeds any more; what is whole stays for the next time."""
+        """Close an update that is over, or that died, or that nobody feeds any more; what is whole stays."""
         if self._update is not None:
             self._update.close()
         self._update = None
         self._publish_update()
-        self._let_go()
-
-    def _let_go(self):
         let_go_of("update", "update_orders", "ed25519", "sha512")
 
     # -- pieces -----------------------------------------------------------------------------------
@@ -148,24 +149,24 @@ class Updating:
             self._idle_s += seconds
             if self._idle_s > OPEN_FOR_S:
                 self.abandon()
-        if self._tell_alive and now_s >= ALIVE_AFTER_S:
-            self._tell_alive = False
-            self._slots().lived()
+        if self._forget_deaths and now_s >= LONG_LIFE_S:
+            self._forget_deaths = False
+            self._slots().lived_long()
         if self._reset_at_s is not None:
             if self._reset_at_s < 0:
                 self._reset_at_s = now_s + RESET_AFTER_S
             elif now_s >= self._reset_at_s:
-                self._reset()
+                self._restart()
         elif self._trial is None:
             self.performance.step(seconds)
-        elif self._trial.step(seconds, self.performance, self._persistence, self.publish, self._reset):
+        elif self._trial.step(seconds, self.performance, self._persistence, self.publish, self._restart):
             self._trial = None
             let_go_of("trial", "slots")
 
-    def crashed(self):
-        """The control task died, and the board is about to be reset: an image that keeps doing so is left."""
+    def died(self):
+        """The control task ended, and the board is about to be reset: an image that keeps so is left."""
         if self._running:
-            self._slots().crashed()
+            self._slots().died()
 
     def _slots(self):
         from .slots import Slots

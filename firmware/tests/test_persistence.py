@@ -163,3 +163,16 @@ def test_boots_are_counted_and_rescues_too():
     assert (after.rescues, after.rescued) == (2, True)
     assert not Boots(flash, False).rescued
     assert Boots(flash, True).rescues == 3
+
+
+def test_a_reset_of_our_own_is_no_bite_though_the_rp2040_calls_it_one():
+    flash = MemoryFlash()
+    boots = Boots(flash, False)
+    boots.plan()
+    after = Boots(flash, True)
+    assert (after.rescues, after.rescued) == (0, False)
+    after.rescue()
+    again = Boots(flash, True)
+    assert (again.rescues, again.rescued) == (1, True)
+    bitten = Boots(flash, True)
+    assert (bitten.rescues, bitten.rescued) == (2, True)

@@ -2,15 +2,15 @@
 
 import pytest
 
-from firmware.substation.performance import MOVED_BP, WINDOW_S, Performance
+from firmware.substation.performance import MOVED_BP, NO_OUTDOOR, SETTLING_S, WINDOW_S, Performance
 from firmware.substation.register_bank import RegisterBank
 from firmware.substation.slots import Slots
 from firmware.substation.trial import (
     CONFIRM,
     GIVE_UP,
     IDLE_S,
+    OFF_S,
     PROVISIONAL,
-    SETTLING_S,
     WAIT,
     Trial,
 )
@@ -23,11 +23,12 @@ PERIOD_S = 2
 class Rig:
     """A controller's readings as a test sets them, and a trial that judges by them."""
 
-    def __init__(self, profile="substation", before_mk=300, before_faults=0):
+    def __init__(self, profile="substation", before_mk=300, before_faults=0, heated_at_c=None):
         self.bank = RegisterBank(profile)
         self.performance = Performance(self.bank, profile == "substation")
         slots = Slots(MemoryFlash())
         slots.worst_mk, slots.faults = before_mk, before_faults
+        slots.outdoor_raw = NO_OUTDOOR if heated_at_c is None else 100 * heated_at_c
         self.trial = Trial(slots)
         self.put("sensor_fault_bits", 0)
         self.put("active_limiter_number", 0)
@@ -69,6 +70,34 @@ def test_a_cold_network_is_not_the_images_doing():
     rig = Rig()
     assert rig.verdict(20 * 3600, error_mk=25_000, head_mk=-5_000)[0] == WAIT
     assert rig.verdict(2 * WINDOW_S)[0] == CONFIRM
+
+
+def test_nor_is_a_network_that_is_hardly_warm_enough():
+    """The valve is wide open and it still does not suffice."""
+    rig = Rig()
+    assert rig.verdict(20 * 3600, error_mk=4_000, head_mk=3_500, position_bp=10_000)[0] == WAIT
+    assert rig.verdict(3 * WINDOW_S, error_mk=-4_000, head_mk=30_000, position_bp=10_000)[0] == GIVE_UP
+
+
+def test_an_image_that_does_not_heat_where_the_one_before_did_is_given_up():
+    rig = Rig(heated_at_c=-5)
+    rig.put("outdoor_temp_c", -6_000)
+    found, at = rig.verdict(2 * IDLE_S, demand=False, error_mk=30_000, position_bp=9_000)
+    assert (found, at) == (GIVE_UP, OFF_S - PERIOD_S)
+    # warmer outside, or where nothing is known of the one before, it is only idle
+    for rig, outdoor_mc in ((Rig(heated_at_c=-5), 8_000), (Rig(), -6_000)):
+        rig.put("outdoor_temp_c", outdoor_mc)
+        rig.verdict(PERIOD_S, demand=False)
+        assert rig.verdict(2 * IDLE_S, demand=False, position_bp=9_000)[0] == PROVISIONAL
+
+
+def test_the_program_before_is_known_by_its_last_hours_and_not_by_its_start():
+    rig = Rig()
+    assert rig.verdict(SETTLING_S, error_mk=25_000)[0] == WAIT
+    assert rig.performance.worst_mk == 0
+    for error_mk in (6_000, 400, 300, 500, 300):
+        rig.verdict(WINDOW_S, error_mk=error_mk)
+    assert rig.performance.worst_mk == 500
 
 
 def test_a_limiter_at_work_is_not_judged():

@@ -63,8 +63,14 @@ def device(tmp_path, monkeypatch):
     return tmp_path
 
 
-def opened(content, digest, slots=None, key=PUBLIC):
-    return Update(slots or Slots(Persistence()), key, len(content), digest)
+class Before:
+    """How well the program before did, as `performance` has it."""
+
+    worst_mk, faults, heated_at_raw = 1_500, 0, -500
+
+
+def opened(content, digest, key=PUBLIC):
+    return Update(Persistence(), key, len(content), digest)
 
 
 def send(update, content, piece=240, begin=None):
@@ -98,7 +104,7 @@ def test_a_signed_image_fills_the_slot_that_does_not_run(device, piece):
     for path, wanted in FILES.items():
         assert (device / "slot_a" / path).read_bytes() == wanted
     # the next one goes into the other slot once this one runs
-    slots.begin_trial(SLOT_A, 0)
+    slots.begin_trial(SLOT_A, Before)
     slots.confirm()
     second, digest = image(version=8)
     assert send(opened(second, digest), second).slot == SLOT_B
@@ -134,8 +140,9 @@ def test_no_program_is_written_before_the_signature_is_verified(device):
 def test_an_image_that_may_not_be_is_refused_before_any_file(device, cause, made):
     slots = Slots(Persistence())
     slots.floor = 5 if cause == VERSION else 0
+    slots.save()
     content, digest = made()
-    update = send(opened(content, digest, slots), content)
+    update = send(opened(content, digest), content)
     assert (update.state, update.cause) == (FAILED, cause)
     assert program_in(device / "slot_a") == []
     assert update.write(update.next, b"more") == REFUSED
@@ -171,10 +178,9 @@ def test_a_flipped_bit_anywhere_in_an_image_is_refused(device):
     content, digest = image()
     for at in range(0, len(content), 11):
         bad = content[:at] + bytes((content[at] ^ 1,)) + content[at + 1 :]
-        slots = Slots(Persistence())
-        slots.empty(SLOT_A)
+        Slots(Persistence()).empty(SLOT_A)
         slots_file.remove_all("slot_a")
-        assert send(opened(bad, digest, slots), bad).state != READY
+        assert send(opened(bad, digest), bad).state != READY
 
 
 def test_pieces_that_come_twice_or_too_early_change_nothing(device):
@@ -228,31 +234,85 @@ def test_an_update_that_stopped_goes_on_behind_the_last_whole_file(device):
         assert send(again, content).state == READY
 
 
-def trial(version=2, worst_mk=0):
-    slots = Slots(Persistence())
+def trial(version=2):
     content, digest = image(version=version)
-    update = send(opened(content, digest, slots), content)
-    slots.begin_trial(update.slot, worst_mk)
+    update = send(opened(content, digest), content)
+    slots = Slots(Persistence())
+    slots.begin_trial(update.slot, Before)
     return slots
+
+
+def start(after_watchdog=False):
+    return slots_file.choose(after_watchdog)
 
 
 def test_an_image_on_trial_runs_until_it_has_died_three_times(device):
     trial()
-    assert [slots_file.choose(False) for _ in range(4)] == [("slot_a", True)] * 3 + [("", False)]
-    slots = Slots(Persistence())
-    assert (slots.active, slots.reason) == (FACTORY, slots_file.DIED)
+    assert start(True) == ("slot_a", True)  # the reset that was ordered is no bite
+    for _ in range(slots_file.TRIES - 1):
+        assert start(True) == ("slot_a", True)
+    assert start(True) == ("", False)
+    assert (Slots(Persistence()).active, Slots(Persistence()).reason) == (FACTORY, slots_file.DIED)
 
 
-def test_power_cuts_do_not_count_once_it_has_lived(device):
+def test_power_cuts_count_for_nothing(device):
     trial()
-    for _ in range(20):
-        assert slots_file.choose(False) == ("slot_a", True)
-        Slots(Persistence()).lived()
-    # the watchdog counts, however long it lived
-    for _ in range(2):
-        assert slots_file.choose(True) == ("slot_a", True)
-        Slots(Persistence()).lived()
-    assert slots_file.choose(True) == ("", False)
+    for _ in range(30):
+        assert start(False) == ("slot_a", True)
+    assert Slots(Persistence()).deaths == 0
+
+
+def ends(by):
+    """The image that runs ends, by its own program or by the watchdog; the board starts again."""
+    if by == "itself":
+        Slots(Persistence()).died()
+    return start(True)
+
+
+@pytest.mark.parametrize("by", ["itself", "the watchdog"])
+@pytest.mark.parametrize("proved", [False, True])
+def test_an_image_that_ends_again_and_again_gives_way_however_long_it_ran_between(device, by, proved):
+    """Whatever came over it, such as a setting it cannot bear: no house stays cold in a loop of resets."""
+    slots = trial()
+    start(True)
+    if proved:
+        slots = Slots(Persistence())
+        slots.confirm()
+    assert [ends(by)[0] for _ in range(3)] == ["slot_a", "slot_a", ""]
+    assert Slots(Persistence()).reason == slots_file.DIED
+
+
+def test_an_end_is_counted_once_though_the_rp2040_calls_it_a_bite_too(device):
+    trial()
+    start(True)
+    Slots(Persistence()).died()
+    start(True)
+    assert Slots(Persistence()).deaths == 1
+
+
+def test_single_ends_are_forgotten_after_a_long_life(device):
+    confirmed()
+    for _ in range(10):
+        Slots(Persistence()).died()
+        assert start(True) == ("slot_a", False)
+        Slots(Persistence()).lived_long()
+    assert Slots(Persistence()).deaths == 0
+
+
+def test_what_happens_while_an_image_comes_in_is_kept(device):
+    """A confirmation, and a count, between the opening and the last byte."""
+    trial(version=5)
+    start(True)
+    content, digest = image(version=6)
+    update = opened(content, digest)
+    slots = Slots(Persistence())
+    slots.confirm()
+    Slots(Persistence()).died()
+    assert send(update, content).state == READY
+    slots = Slots(Persistence())
+    assert (slots.state, slots.floor, slots.deaths) == (slots_file.CONFIRMED, 5, 1)
+    slots.begin_trial(update.slot, Before)
+    assert Slots(Persistence()).previous == SLOT_A
 
 
 def test_s10_the_version_floor_rises_at_confirmation_and_not_before(device):
@@ -265,7 +325,7 @@ def test_s10_the_version_floor_rises_at_confirmation_and_not_before(device):
     assert Slots(Persistence()).floor == 9
     update = send(opened(older, digest), older)
     assert (update.state, update.cause) == (FAILED, VERSION)
-    assert slots_file.choose(True) == ("slot_a", False)
+    assert slots_file.choose(False) == ("slot_a", False)
 
 
 def confirmed(version=3):
@@ -274,35 +334,13 @@ def confirmed(version=3):
     return slots
 
 
-@pytest.mark.parametrize("by_watchdog", [False, True])
-def test_a_confirmed_image_that_no_longer_lives_gives_way_too(device, by_watchdog):
-    """Whatever came over it, such as a setting it cannot bear: no house stays cold in a loop of resets."""
-    confirmed()
-    for _ in range(slots_file.TRIES):
-        assert slots_file.choose(False) == ("slot_a", False)
-        if not by_watchdog:
-            Slots(Persistence()).crashed()
-        elif slots_file.choose(True) == ("", False):
-            break
-    assert slots_file.choose(False) == ("", False)
-    assert Slots(Persistence()).reason == slots_file.DIED
-
-
-def test_single_crashes_of_a_confirmed_image_are_forgotten_when_it_lives(device):
-    confirmed()
-    for _ in range(10):
-        Slots(Persistence()).crashed()
-        assert slots_file.choose(False) == ("slot_a", False)
-        Slots(Persistence()).lived()
-    assert Slots(Persistence()).crashes == 0
-
-
 def test_a_damaged_image_gives_way_to_the_one_before(device):
     slots = trial(version=1)
     slots.confirm()
     content, digest = image(version=2)
-    update = send(opened(content, digest, slots), content)
-    slots.begin_trial(update.slot, 0)
+    update = send(opened(content, digest), content)
+    slots = Slots(Persistence())
+    slots.begin_trial(update.slot, Before)
     assert slots_file.choose(False) == ("slot_b", True)
     (device / "slot_b" / "substation" / "site.mpy").write_bytes(b"sitf")
     assert slots_file.choose(False) == ("slot_a", False)

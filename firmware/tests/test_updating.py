@@ -5,7 +5,7 @@ import pytest
 from firmware.substation.commands import ACTIVATE, DROP, GO_BACK, OPEN
 from firmware.substation.persistence import Persistence
 from firmware.substation.register_bank import RegisterBank
-from firmware.substation.slots import ALIVE_AFTER_S, CONFIRMED, PROVISIONAL, Slots
+from firmware.substation.slots import CONFIRMED, LONG_LIFE_S, PROVISIONAL, Slots
 from firmware.substation.update import HEAD_COMES, REFUSED
 from firmware.substation.updating import OPEN_FOR_S, RESET_AFTER_S, Updating
 
@@ -15,17 +15,17 @@ PERIOD_S = 2
 class Rig:
     """Updating with a record and a folder of its own; resets are counted."""
 
-    def __init__(self, running="", state=CONFIRMED, crashes=0):
+    def __init__(self, running="", state=CONFIRMED, deaths=0):
         slots = Slots(Persistence())
         if running:
-            slots.active, slots.state, slots.crashes = 1, state, crashes
+            slots.active, slots.state, slots.deaths = 1, state, deaths
             slots.save()
         self.bank = RegisterBank("substation")
         self.resets = 0
         self.now_s = 0
-        self.updating = Updating(self.bank, Persistence(), running, self._reset, True)
+        self.updating = Updating(self.bank, Persistence(), running, self._restart, True)
 
-    def _reset(self):
+    def _restart(self):
         self.resets += 1
 
     def read(self, name):
@@ -52,7 +52,7 @@ def test_the_program_over_usb_can_only_be_updated():
 
 def test_s10_there_is_no_way_back_by_order_once_it_is_confirmed():
     assert Rig("slot_a", CONFIRMED).may() == [OPEN]
-    assert Rig("slot_a", PROVISIONAL).may() == [OPEN, GO_BACK]
+    assert Rig("slot_a", PROVISIONAL).may() == [GO_BACK]  # an update would empty the way back
 
 
 def test_an_update_that_nobody_feeds_closes_by_itself():
@@ -81,15 +81,24 @@ def test_going_back_restarts_after_the_receipt_is_out():
     assert Slots(Persistence()).active == 0
 
 
-def test_a_crash_is_counted_and_forgotten_after_a_minute_of_life():
+def test_an_end_is_counted_and_forgotten_after_a_long_life():
     rig = Rig("slot_a", CONFIRMED)
-    rig.updating.crashed()
-    assert Slots(Persistence()).crashes == 1
-    again = Rig("slot_a", CONFIRMED, crashes=1)
-    again.run(ALIVE_AFTER_S - 2)
-    assert Slots(Persistence()).crashes == 1
+    rig.updating.died()
+    assert Slots(Persistence()).deaths == 1
+    again = Rig("slot_a", CONFIRMED, deaths=1)
+    again.run(LONG_LIFE_S - 2)
+    assert Slots(Persistence()).deaths == 1
     again.run(4)
-    assert Slots(Persistence()).crashes == 0
+    assert Slots(Persistence()).deaths == 0
     usb = Rig()
-    usb.updating.crashed()
-    assert Slots(Persistence()).crashes == 0
+    usb.updating.died()
+    assert Slots(Persistence()).deaths == 0
+
+
+def test_a_flash_that_refuses_changes_nothing(folder, monkeypatch):
+    rig = Rig("slot_a", PROVISIONAL)
+    monkeypatch.setattr(Persistence, "save", lambda self, name, payload: False)
+    rig.updating.direct(GO_BACK)
+    rig.run(10 * RESET_AFTER_S)
+    assert rig.resets == 0
+    assert rig.read("image_slot_number") == 1

@@ -161,7 +161,8 @@ def reset_cause():
 
 
 def reset():
-    link.reset(HARD_RESET)
+    """As on the RP2040, whose program resets itself by its watchdog and is told so afterwards."""
+    link.reset(WDT_RESET)
 
 
 def soft_reset():

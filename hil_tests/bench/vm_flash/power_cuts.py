@@ -109,6 +109,14 @@ def _image(path):
     return content, hashlib.sha256(content[: text + 64]).digest()[:16]
 
 
+class Before:
+    """How well the program before did, as `performance` has it."""
+
+    worst_mk = 1_500
+    faults = 0
+    heated_at_raw = -500
+
+
 class Updating:
     """A confirmed image gives way to a newer one: received, on trial, started, confirmed."""
 
@@ -124,18 +132,17 @@ class Updating:
 
     def _receive(self, which):
         content, digest = which
-        record = self.slots.Slots(self.persistence())
-        incoming = self.update.Update(record, self.key, len(content), digest)
+        incoming = self.update.Update(self.persistence(), self.key, len(content), digest)
         while incoming.state not in (self.update.READY, self.update.FAILED):
             if not incoming.step():
                 at = incoming.next
                 incoming.write(at, content[at : at + PIECE_BYTES])
         assert incoming.state == self.update.READY, incoming.cause
-        return record, incoming
+        return self.slots.Slots(self.persistence()), incoming
 
     def prepare(self):
         record, incoming = self._receive(self.first)
-        record.begin_trial(incoming.slot, 0)
+        record.begin_trial(incoming.slot, Before)
         self._start()
         self.slots.Slots(self.persistence()).confirm()
 
@@ -144,10 +151,13 @@ class Updating:
 
     def play(self):
         record, incoming = self._receive(self.second)
-        record.begin_trial(incoming.slot, 1500)
+        record.begin_trial(incoming.slot, Before)
         self._start()
         record = self.slots.Slots(self.persistence())
-        record.lived()
+        record.died()
+        self._start()
+        record = self.slots.Slots(self.persistence())
+        record.lived_long()
         record.confirm()
 
     def judge(self):
@@ -166,7 +176,7 @@ class Updating:
         record = self.slots.Slots(self.persistence())
         if record.version[record.active] == 1:
             record, incoming = self._receive(self.second)
-            record.begin_trial(incoming.slot, 0)
+            record.begin_trial(incoming.slot, Before)
             assert self._start() == ("slot_b", True)
 
 
