@@ -26,6 +26,12 @@ FLOW_THAT_COUNTS_M3_H = 0.05  # below it water in the pipes takes the cellar's t
 CONTROL_PERIOD_MS = 2000
 SAFE_START = 4
 
+# Readings of functions that a site may not have.
+OPTIONAL = frozenset(
+    row.name
+    for row in registers.SUBSTATION_FUNCTIONS + registers.HEAT_METERS + registers.PUMP_STATION_FUNCTIONS
+)
+
 PASSED, FAILED, NOTED = "passed", "failed", "noted"
 
 
@@ -114,7 +120,12 @@ def _state_checks(points: Values) -> Iterator[Check]:
         "Its site.json was refused and it runs on defaults: read its console, then provision it again",
     )
     raised = _named_bits(points["alarm_bits"].value, registers.ALARM_BITS)
-    yield _judge("alarms", not raised, f"alarms {', '.join(raised) or 'none'}", "Clear their causes first")
+    alarms = f"alarms {', '.join(raised) or 'none'}"
+    lost = int(points["sensor_fault_bits"].value or 0)
+    if lost:
+        channels = ", ".join(str(channel) for channel in range(lost.bit_length()) if lost >> channel & 1)
+        alarms += f"; no signal at input channel {channels}"
+    yield _judge("alarms", not raised, alarms, "Clear their causes first")
     longest_ms = points["loop_time_max_ms"].value
     yield _judge(
         "control_step",
@@ -130,8 +141,12 @@ def _named_bits(bits: float | int | None, names: tuple[str, ...]) -> list[str]:
 
 
 def _sensor_checks(points: Values) -> Iterator[Check]:
+    not_used = []
     for name, point in points.items():
         if point.row.access != registers.MEASUREMENT:
+            continue
+        if point.value is None and name in OPTIONAL:
+            not_used.append(name)
             continue
         if point.value is None:
             yield Check(
@@ -146,6 +161,13 @@ def _sensor_checks(points: Values) -> Iterator[Check]:
             point.row.low <= point.value <= point.row.high,
             f"{point.value:g} {unit}".rstrip(),
             f"It must lie between {point.row.low:g} and {point.row.high:g} {unit}",
+        )
+    if not_used:
+        yield Check(
+            "not_used",
+            NOTED,
+            f"{len(not_used)} readings of optional functions show no value: not used here, says site.json. "
+            "A sensor of theirs that is wired and lost raises the alarm sensor_lost",
         )
 
 

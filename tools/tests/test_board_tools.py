@@ -279,6 +279,9 @@ def test_commissioning_passes_and_leaves_a_record(running: Cellar, tmp_path: Pat
         "alarms",
     }
     assert kept["readings"]["valve_position_out_pct"] is not None
+    notes = {check["name"]: check["what"] for check in kept["checks"] if check["verdict"] == "noted"}
+    unused = [name for name, value in kept["readings"].items() if value is None]
+    assert notes["not_used"].startswith("80 readings") and "dhw_tank_top_temp_c" in unused
 
 
 def test_a_record_that_cannot_be_written_costs_no_findings(running: Cellar, tmp_path: Path):
