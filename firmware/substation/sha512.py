@@ -42,18 +42,18 @@ def _turn(x, by):
 
 
 def _mix(state, block):
+    # sixteen words are enough, each overwritten by the one sixteen rounds later
     w = [int.from_bytes(block[i : i + 8], "big") for i in range(0, BLOCK_BYTES, 8)]
-    for i in range(16, 80):
-        a, b = w[i - 15], w[i - 2]
-        low = _turn(a, 1) ^ _turn(a, 8) ^ (a >> 7)
-        high = _turn(b, 19) ^ _turn(b, 61) ^ (b >> 6)
-        w.append((w[i - 16] + low + w[i - 7] + high) & MASK)
-    yield
     a, b, c, d, e, f, g, h = state
     for i in range(80):
         if i % ROUNDS_IN_A_STEP == 0:
             yield
-        first = h + (_turn(e, 14) ^ _turn(e, 18) ^ _turn(e, 41)) + ((e & f) ^ (~e & MASK & g)) + w[i]
+        if i >= 16:
+            x, y = w[(i + 1) & 15], w[(i + 14) & 15]
+            x = _turn(x, 1) ^ _turn(x, 8) ^ (x >> 7)
+            y = _turn(y, 19) ^ _turn(y, 61) ^ (y >> 6)
+            w[i & 15] = (w[i & 15] + x + w[(i + 9) & 15] + y) & MASK
+        first = h + (_turn(e, 14) ^ _turn(e, 18) ^ _turn(e, 41)) + ((e & f) ^ (~e & MASK & g)) + w[i & 15]
         first += _root(_PRIMES[i] << 192, 3) & MASK
         second = (_turn(a, 28) ^ _turn(a, 34) ^ _turn(a, 39)) + ((a & b) ^ (a & c) ^ (b & c))
         a, b, c, d, e, f, g, h = (first + second) & MASK, a, b, c, (d + first) & MASK, e, f, g
