@@ -1,4 +1,6 @@
-"""Time the verification of an image's signature in the VM, step by step: python -m hil_tests.measurements.measure_verification
+"""Time the verification of an image's signature in the VM, step by step.
+
+Run it with `python -m hil_tests.measurements.measure_verification`.
 
 The control task runs between two steps, so the longest one is what an update may add to a control period.
 """
