@@ -21,19 +21,19 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from firmware.substation import registers
 
-from . import constants
+from . import constants, short_names
 from .errors import WRONG_USE, ToolError
 
 FORMAT = "toplovod-bundle/1"
 MANIFEST = "manifest.json"
-RECIPE = 3  # raise it when the same sources must give another bundle
+HOW = ("constants.py", "short_names.py", "source_text.py")  # with this file: how sources become a bundle
 
 SOURCE_AT_ROOT = ("boot.py", "main.py")
 LEFT_OUT = ("__init__.py", "documentation.py", "function_tables.py", "manifest.py")  # at the root only
@@ -56,6 +56,8 @@ class Bundle:
     folder: Path
     sha256: str
     files: tuple[BundleFile, ...]
+    names: dict[str, str] = field(default_factory=dict)
+    """What private attributes are called on the device, for whoever reads an AttributeError from there."""
 
     def manifest(self) -> dict[str, Any]:
         """Return what stands in manifest.json."""
@@ -65,6 +67,7 @@ class Bundle:
             "map_version": registers.MAP_VERSION,
             "map_hash": f"{registers.map_hash():08x}",
             "files": [asdict(file) for file in self.files],
+            "names": self.names,
         }
 
 
@@ -105,13 +108,18 @@ def without_row_texts(source: str) -> str:
     return "\n".join(lines)
 
 
-def _prepared(folder: Path) -> dict[str, bytes]:
-    """Every source as it is compiled: constants written out, the map's texts emptied."""
+def _prepared(folder: Path) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Every source as it is compiled: constants written out, names shared, the map's texts emptied.
+
+    And the names that attributes have got.
+    """
     content = {path: file.read_bytes() for path, file in sources(folder)}
     modules = {path: text.decode() for path, text in content.items() if path not in SOURCE_AT_ROOT}
-    for path, text in constants.fold(modules).items():
+    untouched = {path: text.decode() for path, text in content.items() if path in SOURCE_AT_ROOT}
+    shortened, names = short_names.shorten(constants.fold(modules), untouched)
+    for path, text in shortened.items():
         content[path] = (without_row_texts(text) if path == "substation/registers.py" else text).encode()
-    return content
+    return content, names
 
 
 def compiler_version() -> str:
@@ -149,8 +157,9 @@ def _run_compiler(*arguments: str, names: tuple[str, str] | None = None) -> str:
 
 def source_digest(folder: Path) -> str:
     """Return the SHA-256 of everything that decides the bundle's bytes."""
-    digest = hashlib.sha256(f"{FORMAT} {RECIPE} {compiler_version()}\n".encode())
-    for path, file in sources(folder):
+    digest = hashlib.sha256(f"{FORMAT} {compiler_version()}\n".encode())
+    how = [(file.name, file) for file in (Path(__file__), *(Path(__file__).with_name(name) for name in HOW))]
+    for path, file in (*how, *sources(folder)):
         content = file.read_bytes()
         digest.update(f"{path} {len(content)}\n".encode() + content)
     return digest.hexdigest()
@@ -164,7 +173,8 @@ def bundle_digest(files: tuple[BundleFile, ...]) -> str:
 def _compile_into(folder: Path, target: Path) -> Bundle:
     files = []
     with tempfile.TemporaryDirectory() as scratch:
-        for path, content in _prepared(folder).items():
+        prepared, names = _prepared(folder)
+        for path, content in prepared.items():
             if path not in SOURCE_AT_ROOT:
                 source = Path(scratch) / "module.py"
                 compiled = Path(scratch) / "module.mpy"
@@ -179,7 +189,7 @@ def _compile_into(folder: Path, target: Path) -> Bundle:
             place.write_bytes(content)
             files.append(BundleFile(path, len(content), hashlib.sha256(content).hexdigest()))
     files.sort(key=lambda f: f.path)
-    bundle = Bundle(target, bundle_digest(tuple(files)), tuple(files))
+    bundle = Bundle(target, bundle_digest(tuple(files)), tuple(files), names)
     (target / MANIFEST).write_text(json.dumps(bundle.manifest(), indent=1) + "\n")
     return bundle
 
@@ -193,6 +203,7 @@ def read_bundle(folder: Path) -> Bundle:
                 "unknown_bundle", f"{folder}: format {manifest['format']!r}, this toplovod reads {FORMAT}"
             )
         files = tuple(BundleFile(**entry) for entry in manifest["files"])
+        names = {str(name): str(short) for name, short in manifest["names"].items()}
         for file in files:
             if hashlib.sha256((folder / file.path).read_bytes()).hexdigest() != file.sha256:
                 raise ToolError(
@@ -200,14 +211,14 @@ def read_bundle(folder: Path) -> Bundle:
                 )
         if bundle_digest(files) != manifest["sha256"]:
             raise ToolError("bundle_damaged", f"{folder}: the manifest contradicts itself; build it again")
-    except (OSError, ValueError, KeyError, TypeError) as reason:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
         raise ToolError(
             "bundle_unreadable",
             f"{folder} holds no whole bundle; nothing was done with it. "
             f"Make one: toplovod build --out {folder}",
             exit_status=WRONG_USE,
         ) from reason
-    return Bundle(folder, manifest["sha256"], files)
+    return Bundle(folder, manifest["sha256"], files, names)
 
 
 def cache_folder() -> Path:
@@ -241,7 +252,7 @@ def build_bundle(folder: Path | None = None) -> Bundle:
             target.mkdir()
             bundle = _compile_into(folder, target)
             target.rename(cached)
-    return Bundle(cached, bundle.sha256, bundle.files)
+    return Bundle(cached, bundle.sha256, bundle.files, bundle.names)
 
 
 def write_bundle(out: Path, folder: Path | None = None) -> Bundle:

@@ -12,6 +12,8 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from .source_text import SourceText
+
 # what is let go of after booting, or loaded for an update only: nothing is gained by changing it
 LEFT_ALONE = ("substation/registers.py", "substation/update.py")
 LARGEST = 1 << 30  # beyond it a number is an object of its own on a 32-bit chip: better kept once
@@ -173,29 +175,8 @@ def _unresolved(module: _Module, modules: Mapping[str, _Module]) -> Iterator[str
             yield from (alias.name for alias in node.names)
 
 
-class _Text:
-    """A source being changed from its end to its beginning, so that positions stay right."""
-
-    def __init__(self, source: str) -> None:
-        self._lines = [line.encode() for line in source.split("\n")]
-        self._changes: list[tuple[int, int, int, int, str]] = []
-
-    def put(self, node: ast.stmt | ast.expr, text: str) -> None:
-        """Put text in a node's place; the lines it had stay, empty."""
-        assert node.end_lineno is not None and node.end_col_offset is not None
-        self._changes.append((node.lineno, node.col_offset, node.end_lineno, node.end_col_offset, text))
-
-    def result(self) -> str:
-        lines = list(self._lines)
-        for first, start, last, end, text in sorted(self._changes, reverse=True):
-            tail = lines[last - 1][end:]
-            lines[first - 1] = lines[first - 1][:start] + text.encode() + tail
-            lines[first:last] = [b""] * (last - first)
-        return b"\n".join(lines).decode()
-
-
 def _rewritten(module: _Module, modules: Mapping[str, _Module], wanted: set[str]) -> str:
-    text, known = _Text(module.source), module.known()
+    text, known = SourceText(module.source), module.known()
     removed: set[ast.stmt] = set()
     if module.path not in LEFT_ALONE:
         for statement in module.tree.body:
@@ -225,7 +206,7 @@ def _rewritten(module: _Module, modules: Mapping[str, _Module], wanted: set[str]
     return text.result()
 
 
-def _prune(module: _Module, node: ast.ImportFrom, modules: Mapping[str, _Module], text: _Text) -> None:
+def _prune(module: _Module, node: ast.ImportFrom, modules: Mapping[str, _Module], text: SourceText) -> None:
     """Leave constants out of an import; an import of nothing else is none."""
     target = _target_of(module, node)
     if target is None or f"{target}.py" not in modules:
