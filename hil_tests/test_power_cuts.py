@@ -15,7 +15,7 @@ import pytest
 SCRIPT = Path(__file__).parent / "bench" / "vm_flash" / "power_cuts.py"
 DEADLINE_S = 600
 # more than 10 000 in all
-LEAST_CUTS = {"update": 1_500, "records": 9_000}
+LEAST_CUTS = {"update": 1_500, "records": 9_000, "limits": 50}
 
 
 def toplovod(*arguments: str | Path) -> None:
@@ -59,6 +59,20 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     return bundle, [*arguments, str(folder / "release.pub")]
 
 
+@pytest.fixture(scope="module")
+def limits(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The arguments of a story: two signed limit bundles and the public key."""
+    folder = tmp_path_factory.mktemp("limits")
+    key, public = folder / "limits.pem", folder / "limits.pub"
+    toplovod("keys", "release", key, "--public", public)
+    for version in (1, 2):
+        settings = folder / "settings.json"
+        settings.write_text(json.dumps({"contract_flow_limit_m3_h": version}))
+        toplovod("limits", "sign", settings, "--device-id", "0011223344556677", "--limits-version",
+                 str(version), "--key", key, "--out", folder / f"limits{version}")  # fmt: skip
+    return [str(folder / "limits1"), str(folder / "limits2"), str(public)]
+
+
 def run(bundle: Path, story: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "micropython", "-X", "heapsize=64m", str(SCRIPT), str(bundle), story,
@@ -67,12 +81,12 @@ def run(bundle: Path, story: str, *arguments: str) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("story", ["update", "records"])
+@pytest.mark.parametrize("story", ["update", "records", "limits"])
 def test_s9_a_cut_at_every_flash_operation_leaves_old_or_new(
-    story: str, images: tuple[Path, list[str]]
+    story: str, images: tuple[Path, list[str]], limits: list[str]
 ) -> None:
     bundle, arguments = images
-    done = run(bundle, story, *(arguments if story == "update" else ()))
+    done = run(bundle, story, *{"update": arguments, "limits": limits}.get(story, ()))
     assert "cut in operation" not in done.stdout, done.stdout
     found = re.search(r"operations (\d+) cuts (\d+) repeats (\d+) outcomes \{(.*)\}", done.stdout)
     assert found, done.stdout + done.stderr

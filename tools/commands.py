@@ -19,6 +19,11 @@ keys_app = typer.Typer(
     no_args_is_help=True, help="The vault of root keys, and the key files that are made from it."
 )
 app.add_typer(keys_app, name="keys")
+limits_app = typer.Typer(
+    no_args_is_help=True,
+    help="Signed bundles of limits, curves and schedules: the way they change from afar.",
+)
+app.add_typer(limits_app, name="limits")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Host = Annotated[
@@ -395,6 +400,9 @@ def provision(
     release_key: Annotated[
         Path | None, typer.Option(help="Public release key; without one the board takes no update.")
     ] = None,
+    limits_key: Annotated[
+        Path | None, typer.Option(help="Public key for limit bundles; the release key where there is none.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Write identity, settings and keys onto the flashed board at PORT, and restart it.
@@ -410,13 +418,109 @@ def provision(
     passphrase = passphrase_from(passphrase_file)
     opened = Vault.open(vault, passphrase)
     result = provision(
-        port, content, opened, lambda: opened.save(vault, passphrase), rekey=rekey, release_key=release_key
-    )
+        port, content, opened, lambda: opened.save(vault, passphrase), rekey=rekey, release_key=release_key,
+        limits_key=limits_key,
+    )  # fmt: skip
     if json:
         _print_json(asdict(result))
         return
     key = "a new root key, kept in the vault" if result.new_key else "its root key from the vault"
     typer.echo(f"{port}: {result.name} {result.device_id} ({result.profile}) has its settings and {key}")
+
+
+@limits_app.command("sign")
+def limits_sign(
+    settings: Annotated[Path, typer.Argument(help="JSON object of settings, named as in site.json.")],
+    device_id: Annotated[str, typer.Option(help="The controller they are for, 16 hexadecimal digits.")],
+    version: Annotated[
+        int,
+        typer.Option("--limits-version", min=1, help="Number of these limits; a controller's only rises."),
+    ],
+    key: Annotated[Path, typer.Option(help="Private key, from toplovod keys release. Keep it offline.")],
+    out: Annotated[Path, typer.Option(help="File for the bundle; one that is there is replaced.")],
+    json: AsJson = False,
+) -> None:
+    """Sign limits, curves and schedules for one controller. Nothing else can be in a bundle."""
+    from .limits import make_bundle, read_changes
+    from .sign import read_release_key
+    from .whole_file import write_whole
+
+    bundle = make_bundle(device_id, version, read_changes(settings), read_release_key(key))
+    write_whole(out, bundle.content)
+    if json:
+        _print_json(
+            {"file": str(out), "device_id": bundle.device_id, "version": version,
+             "bytes": len(bundle.content), "digest": bundle.digest.hex(), "settings": bundle.settings}
+        )  # fmt: skip
+    else:
+        typer.echo(f"{out}: version {version} for {bundle.device_id}, {len(bundle.settings)} settings")
+
+
+@limits_app.command("show")
+def limits_show(
+    bundle: Annotated[Path, typer.Argument(help="Signed bundle, from toplovod limits sign.")],
+    public: Annotated[
+        Path | None, typer.Option(help="Public key to check the signature by; unchecked when left out.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Show what a bundle holds. Exit status: 0 shown, 1 signed by another key, 2 no bundle."""
+    from .limits import read_limits
+    from .sign import read_public_key
+
+    key = None if public is None else read_public_key(public)
+    found = read_limits(bundle, key)
+    verified = "unchecked" if key is None else "genuine"
+    if json:
+        _print_json(
+            {"device_id": found.device_id, "version": found.version, "signature": verified,
+             "settings": found.settings}
+        )  # fmt: skip
+        return
+    typer.echo(f"{bundle}: version {found.version} for {found.device_id}, signature {verified}")
+    _table([(name, json_format.dumps(value)) for name, value in found.settings.items()])
+
+
+@limits_app.command("send")
+def limits_send(
+    host: Host,
+    bundle: Annotated[Path, typer.Option(help="Signed bundle, from toplovod limits sign.")],
+    keys: Annotated[Path, typer.Option(help="Key file of the slot that orders it.")],
+    unit: Unit = 1,
+    timeout: Timeout = 3.0,
+    json: AsJson = False,
+) -> None:
+    """Send a signed bundle to the controller at HOST, have it verified there, restart into it.
+
+    Exit status: 0 taken, 1 refused, 2 wrong use, 3 the controller did not answer.
+    """
+    from dataclasses import asdict
+
+    from .controller import Address, Controller
+    from .errors import ToolError
+    from .key_file import KeyFile
+    from .limits import read_limits
+    from .update import update
+
+    content = read_limits(bundle)
+    key_file = KeyFile.read(keys)
+    with Controller(Address.parse(host), unit, timeout) as controller:
+        found = controller.identity().device_id_hex
+        if found != content.device_id:
+            raise ToolError(
+                "other_device", f"{host} is {found}, the bundle is for {content.device_id}; nothing was sent"
+            )
+        result = update(
+            controller, key_file, content, activate=True,
+            progress=lambda have, whole: None if json else typer.echo(f"{have}/{whole} bytes", err=True),
+        )  # fmt: skip
+    if json:
+        _print_json(asdict(result))
+        return
+    typer.echo(
+        f"{result.address}: version {result.version} is verified; the controller restarts into it. toplovod "
+        "read shows limits_version_number, and update_cause_number 10 where the site refuses it."
+    )
 
 
 @keys_app.command("new")
@@ -450,7 +554,7 @@ def keys_release(
     public: Annotated[Path, typer.Option(help="File for the public key, for toplovod provision.")],
     json: AsJson = False,
 ) -> None:
-    """Make the key pair that firmware images are signed with. One for all controllers; keep it offline."""
+    """Make a key pair to sign images, or limit bundles, with. One for all controllers; keep it offline."""
     from .sign import new_release_key
     from .whole_file import write_whole
 

@@ -18,6 +18,7 @@ from .whole_file import PRIVATE, write_whole
 SITE = "site.json"
 KEYS = "keys.bin"
 RELEASE_KEY = "release.pub"
+LIMITS_KEY = "limits.pub"
 RELEASE_KEY_BYTES = 32
 FORMAT = "toplovod-device/1"
 
@@ -64,15 +65,16 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def provision(
     port: str, settings: dict[str, Any], vault: Vault, save_vault: Any, *, rekey: bool = False,
-    release_key: Path | None = None,
+    release_key: Path | None = None, limits_key: Path | None = None,
 ) -> Provisioned:  # fmt: skip
     """Write settings and keys onto the board and reset it.
 
     save_vault() is called before the board learns a new key, so that no key exists only in a cellar.
     """
     device_id = checked_id(str(settings["device_id"]))
-    if release_key is not None:
-        _check_release_key(release_key)
+    public_keys = [(key, at) for key, at in ((release_key, RELEASE_KEY), (limits_key, LIMITS_KEY)) if key]
+    for public_key, _ in public_keys:
+        _check_release_key(public_key)
     line = SerialLine(port)
     line.greet()
     present, _ = line.listing(("substation",))
@@ -103,8 +105,8 @@ def provision(
             )
         if new_key:
             save_vault()
-        if release_key is not None:
-            line.put(release_key, RELEASE_KEY)
+        for public_key, place in public_keys:
+            line.put(public_key, place)
         line.put(key, KEYS)
         line.put(site, SITE)
     line.make_folders(["state"])
@@ -124,7 +126,7 @@ def _check_release_key(path: Path) -> None:
     if not whole:
         raise ToolError(
             "release_key_unreadable",
-            f"{path} is no public release key of {RELEASE_KEY_BYTES} bytes; nothing was changed. It is the "
+            f"{path} is no public key of {RELEASE_KEY_BYTES} bytes; nothing was changed. It is the "
             "file that toplovod keys release wrote as --public.",
             exit_status=WRONG_USE,
         )

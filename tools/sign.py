@@ -26,6 +26,7 @@ from .whole_file import PRIVATE, write_whole
 FORMAT = "toplovod-image/1"
 CONTEXT = b"toplovod image1"
 SIGNATURE_BYTES = 64
+KEY_BYTES = 32
 PREFIX_BYTES = len(FORMAT) + 7
 VERSION_LAST = 0xFFFFFFFF
 
@@ -87,6 +88,24 @@ def read_release_key(path: Path) -> Ed25519PrivateKey:
             "keys_exposed",
             f"{path}: others may read it (mode {mode & 0o777:04o}); nothing was signed. "
             f"Close it with: chmod 600 {path}",
+            exit_status=WRONG_USE,
+        )
+    return key
+
+
+def read_public_key(path: Path) -> bytes:
+    """Return the 32 bytes of a public key file; ToolError release_key_unreadable."""
+    try:
+        key = path.read_bytes()
+    except OSError as reason:
+        raise ToolError(
+            "release_key_unreadable", f"{path}: {reason.strerror}; nothing was checked", exit_status=WRONG_USE
+        ) from reason
+    if len(key) != KEY_BYTES:
+        raise ToolError(
+            "release_key_unreadable",
+            f"{path} is no public key of {KEY_BYTES} bytes; nothing was checked. It is the file that "
+            "toplovod keys release wrote as --public.",
             exit_status=WRONG_USE,
         )
     return key

@@ -1,4 +1,4 @@
-"""Bring a signed image into a controller over Modbus: orders open and start it, FC 21 carries it.
+"""Bring a signed image or limit bundle into a controller: orders open and start it, FC 21 carries it.
 
 It refuses to start what the controller has not verified, and to begin anew what only stopped: sent again, the
 same image goes on behind the last whole file.
@@ -13,24 +13,27 @@ from firmware.substation import registers
 from .controller import REMEDIES, Controller
 from .errors import ToolError
 from .key_file import KeyFile
+from .limits import LimitBundle
 from .sign import Image
 
 RECORDS = 10_000  # of one file: Modbus Application Protocol V1.1b3, 6.15
 PIECE_BYTES = 240
-OPEN, ACTIVATE, GO_BACK = 1, 2, 4
+OPEN, ACTIVATE, GO_BACK, OPEN_LIMITS = 1, 2, 4, 5
 STUCK_AFTER_S = 30.0  # without a byte or a verdict; an RP2040 verifies in 3 s [estimate]
 LOOK_AGAIN_S = 0.2
 
 # What became of a failed update, by the name of its cause in registers.UPDATE_CAUSES.
 CAUSES = {
-    "malformed": "the image is malformed. Make it again: toplovod sign",
-    "signature": "the signature is not of the release key on this board",
-    "version": "it is older than the version confirmed last, and a controller never goes back that way",
+    "malformed": "it is malformed. Make it again: toplovod sign, or toplovod limits sign",
+    "signature": "the signature is not of the release key on this board (or its limits key)",
+    "version": "its version does not rise above the one confirmed last, and a controller never goes back",
     "space": "there is no room for it in the flash",
     "content": "a file differs from what was signed; something on the way alters bytes",
     "flash": "the flash refuses to be written; the board wants replacing",
-    "digest": "it is not the image that was ordered; another tool sends at the same time",
-    "no_key": "the board has no release key. Give it one over USB: toplovod provision --release-key",
+    "digest": "it is not what was ordered; another tool sends at the same time",
+    "no_key": "the board has no key to verify it by. Give it one over USB: toplovod provision --release-key",
+    "device": "these limits are for another controller",
+    "settings": "it carries a setting that no bundle may change. See docs/updates.md",
 }
 
 
@@ -57,7 +60,7 @@ def _command(controller: Controller, keys: KeyFile, number: int, what: str, **mo
 def update(
     controller: Controller,
     keys: KeyFile,
-    image: Image,
+    image: Image | LimitBundle,
     *,
     activate: bool,
     progress: Callable[[int, int], None],
@@ -71,7 +74,10 @@ def update(
     parts = {
         f"update_digest_{k + 1}_code": float(int.from_bytes(digest[4 * k : 4 * k + 4])) for k in range(4)
     }
-    _command(controller, keys, OPEN, "to open the update", update_size_b=float(len(image.content)), **parts)
+    opening = OPEN if isinstance(image, Image) else OPEN_LIMITS
+    _command(
+        controller, keys, opening, "to open the update", update_size_b=float(len(image.content)), **parts
+    )
     kept = 0
     sent = 0
     seen, seen_at = ("", -1), time.monotonic()
@@ -83,7 +89,7 @@ def update(
             raise ToolError(
                 "update_failed",
                 f"{controller.address}: the controller gave the update up: {CAUSES.get(cause, cause)}. "
-                "The program that ran runs on.",
+                "What ran runs on, as before.",
                 changed=True,
             )
         if state == "ready":
@@ -124,7 +130,7 @@ def update(
             sent += len(piece)
     progress(len(image.content), len(image.content))
     if activate:
-        _command(controller, keys, ACTIVATE, "to start the image")
+        _command(controller, keys, ACTIVATE, "to start it")
     return Updated(str(controller.address), image.version, sent, kept, activate)
 
 

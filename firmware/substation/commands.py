@@ -1,4 +1,4 @@
-"""What an order may do besides setting points: tell the time, open and direct an update.
+"""What an order may do besides setting points: tell the time, open and direct an update or a limit bundle.
 
 It refuses what has no meaning by itself: commands and setpoints never share an order, an update is opened by
 its size and its whole digest in one order, and a time that lies before the firmware was made is no time.
@@ -15,7 +15,7 @@ from .order_frame import (
 )
 
 EARLIEST_S = 1_767_225_600  # 2026-01-01: nobody can mean a time before
-OPEN, ACTIVATE, DROP, GO_BACK = range(1, 5)
+OPEN, ACTIVATE, DROP, GO_BACK, OPEN_LIMITS = range(1, 6)
 NAMES = (
     "unix_time_set_s", "update_size_b", "update_digest_1_code", "update_digest_2_code",
     "update_digest_3_code", "update_digest_4_code", "update_command_number",
@@ -71,11 +71,12 @@ class Commands:
         given = [value is not None for value in values[SIZE:COMMAND]]
         if command is None:
             return (REFUSED_REGISTER, self._address[SIZE]) if any(given) else (ACCEPTED, 0)
-        if not OPEN <= command <= GO_BACK:
+        if not OPEN <= command <= OPEN_LIMITS:
             return REFUSED_LIMIT, self._address[COMMAND]
         if not self._updating.may(command):
             return REFUSED_STATE, self._address[COMMAND]
-        if (command == OPEN and not all(given)) or (command != OPEN and any(given)):
+        opens = command in (OPEN, OPEN_LIMITS)
+        if (opens and not all(given)) or (not opens and any(given)):
             return REFUSED_REGISTER, self._address[SIZE]
         return ACCEPTED, 0
 
@@ -84,8 +85,8 @@ class Commands:
         values, _ = self._values(pairs)
         if values[TIME] is not None:
             self._clock.set(values[TIME])
-        if values[COMMAND] == OPEN:
+        if values[COMMAND] in (OPEN, OPEN_LIMITS):
             digest = b"".join(value.to_bytes(4, "big") for value in values[DIGEST_1:COMMAND])
-            self._updating.open(values[SIZE], digest)
+            self._updating.open(values[SIZE], digest, values[COMMAND] == OPEN_LIMITS)
         elif values[COMMAND] is not None:
             self._updating.direct(values[COMMAND])

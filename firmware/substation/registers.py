@@ -73,16 +73,17 @@ IDENTITY = (
     Register("utility_key_epoch_number", INPUT, 25, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted"),
 )
 
-# Input 26..37 on every profile, behind the identity: which program runs, and how far an update is.
+# Input 26..39 on every profile, behind the identity: which program runs, and how far an update is.
 IMAGE = (
     Register("image_slot_number", INPUT, 26, U16, 1, 0, 2, DIAGNOSTIC, "0 the program that came over USB, 1 slot A, 2 slot B"),
     Register("image_state_number", INPUT, 27, U16, 1, 0, 3, DIAGNOSTIC, "0 confirmed, 1 on trial, 2 provisional, 3 confirmed after another was given up"),
     Register("image_version_number", INPUT, 28, U32, 1, 0, 4294967294, DIAGNOSTIC, "Version of the image that runs, 0 over USB"),
     Register("image_floor_number", INPUT, 30, U32, 1, 0, 4294967294, DIAGNOSTIC, "Nothing older than this version is taken"),
     Register("update_state_number", INPUT, 32, U16, 1, 0, 5, DIAGNOSTIC, "0 none, 1 head comes, 2 verifying, 3 files come, 4 ready, 5 failed"),
-    Register("update_cause_number", INPUT, 33, U16, 1, 0, 8, DIAGNOSTIC, "1 malformed, 2 signature, 3 older than the floor, 4 no room, 5 a file differs, 6 flash, 7 not the image that was ordered, 8 no release key"),
+    Register("update_cause_number", INPUT, 33, U16, 1, 0, 10, DIAGNOSTIC, "1 malformed, 2 signature, 3 older than the floor, 4 no room, 5 a file differs, 6 flash, 7 not the image that was ordered, 8 no key to verify by, 9 another device's limits, 10 limits that this site refuses"),
     Register("update_next_b", INPUT, 34, U32, 1, 0, 4294967294, DIAGNOSTIC, "The byte of the image that is wanted next"),
     Register("unix_time_s", INPUT, 36, U32, 1, 0, 4294967294, DIAGNOSTIC, "The time as an order told it; no value while it is not known"),
+    Register("limits_version_number", INPUT, 38, U32, 1, 0, 4294967294, DIAGNOSTIC, "Version of the limit bundle in force, 0 for site.json alone"),
 )
 
 # Input 40..77 on every profile, without gaps: one read.
@@ -359,7 +360,7 @@ COMMANDS = (
     Register("update_digest_2_code", HOLDING, 126, U32, 1, 0, 4294967295, COMMAND, "Its next 32 bits"),
     Register("update_digest_3_code", HOLDING, 128, U32, 1, 0, 4294967295, COMMAND, "Its next 32 bits"),
     Register("update_digest_4_code", HOLDING, 130, U32, 1, 0, 4294967295, COMMAND, "Its next 32 bits"),
-    Register("update_command_number", HOLDING, 132, U16, 1, 1, 4, COMMAND, "1 open, 2 activate and restart, 3 drop, 4 go back to the program before"),
+    Register("update_command_number", HOLDING, 132, U16, 1, 1, 5, COMMAND, "1 open an image, 2 activate and restart, 3 drop, 4 go back to the program before, 5 open a limit bundle"),
 )
 COMMON = IDENTITY + IMAGE + STATUS + COMMANDS
 
@@ -413,7 +414,8 @@ METER_BITS = (
 )  # fmt: skip
 UPDATE_STATES = ("none", "head", "verifying", "files", "ready", "failed")
 UPDATE_CAUSES = (
-    "none", "malformed", "signature", "version", "space", "content", "flash", "digest", "no_key",
+    "none", "malformed", "signature", "version", "space", "content", "flash", "digest", "no_key", "device",
+    "settings",
 )  # fmt: skip
 REFUSALS = (
     "none", "function", "malformed", "mac", "replay", "late", "limit", "right", "budget", "state",

@@ -16,6 +16,11 @@ class Settings:
         self.circuits = self.pumps = self.utc_offset_min = 0
         self.holidays = self.inputs = self.mbus_meters = ()
         self.mbus_baud = 0
+        self.limits = (
+            0,
+            False,
+            0,
+        )  # version of the limit bundle in force, on trial, why the last was given up
         self.damping = {}
         self._value = {}
         self._lines = {}

@@ -249,8 +249,11 @@ class Site(Settings):
         return int.from_bytes(digest.digest()[:4], "big")
 
 
-def read(path, board_device_id, boards, default_board):
-    """Return the Site of the file at path; prints each mistake on the console."""
+def read(path, board_device_id, boards, default_board, persistence=None):
+    """Return the Site of the file at path; prints each mistake on the console.
+
+    persistence: where a limit bundle may be noted that is laid over it; None for the file alone.
+    """
     import json
 
     try:
@@ -260,7 +263,16 @@ def read(path, board_device_id, boards, default_board):
         content = "cannot be read (%s)" % error
     except ValueError:
         content = "is not valid JSON"
-    site = Site(content, board_device_id, boards, default_board)
+
+    def make(settings):
+        return Site(settings, board_device_id, boards, default_board)
+
+    if persistence is not None and isinstance(content, dict) and persistence.load("limits") is not None:
+        from .bundled_limits import settle
+
+        site = settle(persistence, content, make)
+    else:
+        site = make(content)
     for key, sentence in site.mistakes:
         print("site.json: %s: %s" % (key, sentence))
     if site.mistakes:

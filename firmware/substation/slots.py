@@ -21,7 +21,8 @@ FACTORY, SLOT_A, SLOT_B = range(3)
 FOLDERS = ("", "slot_a", "slot_b")
 HEAD = "image.head"  # what the signature covers, and the signature
 FORMAT = b"toplovod-image/1 "  # then how many bytes the text has, five digits and the end of the line
-PREFIX_BYTES = len(FORMAT) + 6
+LENGTH_BYTES = 6
+PREFIX_BYTES = len(FORMAT) + LENGTH_BYTES
 LINES_BEFORE = 2  # version and map
 MOST_LINES = 98
 
@@ -132,11 +133,11 @@ class Slots:
         return self.save()
 
 
-def text_bytes(first):
+def text_bytes(first, form=FORMAT):
     """Return how long the signed text of a head is, told by its first line. ValueError without one."""
-    if not first.startswith(FORMAT) or len(first) != PREFIX_BYTES:
-        raise ValueError("no image")
-    return int(first[len(FORMAT) :])
+    if not first.startswith(form) or len(first) != len(form) + LENGTH_BYTES:
+        raise ValueError("no head")
+    return int(first[len(form) :])
 
 
 def files_of(head):

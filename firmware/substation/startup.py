@@ -30,16 +30,17 @@ class Parts:
 
 def assemble(boards, running, publish_uptime, restart, control_allowed_ms, version, watchdog_cause):
     """Return the Parts, made from the files in the working directory. running: folder of the program."""
-    parts, settings, influences, hashes = _read_settings(boards, running, version)
+    from .persistence import Persistence
+
+    persistence = Persistence()
+    parts, settings, influences, hashes = _read_settings(boards, running, version, persistence)
     let_go_of("registers", "image")
     gc.collect()
     from .boots import Boots
-    from .persistence import Persistence
 
     bank = parts.bank
     board = parts.board = boards.open_board(settings.board)
     board.equip(settings)
-    persistence = Persistence()
     boots = parts.boots = Boots(persistence, board.reset_cause == watchdog_cause)
     random_8 = os.urandom(8)
     for name, value in (
@@ -65,7 +66,9 @@ def assemble(boards, running, publish_uptime, restart, control_allowed_ms, versi
     _make_watch(parts, settings, persistence, control_allowed_ms)
     from .updating import Updating
 
-    parts.updating = Updating(bank, persistence, running, restart, bool(settings.circuits))
+    parts.updating = Updating(
+        bank, persistence, running, restart, bool(settings.circuits), (settings.device_id,) + settings.limits
+    )
     if settings.circuits:
         from .deficit import Deficit
 
@@ -77,7 +80,7 @@ def assemble(boards, running, publish_uptime, restart, control_allowed_ms, versi
     return parts
 
 
-def _read_settings(boards, running, version):
+def _read_settings(boards, running, version, persistence):
     """Return (parts, settings, influences, (map hash, firmware hash))."""
     from . import registers, site
     from .clock import Clock
@@ -86,9 +89,9 @@ def _read_settings(boards, running, version):
     from .register_bank import RegisterBank
     from .uptime import Uptime
 
-    settings = site.read("site.json", _chip_id(), boards.NAMES, boards.default_name()).copy()
+    settings = site.read("site.json", _chip_id(), boards.NAMES, boards.default_name(), persistence).copy()
     del site
-    let_go_of("site", "site_functions", "site_meters")
+    let_go_of("site", "site_functions", "site_meters", "bundled_limits")
     gc.collect()
     from . import image
 

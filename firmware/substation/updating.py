@@ -5,10 +5,11 @@ restart before the image is whole, and to restart at once: the receipt of the or
 it goes back only from an image that is not confirmed yet, so no key leads below the version floor (S10).
 """
 
-from .commands import DROP, GO_BACK, OPEN
+from .bundled_limits import PROVED_S
+from .commands import DROP, GO_BACK, OPEN, OPEN_LIMITS
+from .incoming import FLASH, READY, REFUSED, VERIFYING
 from .let_go import let_go_of
 from .slots import LONG_LIFE_S
-from .update import FLASH, READY, REFUSED, VERIFYING
 
 RESET_AFTER_S = 3
 OPEN_FOR_S = 1_800  # without a piece, then whoever opened it must come again [estimate]
@@ -27,10 +28,11 @@ GIVEN_UP = 3  # image state beside the slots' own three
 class Updating:
     """running: folder of the program that runs, "" for the one by USB. house: False for a pump station.
 
-    restart: ends this run in order and resets the board.
+    restart: ends this run in order and resets the board. limits: (device id, version of the limit bundle in
+    force, whether it is on trial, why the last one was given up).
     """
 
-    def __init__(self, bank, persistence, running, restart, house):
+    def __init__(self, bank, persistence, running, restart, house, limits=(b"", 0, False, 0)):
         from .performance import Performance
         from .slots import Slots
 
@@ -41,6 +43,8 @@ class Updating:
         self._restart = restart
         self._reset_at_s = None
         self._update = None
+        self._device_id, version, self._limits_trial, self._limits_cause = limits
+        bank.put(bank.point("limits_version_number"), version)
         self._idle_s = 0
         self._trial = None
         self.performance = Performance(bank, house)
@@ -66,7 +70,7 @@ class Updating:
     def _publish_update(self):
         put, points, update = self._bank.put, self._points, self._update
         put(points[UPDATE_STATE], update.state if update else 0)
-        put(points[UPDATE_CAUSE], update.cause if update else 0)
+        put(points[UPDATE_CAUSE], update.cause if update else self._limits_cause)
         put(points[UPDATE_NEXT], update.next if update else 0)
 
     # -- orders -----------------------------------------------------------------------------------
@@ -77,20 +81,23 @@ class Updating:
             return False
         if command == OPEN:  # an image on trial first: its way back would have to be emptied
             return self._trial is None
+        if command == OPEN_LIMITS:  # one change at a time, so that what is worse afterwards is its doing
+            return self._trial is None and not self._limits_trial
         if command == DROP:
             return self._update is not None
         if command == GO_BACK:
             return self._trial is not None
         return self._update is not None and self._update.state == READY
 
-    def open(self, size, digest):
-        """Begin an update, or take up one of the same digest."""
+    def open(self, size, digest, limits=False):
+        """Begin an update, or take up one of the same digest. limits: of a limit bundle, not of an image."""
         from .update_orders import opened
 
         if self._update is not None:
             self._update.close()
         self._idle_s = 0
-        self._update = opened(self._persistence, size, digest)
+        self._limits_cause = 0
+        self._update = opened(self._persistence, size, digest, self._device_id if limits else None)
         self._publish_update()
 
     def direct(self, command):
@@ -114,7 +121,16 @@ class Updating:
             self._update.close()
         self._update = None
         self._publish_update()
-        let_go_of("update", "update_orders", "ed25519", "sha512")
+        let_go_of(
+            "update",
+            "limit_bundle",
+            "bundled_limits",
+            "incoming",
+            "image",
+            "update_orders",
+            "ed25519",
+            "sha512",
+        )
 
     # -- pieces -----------------------------------------------------------------------------------
 
@@ -152,6 +168,8 @@ class Updating:
         if self._forget_deaths and now_s >= LONG_LIFE_S:
             self._forget_deaths = False
             self._slots().lived_long()
+        if self._limits_trial and now_s >= PROVED_S:
+            self._prove_limits()
         if self._reset_at_s is not None:
             if self._reset_at_s < 0:
                 self._reset_at_s = now_s + RESET_AFTER_S
@@ -162,6 +180,15 @@ class Updating:
         elif self._trial.step(seconds, self.performance, self._persistence, self.publish, self._restart):
             self._trial = None
             let_go_of("trial", "slots")
+
+    def _prove_limits(self):
+        from .bundled_limits import Limits
+
+        limits = Limits(self._persistence)
+        if limits.prove():
+            self._limits_trial = False
+            print("limits: version %d holds" % limits.floor)
+        let_go_of("bundled_limits")
 
     def died(self):
         """The control task ended, and the board is about to be reset: an image that keeps so is left."""

@@ -56,9 +56,16 @@ def test_a_time_that_cannot_be_meant_is_refused(rig):
 def test_an_update_is_opened_by_its_size_and_digest(rig):
     assert result(rig, OPENING) == (ACCEPTED, 0)
     digest = b"".join(value.to_bytes(4, "big") for value in DIGEST.values())
-    assert rig.updating.told == [(69_040, digest)]
+    assert rig.updating.told == [(69_040, digest, False)]
     assert result(rig, {"update_command_number": 2}) == (ACCEPTED, 0)
     assert rig.updating.told[-1] == 2
+
+
+def test_a_limit_bundle_is_opened_as_an_image_is(rig):
+    assert result(rig, {**OPENING, "update_command_number": 5}) == (ACCEPTED, 0)
+    digest = b"".join(value.to_bytes(4, "big") for value in DIGEST.values())
+    assert rig.updating.told == [(69_040, digest, True)]
+    assert result(rig, {"update_command_number": 5})[0] == REFUSED_REGISTER
 
 
 @pytest.mark.parametrize("left_out", list(OPENING)[:-1])
@@ -78,7 +85,7 @@ def test_other_commands_come_alone(rig):
 def test_a_command_without_meaning_now_is_refused(rig):
     rig.updating.allowed = {1}
     assert result(rig, {"update_command_number": 2}) == (REFUSED_STATE, address("update_command_number"))
-    for number in (0, 5, 65535):
+    for number in (0, 6, 65535):
         where = address("update_command_number")
         assert result(rig, ((where, (number,)),)) == (REFUSED_LIMIT, where)
 

@@ -7,12 +7,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from firmware.substation import registers
+from firmware.substation import incoming, registers
 from firmware.substation import slots as slots_file
 from firmware.substation import update as update_file
-from firmware.substation.persistence import Persistence
-from firmware.substation.slots import FACTORY, SLOT_A, SLOT_B, Slots
-from firmware.substation.update import (
+from firmware.substation.incoming import (
     BUSY,
     CONTENT,
     DIGEST,
@@ -28,8 +26,10 @@ from firmware.substation.update import (
     TAKEN,
     VERIFYING,
     VERSION,
-    Update,
 )
+from firmware.substation.persistence import Persistence
+from firmware.substation.slots import FACTORY, SLOT_A, SLOT_B, Slots
+from firmware.substation.update import Update
 
 CONTEXT = update_file.CONTEXT
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -358,9 +358,9 @@ def test_a_record_from_nowhere_runs_the_factory_program(device):
 
 def test_states_and_causes_are_named_in_the_map():
     names = ("none", "head_comes", "verifying", "files_come", "ready", "failed")
-    assert len(registers.UPDATE_STATES) == update_file.FAILED + 1
+    assert len(registers.UPDATE_STATES) == incoming.FAILED + 1
     for number, (name, told) in enumerate(zip(names[1:], registers.UPDATE_STATES[1:], strict=True), 1):
-        assert getattr(update_file, name.upper()) == number
+        assert getattr(incoming, name.upper()) == number
         assert name.startswith(told)
     for number, name in enumerate(registers.UPDATE_CAUSES[1:], 1):
-        assert getattr(update_file, name.upper()) == number
+        assert getattr(incoming, name.upper()) == number

@@ -3,10 +3,10 @@
 import pytest
 
 from firmware.substation.commands import ACTIVATE, DROP, GO_BACK, OPEN
+from firmware.substation.incoming import HEAD_COMES, REFUSED
 from firmware.substation.persistence import Persistence
 from firmware.substation.register_bank import RegisterBank
 from firmware.substation.slots import CONFIRMED, LONG_LIFE_S, PROVISIONAL, Slots
-from firmware.substation.update import HEAD_COMES, REFUSED
 from firmware.substation.updating import OPEN_FOR_S, RESET_AFTER_S, Updating
 
 PERIOD_S = 2

@@ -17,7 +17,7 @@ RECORDS = 10_000  # of one file: Modbus Application Protocol V1.1b3, 6.15
 PIECE_BYTES = 240
 SIGNATURE_BYTES = 64
 BUSY = 6
-OPEN, ACTIVATE, DROP, GO_BACK = range(1, 5)
+OPEN, ACTIVATE, DROP, GO_BACK, OPEN_LIMITS = range(1, 6)
 VERIFYING, FILES_COME, READY, FAILED = range(2, 6)
 
 
@@ -33,11 +33,11 @@ def command(controller: Controller, number: int, **more: float) -> Any:
     )
 
 
-def open_update(controller: Controller, image: bytes) -> Any:
-    """Order that this image be taken in; return the receipt."""
+def open_update(controller: Controller, image: bytes, opening: int = OPEN) -> Any:
+    """Order that this image, or limit bundle, be taken in; return the receipt."""
     digest = hashlib.sha256(head_of(image)).digest()
     words = {f"update_digest_{k + 1}_code": int.from_bytes(digest[4 * k : 4 * k + 4]) for k in range(4)}
-    return command(controller, OPEN, update_size_b=len(image), **words)
+    return command(controller, opening, update_size_b=len(image), **words)
 
 
 def write_piece(controller: Controller, at: int, piece: bytes) -> None:
@@ -75,9 +75,9 @@ def send(
             wait(1.0)
 
 
-def update(controller: Controller, image: bytes, wait: Callable[[float], None]) -> None:
-    """Take the image in and start it on trial; AssertionError where a step is refused."""
-    assert open_update(controller, image).result == order_frame.ACCEPTED
+def update(controller: Controller, image: bytes, wait: Callable[[float], None], opening: int = OPEN) -> None:
+    """Take the image, or limit bundle, in and start it on trial; AssertionError where a step is refused."""
+    assert open_update(controller, image, opening).result == order_frame.ACCEPTED
     state = send(controller, image, wait)
     assert state == READY, (state, controller.read("update_cause_number"))
     assert command(controller, ACTIVATE).result == order_frame.ACCEPTED

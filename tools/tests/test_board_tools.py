@@ -191,6 +191,25 @@ def test_an_image_that_the_board_cannot_trust_is_given_up_with_the_cause(running
     assert toplovod("update", running.address, "--keys", keys).status == 2
 
 
+def test_signed_limits_are_sent_and_hold_after_the_restart(running: Cellar, tmp_path: Path):
+    keys = running.keys("supervisor")
+    changes, bundle = tmp_path / "changes.json", tmp_path / "bundle"
+    changes.write_text(json.dumps({"contract_flow_limit_m3_h": 1.25}))
+    how = ("--limits-version", 3, "--key", running.release, "--out", bundle)
+    assert toplovod("limits", "sign", changes, "--device-id", "ffeeddccbbaa9988", *how).status == 0
+    said = toplovod("limits", "send", running.address, "--bundle", bundle, "--keys", keys, "--json")
+    assert (said.status, said.json["code"]) == (1, "other_device")
+    assert toplovod("limits", "sign", changes, "--device-id", DEVICE, *how).status == 0
+    said = toplovod("limits", "send", running.address, "--bundle", bundle, "--keys", keys, "--json")
+    assert said.status == 0, said.err + said.out
+    deadline = time.monotonic() + DEADLINE_S
+    while state(running, "limits_version_number") != 3:
+        assert time.monotonic() < deadline, "the limits never held"
+    assert state(running, "contract_flow_limit_m3_h") == 1.25
+    said = toplovod("limits", "send", running.address, "--bundle", bundle, "--keys", keys, "--json")
+    assert (said.status, said.json["code"]) == (1, "update_refused")  # one change at a time
+
+
 def test_an_order_without_the_right_is_refused_and_proved_refused(running: Cellar):
     keys = running.keys("technician")
     said = toplovod("order", running.address, "secondary_supply_temp_sp_c=45", "--keys", keys, "--json")

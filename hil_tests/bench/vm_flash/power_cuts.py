@@ -193,6 +193,77 @@ class InPlace(Updating):
                 at += size
 
 
+class Bundles:
+    """Limits in force give way to newer ones: received, ordered, tried at a start, proved."""
+
+    DEVICE = b"\x00\x11\x22\x33\x44\x55\x66\x77"
+
+    def __init__(self, first, second, key):
+        from substation import bundled_limits, incoming, limit_bundle, slots
+        from substation.persistence import Persistence
+
+        self.limits, self.incoming, self.bundle = bundled_limits, incoming, limit_bundle.LimitBundle
+        self.slots, self.persistence = slots, Persistence
+        self.first, self.second = _image(first), _image(second)
+        with open(key, "rb") as file:
+            self.key = file.read()
+
+    def _receive(self, which):
+        content, digest = which
+        coming = self.bundle(self.persistence(), self.DEVICE, self.key, len(content), digest)
+        while coming.state not in (self.incoming.READY, self.incoming.FAILED):
+            if not coming.step():
+                at = coming.next
+                coming.write(at, content[at : at + PIECE_BYTES])
+        assert coming.state == self.incoming.READY, coming.cause
+        assert coming.activate(self.slots.Slots(self.persistence()), None)
+
+    def _start(self):
+        """What a start reads: the settings in force, and the version of the bundle they are of."""
+
+        class Taken:
+            def __init__(self, content):
+                self.content = content
+                self.mistakes = []
+
+        site = self.limits.settle(self.persistence(), {"contract_flow_limit_m3_h": 9}, Taken)
+        assert not site.mistakes, site.mistakes
+        return site.content["contract_flow_limit_m3_h"], site.limits[0]
+
+    def _prove(self):
+        assert self.limits.Limits(self.persistence()).prove()
+
+    def prepare(self):
+        with open("site.json", "w") as file:
+            file.write("{}")
+        self.persistence()
+        self._receive(self.first)
+        assert self._start() == (1, 1)
+        self._prove()
+
+    def play(self):
+        self._receive(self.second)
+        assert self._start() == (2, 2)
+        self._prove()
+
+    def judge(self):
+        """All of the old limits or all of the new ones; the floor never above what holds."""
+        flow, version = self._start()
+        assert flow == version and version in (1, 2), (flow, version)
+        assert self.limits.Limits(self.persistence()).floor <= version
+        return version
+
+    def repeat(self):
+        """The bundle goes through from wherever it was cut off."""
+        record = self.limits.Limits(self.persistence())
+        if record.tried:
+            self._prove()
+        elif record.floor == 1:
+            self._receive(self.second)
+            assert self._start() == (2, 2)
+            self._prove()
+
+
 class Records:
     """Small records are saved again and again, as the controller does in its life."""
 
@@ -244,7 +315,9 @@ class Records:
 
 
 def main():
-    story = {"update": Updating, "in_place": InPlace, "records": Records}[sys.argv[2]](*sys.argv[3:])
+    story = {"update": Updating, "in_place": InPlace, "records": Records, "limits": Bundles}[sys.argv[2]](
+        *sys.argv[3:]
+    )
     flash, trial, base = Flash(), Flash(), bytearray(BLOCK_BYTES * BLOCKS)
     story.flash = flash
     vfs.VfsLfs2.mkfs(flash, progsize=256, readsize=64)
