@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,22 @@ from .bench.updater import ACTIVATE, FAILED, FILES_COME, GO_BACK, READY, command
 SIGNATURE, VERSION = 2, 3  # update_cause_number
 CONFIRMED, ON_TRIAL, PROVISIONAL, GIVEN_UP = range(4)  # image_state_number
 CONFIRMED_WITHIN_S = 3 * 3600
+PROJECT = Path(__file__).parent.parent
+NEWER_FORMAT = (
+    ("site.py", 'FORMAT = "toplovod-device/1"', 'FORMAT = "toplovod-device/2"'),
+    ("site.py", 'number("deficit_budget_kh"', 'number("deficit_kelvin_hours"'),
+    ("site_migrations.py", "STEPS = ()", "STEPS = (('toplovod-device/1', 'toplovod-device/2', _renamed),)"),
+    (
+        "site_migrations.py",
+        "STEPS = (",
+        """def _renamed(content):
+    content["deficit_kelvin_hours"] = content.pop("deficit_budget_kh", 48)
+    return content
+
+
+STEPS = (""",
+    ),
+)
 
 
 def toplovod(*arguments: str | Path) -> None:
@@ -63,6 +80,23 @@ class Release:
         manifest["sha256"] = hashlib.sha256(lines.encode()).hexdigest()
         (folder / "manifest.json").write_text(json.dumps(manifest))
         return folder
+
+    def newer_format(self) -> Path:
+        """A bundle of a program that wants site.json in another format, built from altered sources."""
+        tree = self.folder / "newer"
+        for room in ("firmware", "tools"):
+            shutil.copytree(PROJECT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__"))
+        for file, right, altered in NEWER_FORMAT:
+            path = tree / "firmware" / "substation" / file
+            text = path.read_text()
+            assert right in text, (file, right)
+            path.write_text(text.replace(right, altered))
+        out = self.folder / "newer-bundle"
+        subprocess.run(
+            [sys.executable, "-m", "tools.cli", "build", "--out", str(out)],
+            check=True, capture_output=True, text=True, cwd=tree, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        )  # fmt: skip
+        return out
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +219,24 @@ def test_an_image_that_does_not_live_gives_way_to_the_program_before(
     assert (house.read("image_slot_number"), house.read("image_state_number")) == (0, GIVEN_UP)
     bench.run_for(600)
     assert house.read("control_mode_number") == 0
+
+
+def test_a_program_of_another_settings_format_is_given_up_and_the_one_before_finds_its_own(
+    bench: Bench, house: Controller, release: Release
+) -> None:
+    flash = house.device.board.flash
+    settings = (flash / "site.json").read_bytes()
+    limits = house.read("limits_hash_code")
+    update(house, release.image(8, release.newer_format()), bench.run_for)
+    restart(bench, house)
+    assert house.read("image_state_number") == ON_TRIAL
+    assert json.loads((flash / "site.2.json").read_text())["deficit_kelvin_hours"]
+    assert house.read("limits_hash_code") == limits  # the same limits under another name
+    assert house.read("control_mode_number") == 0  # no safe start
+    assert (flash / "site.json").read_bytes() == settings
+    assert command(house, GO_BACK).result == order_frame.ACCEPTED
+    restart(bench, house)
+    assert (house.read("image_slot_number"), house.read("image_state_number")) == (0, GIVEN_UP)
+    assert house.read("limits_hash_code") == limits
+    assert house.read("control_mode_number") == 0
+    assert (flash / "site.json").read_bytes() == settings

@@ -263,6 +263,10 @@ def read(path, board_device_id, boards, default_board, persistence=None):
         content = "cannot be read (%s)" % error
     except ValueError:
         content = "is not valid JSON"
+    if isinstance(content, dict) and content.get("format") != FORMAT:
+        from .site_migrations import taken
+
+        content = taken(path, content, FORMAT, persistence is not None)
 
     def make(settings):
         return Site(settings, board_device_id, boards, default_board)

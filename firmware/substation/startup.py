@@ -91,7 +91,7 @@ def _read_settings(boards, running, version, persistence):
 
     settings = site.read("site.json", _chip_id(), boards.NAMES, boards.default_name(), persistence).copy()
     del site
-    let_go_of("site", "site_functions", "site_meters", "bundled_limits")
+    let_go_of("site", "site_functions", "site_meters", "bundled_limits", "site_migrations")
     gc.collect()
     from . import image
 

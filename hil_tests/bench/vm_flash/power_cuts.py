@@ -264,6 +264,43 @@ class Bundles:
             self._prove()
 
 
+class Migration:
+    """A newer program takes settings of an older format; the program before must find its own again."""
+
+    OLD = b'{"format": "toplovod-device/1", "deficit_budget_kh": 21}\n'
+    WANTED = "toplovod-device/2"
+
+    def __init__(self):
+        from substation import site_migrations
+
+        self.taken = site_migrations.taken
+
+    @staticmethod
+    def _step(content):
+        content["budget"] = content.pop("deficit_budget_kh")
+        return content
+
+    def prepare(self):
+        with open("site.json", "wb") as file:
+            file.write(self.OLD)
+
+    def play(self):
+        import json
+
+        steps = (("toplovod-device/1", self.WANTED, self._step),)
+        return self.taken("site.json", json.loads(self.OLD), self.WANTED, True, steps)
+
+    def judge(self):
+        with open("site.json", "rb") as file:
+            assert file.read() == self.OLD
+        there = "site.2.json" in os.listdir()
+        assert self.play() == {"format": self.WANTED, "budget": 21}
+        return there
+
+    def repeat(self):
+        assert self.judge()
+
+
 class Records:
     """Small records are saved again and again, as the controller does in its life."""
 
@@ -315,9 +352,13 @@ class Records:
 
 
 def main():
-    story = {"update": Updating, "in_place": InPlace, "records": Records, "limits": Bundles}[sys.argv[2]](
-        *sys.argv[3:]
-    )
+    story = {
+        "update": Updating,
+        "in_place": InPlace,
+        "records": Records,
+        "limits": Bundles,
+        "migration": Migration,
+    }[sys.argv[2]](*sys.argv[3:])
     flash, trial, base = Flash(), Flash(), bytearray(BLOCK_BYTES * BLOCKS)
     story.flash = flash
     vfs.VfsLfs2.mkfs(flash, progsize=256, readsize=64)
