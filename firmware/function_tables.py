@@ -9,6 +9,7 @@ from .substation.precedence import DHW_VALVE, HEATING_VALVE, PLANT_PUMP, PUMP
 
 HARDWARE = "hardware safety"
 SAFETY = "software safety"
+MANUAL = "manual at the device"
 LIMITER = "limiters"
 DHW = "DHW/legionella"
 LEASE = "lease"
@@ -20,6 +21,7 @@ RANKS = (
         "over_maximum": (SAFETY, "Supply 5 K above its maximum: close"),
         "supply_lost": (SAFETY, "Supply sensor lost: the fallback position"),
         "frost": (SAFETY, "Frost protection: the supply controller alone, every limiter off"),
+        "manual": (MANUAL, "Put by hand, once the end stop is sure; the controllers follow, so it goes back without a bump"),
         "exercise": (SCHEDULE, "After a week at rest without heat demand: 5 % open for a minute"),
         "no_heat": (SCHEDULE, "No heat wanted (season, room too warm): closed"),
         "end_stop": (SAFETY, "Power has just come back: closed until the end stop is sure"),
@@ -29,11 +31,12 @@ RANKS = (
         "scald": (SAFETY, "DHW, or the charging line, above the scald limit: close"),
         "lost": (SAFETY, "Sensor lost without which nothing can be judged: close"),
         "end_stop": (SAFETY, "Closed until the end stop is sure"),
+        "manual": (MANUAL, "Put by hand; heating owes DHW nothing meanwhile, the charging pump rests"),
         "no_demand": (DHW, "Nothing drawn, or the tank hot: closed, or an exchanger kept warm"),
         "controlled": (LIMITER, "The smallest of the DHW controller and every limiter of the site's own"),
     }),
     ("Pumps of circuits, charging and circulation", "pump.Pump", PUMP, {
-        "demand": (DHW, "Heat wanted, frost, charging, legionella, circulation by its schedule: on"),
+        "demand": (DHW, "Frost; by hand on, or off; heat wanted, charging, legionella, circulation by its schedule: on"),
         "afterrun": (SCHEDULE, "Two minutes more"),
         "exercise": (SCHEDULE, "A minute after a day at rest, spread over a town by device id"),
     }),
@@ -41,6 +44,7 @@ RANKS = (
         "dry": (HARDWARE, "Suction pressure below the dry-run limit for 10 s: stop until it is back"),
         "cavitation": (SAFETY, "Suction pressure below its minimum: the speed gives way"),
         "dp_lost": (SAFETY, "Pressure sensor lost: the speed it had, at least the fallback's"),
+        "manual": (MANUAL, "The speed put by hand, 0 stops"),
         "least_flow": (LIMITER, "Less flow than the heat source needs: the speed rises"),
         "controlled": (LEASE, "The pressure ordered, or the own one with what the index consumer adds"),
     }),

@@ -94,7 +94,7 @@ class Release:
         out = self.folder / "newer-bundle"
         subprocess.run(
             [sys.executable, "-m", "tools.cli", "build", "--out", str(out)],
-            check=True, capture_output=True, text=True, cwd=tree, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            check=True, capture_output=True, cwd=tree, env={**os.environ, "PYTHONPATH": str(PROJECT)},
         )  # fmt: skip
         return out
 

@@ -238,7 +238,10 @@ def order(
         _print_json({**asdict(result), "address": str(controller.address), "values": values})
     elif result.accepted:
         what = "released" if release else f"lease {result.lease_s} s"
-        typer.echo(f"{controller.address}: accepted, {', '.join(assignments)}, {what} (receipt verified)")
+        by_hand = f"; {result.detail}: a technician has put it by hand" if result.detail else ""
+        typer.echo(
+            f"{controller.address}: accepted, {', '.join(assignments)}, {what} (receipt verified){by_hand}"
+        )
     else:
         where = f" ({result.detail})" if result.detail else ""
         typer.echo(

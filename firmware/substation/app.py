@@ -10,6 +10,7 @@ import gc
 import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
+from .alarms import MANUAL as MANUAL_ALARM
 from .alarms import REFUSED_WRITES, WATCHDOG_RESET
 
 FIRMWARE_VERSION = 0x0001  # major x 256 + minor
@@ -55,6 +56,7 @@ class Controller:
         self.serial = parts.serial
         self.meters = None
         self._updating = parts.updating
+        self._manual = parts.manual
         self._network = parts.network
         self._safe_start = parts.safe_start
         (
@@ -70,6 +72,7 @@ class Controller:
         from .loop_maker import make_loop
 
         self._loop = make_loop(parts)
+        self._manual.serve(self._loop)
         if parts.meter_points:
             gc.collect()
             from .heat_meters import make_meters
@@ -87,8 +90,12 @@ class Controller:
         now_s = self._uptime.advance()
         self._bank.put(self._uptime_point, now_s)
         self._service.step(self._board.button_pressed(), now_s)
+        self._manual.step(now_s)
         hold_ms = self._loop.step(now_s, PERIOD_MS)
-        if self._safe_start:
+        self._alarms.set(MANUAL_ALARM, self._manual.active)
+        if self._manual.active:
+            mode = MANUAL
+        elif self._safe_start:
             mode = SAFE_START
         elif self._service.active:
             mode = SERVICE

@@ -1,16 +1,19 @@
-"""What an order may do besides setting points: tell the time, open and direct an update or a limit bundle.
+"""What an order may do besides setting points: the time, updates, limit bundles, actuators by hand.
 
 It refuses what has no meaning by itself: commands and setpoints never share an order, an update is opened by
 its size and its whole digest in one order, and a time that lies before the firmware was made is no time.
 Only supervisor, standby, and the technician in service mode may command; the utility may not.
+Only the technician, who needs service mode for every order, puts actuators by hand.
 """
 
+from .fixed_point import FULL_BP
 from .order_frame import (
     ACCEPTED,
     REFUSED_LIMIT,
     REFUSED_REGISTER,
     REFUSED_RIGHT,
     REFUSED_STATE,
+    TECHNICIAN,
     UTILITY,
 )
 
@@ -18,9 +21,11 @@ EARLIEST_S = 1_767_225_600  # 2026-01-01: nobody can mean a time before
 OPEN, ACTIVATE, DROP, GO_BACK, OPEN_LIMITS = range(1, 6)
 NAMES = (
     "unix_time_set_s", "update_size_b", "update_digest_1_code", "update_digest_2_code",
-    "update_digest_3_code", "update_digest_4_code", "update_command_number",
+    "update_digest_3_code", "update_digest_4_code", "update_command_number", "manual_valve_pct",
+    "manual_valve2_pct", "manual_dhw_valve_pct", "manual_pump_pct", "manual_pump2_pct", "manual_end_number",
 )  # fmt: skip
-TIME, SIZE, DIGEST_1, DIGEST_2, DIGEST_3, DIGEST_4, COMMAND = range(7)
+TIME, SIZE, DIGEST_1, DIGEST_2, DIGEST_3, DIGEST_4, COMMAND, MANUAL = range(8)
+MANUAL_END = 12
 
 
 def places(registers):
@@ -30,13 +35,14 @@ def places(registers):
 
 
 class Commands:
-    """place: as places() gives it. clock: takes the time. updating: directs updates."""
+    """place: as places() gives it. clock, updating and manual: who does it."""
 
-    def __init__(self, place, clock, updating):
+    def __init__(self, place, clock, updating, manual):
         self._address = [address for address, _ in place]
         self._words = [words for _, words in place]
         self._clock = clock
         self._updating = updating
+        self._manual = manual
 
     def words(self, address):
         """Return how many words the command at an address takes, 0 for none."""
@@ -65,6 +71,11 @@ class Commands:
         values, twice = self._values(order.pairs)
         if twice:
             return REFUSED_REGISTER, twice
+        for i in range(MANUAL, MANUAL_END + 1):
+            if values[i] is not None:
+                cause = self._judge_manual(order, i, values[i])
+                if cause:
+                    return cause, self._address[i]
         if values[TIME] is not None and not EARLIEST_S <= values[TIME] < 0xFFFFFFFF:
             return REFUSED_LIMIT, self._address[TIME]
         command = values[COMMAND]
@@ -80,11 +91,30 @@ class Commands:
             return REFUSED_REGISTER, self._address[SIZE]
         return ACCEPTED, 0
 
+    def _judge_manual(self, order, i, value):
+        if order.slot != TECHNICIAN:
+            return REFUSED_RIGHT
+        if i == MANUAL_END:  # alone: to end and to begin at once could be meant either way
+            return 0 if value == 1 and len(order.pairs) == 1 else REFUSED_LIMIT
+        if not self._manual.has(i - MANUAL):
+            return REFUSED_REGISTER
+        return 0 if value <= FULL_BP else REFUSED_LIMIT
+
+    @property
+    def overruled_at(self):
+        """The address of the command by which an actuator is by hand, 0 while none is."""
+        return self._manual.address if self._manual.active else 0
+
     def apply(self, pairs):
         """Do what judge() accepted."""
         values, _ = self._values(pairs)
         if values[TIME] is not None:
             self._clock.set(values[TIME])
+        for i in range(MANUAL, MANUAL_END):
+            if values[i] is not None:
+                self._manual.put(i - MANUAL, values[i], self._address[i])
+        if values[MANUAL_END] is not None:
+            self._manual.end()
         if values[COMMAND] in (OPEN, OPEN_LIMITS):
             digest = b"".join(value.to_bytes(4, "big") for value in values[DIGEST_1:COMMAND])
             self._updating.open(values[SIZE], digest, values[COMMAND] == OPEN_LIMITS)

@@ -66,6 +66,7 @@ class Dhw:
         self._state_point = bank.point("dhw_state_number")
         self._limiter_point = bank.point("dhw_active_limiter_number")
         self._target_bp = 0
+        self.manual_bp = None  # where a technician has put the valve
         self._scalding = False
         self._excess_mk = 0  # the charging line may be so much hotter than the tank
         self.limiter = NO_LIMITER
@@ -144,6 +145,14 @@ class Dhw:
             return None
         self.state = REST
         return self._close(NO_LIMITER)
+
+    def _manual(self, dt_ms):
+        if self.manual_bp is None:
+            return None
+        self.state = REST
+        self._close(NO_LIMITER)
+        self._pi.track(self.manual_bp, 0)
+        return self.manual_bp
 
     def _decide_demand(self, dt_ms):
         """Set active; each kind of DHW has its own."""

@@ -83,6 +83,7 @@ class HeatingCircuit:
         self._season = True
         self._cold_room = False
         self._target_bp = 0
+        self.manual_bp = None  # where a technician has put the valve
         self.limiter = NO_LIMITER
         self.heating = True  # the season, the schedule and the room want heat
         self.frost = False
@@ -221,6 +222,12 @@ class HeatingCircuit:
         self._limiter.off()
         return self._pi.step(error_mk, dt_ms)
 
+    def _manual(self, supply_mc, error_mk, dt_ms):
+        # after a power cut no position is worth anything before the end stop is sure
+        if self.manual_bp is None or (self._seek_stop and not self.valve.synced):
+            return None
+        return self._decide(NO_LIMITER, self.manual_bp, error_mk)
+
     def _no_heat(self, supply_mc, error_mk, dt_ms):
         return None if self.heating else self._decide(NO_LIMITER, 0, error_mk)
 
@@ -263,7 +270,10 @@ class HeatingCircuit:
     def _run_pump(self, dt_ms):
         outdoor_mc = self._value[self._outdoor_at]
         cold = outdoor_mc is None or outdoor_mc < self._frost_outdoor_mc
-        self.pump.wanted(self.heating or self.frost or cold or self._exercise_ms > 0, dt_ms)
+        asked = self.heating or self._exercise_ms > 0
+        if self.pump.manual_bp is not None:
+            asked = self.pump.manual_bp > 0
+        self.pump.wanted(asked or self.frost or cold, dt_ms)
 
     def save_when_due(self, now_s):
         if self._room is not None:

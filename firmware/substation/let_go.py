@@ -10,7 +10,7 @@ import sys
 MADE_ONCE = (
     "alarms", "boots", "capacity", "circulation", "clock", "comfort", "commands", "deficit", "dhw",
     "dhw_instantaneous", "dhw_storage", "doubt", "energy", "heating_circuit", "keys", "leases",
-    "legionella", "limiters", "local_time", "modbus_diagnostics", "modbus_server", "orders",
+    "legionella", "limiters", "local_time", "manual", "modbus_diagnostics", "modbus_server", "orders",
     "performance", "pi_controller", "plant_pumps", "progress", "pump", "pump_station", "refusals",
     "register_bank", "room", "sensors", "service_mode", "supply_loop", "travel", "updating", "uptime",
     "valve", "valve_analog",

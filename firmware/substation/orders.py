@@ -112,6 +112,8 @@ class Mailbox:
         result, detail = self._judge(order)
         if result == ACCEPTED:
             self._apply(order, now_s)
+            # taken, and the lease runs, but an actuator is by hand: the receipt names the command it is by
+            detail = self._commands.overruled_at
             self._accepted += 1
             self._bank.put(self._accepted_point, self._accepted)
         else:

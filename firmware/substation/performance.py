@@ -10,6 +10,7 @@ HEAD_MK = 3_000  # network water must be this much warmer than the supply setpoi
 SETTLING_S = 900  # after a start, left out
 MOVED_BP = 500  # of a position or speed
 WIDE_BP = 9_900  # a valve as good as open, a pump as good as at full speed
+MANUAL = 2  # control_mode_number: what a hand does is not the program's doing
 WINDOWS = 4  # the worst of the last ones is what the next program is measured by
 NO_OUTDOOR = -32768
 NO_READING = (0x8000, 0xFFFF)
@@ -32,6 +33,7 @@ class Performance:
         self._bank = bank
         self._house = house
         self._watched = [bank.point(name) for name in (HOUSE if house else STATION)]
+        self._mode_point = bank.point("control_mode_number")
         self._fault_point = bank.point("sensor_fault_bits")
         self._outdoor_point = bank.point("outdoor_temp_c")
         self._first_position = None
@@ -74,6 +76,7 @@ class Performance:
             self.running
             and self._age_s > SETTLING_S
             and limiter == 0
+            and raw(self._mode_point) != MANUAL
             and wanted not in NO_READING
             and measured not in NO_READING
             and source not in NO_READING

@@ -8,7 +8,9 @@ the rank below it wants.
 # as the registers tell them
 NO_LIMITER, RETURN, FLOW, FROST, MAXIMUM, FALLBACK, HEAT, DIFFERENCE, CAPACITY, PRIORITY = range(10)
 
-HEATING_VALVE = ("over_maximum", "supply_lost", "frost", "exercise", "no_heat", "end_stop", "controlled")
-DHW_VALVE = ("scald", "lost", "end_stop", "no_demand", "controlled")
+HEATING_VALVE = (
+    "over_maximum", "supply_lost", "frost", "manual", "exercise", "no_heat", "end_stop", "controlled",
+)  # fmt: skip
+DHW_VALVE = ("scald", "lost", "end_stop", "manual", "no_demand", "controlled")
 PUMP = ("demand", "afterrun", "exercise")
-PLANT_PUMP = ("dry", "cavitation", "dp_lost", "least_flow", "controlled")
+PLANT_PUMP = ("dry", "cavitation", "dp_lost", "manual", "least_flow", "controlled")

@@ -19,6 +19,7 @@ class Pump:
         self._point = point
         self._idle_ms = -1000 * spread_s
         self._afterrun_ms = 0
+        self.manual_bp = None  # what a technician wants of it: 0 is off
         self.on = False
 
     def wanted(self, asked, dt_ms):

@@ -87,6 +87,7 @@ class PumpStation:
         self._reserve_point = bank.point("dp_reserve_bar")
         self._demand_point = bank.point("plant_supply_temp_out_c")
         self._setpoint_mbar = self._own_dp_mbar
+        self.manual_bp = None  # the speed a technician has put
         self._low_dp_ms = 0
         self._stepped = ticks_ms()
         self.remote = False
@@ -146,7 +147,9 @@ class PumpStation:
                 self._index_mbar = min(0, self._index_mbar + step)
             self._bank.put(self._reserve_point, None)
         else:
-            if not self._dp_ask.away:  # an order holds the pressure: nothing is learnt from the index
+            if (
+                not self._dp_ask.away and self.manual_bp is None
+            ):  # an order holds the pressure: nothing is learnt from the index
                 gathered = (own_mbar - index_mbar) * dt_ms + self._index_residue
                 step = gathered // INDEX_INTEGRAL_MS
                 self._index_residue = gathered - step * INDEX_INTEGRAL_MS
@@ -165,6 +168,18 @@ class PumpStation:
         if dp_mbar is None:
             return self._speed_pi.output_bp
         return self._speed_pi.step(self._setpoint_mbar - dp_mbar, dt_ms)
+
+    def hands(self):
+        """Return what a technician may put by hand, in the order of manual.NAMES."""
+        return (None, None, None, self, None)
+
+    def _manual(self, speed_bp, dt_ms):
+        if self.manual_bp is None:
+            return speed_bp
+        self._least_bites = False
+        dp_mbar = self._read(PLANT_DP)
+        self._speed_pi.track(self.manual_bp, 0 if dp_mbar is None else self._setpoint_mbar - dp_mbar)
+        return self.manual_bp
 
     def _least_flow(self, speed_bp, dt_ms):
         flow_l_h = self._read(PLANT_FLOW)

@@ -352,7 +352,7 @@ PUMP_STATION_OPTIONS = (
     Register("pump_change_s", HOLDING, 334, U32, 1, 3600, 2592000, CONFIG, "Difference of running time at which the pumps change places"),
 )
 
-# Holding 120..132: what an order may command. They are told, not kept, and read as no value.
+# Holding 120..138: what an order may command. They are told, not kept, and read as no value, but for what is by hand.
 COMMANDS = (
     Register("unix_time_set_s", HOLDING, 120, U32, 1, 1767225600, 4294967294, COMMAND, "The time now, seconds since 1970 in UTC"),
     Register("update_size_b", HOLDING, 122, U32, 1, 1, 4294967294, COMMAND, "Bytes of the image that shall be taken in"),
@@ -361,6 +361,12 @@ COMMANDS = (
     Register("update_digest_3_code", HOLDING, 128, U32, 1, 0, 4294967295, COMMAND, "Its next 32 bits"),
     Register("update_digest_4_code", HOLDING, 130, U32, 1, 0, 4294967295, COMMAND, "Its next 32 bits"),
     Register("update_command_number", HOLDING, 132, U16, 1, 1, 5, COMMAND, "1 open an image, 2 activate and restart, 3 drop, 4 go back to the program before, 5 open a limit bundle"),
+    Register("manual_valve_pct", HOLDING, 133, U16, 0.01, 0, 100, COMMAND, "A technician's: the valve by hand; reads no value in automatic"),
+    Register("manual_valve2_pct", HOLDING, 134, U16, 0.01, 0, 100, COMMAND, "As manual_valve_pct, of the second circuit"),
+    Register("manual_dhw_valve_pct", HOLDING, 135, U16, 0.01, 0, 100, COMMAND, "As manual_valve_pct, of the DHW valve"),
+    Register("manual_pump_pct", HOLDING, 136, U16, 0.01, 0, 100, COMMAND, "As manual_valve_pct: circulation pump, 0 off and all else on; of a pump station its speed"),
+    Register("manual_pump2_pct", HOLDING, 137, U16, 0.01, 0, 100, COMMAND, "As manual_pump_pct, of the second circuit"),
+    Register("manual_end_number", HOLDING, 138, U16, 1, 1, 1, COMMAND, "1: everything back to automatic"),
 )
 COMMON = IDENTITY + IMAGE + STATUS + COMMANDS
 

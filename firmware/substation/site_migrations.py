@@ -1,12 +1,12 @@
 """Settings of an older format as a newer program wants them; loaded only where the formats differ.
 
-The program keeps what it makes in a second file beside site.json, `site.<number of its format>.json`, and never
-touches site.json: when it is given up, the program before finds its own settings, byte for byte. Who changes
-site.json at the device is followed: the second file tells which one it was made of. It refuses to guess: where no
-steps lead from one format to the other, site.json stands as it is and `site` names the mistake.
+The program keeps what it makes in a second file beside site.json, `site.<number of its format>.json`, and
+never touches site.json: when it is given up, the program before finds its own settings, byte for byte. Who
+changes site.json at the device is followed: the second file tells which one it was made of. It refuses to
+guess: where no steps lead from one format to the other, site.json stands and `site` names the mistake.
 
-A step is (from, to, function); the function takes a copy of the content and returns it changed. A limit bundle
-(`bundled_limits`) is laid over what the steps have made, so a name that a step takes away stays no name of it.
+A step is (from, to, function); the function takes a copy of the content and returns it changed. A limit
+bundle is laid over what the steps have made, so a name that a step takes away must go from its list as well.
 """
 
 import json
@@ -20,7 +20,7 @@ MADE_OF = "migrated_from"
 
 
 def migrated(content, wanted, steps):
-    """Return the content in the format wanted, or None where no steps lead there. ValueError names a bad step."""
+    """Return the content in the format wanted, or None where no steps lead there; ValueError: a bad step."""
     content = dict(content)
     for start, end, step in steps:
         if content.get("format") == wanted:

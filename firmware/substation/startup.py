@@ -22,7 +22,7 @@ class Parts:
         self.progress = self.tcp = self.serial = self.sensors = None
         self.settings = self.influences = self.deficit = self.persistence = self.hashes = None
         self.network = {}
-        self.updating = None
+        self.updating = self.manual = None
         self.command_places = ()
         self.safe_start = False
         self.points = self.meter_points = ()
@@ -139,6 +139,7 @@ def _make_server(
 ):
     from .commands import Commands
     from .keys import Keys, read_root_key
+    from .manual import Manual
     from .modbus_diagnostics import Diagnostics
     from .modbus_server import ModbusServer
     from .modbus_tcp import ModbusTcp
@@ -151,10 +152,11 @@ def _make_server(
         settings.device_id, map_hash, boot_nonce(parts.boots.count, random_8), settings.limits_hash,
         firmware_hash,
     )  # fmt: skip
+    parts.manual = Manual(bank)
     mailbox = Mailbox(
         bank, identity, Keys(read_root_key("keys.bin"), settings.epochs, persistence, bank), influences,
         deficit, parts.service, parts.refusals, parts.uptime, parts.safe_start,
-        Commands(parts.command_places, parts.clock, parts.updating),
+        Commands(parts.command_places, parts.clock, parts.updating, parts.manual),
     )  # fmt: skip
     number = bank.raw(bank.point("profile_number"))
     diagnostics = Diagnostics(_identity(settings, version), number)

@@ -96,6 +96,12 @@ class SupplyLoop:
         """Let the flow that a heat meter tells go before the sensor's. meters: with flow_l_h()."""
         self._limits.meters = meters
 
+    def hands(self):
+        """Return what may be put by hand, in the order of manual.NAMES; None for what is not there."""
+        first = self.circuits[0]
+        second = self.circuits[1] if len(self.circuits) > 1 else None
+        return (first, second, self.dhw, first.pump, None if second is None else second.pump)
+
     def save_when_due(self, now_s):
         self._energy.save_when_due(now_s)
         for mover in self._movers:

@@ -1,7 +1,6 @@
 """Every device invariant is broken on purpose in a copy of the firmware, and its test must notice.
 
-A test that cannot fail proves nothing; this one keeps the others honest. Not here because there is no such
-function yet: S13 (manual operation).
+A test that cannot fail proves nothing; this one keeps the others honest.
 """
 
 from __future__ import annotations
@@ -129,8 +128,8 @@ BREAKS = [
      [("        wanted_mc = max(wanted_mc, self._floor_mc)\n", "")],
      "test_dhw.py::test_a_schedule_lowers_dhw_to_the_floor_at_most"),
     ("S5 frost beats the priority of DHW", "substation/precedence.py",
-     [('"over_maximum", "supply_lost", "frost", "exercise", "no_heat", "end_stop", "controlled"',
-       '"over_maximum", "supply_lost", "exercise", "no_heat", "end_stop", "controlled", "frost"')],
+     [('"over_maximum", "supply_lost", "frost", "manual", "exercise", "no_heat", "end_stop", "controlled"',
+       '"over_maximum", "supply_lost", "manual", "exercise", "no_heat", "end_stop", "controlled", "frost"')],
      "test_dhw.py::test_priority_absolute_yields_to_frost"),
     ("S5 a room near frost", "substation/heating_circuit.py",
      [("room_mc is not None and room_mc < ROOM_FROST_MC", "False")],
@@ -233,6 +232,22 @@ BREAKS = [
     ("S11 the clock's residue", "substation/uptime.py",
      [("self._residue_ms = passed % 1000", "self._residue_ms = 0")],
      "test_uptime.py::test_s11_seconds_are_exact_over_months"),
+    ("S13 manual raises a standing alarm", "substation/app.py",
+     [("self._alarms.set(MANUAL_ALARM, self._manual.active)", "self._alarms.set(MANUAL_ALARM, False)")],
+     "test_manual.py::test_s13_in_the_vm_manual_raises_its_alarm_and_ends_at_a_restart"),
+    ("S13 manual ends by itself", "substation/manual.py",
+     [("elif self.active and now_s >= self._ends_s:", "elif False:")],
+     "test_manual.py::test_s13_it_ends_by_itself_and_leases_have_run_on"),
+    ("S13 manual is for who stands there", "substation/commands.py",
+     [("if order.slot != TECHNICIAN:", "if False:")],
+     "test_manual.py::test_s13_only_a_technician_in_service_mode"),
+    ("S13 protection stands above manual", "substation/precedence.py",
+     [('"over_maximum", "supply_lost", "frost", "manual",',
+       '"manual", "over_maximum", "supply_lost", "frost",')],
+     "test_manual.py::test_s5_protection_stands_above_manual"),
+    ("S13 the scald limit stands above manual", "substation/precedence.py",
+     [('("scald", "lost", "end_stop", "manual",', '("manual", "scald", "lost", "end_stop",')],
+     "test_manual.py::test_s5_the_scald_limit_stands_above_manual"),
     ("S12 a silent crowd", "substation/modbus_tcp.py",
      [("self._longest_idle(False) or self._longest_idle(True)",
        "self._longest_idle(True) or self._longest_idle(False)")],

@@ -9,8 +9,8 @@ import pytest
 from firmware import documentation, function_tables, manifest
 
 ORDER = [
-    function_tables.HARDWARE, function_tables.SAFETY, function_tables.LIMITER, function_tables.DHW,
-    function_tables.LEASE, function_tables.SCHEDULE,
+    function_tables.HARDWARE, function_tables.SAFETY, function_tables.MANUAL, function_tables.LIMITER,
+    function_tables.DHW, function_tables.LEASE, function_tables.SCHEDULE,
 ]  # fmt: skip
 
 
@@ -45,6 +45,15 @@ def test_safety_stands_above_everything_that_opens():
             k for k, c in enumerate(classes) if c in (function_tables.HARDWARE, function_tables.SAFETY)
         ]
         assert not opening or not protecting or max(protecting) < min(opening)
+
+
+def test_manual_stands_above_limiters_and_leases_and_below_what_protects():
+    """But for the end stop of a heating valve, which manual itself waits for."""
+    for _, _, ranks, texts in function_tables.RANKS:
+        if "manual" in ranks:
+            above, below = ranks[: ranks.index("manual")], ranks[ranks.index("manual") + 1 :]
+            assert {texts[r][0] for r in above} <= {function_tables.HARDWARE, function_tables.SAFETY}
+            assert not [r for r in below if texts[r][0] == function_tables.SAFETY and r != "end_stop"]
 
 
 def test_a_pump_asks_its_ranks_in_order():
