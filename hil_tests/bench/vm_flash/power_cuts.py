@@ -121,10 +121,10 @@ class Updating:
     """A confirmed image gives way to a newer one: received, on trial, started, confirmed."""
 
     def __init__(self, first, second, key):
-        from substation import slots, update
+        from substation import incoming, slots, update
         from substation.persistence import Persistence
 
-        self.slots, self.update, self.persistence = slots, update, Persistence
+        self.slots, self.update, self.incoming, self.persistence = slots, update, incoming, Persistence
         self.first, self.second = _image(first), _image(second)
         with open(key, "rb") as file:
             self.key = file.read()
@@ -132,17 +132,17 @@ class Updating:
 
     def _receive(self, which):
         content, digest = which
-        incoming = self.update.Update(self.persistence(), self.key, len(content), digest)
-        while incoming.state not in (self.update.READY, self.update.FAILED):
-            if not incoming.step():
-                at = incoming.next
-                incoming.write(at, content[at : at + PIECE_BYTES])
-        assert incoming.state == self.update.READY, incoming.cause
-        return self.slots.Slots(self.persistence()), incoming
+        image = self.update.Update(self.persistence(), self.key, len(content), digest)
+        while image.state not in (self.incoming.READY, self.incoming.FAILED):
+            if not image.step():
+                at = image.next
+                image.write(at, content[at : at + PIECE_BYTES])
+        assert image.state == self.incoming.READY, image.cause
+        return self.slots.Slots(self.persistence()), image
 
     def prepare(self):
-        record, incoming = self._receive(self.first)
-        record.begin_trial(incoming.slot, Before)
+        record, image = self._receive(self.first)
+        record.begin_trial(image.slot, Before)
         self._start()
         self.slots.Slots(self.persistence()).confirm()
 
@@ -150,8 +150,8 @@ class Updating:
         return self.slots.choose(False, self.persistence())
 
     def play(self):
-        record, incoming = self._receive(self.second)
-        record.begin_trial(incoming.slot, Before)
+        record, image = self._receive(self.second)
+        record.begin_trial(image.slot, Before)
         self._start()
         record = self.slots.Slots(self.persistence())
         record.died()
@@ -175,8 +175,8 @@ class Updating:
         """The update goes through from wherever it was cut off."""
         record = self.slots.Slots(self.persistence())
         if record.version[record.active] == 1:
-            record, incoming = self._receive(self.second)
-            record.begin_trial(incoming.slot, Before)
+            record, image = self._receive(self.second)
+            record.begin_trial(image.slot, Before)
             assert self._start() == ("slot_b", True)
 
 
