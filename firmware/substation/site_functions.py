@@ -74,7 +74,7 @@ MORE_INPUTS = {
 
 
 def _number(value):
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1e9 <= value <= 1e9:
         raise ValueError("%r must be a number" % (value,))
     return value
 
