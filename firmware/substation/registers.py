@@ -323,7 +323,7 @@ DHW_CONFIG = (
     Register("dhw_hysteresis_k", HOLDING, 376, I16, 0.01, 1, 20, CONFIG, "Charging begins so far below the setpoint"),
     Register("dhw_charging_excess_k", HOLDING, 377, I16, 0.01, 0, 30, CONFIG, "The charging line is so much hotter than the tank shall be"),
     Register("dhw_heating_setback_k", HOLDING, 378, I16, 0.01, 0, 40, CONFIG, "Priority by set-back: heating gives up so much while DHW takes heat"),
-    Register("dhw_priority_maximum_s", HOLDING, 379, U16, 1, 0, 14400, CONFIG, "Longest time without a break that DHW goes before heating"),
+    Register("dhw_priority_maximum_s", HOLDING, 379, U16, 1, 60, 14400, CONFIG, "Longest time without a break that DHW goes before heating"),
     Register("legionella_temp_c", HOLDING, 380, I16, 0.01, 55, 90, CONFIG, "Temperature that kills legionella"),
     Register("legionella_hold_s", HOLDING, 381, U16, 1, 60, 43200, CONFIG, "How long the coldest place must hold it"),
     Register("legionella_duration_maximum_s", HOLDING, 382, U16, 1, 600, 43200, CONFIG, "Longest run"),

@@ -66,6 +66,7 @@ KINDS = ("pt1000", "4-20ma", "ntc10k", "0-10v", "ds18b20", "pulses")
 # Damped for up to a day. From what protects or is controlled, a filter would hide what happens.
 SLOW_INPUTS = ("outdoor_temp_c", "room_temp_c", "room2_temp_c")
 DAMPING_HIGH_S = 10
+DHW_PULSE_HIGH_ML = 250  # so coarse, a quarter of a minute passes before a closed tap is seen
 # Inputs that are wired by site.json alone, and what an input of each unit may be.
 MORE_INPUTS = {
     "substation": (
@@ -330,6 +331,8 @@ def inputs(value, profile, standard):
             span = int(round(_number(wiring["span"]) * 1000))
         if not temperature and not 0 < span <= 600_000:
             raise ValueError("%s needs a span above 0: full scale, or litres for each pulse" % name)
+        if name == "dhw_flow_m3_h" and kind == "pulses" and span > DHW_PULSE_HIGH_ML:
+            raise ValueError("%s: pulses of more than %d ml show a tap too late" % (name, DHW_PULSE_HIGH_ML))
         if kind == "ds18b20":
             span = _rom(wiring["rom"]) if "rom" in wiring else 0
         elif "rom" in wiring:

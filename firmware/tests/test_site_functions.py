@@ -43,6 +43,7 @@ PERIOD = {"mon": ["06:00-09:00"]}
         ({"inputs": {"room_temp_c": {"channel": 12, "kind": "ds18b20", "rom": "10ff641e8216c3a1"}}}, "inputs"),
         ({"inputs": {"room_temp_c": {"channel": 12, "kind": "ds18b20", "rom": "28ff641e8216c3"}}}, "inputs"),
         ({"inputs": {"room_temp_c": {"channel": 12, "kind": "ds18b20", "rom": 5}}}, "inputs"),
+        ({"inputs": {"dhw_flow_m3_h": {"channel": 12, "kind": "pulses", "span": 1}}}, "inputs"),
         ({"inputs": {"room_temp_c": {"rom": "28ff641e8216c3a1"}}}, "inputs"),
         ({"heating_circuits": 2}, "heating_circuits"), ({"dhw": "instantaneous"}, "dhw"),
     ],
