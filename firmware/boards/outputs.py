@@ -20,6 +20,27 @@ PWM_FULL = 65535
 ONE_WIRE, PULSES = 4, 5  # kinds of sensors.KINDS
 
 
+def _counter(pin):
+    from .pulse_counter import Counter
+
+    return Counter(pin)
+
+
+def _one_wire(numbers):
+    from .one_wire import Bus
+
+    return Bus(ONE_WIRE_PIN, numbers)
+
+
+def _made(make, what):
+    """Return what make gives; None where it fails: that input reads as lost, and the house is heated."""
+    try:
+        return make(what)
+    except Exception as error:
+        print("board: an input is lost: %r" % error)
+        return None
+
+
 class Outputs:
     def __init__(self):
         self._relays = {}  # valve -> (open, close)
@@ -45,15 +66,14 @@ class Outputs:
             self._claim_pump(3)
         if settings.pumps == 2:
             self._speeds.append(machine.PWM(machine.Pin(SPEED2_PIN), freq=PWM_HZ, duty_u16=0))
-        for _, channel, kind, _ in settings.inputs:
-            if kind == ONE_WIRE and self._one_wire is None:
-                from .one_wire import Bus
-
-                self._one_wire = Bus(ONE_WIRE_PIN)
+        numbers = {}
+        for _, channel, kind, span in settings.inputs:
+            if kind == ONE_WIRE:
+                numbers[channel] = span
             elif kind == PULSES and channel in PULSE_PINS:
-                from .pulse_counter import Counter
-
-                self._counters[channel] = Counter(PULSE_PINS[channel])
+                self._counters[channel] = _made(_counter, PULSE_PINS[channel])
+        if numbers:
+            self._one_wire = _made(_one_wire, numbers)
 
     def _claim_valve(self, which):
         opens, closes = VALVE_PINS[which]
@@ -96,8 +116,8 @@ class Outputs:
         self._demand.duty_u16(bp * PWM_FULL // 10000)
 
     def one_wire_mc(self, channel):
-        """Return the temperature of the DS18B20 on the bus that stands at place channel - 8 by its number."""
-        return None if self._one_wire is None else self._one_wire.mc(channel - 8)
+        """Return the temperature of the DS18B20 on this channel, as of the last sample, or None."""
+        return None if self._one_wire is None else self._one_wire.mc(channel)
 
     def pulse_count(self, channel):
         """Return the pulses counted since boot, or None where there is no such input."""

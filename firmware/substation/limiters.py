@@ -50,12 +50,11 @@ class Limits:
         self.least_flow_l_h = settings.option("primary_flow_minimum_m3_h")
         self._heat_point = bank.point("primary_heat_limit_effective_kw")
         self._window = None
-        if settings.option("capacity_window_s"):
+        window_w = settings.option("capacity_heat_limit_kw")
+        if window_w is not None:  # by itself the window's length, which has a default, is no function
             from .capacity import Window
 
-            self._window = Window(
-                bank, settings.option("capacity_window_s") * 1000, settings.option("capacity_heat_limit_kw")
-            )
+            self._window = Window(bank, settings.fixed("capacity_window_s") * 1000, window_w)
         self._flow_point = bank.point("primary_flow_m3_h")
         self._flow_l_h = None
         self.meters = None  # heat meters, whose flow goes before the sensor's

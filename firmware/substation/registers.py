@@ -373,7 +373,7 @@ dhw_valve_flow_m3_h 375 u16 0.001 0.1 60  Flow of the open DHW valve at 1 bar: i
 dhw_hysteresis_k 376 i16 0.01 1 20  Charging begins so far below the setpoint
 dhw_charging_excess_k 377 i16 0.01 0 30  The charging line is so much hotter than the tank shall be
 dhw_heating_setback_k 378 i16 0.01 0 40  Priority by set-back: heating gives up so much while DHW takes heat
-dhw_priority_maximum_s 379 u16 1 0 14400  Longest time without a break that DHW goes before heating
+dhw_priority_maximum_s 379 u16 1 60 14400  Longest time without a break that DHW goes before heating
 legionella_temp_c 380 i16 0.01 55 90  Temperature that kills legionella
 legionella_hold_s 381 u16 1 60 43200  How long the coldest place must hold it
 legionella_duration_maximum_s 382 u16 1 600 43200  Longest run
