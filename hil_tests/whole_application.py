@@ -1,4 +1,4 @@
-"""The whole application in one controller for weeks of virtual time: what its heap, its loop and its tasks do.
+"""The whole application in one controller for weeks of virtual time: its heap, its loop and its tasks.
 
 Two heating circuits, schedules, limiters, hot water, four Modbus masters, orders renewed as the supervisor
 renews them. Run it as `python -m hil_tests.whole_application --days 30` (`make soak`). It refuses to pass a
