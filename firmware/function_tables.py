@@ -106,7 +106,7 @@ METER_FALLBACKS = (
      "EN 1434, MID annex VI [domain.md, hil.md A10]"),
     ("contradicts_sensors", "Three times in a row a temperature 5 K from the controller's own sensor", False, OURS),
     ("swapped", "Three times in a row supply and return the wrong way round", False, OURS),
-    ("stuck", "The same numbers while the own supply sensor moved by 5 K, or 30 kWh without a count", False,
+    ("stuck", "The same numbers while the own supply sensor moved by 5 K, or 30 kWh, and three of its steps, without a count", False,
      "hil.md 2.2: frozen values"),
     ("negative_flow", "Flow backwards: mounted against its arrow", False, OURS),
     ("replaced", "Another number, or a smaller sum of energy than before, until a restart", True,
