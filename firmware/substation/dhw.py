@@ -61,7 +61,7 @@ class Dhw:
         self.circulation = Circulation(board, bank, settings, spread_s, local_time)
         self._pi = PI(self.band_mk, self.integral_ms)
         self._pi.track(0 if self._seek_stop else self.valve.position_bp, 0)
-        self._limiter = ValveLimiter(limits, own=True)
+        self._limiter = ValveLimiter(limits, self.valve, own=True)
         self._ranks = [getattr(self, "_" + row) for row in DHW_VALVE]
         self._valve_point = bank.point("dhw_valve_position_out_pct")
         self._wanted_point = bank.point("dhw_temp_effective_c")

@@ -60,7 +60,7 @@ class HeatingCircuit:
         self.valve = make_valve(board, settings, name("valve_kind"), name("valve_stroke_s"), number)
         self._pi = PI(*settings.controller(number))
         self._pi.track(self.valve.position_bp, 0)
-        self._limiter = ValveLimiter(limits)
+        self._limiter = ValveLimiter(limits, self.valve)
         self.pump = Pump(board, number, bank, bank.point(name("secondary_pump_out_number")), spread_s)
         self._schedule = self._room = None
         if settings.schedule(number):
