@@ -16,8 +16,8 @@ SUBSTATION = (
     "modbus_rtu", "modbus_serial", "modbus_server", "modbus_tcp", "order_frame", "orders", "performance",
     "persistence", "pi_controller", "plant_pumps", "precedence", "progress", "pump", "pump_station",
     "refusals", "register_bank", "registers", "room", "sensor_kinds", "sensors", "service_mode", "settings",
-    "sha512", "site", "site_functions", "site_meters", "slots", "startup", "supply_loop", "travel", "trial", "update",
-    "update_orders", "updating", "uptime", "valve", "valve_analog",
+    "sha512", "site", "site_functions", "site_meters", "slots", "startup", "supply_loop", "travel", "trial",
+    "update", "update_orders", "updating", "uptime", "valve", "valve_analog",
 )  # fmt: skip
 FILES = (
     ("boot.py", "main.py")
