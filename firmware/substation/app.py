@@ -210,6 +210,7 @@ class Controller:
         self._refusals.save_when_due(now_s)
         self._loop.save_when_due(now_s)
         self._bank.put(self._restarts_point, self._progress.restarts)
+        self._log.rest()
         gc.collect()
         self._bank.put(self._heap_used_point, gc.mem_alloc())
         self._bank.put(self._heap_free_point, gc.mem_free())

@@ -15,6 +15,7 @@ slot and 1, 5 the button; its upper half is the number of an order's registers l
 
 from struct import pack_into
 
+from .let_go import let_go_of
 from .log_segments import BODY_BYTES, RECORD_BYTES, link
 
 (
@@ -45,9 +46,7 @@ SAFETY = 0x26EC  # manual, watchdog, settings, frost, valve, legionella, scald, 
 REFUSED_WRITES = 1 << 1  # told by cause and source
 SLIGHT_S = 60  # a clock set right by less is no news
 
-FILE = 101  # of FC 20, and the next: 625 records each
-FILE_BYTES = 20_000
-SEAL_MAGIC = b"TVL1"
+FILE = 101  # of FC 20: the first that is the log's
 
 
 class EventLog:
@@ -65,7 +64,7 @@ class EventLog:
         self._waiting = bytearray(RECORD_BYTES * PENDING)
         self._count = 0
         self._lost = 0
-        self._urgent = False
+        self._urgent = self._read = False
         self._saved_s = 0
         self._allowance_s = 4 * COST_S
         self._allowed_s = 0
@@ -228,43 +227,27 @@ class EventLog:
         """Copy count registers of a file of FC 20 into out; False where there are none."""
         if file < FILE:
             return self._refusals.read(file, record, count, out, at)
-        segments = self._segments
-        oldest = segments.firsts[0] if segments.firsts else segments.next
-        place = FILE_BYTES * (file - FILE) + 2 * record
-        end = place + 2 * count
-        if record + count > FILE_BYTES // 2 or end > RECORD_BYTES * (segments.next + self._count - oldest):
-            return False
-        view = memoryview(out)
         try:
-            while place < end:
-                sequence = oldest + place // RECORD_BYTES
-                if sequence < segments.next:
-                    done = segments.read(sequence, place % RECORD_BYTES, view[at : at + end - place])
-                    if not done:
-                        return False
-                else:
-                    done = end - place
-                    begin = place - RECORD_BYTES * (segments.next - oldest)
-                    view[at : at + done] = self._waiting[begin : begin + done]
-                place += done
-                at += done
-        except OSError as error:
-            print("event log: not read (%s)" % error)
+            from .log_reading import read
+        except MemoryError:  # no room to load it: the reader comes again, the rest goes on
             return False
-        return True
+        self._read = True
+        return read(self._segments, self._waiting, self._count, file, record, count, out, at)
 
     def seal(self, slot, key, device_id, challenge):
-        """Return the block that proves the log to who asked. key: None where there is none: then zeros."""
-        from .order_frame import FRAME_VERSION, MAC_BYTES, hmac_sha256
+        """Return the block that proves the log to who asked, b"" where there is no room to make it."""
+        try:
+            from .log_reading import seal
+        except MemoryError:
+            return b""
+        self._read = True
+        return seal(
+            self._segments, self._head, self._count, self._lost, self._uptime.advance(), slot, key, device_id,
+            challenge,
+        )  # fmt: skip
 
-        segments = self._segments
-        oldest = segments.firsts[0] if segments.firsts else segments.next
-        body = bytes((FRAME_VERSION, slot)) + challenge
-        for number in (
-            self._uptime.advance(), oldest, segments.next + self._count, segments.next, self._lost
-        ):  # fmt: skip
-            body += number.to_bytes(4, "big")
-        body += segments.base + self._head
-        if key is None:
-            return body + bytes(MAC_BYTES)
-        return body + hmac_sha256(key, SEAL_MAGIC + device_id + body)[:MAC_BYTES]
+    def rest(self):
+        """Let go, once a minute, of what only reading needs."""
+        if self._read:
+            self._read = False
+            let_go_of("log_reading")
