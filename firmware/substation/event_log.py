@@ -6,8 +6,8 @@ what carries no valid MAC gets at most STRANGERS records for each cause in a fil
 it over, and is counted in `refusals` beyond that. A flash that refuses costs the log, never heating.
 
 Flash: to keep records costs one erase and four programs on average, two and eight at most (300 times five
-records on LittleFS in sectors of 4096 bytes). Of that 48 a day for 20 years are 350 000 erases, a hundredth of
-what 350 sectors of 100 000 erases stand [W25Q16JV data sheet].
+records on LittleFS in sectors of 4096 bytes). Of that 48 a day for 20 years are 350 000 erases, a hundredth
+of what 350 sectors of 100 000 erases stand [W25Q16JV data sheet].
 
 A record, big-endian: sequence number, uptime, unix time or 0 (4 bytes each), kind, who (1 each), what (2),
 value, source (4 each), then eight bytes of the chain (see `log_segments`). who: 0 the device, 1 to 4 a key

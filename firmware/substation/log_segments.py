@@ -43,7 +43,11 @@ class Segments:
         self._closed = False  # the newest file is not written again
         self._find()
         if self.firsts:
-            self._walk(seen)
+            try:
+                self._walk(seen)
+            except OSError as error:  # what cannot be read is not written either
+                print("event log: ends at record %d (%s)" % (self.next, error))
+                self._closed = True
 
     def _header(self, place):
         """Return (sequence number of the first record, chain before it), or None without a whole header."""
@@ -67,7 +71,11 @@ class Segments:
         for first, place, base in found:
             if self.firsts:
                 whole = HEADER_BYTES + RECORD_BYTES * (first - self.firsts[-1])
-                if os.stat(self._path + str(self._places[-1]))[6] < whole:
+                try:
+                    size = os.stat(self._path + str(self._places[-1]))[6]
+                except OSError:
+                    size = 0
+                if size < whole:
                     self.firsts.clear()  # what lies before a gap proves nothing
                     self._places.clear()
             if not self.firsts:

@@ -228,6 +228,44 @@ def test_a_full_disk_in_the_middle_of_an_append_loses_nothing_that_was_kept(rig,
     assert rig.log._segments.firsts == [0, 1]
 
 
+def test_a_flash_that_cannot_be_read_stops_no_boot(rig, monkeypatch):
+    for number in range(20):
+        rig.log.note(ORDER, 1, 100, number)
+    rig.pass_time(3_700, 100)
+    real = builtins.open
+
+    class Dying:
+        """Gives the header, and of the records five."""
+
+        def __init__(self, path):
+            self._file = real(path, "rb")
+            self._reads = 0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self._file.close()
+
+        def seek(self, at):
+            self._file.seek(at)
+
+        def read(self, size):
+            self._reads += 1
+            if self._reads > 5:
+                raise OSError(5, "input/output")
+            return self._file.read(size)
+
+    monkeypatch.setattr(
+        builtins, "open", lambda path, mode="r": Dying(path) if mode == "rb" else real(path, mode)
+    )
+    again = rig.again()
+    monkeypatch.setattr(builtins, "open", real)
+    again.pass_time(62)
+    assert again.log._segments.firsts == [0, 5]
+    assert [r["kind"] for r in again.records()] == [BOOT, ORDER, ORDER, ORDER, ORDER, BOOT]
+
+
 # -- who may fill it ------------------------------------------------------------------------------------
 
 
