@@ -5,7 +5,8 @@ and __init__.py beside it (the device's root is no package).
 """
 
 BOARDS = (
-    "__init__", "emulated", "one_wire", "outputs", "pulse_counter", "w5500_evb_pico2",
+    "__init__", "converters", "emulated", "nucleo_h743", "nucleo_h743_pins", "olimex_esp32_poe",
+    "olimex_esp32_poe_pins", "one_wire", "outputs", "pulse_counter", "w5500_evb", "w5500_evb_pins",
 )  # fmt: skip
 SUBSTATION = (
     "__init__", "alarms", "app", "boots", "capacity", "circulation", "clock", "comfort", "commands",

@@ -36,7 +36,14 @@ MANIFEST = "manifest.json"
 RECIPE = 3  # raise it when the same sources must give another bundle
 
 SOURCE_AT_ROOT = ("boot.py", "main.py")
-LEFT_OUT = ("__init__.py", "documentation.py", "function_tables.py", "manifest.py")  # at the root only
+LEFT_OUT = (
+    "__init__.py",
+    "board_facts.py",
+    "board_pages.py",
+    "documentation.py",
+    "function_tables.py",
+    "manifest.py",
+)  # at the root only
 LEFT_OUT_FOLDERS = ("tests", "__pycache__", "typings")
 
 
