@@ -84,6 +84,7 @@ lint: setup stubs  ## style, types, borders
 docs: $(VENV)/.toplovod-installed  ## write the generated pages of docs/ anew
 	$(BIN)/toplovod registers --markdown --out docs/registers.md
 	$(BIN)/python -m firmware.documentation
+	$(BIN)/toplovod build --report --page docs/boards.md
 	$(BIN)/toplovod bench core --from-json --json docs/performance.json --report docs/performance.md \
 	    --plot docs/images/performance.svg
 	$(BIN)/python -m tools.checks.shown_output --write docs/networks.md

@@ -9,16 +9,18 @@ from collections import namedtuple
 # pins: all that are brought out. reserved: {pin: what has it}. inputs: can only be read, without a pull-up.
 # analog: the chip's own converter is on them. pwm: they can carry 0-10 V. unsteady: high, or pulsing, while the
 # chip starts; strapping: their level then decides how it starts. serial: (UART, transmit, receive) that are
-# wired together; empty: any pin. bus: the same of (data, clock). heap_b: free after the start. files_b: for
+# wired together; empty: any pin. bus: the same of (data, clock). carries: what it has pins for beyond a heating
+# circuit, or a pump station with one pump. heap_b: free after the start. files_b: for
 # the file system. architecture: as mpy-cross calls it.
 Facts = namedtuple(
     "Facts",
     (
         "title", "chip", "architecture", "float_bits", "pins", "reserved", "inputs", "analog", "pwm", "unsteady",
-        "strapping", "serial", "bus", "heap_b", "heap_source", "files_b", "files_source", "sources",
+        "strapping", "serial", "bus", "carries", "heap_b", "heap_source", "files_b", "files_source", "sources",
     ),
 )  # fmt: skip
 
+EVERYTHING = frozenset(("second circuit", "DHW", "second pump", "DS18B20"))
 HEAP_SOURCE = "MicroPython 1.23/1.24, published with shaoziyang's benchmarks, network not started"
 
 _W5500_RESERVED = {
@@ -37,12 +39,12 @@ _W5500_SOURCES = (
 BOARDS = {
     "w5500_evb_pico": Facts(
         "W5500-EVB-Pico", "RP2040", "armv6m", 32, _RP2_PINS, _W5500_RESERVED, frozenset(), frozenset((26, 27, 28)),
-        _RP2_PINS, frozenset(), frozenset(), _RP2_SERIAL, _RP2_BUS,
+        _RP2_PINS, frozenset(), frozenset(), _RP2_SERIAL, _RP2_BUS, EVERYTHING,
         233_024, HEAP_SOURCE, 1408 * 1024, "MICROPY_HW_FLASH_STORAGE_BYTES of the board's definition", _W5500_SOURCES,
     ),
     "w5500_evb_pico2": Facts(
         "W5500-EVB-Pico2", "RP2350", "armv7emsp", 32, _RP2_PINS, _W5500_RESERVED, frozenset(),
-        frozenset((26, 27, 28)), _RP2_PINS, frozenset(), frozenset(), _RP2_SERIAL, _RP2_BUS,
+        frozenset((26, 27, 28)), _RP2_PINS, frozenset(), frozenset(), _RP2_SERIAL, _RP2_BUS, EVERYTHING,
         486_784, HEAP_SOURCE, 1408 * 1024, "as the W5500-EVB-Pico, which has the same 2 MiB [R micropython discussion 18260; the split: estimate]",
         _W5500_SOURCES,
     ),
@@ -57,7 +59,7 @@ BOARDS = {
         },
         frozenset((34, 35, 36, 37, 38, 39)), frozenset((32, 33, 34, 35, 36, 39)),
         frozenset((2, 4, 5, 13, 14, 15, 16, 32, 33)), frozenset((1, 3, 5, 14, 15)), frozenset((0, 2, 5, 12, 15)),
-        (), (),
+        (), (), frozenset(),
         166_592, HEAP_SOURCE, 0xF0000, "vfs in ports/esp32/partitions-4MiB.csv [R]",
         "Pins brought out, rev. B: EXT1 GPIO0 to 5, EXT2 GPIO13 to 16, 32 to 36, 39 [R Olimex's data sheet as cited "
         "by users]; RMII clock out on GPIO17 [R MicroPython OLIMEX_ESP32_POE/sdkconfig.board]; strapping pins 0, 2, "
@@ -79,7 +81,7 @@ BOARDS = {
         },
         frozenset(), frozenset(["PA3", "PB1", "PC0", "PC2", "PC3", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10"]),
         frozenset(["PC8", "PC9", "PD12", "PD13", "PD14", "PD15"]), frozenset(), frozenset(),
-        ((2, "PD5", "PD6"), (6, "PC6", "PC7")), (("PF0", "PF1"),),
+        ((2, "PD5", "PD6"), (6, "PC6", "PC7")), (("PF0", "PF1"),), EVERYTHING - {"DS18B20"},
         460_480, HEAP_SOURCE, 96 * 1024, "FLASH_FS in NUCLEO_H743ZI/stm32h743.ld [R]",
         "MicroPython ports/stm32/boards/NUCLEO_H743ZI: pins.csv, mpconfigboard.h, stm32h743.ld [R]; "
         "ports/stm32/machine_pwm.c takes a pin's second timer channel [R]; timers and converters of each pin: "

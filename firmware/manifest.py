@@ -1,7 +1,8 @@
 """Which files make up the controller's program, for `toplovod build` and for freezing into an image.
 
-Paths are relative to this folder, which is the root of the device. Left out: the tests, this file,
-and __init__.py beside it (the device's root is no package).
+Paths are relative to this folder, which is the root of the device. Left out: the tests, this file, what the
+host makes pages and reports from (board_facts, documentation, function_tables), and __init__.py beside it
+(the device's root is no package).
 """
 
 BOARDS = (

@@ -3,10 +3,10 @@
 It refuses to use a chip's own converter: behind the divider 12 bits are 0.26 K per step, the ADS1115 gives
 0.04 K. One carrier and one wiring plan therefore serve every board. Never run on real hardware so far.
 
-The chips at 0x48 and 0x49 have channels 0..3 and 4..7; where site.json wires more, that at 0x4A 8..11 and that
-at 0x4B 12..14. Pt1000 to ground with 1500.0 ohm to a 3.3 V reference; 4-20 mA over 150 ohm; 0-10 V through a
-divider of 1 to 4. The converter measures against its own reference, so 0.1 % of the 3.3 V is 0.43 K at
-0 degC: use a reference of 0.02 %.
+The chips at 0x48 and 0x49 have channels 0..3 and 4..7; where site.json wires more, that at 0x4A 8..11 and
+that at 0x4B 12..14. Pt1000 to ground with 1500.0 ohm to a 3.3 V reference; 4-20 mA over 150 ohm; 0-10 V
+through a divider of 1 to 4. The converter measures against its own reference, so 0.1 % of the 3.3 V is
+0.43 K at 0 degC: use a reference of 0.02 %.
 """
 
 from .outputs import Outputs

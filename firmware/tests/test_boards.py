@@ -258,6 +258,18 @@ def test_every_board_has_its_facts_and_each_tells_its_source():
         assert "[R" in facts.sources and facts.heap_source and facts.files_source
 
 
+@pytest.mark.parametrize("name", REAL)
+def test_what_the_facts_say_a_board_carries_is_what_its_pins_are_for(name):
+    pins = boards.pin_map(name)
+    there = {
+        "second circuit": len(pins.VALVES) >= 2 and len(pins.PUMPS) >= 2,
+        "DHW": len(pins.VALVES) >= 3 and len(pins.PUMPS) >= 4,
+        "second pump": len(pins.SPEEDS) >= 2,
+        "DS18B20": pins.ONE_WIRE is not None,
+    }
+    assert BOARDS[name].carries == {what for what, has in there.items() if has}
+
+
 def site_mistakes(in_vm, tmp_path, name, **changes):
     """What the device says of a site file, and what it does then."""
     (tmp_path / "site.json").write_text(json.dumps({**SITE, "board": name, **changes}))
