@@ -13,7 +13,7 @@ DEMO_FLAGS ?=
 TEST_FLAGS ?= --numprocesses auto --maxprocesses 4 --dist worksteal hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks fuzz-modbus cross-build locks wheel wheel-check clean
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak fuzz-modbus cross-build locks wheel wheel-check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -98,6 +98,10 @@ bench: setup  ## the measurements
 RANDOM_NETWORKS ?= 100000
 random-networks: setup  ## solve 100 000 random networks and judge every answer from outside
 	$(BIN)/python -m core_ext.bench.random_networks --count $(RANDOM_NETWORKS)
+
+SOAK_DAYS ?= 30
+soak: setup  ## run the whole application for 30 virtual days and watch its heap
+	$(BIN)/python -m hil_tests.whole_application --days $(SOAK_DAYS)
 
 cross-build: $(VENV)/.locks-installed  ## compile every kernel for aarch64 (needs gcc-aarch64-linux-gnu)
 	sh tools/checks/aarch64.sh $(BIN)/python build/aarch64

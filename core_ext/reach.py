@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .network import FloatArray
+from .solver import SHUT_BELOW
 
 if TYPE_CHECKING:
     from .solver import HydraulicSolver
@@ -24,8 +25,8 @@ Rows = npt.NDArray[np.intp] | npt.NDArray[np.int32]
 class Reach:
     """Parts of a solver's network as it is now; `without_source`: a source (row) that is not there.
 
-    A part is alive when a source, a fixed pressure or an injection is in it: through pipes that are open,
-    valves and pumps that run, not through consumers.
+    A part is alive when a source, a fixed pressure or water that is fed in is in it: through pipes and valves
+    that are open and pumps that run, not through consumers.
     """
 
     def __init__(self, solver: HydraulicSolver, without_source: int = -1) -> None:
@@ -34,10 +35,12 @@ class Reach:
         self._ends = (first[consumers], second[consumers])
         carries = np.ones(len(first), np.bool_)
         carries[solver._slices["pipes"]] = solver._columns["pipes_open"] != 0
+        carries[solver._slices["valves"]] = ~_shut(solver)
         carries[solver._slices["pumps"]] = solver._columns["pumps_speed"] > 0.0
         carries[consumers] = carries[sources] = False
         alive = np.isfinite(solver._columns["nodes_fixed_pressure_pa"])
-        alive |= solver._columns["nodes_mass_injection_kg_s"] != 0.0
+        # what a node takes out feeds nobody
+        alive |= solver._columns["nodes_mass_injection_kg_s"] > 0.0
         for row in range(solver.net.sources.rows):
             if row != without_source:
                 alive[[first[sources][row], second[sources][row]]] = True
@@ -118,6 +121,16 @@ class Reach:
                     self._dead[parent_link[node]] = (behind, None)
                 elif lives[node] == total:
                     self._dead[parent_link[node]] = (behind, (since, since + len(part)))
+
+
+def _shut(solver: HydraulicSolver) -> Flags:
+    """Valves that let nothing through whatever the pressures, as the kernel's laws have it."""
+    now, kind = solver._columns, solver.net.valves["kind"]
+    shut: Flags = now["valves_opening"] < SHUT_BELOW
+    # a valve given by its loss curve has no kv; one given by its loss coefficient has NaN, which is not below
+    shut |= (kind != "curve") & (now["valves_kv_m3_h"] < SHUT_BELOW)
+    shut |= (kind == "flow_limit") & (now["valves_setting"] <= 0.0)
+    return shut
 
 
 def _adjacency(first: Rows, second: Rows, links: Rows, nodes: int) -> tuple[Rows, Rows, Rows]:

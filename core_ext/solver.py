@@ -721,12 +721,19 @@ class HydraulicSolver:
             kernel.iterations,
             kernel.residual_pressure_pa,
             kernel.residual_mass_kg_s,
+            hint=self._missed_settings(),
         )
 
     def _not_converged(
-        self, certificate: Certificate, steps: int, residual_pa: float, residual_kg_s: float
+        self,
+        certificate: Certificate,
+        steps: int,
+        residual_pa: float,
+        residual_kg_s: float,
+        *,
+        hint: str = "",
     ) -> NotConverged:
-        hint = self._missed_settings()
+        """The error for a solve that ended so; `hint`: a sentence on that very solve, after a blank."""
         if not hint and not self._unique:
             hint = " Fixed pressure gains stand in one loop or between fixed pressures; they may contradict."
         return NotConverged(
@@ -737,7 +744,7 @@ class HydraulicSolver:
         )
 
     def _missed_settings(self) -> str:
-        """A sentence on the regulator whose setting was missed most where the search ended."""
+        """A sentence on the regulator whose setting was missed most where this solver's own search ended."""
         if not self._regulators:
             return ""
         a = self._a

@@ -80,6 +80,14 @@ class Wishes:
         self.priority = column_of(targets, "priority", consumers, now["consumers_priority"])
         self.kvs = column_of(limits, "kvs_m3_h", consumers, np.nan)
         self.has_kvs = "kvs_m3_h" in limits
+        if (self.kvs <= 0.0).any():
+            row = int(np.argmax(self.kvs <= 0.0))
+            raise BadNetwork(
+                f"consumer {net.consumers['id'][row]}",
+                f"its whole valve has a kvs_m3_h of {self.kvs[row]:g}",
+                "Give one above 0, or NaN where none is known.",
+                "bad_kvs",
+            )
         sources = net.sources.rows
         self.max_dp = self._upper(limits, "max_dp_pa", sources, np.nan)
         self.max_flow = self._upper(limits, "max_flow_kg_s", sources, np.nan)

@@ -11,29 +11,29 @@ it explains registers to people, is no part of the map hash, and would cost the 
 heap (measured in the 64-bit VM).
 """
 
-import ast
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from firmware.substation import registers
 
-from . import constants
+from . import constants, short_names
 from .errors import WRONG_USE, ToolError
 
 FORMAT = "toplovod-bundle/1"
 MANIFEST = "manifest.json"
-RECIPE = 3  # raise it when the same sources must give another bundle
+HOW = ("constants.py", "short_names.py", "source_text.py")  # with this file: how sources become a bundle
 
 SOURCE_AT_ROOT = ("boot.py", "main.py")
 LEFT_OUT = (  # at the root only
@@ -62,6 +62,8 @@ class Bundle:
     folder: Path
     sha256: str
     files: tuple[BundleFile, ...]
+    names: dict[str, str] = field(default_factory=dict)
+    """What private attributes are called on the device, for whoever reads an AttributeError from there."""
 
     def manifest(self) -> dict[str, Any]:
         """Return what stands in manifest.json."""
@@ -71,6 +73,7 @@ class Bundle:
             "map_version": registers.MAP_VERSION,
             "map_hash": f"{registers.map_hash():08x}",
             "files": [asdict(file) for file in self.files],
+            "names": self.names,
         }
 
 
@@ -91,33 +94,23 @@ def sources(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def without_row_texts(source: str) -> str:
-    """Return the register map's source with the last column of every row emptied, line by line."""
-    lines = source.split("\n")
-    rows = [
-        node.args[-1]
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "Register"
-        and len(node.args) == len(registers.Register._fields)
-    ]
-    for text in sorted(rows, key=lambda n: (n.lineno, n.col_offset), reverse=True):
-        if text.lineno != text.end_lineno or text.end_col_offset is None:
-            raise ToolError(
-                "map_text_spans_lines", f"registers.py:{text.lineno}: a row's text must end on its line"
-            )
-        line = lines[text.lineno - 1].encode()
-        lines[text.lineno - 1] = (line[: text.col_offset] + b'""' + line[text.end_col_offset :]).decode()
-    return "\n".join(lines)
+    """Return the register map's source with the texts of its tables left out; its lines stay."""
+    # a line of a table: words of the row, two spaces, text
+    return re.sub(r"^([a-z0-9_]+(?: [-a-z0-9.]+){4,5})  .*$", r"\1", source, flags=re.MULTILINE)
 
 
-def _prepared(folder: Path) -> dict[str, bytes]:
-    """Every source as it is compiled: constants written out, the map's texts emptied."""
+def _prepared(folder: Path) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Every source as it is compiled: constants written out, names shared, the map's texts emptied.
+
+    And the names that attributes have got.
+    """
     content = {path: file.read_bytes() for path, file in sources(folder)}
     modules = {path: text.decode() for path, text in content.items() if path not in SOURCE_AT_ROOT}
-    for path, text in constants.fold(modules).items():
+    untouched = {path: text.decode() for path, text in content.items() if path in SOURCE_AT_ROOT}
+    shortened, names = short_names.shorten(constants.fold(modules), untouched)
+    for path, text in shortened.items():
         content[path] = (without_row_texts(text) if path == "substation/registers.py" else text).encode()
-    return content
+    return content, names
 
 
 def compiler_version() -> str:
@@ -155,8 +148,9 @@ def _run_compiler(*arguments: str, names: tuple[str, str] | None = None) -> str:
 
 def source_digest(folder: Path) -> str:
     """Return the SHA-256 of everything that decides the bundle's bytes."""
-    digest = hashlib.sha256(f"{FORMAT} {RECIPE} {compiler_version()}\n".encode())
-    for path, file in sources(folder):
+    digest = hashlib.sha256(f"{FORMAT} {compiler_version()}\n".encode())
+    how = [(file.name, file) for file in (Path(__file__), *(Path(__file__).with_name(name) for name in HOW))]
+    for path, file in (*how, *sources(folder)):
         content = file.read_bytes()
         digest.update(f"{path} {len(content)}\n".encode() + content)
     return digest.hexdigest()
@@ -171,7 +165,8 @@ def _compile_into(folder: Path, target: Path, architecture: str | None = None) -
     files = []
     options = [f"-msmall-int-bits={SMALL_INT_BITS}"] + ([f"-march={architecture}"] if architecture else [])
     with tempfile.TemporaryDirectory() as scratch:
-        for path, content in _prepared(folder).items():
+        prepared, names = _prepared(folder)
+        for path, content in prepared.items():
             if path not in SOURCE_AT_ROOT:
                 source = Path(scratch) / "module.py"
                 compiled = Path(scratch) / "module.mpy"
@@ -188,7 +183,7 @@ def _compile_into(folder: Path, target: Path, architecture: str | None = None) -
             place.write_bytes(content)
             files.append(BundleFile(path, len(content), hashlib.sha256(content).hexdigest()))
     files.sort(key=lambda f: f.path)
-    bundle = Bundle(target, bundle_digest(tuple(files)), tuple(files))
+    bundle = Bundle(target, bundle_digest(tuple(files)), tuple(files), names)
     (target / MANIFEST).write_text(json.dumps(bundle.manifest(), indent=1) + "\n")
     return bundle
 
@@ -202,6 +197,7 @@ def read_bundle(folder: Path) -> Bundle:
                 "unknown_bundle", f"{folder}: format {manifest['format']!r}, this toplovod reads {FORMAT}"
             )
         files = tuple(BundleFile(**entry) for entry in manifest["files"])
+        names = {str(name): str(short) for name, short in manifest["names"].items()}
         for file in files:
             if hashlib.sha256((folder / file.path).read_bytes()).hexdigest() != file.sha256:
                 raise ToolError(
@@ -209,14 +205,14 @@ def read_bundle(folder: Path) -> Bundle:
                 )
         if bundle_digest(files) != manifest["sha256"]:
             raise ToolError("bundle_damaged", f"{folder}: the manifest contradicts itself; build it again")
-    except (OSError, ValueError, KeyError, TypeError) as reason:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
         raise ToolError(
             "bundle_unreadable",
             f"{folder} holds no whole bundle; nothing was done with it. "
             f"Make one: toplovod build --out {folder}",
             exit_status=WRONG_USE,
         ) from reason
-    return Bundle(folder, manifest["sha256"], files)
+    return Bundle(folder, manifest["sha256"], files, names)
 
 
 def cache_folder() -> Path:
@@ -254,7 +250,7 @@ def build_bundle(folder: Path | None = None, architecture: str | None = None) ->
             target.mkdir()
             bundle = _compile_into(folder, target, architecture)
             target.rename(cached)
-    return Bundle(cached, bundle.sha256, bundle.files)
+    return Bundle(cached, bundle.sha256, bundle.files, bundle.names)
 
 
 def write_bundle(out: Path, folder: Path | None = None, architecture: str | None = None) -> Bundle:

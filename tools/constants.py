@@ -11,6 +11,9 @@ import contextlib
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+
+from .source_text import SourceText
 
 # what is let go of after booting, or loaded for an update only: nothing is gained by changing it
 LEFT_ALONE = ("substation/registers.py", "substation/update.py")
@@ -34,6 +37,16 @@ class _Module:
     # names that stand for constants of other modules, and for whole modules, wherever they are imported
     imported: dict[str, int] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of the tree."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
+    def stored(self) -> dict[str, int]:
+        """How often each name is bound anywhere, imports left out."""
+        return _stored_names(self.nodes)
 
     def known(self) -> dict[str, int]:
         return {**self.imported, **self.constants}
@@ -68,8 +81,8 @@ def _target_of(module: _Module, node: ast.ImportFrom) -> str | None:
 
 
 def _find_imports(module: _Module, modules: Mapping[str, _Module]) -> None:
-    stored = _stored_names(module.tree)
-    for node in ast.walk(module.tree):
+    stored = module.stored
+    for node in module.nodes:
         if not isinstance(node, ast.ImportFrom) or (target := _target_of(module, node)) is None:
             continue
         for alias in node.names:
@@ -82,10 +95,9 @@ def _find_imports(module: _Module, modules: Mapping[str, _Module]) -> None:
                 module.aliases[name] = f"{target}/{alias.name}.py"
 
 
-def _stored_names(tree: ast.Module) -> dict[str, int]:
-    """How often each name is bound anywhere in a module, imports left out."""
+def _stored_names(nodes: list[ast.AST]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         names: list[str] = []
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             names = [node.id]
@@ -146,7 +158,7 @@ def _pairs(statement: ast.stmt, known: Mapping[str, int]) -> list[tuple[str, int
 
 
 def _find_constants(module: _Module) -> None:
-    stored = _stored_names(module.tree)
+    stored = module.stored
     for statement in module.tree.body:
         pairs = _pairs(statement, module.known())
         if pairs and all(stored.get(name) == 1 for name, _ in pairs):
@@ -164,7 +176,7 @@ def _attribute(node: ast.AST, module: _Module, modules: Mapping[str, _Module]) -
 
 def _unresolved(module: _Module, modules: Mapping[str, _Module]) -> Iterator[str]:
     """Names that somebody may look up at run time, in a way this cannot see through."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute) and _attribute(node, module, modules) is None:
             yield node.attr
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
@@ -173,29 +185,8 @@ def _unresolved(module: _Module, modules: Mapping[str, _Module]) -> Iterator[str
             yield from (alias.name for alias in node.names)
 
 
-class _Text:
-    """A source being changed from its end to its beginning, so that positions stay right."""
-
-    def __init__(self, source: str) -> None:
-        self._lines = [line.encode() for line in source.split("\n")]
-        self._changes: list[tuple[int, int, int, int, str]] = []
-
-    def put(self, node: ast.stmt | ast.expr, text: str) -> None:
-        """Put text in a node's place; the lines it had stay, empty."""
-        assert node.end_lineno is not None and node.end_col_offset is not None
-        self._changes.append((node.lineno, node.col_offset, node.end_lineno, node.end_col_offset, text))
-
-    def result(self) -> str:
-        lines = list(self._lines)
-        for first, start, last, end, text in sorted(self._changes, reverse=True):
-            tail = lines[last - 1][end:]
-            lines[first - 1] = lines[first - 1][:start] + text.encode() + tail
-            lines[first:last] = [b""] * (last - first)
-        return b"\n".join(lines).decode()
-
-
 def _rewritten(module: _Module, modules: Mapping[str, _Module], wanted: set[str]) -> str:
-    text, known = _Text(module.source), module.known()
+    text, known = SourceText(module.source), module.known()
     removed: set[ast.stmt] = set()
     if module.path not in LEFT_ALONE:
         for statement in module.tree.body:
@@ -207,7 +198,7 @@ def _rewritten(module: _Module, modules: Mapping[str, _Module], wanted: set[str]
     skipped: set[ast.AST] = set()
     for statement in removed:
         skipped.update(ast.walk(statement))
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if node in skipped:
             continue
         if isinstance(node, ast.ImportFrom):
@@ -225,7 +216,7 @@ def _rewritten(module: _Module, modules: Mapping[str, _Module], wanted: set[str]
     return text.result()
 
 
-def _prune(module: _Module, node: ast.ImportFrom, modules: Mapping[str, _Module], text: _Text) -> None:
+def _prune(module: _Module, node: ast.ImportFrom, modules: Mapping[str, _Module], text: SourceText) -> None:
     """Leave constants out of an import; an import of nothing else is none."""
     target = _target_of(module, node)
     if target is None or f"{target}.py" not in modules:

@@ -11,10 +11,16 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from ..fluid import ATMOSPHERE_PA
 from ..network import SINGULAR, BadNetwork, FloatArray, Network, Table
 from ..solver import FRICTION_FORMS, HydraulicSolver
 
 Friction = StrEnum("Friction", {name.replace("-", "_"): name for name in FRICTION_FORMS})  # type: ignore[misc]
+
+# what a network file may end in; `.pandapipes.json` is one of them
+WRITTEN = (".json", ".geojson", ".inp")
+# no gauge pressure is lower, bar
+VACUUM_BAR = -ATMOSPHERE_PA / 1e5
 
 NetworkFile = Annotated[
     Path,
@@ -53,11 +59,16 @@ def check_picture(path: Path | None) -> None:
         raise typer.BadParameter(f"{path.parent} is no folder; nothing was written", param_hint="--plot")
 
 
-def check_free(path: Path, force: bool, source: Path) -> None:
-    """A file to be written is neither the one that is read nor, without --force, there already.
+def check_out(path: Path, force: bool, source: Path) -> None:
+    """A network file to be written: of a known ending, not the one that is read, not there without --force.
 
     Raises BadNetwork, before any work is done.
     """
+    if path.suffix.lower() not in WRITTEN:
+        raise BadNetwork(
+            f"file {path}", "its ending names no format that can be written; nothing was written",
+            f"Known: {', '.join(WRITTEN)}, .pandapipes.json.", "unknown_format",
+        )  # fmt: skip
     if not path.parent.is_dir():
         raise BadNetwork(
             f"file {path}", f"{path.parent} is no folder; nothing was written", "Make it first.", "no_folder"
@@ -80,12 +91,18 @@ def check_free(path: Path, force: bool, source: Path) -> None:
 
 
 def per_row(
-    option: str, given: Sequence[str], table: Table, default: FloatArray | float, unit: float = 1.0
+    option: str,
+    given: Sequence[str],
+    table: Table,
+    default: FloatArray | float,
+    unit: float = 1.0,
+    lowest: float = 0.0,
 ) -> FloatArray | None:
     """One value per row of a table from words VALUE (for all rows) and ID=VALUE (for one), later ones first.
 
-    unit: what one of the user's units is in SI. None where nothing was given. Raises typer.BadParameter,
-    and BadNetwork for an id that the table does not have.
+    unit: what one of the user's units is in SI; lowest: the least value that has a meaning, in the user's
+    unit. None where nothing was given. Raises typer.BadParameter, and BadNetwork for an id that the table
+    does not have.
     """
     if not given:
         return None
@@ -96,9 +113,9 @@ def per_row(
             value = float(number)
         except ValueError:
             value = math.nan
-        if not (math.isfinite(value) and value >= 0.0):
+        if not (math.isfinite(value) and value >= lowest):
             raise typer.BadParameter(
-                f"{word!r} is not a number from 0 on; give VALUE for all or ID=VALUE for one",
+                f"{word!r} is not a number from {lowest:g} on; give VALUE for all or ID=VALUE for one",
                 param_hint=option,
             )
         if not name:

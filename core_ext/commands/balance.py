@@ -12,17 +12,19 @@ import typer
 
 from .. import svg_plot
 from ..balancing import OBJECTIVES, Balance, balanced_network
+from ..formats import network_text, write_whole
 from ..network import FloatArray, Network
 from ..pressure_path import path_to
 from ..solver import HydraulicSolver
 from .arguments import (
+    VACUUM_BAR,
     ForceOption,
     FrictionOption,
     JsonOption,
     NetworkFile,
     PlotOption,
     RowsOption,
-    check_free,
+    check_out,
     check_picture,
     per_row,
     solver_of,
@@ -126,7 +128,7 @@ def balance(
         raise typer.BadParameter("give the temperature or have it chosen", param_hint="--supply-temp-c")
     with explained(json):
         if out is not None:
-            check_free(out, force, network)
+            check_out(out, force, network)
         net = Network.read(network)
         consumers, sources = net.consumers, net.sources
         nan = math.nan
@@ -150,8 +152,12 @@ def balance(
             "pump_efficiency": per_row("--pump-efficiency", pump_efficiency or (), sources, 1.0),
             "pump_max_dp_pa": per_row("--pump-max-dp-bar", pump_max_dp_bar or (), net.pumps, nan, BAR),
             "kvs_m3_h": per_row("--kvs-m3-h", kvs_m3_h or (), consumers, nan),
-            "max_pressure_pa": per_row("--max-pressure-bar", max_pressure_bar or (), net.nodes, nan, BAR),
-            "min_pressure_pa": per_row("--min-pressure-bar", min_pressure_bar or (), net.nodes, nan, BAR),
+            "max_pressure_pa": per_row(
+                "--max-pressure-bar", max_pressure_bar or (), net.nodes, nan, BAR, VACUUM_BAR
+            ),
+            "min_pressure_pa": per_row(
+                "--min-pressure-bar", min_pressure_bar or (), net.nodes, nan, BAR, VACUUM_BAR
+            ),
             "boiling_margin_pa": None if boiling_margin_bar is None else boiling_margin_bar * BAR,
             "ground_temp_c": ground_temp_c,
             "electricity_per_mwh": electricity_per_mwh,
@@ -161,31 +167,38 @@ def balance(
         limits = {key: value for key, value in limits.items() if value is not None}
         solver = solver_of(net, friction)
         found = solver.balance(targets, limits, None if objective is None else str(objective.value))
+        texts: dict[Path, str] = {}
         if plot is not None:
-            highest = limits.get("max_pressure_pa", np.full(1, nan))
-            plot.write_text(_picture(net, solver, found, network.name, highest), encoding="utf-8")
+            highest = limits.get("max_pressure_pa", np.full(net.nodes.rows, nan))
+            texts[plot] = _picture(net, solver, found, network.name, highest)
         if out is not None:
-            _with_settings(net, found, supply_temp_c).write(out)
+            texts[out] = network_text(_with_settings(net, found, supply_temp_c, return_temp_c), out)
+        write_whole(texts)
     efficiency = limits.get("pump_efficiency", np.ones(sources.rows))
+    heat = source_heat_w(net, found, return_temp_c)
     if json:
-        print_json(_document(net, str(network), solver, found, efficiency))
+        print_json(_document(net, str(network), solver, found, heat, efficiency))
     else:
-        print_balance(net, solver, found, efficiency, rows)
+        print_balance(net, solver, found, heat, efficiency, rows)
         if out is not None:
             say(f"{out}: the network with these settings")
     if not found.feasible:
         raise typer.Exit(FAILED)
 
 
-def _with_settings(net: Network, found: Balance, supply_temp_c: float | None) -> Network:
-    """The network as balanced, at the supply temperature that was chosen or asked for, if any."""
+def _with_settings(
+    net: Network, found: Balance, supply_temp_c: float | None, return_temp_c: float | None
+) -> Network:
+    """The network as balanced, at the temperatures that were chosen or asked for, if any."""
     temp = found.supply_temp_c if math.isfinite(found.supply_temp_c) else supply_temp_c
+    temps: dict[str, FloatArray] = {}
     if temp is not None:
-        net = net.changed(
-            consumers_supply_temp_c=np.full(net.consumers.rows, temp),
-            sources_supply_temp_c=np.full(net.sources.rows, temp),
-        )
-    return balanced_network(net, found)
+        temps["consumers_supply_temp_c"] = np.full(net.consumers.rows, temp)
+        temps["sources_supply_temp_c"] = np.full(net.sources.rows, temp)
+    if return_temp_c is not None:
+        temps["consumers_return_temp_c"] = np.full(net.consumers.rows, return_temp_c)
+    # balanced first: a consumer in mode "heat" would not bear one of the two without the other
+    return balanced_network(net, found).changed(**temps)
 
 
 def _picture(net: Network, solver: HydraulicSolver, found: Balance, name: str, highest_pa: FloatArray) -> str:
@@ -193,13 +206,22 @@ def _picture(net: Network, solver: HydraulicSolver, found: Balance, name: str, h
     if found.index_consumer:
         path = path_to(net, found.result, net.consumers.row(found.index_consumer), solver.fluid)
     margin = np.where(found.mass_flow_kg_s > 0.0, found.dp_margin_pa, math.nan)
-    lowest_limit = float(np.nanmin(highest_pa)) if np.isfinite(highest_pa).any() else math.nan
+    lowest_limit = math.nan
+    if path is not None:
+        # the limit of a node elsewhere says nothing about the pressures that are drawn
+        shown = highest_pa[[net.nodes.row(node) for node in (*path.supply.nodes, *path.back.nodes)]]
+        lowest_limit = float(np.nanmin(shown)) if np.isfinite(shown).any() else math.nan
     title = f"{net.name or name}, balanced"
     return svg_plot.picture(net, path, margin, title, verdict(net, found), lowest_limit)
 
 
 def _document(
-    net: Network, name: str, solver: HydraulicSolver, found: Balance, efficiency: FloatArray
+    net: Network,
+    name: str,
+    solver: HydraulicSolver,
+    found: Balance,
+    heat_w: FloatArray,
+    efficiency: FloatArray,
 ) -> dict[str, Any]:
     power = source_power_w(found, solver.fluid.density_kg_m3)
     return {
@@ -241,7 +263,7 @@ def _document(
             "dp_pa": found.source_dp_pa,
             "mass_flow_kg_s": found.source_mass_flow_kg_s,
             "supply_temp_c": found.source_supply_temp_c,
-            "heat_w": source_heat_w(net, found),
+            "heat_w": heat_w,
             "pump_power_w": power,
             "electric_power_w": power / efficiency,
         },

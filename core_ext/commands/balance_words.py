@@ -33,21 +33,26 @@ def source_power_w(found: Balance, density_kg_m3: float) -> FloatArray:
     return power
 
 
-def source_heat_w(net: Network, found: Balance) -> FloatArray:
+def source_heat_w(net: Network, found: Balance, return_temp_c: float | None) -> FloatArray:
     """Share of every source in the consumers' heat, W: by flow, and by temperature where all have one.
 
-    NaN where a consumer that takes something has no temperatures.
+    `return_temp_c` is the one that was asked for, else the file's count. NaN where a consumer that takes
+    something has no temperatures.
     """
     consumers = net.consumers
     taking = found.mass_flow_kg_s > 0.0
     back = consumers["return_temp_c"]
+    if return_temp_c is not None:
+        back = np.full(consumers.rows, return_temp_c)
     known = np.isfinite(consumers["supply_temp_c"]) & np.isfinite(back)
     if not known[taking].all() and not (found.heat_w[taking] > 0.0).all():
         return np.full(net.sources.rows, math.nan)
     weight = np.maximum(found.source_mass_flow_kg_s, 0.0)
     if np.isfinite(found.source_supply_temp_c).all() and taking.any() and np.isfinite(back[taking]).all():
         mixed = float(np.average(back[taking], weights=found.mass_flow_kg_s[taking]))
-        weight = weight * np.maximum(found.source_supply_temp_c - mixed, 0.0)
+        warmed = weight * np.maximum(found.source_supply_temp_c - mixed, 0.0)
+        # where the return asked for is above what the file says of every plant, flow alone tells them apart
+        weight = warmed if warmed.any() else weight
     total = float(weight.sum())
     shared: FloatArray = float(found.heat_w.sum()) * weight / total if total > 0.0 else np.zeros(len(weight))
     return shared
@@ -89,11 +94,16 @@ def _missing(found: Balance, short: npt.NDArray[np.intp]) -> str:
 
 
 def print_balance(
-    net: Network, solver: HydraulicSolver, found: Balance, efficiency: FloatArray, rows: int
+    net: Network,
+    solver: HydraulicSolver,
+    found: Balance,
+    heat_w: FloatArray,
+    efficiency: FloatArray,
+    rows: int,
 ) -> None:
-    """Tables of consumers, sources and pumps, then the sentences that matter last."""
+    """Tables of consumers, sources (with their `heat_w`) and pumps, then the sentences that matter last."""
     _print_consumers(net, found, rows)
-    _print_sources(net, solver, found, efficiency, rows)
+    _print_sources(net, solver, found, heat_w, efficiency, rows)
     if net.pumps.rows:
         lines = [
             [name, f"{found.pump_dp_pa[row] / BAR:.4f}", f"{found.pump_speed[row]:.4f}"]
@@ -144,16 +154,21 @@ def _print_consumers(net: Network, found: Balance, rows: int) -> None:
 
 
 def _print_sources(
-    net: Network, solver: HydraulicSolver, found: Balance, efficiency: FloatArray, rows: int
+    net: Network,
+    solver: HydraulicSolver,
+    found: Balance,
+    heat_w: FloatArray,
+    efficiency: FloatArray,
+    rows: int,
 ) -> None:
-    power, heat = source_power_w(found, solver.fluid.density_kg_m3), source_heat_w(net, found)
+    power = source_power_w(found, solver.fluid.density_kg_m3)
     head = ["id", "head bar", "mass flow kg/s", "heat kW", "pump kW"]
     lines = [
         [
             name,
             f"{found.source_dp_pa[row] / BAR:.4f}",
             f"{found.source_mass_flow_kg_s[row]:.4f}",
-            figure(float(heat[row]) / 1e3, 1),
+            figure(float(heat_w[row]) / 1e3, 1),
             f"{power[row] / 1e3:.3f}",
         ]
         for row, name in enumerate(net.sources.ids)

@@ -7,12 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ..network import BadNetwork, Network
-from .arguments import ForceOption, NetworkFile, check_free
+from ..network import Network
+from .arguments import ForceOption, NetworkFile, check_out
 from .printing import counted, explained, print_json, say
-
-# what a file may end in; `.pandapipes.json` is one of them
-WRITTEN = (".json", ".geojson", ".inp")
 
 
 def convert(
@@ -32,12 +29,7 @@ def convert(
     then.
     """
     with explained(json):
-        if out.suffix.lower() not in WRITTEN:
-            raise BadNetwork(
-                f"file {out}", "its ending names no format that can be written; nothing was written",
-                f"Known: {', '.join(WRITTEN)}, .pandapipes.json.", "unknown_format",
-            )  # fmt: skip
-        check_free(out, force, network)
+        check_out(out, force, network)
         net = Network.read(network)
         net.write(out)
     counts = {name: table.rows for name, table in net.tables.items() if table.rows}

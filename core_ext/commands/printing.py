@@ -110,6 +110,8 @@ def give_up(error: Exception, json: bool) -> NoReturn:
     if isinstance(error, OSError):
         why = error.strerror or str(error)
         message = f"{error.filename}: {why}; nothing was changed. Check its path and its rights."
+        if error.filename is None:
+            message = f"{why}; nothing was changed."
     if json:
         body: dict[str, Any] = {"code": code, "message": message, "changed": False}
         if isinstance(error, NotConverged):

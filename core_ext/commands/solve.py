@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import svg_plot
+from ..formats import write_whole
 from ..network import LINK_ENDS, FloatArray, Network
 from ..pressure_path import consumer_dp, dp_margin, index_consumer, path_to
 from ..result import HydraulicResult
@@ -48,7 +49,7 @@ def solve(
             title = f"{net.name or network.name}, as its file describes it"
             remark = _index_sentence(net, worst, dp, margin)
             text = svg_plot.picture(net, path, margin, title, remark)
-            plot.write_text(text, encoding="utf-8")
+            write_whole({plot: text})
     if json:
         print_json(_document(net, str(network), result, dp, margin, worst))
         return

@@ -7,9 +7,12 @@ half written.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,28 +88,31 @@ def _from_document(document: Any, path: Path) -> Network | None:
 
 
 def write_network(net: Network, path: Path) -> None:
-    """Write a network in the format of the file's name.
+    """Write a network in the format of the file's name; nothing is written on BadNetwork or OSError."""
+    write_whole({path: network_text(net, path)})
 
-    `.inp`, `.geojson`, `.pandapipes.json`, else toplovod-network/1 JSON. Raises BadNetwork, OSError.
+
+def network_text(net: Network, path: Path) -> str:
+    """The network in the format of the file's name. Raises BadNetwork for what that cannot hold.
+
+    `.inp`, `.geojson`, `.pandapipes.json`, else toplovod-network/1 JSON.
     """
     suffix = path.suffix.lower()
     if suffix == ".inp":
         from .epanet_writer import format_inp
 
-        text = format_inp(net)
-    elif suffix == ".geojson":
+        return format_inp(net)
+    if suffix == ".geojson":
         from .geojson import to_feature_collection
 
-        text = json.dumps(to_feature_collection(net), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-    elif path.name.lower().endswith(".pandapipes.json"):
+        return json.dumps(to_feature_collection(net), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    if path.name.lower().endswith(".pandapipes.json"):
         from .pandapipes_writer import to_pandapipes
 
-        text = json.dumps(to_pandapipes(net), ensure_ascii=False, allow_nan=False) + "\n"
-    else:
-        from .toplovod_json import to_text
+        return json.dumps(to_pandapipes(net), ensure_ascii=False, allow_nan=False) + "\n"
+    from .toplovod_json import to_text
 
-        text = to_text(net)
-    _replace(path, text)
+    return to_text(net)
 
 
 def _text(path: Path) -> str:
@@ -118,21 +124,41 @@ def _text(path: Path) -> str:
         return data.decode("latin-1")
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write beside the target and rename, so that a full disk leaves the old file whole."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+def write_whole(texts: Mapping[Path, str]) -> None:
+    """Write all files or none: each beside its place first, so that a full disk leaves the old ones whole.
+
+    Raises OSError, which always names the file.
+    """
+    beside: dict[Path, Path] = {}
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        mode = path.stat().st_mode if path.exists() else 0o666 & ~_umask()
-        temporary.chmod(mode)
-        temporary.replace(path)
+        for path, text in texts.items():
+            with _about(path):
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+                beside[path] = Path(name)
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                mode = path.stat().st_mode if path.exists() else 0o666 & ~_umask()
+                beside[path].chmod(mode)
+        for path, temporary in beside.items():
+            with _about(path):
+                temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        for temporary in beside.values():
+            temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Errors of the disk name the file that was meant: a full disk names none, or the one beside it."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _umask() -> int:

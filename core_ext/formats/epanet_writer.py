@@ -5,7 +5,8 @@ check valves one-way pipes of no length (tagged, so that the reader knows them),
 PRV and PSV, loss curves GPV. A kv is written as the loss coefficient that EPANET's rounded 0.02517 turns into
 the same drop. Elevations, and lengths of H-W pipes, are scaled by the ratio of the fluid's gravity to
 EPANET's, so that pressures stay. What EPANET has no element for is refused by name: constant heads,
-differential-pressure controllers, regulators that sense elsewhere, valves where EPANET allows none.
+differential-pressure controllers, regulators that sense elsewhere, valves where EPANET allows none, networks
+without a fixed pressure, nodes without a link.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class _Writer:
         missing = np.isnan(net.pipes["roughness_m"])
         self.hazen = bool(net.pipes.rows) and bool(missing.all())
         self.links: dict[str, str] = {}
+        self.linked: set[str] = set()
         nodes = net.nodes
         self.injection = dict(zip(nodes.ids, nodes["mass_injection_kg_s"].tolist(), strict=True))
         self.fixed = dict(zip(nodes.ids, nodes["fixed_pressure_pa"].tolist(), strict=True))
@@ -80,6 +82,8 @@ class _Writer:
             self._pipe(row, one_way)
         pumps = [self._pump(row) for row in range(self.net.pumps.rows)]
         junctions, reservoirs, coordinates = self._nodes()
+        if not reservoirs:
+            raise _refusal("nodes", "network in which nothing fixes a pressure", "no_fixed_pressure")
         viscosity = self.fluid.viscosity_pa_s / self.fluid.density_kg_m3 / FOOT_M**2 / VISCOSITY_FT2_S
         if viscosity <= 1e-3:
             raise _refusal("fluid", "fluid a thousand times thinner than water", "fluid_refused")
@@ -129,6 +133,7 @@ class _Writer:
                 "id_refused",
             )
         self.links[identifier] = f"{table} {identifier}"
+        self.linked |= {str(first), str(second)}
         return f"{self._name(identifier)} {self._name(first)} {self._name(second)}"
 
     def _sources(self) -> None:
@@ -332,6 +337,9 @@ class _Writer:
                 continue
             elevation = self.height[node] * self.shrink
             if math.isnan(self.fixed[node]):
+                # consumers and sources of a given flow are demands there, and tie their nodes to nothing
+                if node not in self.linked:
+                    raise _refusal(f"node {node}", "node that no pipe, valve or pump reaches", "node_refused")
                 junctions.append(f"{self._name(node)} {elevation!r} {-self.injection[node] * self.litres!r}")
             else:
                 reservoirs.append(f"{self._name(node)} {elevation + self.fixed[node] * self.head!r}")

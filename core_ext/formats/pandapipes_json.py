@@ -353,8 +353,8 @@ def _consumer(row: Row, ends: Row, mode: str, flow: float = math.nan, heat: floa
         "supply_node": ends["from_node"],
         "return_node": ends["to_node"],
         "mode": mode,
-        "mass_flow_kg_s": flow,
-        "kv_m3_h": math.nan,
+        "mass_flow_kg_s": _value(row, "mass_flow_kg_s") if math.isnan(flow) else flow,
+        "kv_m3_h": _value(row, "kv_m3_h"),
         "heat_w": heat,
         "supply_temp_c": _value(row, "supply_temp_c"),
         "return_temp_c": _value(row, "return_temp_c"),
@@ -366,7 +366,11 @@ def _consumer(row: Row, ends: Row, mode: str, flow: float = math.nan, heat: floa
 
 def _valve_consumer(row: Row, ends: Row) -> Row:
     """A heat exchanger in a net of ours: a consumer whose valve is given."""
-    consumer = _consumer(row, ends, "valve", heat=_value(row, "qext_w"))
+    heat = _value(row, "qext_w")
+    # pandapipes has no heat exchanger without a heat: our own column tells none from none asked for
+    if heat == 0.0 and math.isnan(_value(row, "heat_w")):
+        heat = math.nan
+    consumer = _consumer(row, ends, "valve", heat=heat)
     loss, width_m = _value(row, "loss_coefficient", 0.0), _value(row, "inner_diameter_mm") * 1e-3
     consumer["kv_m3_h"] = kv_of_loss(loss, width_m) if row.get("in_service", True) else 0.0
     return consumer

@@ -25,10 +25,20 @@ from .valve_loss import VALVE_DIAMETER_M, loss_of_kv, standing_loss
 VERSION, FORMAT_VERSION = "0.16.0", "0.14.0"
 START_PRESSURE_BAR = 5.0  # where pandapipes begins to iterate when nothing is fixed
 RIDING = {
-    "consumers": ("supply_temp_c", "return_temp_c", "priority", "min_dp_pa", "max_flow_kg_s"),
+    "consumers": (
+        "supply_temp_c",
+        "return_temp_c",
+        "priority",
+        "min_dp_pa",
+        "max_flow_kg_s",
+        "mass_flow_kg_s",
+        "heat_w",
+        "kv_m3_h",
+    ),
     "sources": ("max_heat_w", "cost_per_mwh", "co2_per_mwh"),
     "pipes": ("temp_c",),
 }
+OF_MODE = {"flow": "mass_flow_kg_s", "valve": "kv_m3_h", "heat": "heat_w"}
 COMPONENTS = {
     "junction": ("junction_component", "Junction"),
     "pipe": ("pipe_component", "Pipe"),
@@ -262,8 +272,12 @@ def _consumer(net: Network, row: int, number: dict[str, int]) -> tuple[str, Row]
         "to_junction": number[consumers["return_node"][row]],
     }
     heat = float(consumers["heat_w"][row])
-    riding = {"in_service": True, "type": "consumer"} | _riding(consumers, row)
     mode = consumers["mode"][row]
+    riding = {"in_service": True, "type": "consumer"} | _riding(consumers, row)
+    # what the element itself says does not ride beside it, where an edit in pandapipes would leave it behind
+    riding[OF_MODE[mode]] = math.nan
+    if mode == "flow":
+        riding["heat_w"] = math.nan
     if mode == "valve":
         kv = float(consumers["kv_m3_h"][row])
         shut = kv < SHUT_BELOW

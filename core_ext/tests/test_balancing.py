@@ -282,6 +282,8 @@ def test_a_consumers_own_limit_and_the_flow_of_the_source() -> None:
         ({"mass_flow_kg_s": -1.0}, {}, "bad_target"),
         ({"heat_w": 1e4, "supply_temp_c": 40.0, "return_temp_c": 40.0}, {}, "bad_target"),
         ({"min_dp_pa": 0.0, "mass_flow_kg_s": 1.0}, {}, "no_dp_left"),
+        ({}, {"kvs_m3_h": 0.0}, "bad_kvs"),
+        ({}, {"kvs_m3_h": [np.nan, 25.0, -1.0]}, "bad_kvs"),
     ],
 )
 def test_wrong_questions_are_refused(targets: dict[str, Any], limits: dict[str, Any], code: str) -> None:

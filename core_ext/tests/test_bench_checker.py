@@ -226,3 +226,15 @@ def test_a_regulator_that_cannot_reach_its_setting_is_named() -> None:
     case = random_case(237)
     with pytest.raises(NotConverged, match=r"Valve v2 did not come to its setting: .* 2\.\d+e\+06 Pa beyond"):
         HydraulicSolver(case.net, friction=case.friction).solve()
+
+
+def test_a_scenario_of_a_batch_is_not_told_where_another_solve_ended() -> None:
+    """What a regulator missed in the solver's own last solve says nothing about a scenario's end."""
+    case = random_case(237)
+    solver = HydraulicSolver(case.net, friction=case.friction)
+    with pytest.raises(NotConverged, match="Valve v2 did not come to its setting"):
+        solver.solve()
+    batch = solver.solve_batch(nodes_mass_injection_kg_s=[case.net.nodes["mass_injection_kg_s"]])
+    assert isinstance(batch[0], NotConverged)
+    assert "no solution within" in str(batch[0])
+    assert "setting" not in str(batch[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -13,11 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from ..balancing import balance, balanced_network
 from ..commands import app
+from ..commands.printing import give_up
 from ..network import Network
+from ..pressure_path import path_to
 from ..solver import HydraulicSolver
 from .made_networks import district, looped_mesh
 from .test_plants import boosted, demand_w, heated, town
@@ -182,6 +186,31 @@ def test_a_cool_plant_gives_less_heat_for_its_flow(tmp_path: Path) -> None:
     assert np.divide(sources["heat_w"], sum(sources["heat_w"])) == pytest.approx([15 / 70, 55 / 70], rel=1e-6)
 
 
+def test_the_return_temperature_asked_for_is_the_one_that_counts(tmp_path: Path) -> None:
+    net = town(3, supply_temp_c=[60.0, 100.0], cost_per_mwh=[0.0, 50.0])
+    heat = net.consumers["mass_flow_kg_s"] * HydraulicSolver(net).fluid.cp_j_kgk * 35.0
+    path, out = saved(net.changed(consumers_heat_w=heat), tmp_path), tmp_path / "set.json"
+    # as above, but over a return of 40: 20 parts of heat to 60
+    sources = as_json("balance", path, "--return-temp-c", 40, "--out", out)[1]["sources"]
+    assert np.divide(sources["heat_w"], sum(sources["heat_w"])) == pytest.approx([0.25, 0.75], rel=1e-6)
+    again = Network.read(out).consumers
+    assert again["return_temp_c"].tolist() == [40.0] * net.consumers.rows
+    assert again["supply_temp_c"].tolist() == net.consumers["supply_temp_c"].tolist()
+    shown = " ".join(said("balance", path, "--return-temp-c", 40)[1].split())
+    assert f" {sources['heat_w'][1] / 1e3:.1f} " in shown
+    # both at once, where either alone would leave a consumer without a drop
+    words = ("--supply-temp-c", 45, "--return-temp-c", 30, "--objective", "keep", "--out", out, "--force")
+    assert as_json("balance", saved(heated(0.35), tmp_path), *words)[0] == 0
+    again = Network.read(out).consumers
+    assert set(again["supply_temp_c"]) == {45.0} and set(again["return_temp_c"]) == {30.0}
+
+
+def test_plants_that_seem_colder_than_the_return_share_the_heat_by_flow(tmp_path: Path) -> None:
+    path = saved(heated(0.35), tmp_path)
+    body = as_json("balance", path, "--supply-temp-c", 110, "--return-temp-c", 90)[1]
+    assert sum(body["sources"]["heat_w"]) == pytest.approx(sum(body["consumers"]["heat_w"]), rel=1e-12)
+
+
 def test_power_of_a_booster_and_its_limit(tmp_path: Path) -> None:
     path = saved(boosted(fixed_dp_pa=[1e4]), tmp_path)
     keep = as_json("balance", path, "--objective", "keep")[1]
@@ -213,6 +242,10 @@ def test_pressure_limits_and_the_shift_that_mends_them(tmp_path: Path) -> None:
     boils = as_json("balance", path, "--boiling-margin-bar", 40)
     assert boils[0] == 1 and {o["code"] for o in boils[1]["obstacles"]} == {"node_min_pressure"}
     assert as_json("balance", path, "--boiling-margin-bar", 0.5)[0] == 0
+    # a gauge pressure may lie below the air's, as far as there is any
+    assert as_json("balance", path, "--min-pressure-bar", -0.3, "--max-pressure-bar", 25)[0] == 0
+    status, _, err = said("balance", path, "--min-pressure-bar", "s1=-1.1")
+    assert status == 2 and "'s1=-1.1' is not a number from -1.01325 on" in " ".join(err.split())
 
 
 def test_the_supply_temperature_is_chosen_or_given(tmp_path: Path) -> None:
@@ -246,6 +279,8 @@ def test_the_network_with_the_settings_found_does_what_was_found(network: Path, 
     before = network.read_bytes(), out.read_bytes()
     assert as_json("balance", network, "--out", out)[1]["code"] == "file_exists"
     assert as_json("balance", network, "--out", network, "--force")[1]["code"] == "same_file"
+    status, body = as_json("balance", network, "--out", tmp_path / "net.xlsx")
+    assert (status, body["code"]) == (2, "unknown_format") and not (tmp_path / "net.xlsx").exists()
     assert (network.read_bytes(), out.read_bytes()) == before
     assert said("balance", network, "--out", out, "--force", "--min-dp-bar", 1)[0] == 0
     assert out.read_bytes() != before[1]
@@ -279,6 +314,63 @@ def test_a_picture_is_svg_and_shows_something(network: Path, tmp_path: Path) -> 
     status, body = as_json("solve", path, "--plot", tmp_path / "out.svg")
     assert (status, body["code"]) == (2, "nothing_to_draw")
     assert not (tmp_path / "out.svg").exists()
+
+
+def test_the_limit_that_is_drawn_is_one_of_the_nodes_that_are_drawn(network: Path, tmp_path: Path) -> None:
+    net, picture = Network.read(network), tmp_path / "out.svg"
+    found = balance(net)
+    fluid = HydraulicSolver(net).fluid
+    path = path_to(net, found.result, net.consumers.row(found.index_consumer), fluid)
+    assert path is not None
+    on = {*path.supply.nodes, *path.back.nodes}
+    elsewhere = next(node for node in net.nodes.ids if node not in on)
+    least = float(found.result.pressure_pa.max()) / 1e5 + 0.1
+    for node, drawn in ((path.supply.nodes[-1], True), (path.back.nodes[0], True), (elsewhere, False)):
+        assert said("balance", network, "--plot", picture, "--max-pressure-bar", f"{node}={least}")[0] == 0
+        assert ("highest allowed" in picture.read_text()) == drawn, node
+
+
+def test_a_refused_file_leaves_the_picture_undrawn(network: Path, tmp_path: Path) -> None:
+    floating = saved(Network.read(network).changed(sources_return_pressure_pa=[np.nan]), tmp_path)
+    picture, out = tmp_path / "out.svg", tmp_path / "out.inp"
+    status, body = as_json("balance", floating, "--plot", picture, "--out", out)
+    assert (status, body["code"], body["changed"]) == (2, "source_refused", False)
+    assert not picture.exists() and not out.exists()
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_full_disk_changes_nothing(
+    network: Path, tmp_path: Path, failing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [tmp_path / "out.svg", tmp_path / "out.json"]
+    for path in names:
+        path.write_text("mine")
+    before, synced = sorted(tmp_path.iterdir()), iter(range(1, 3))
+
+    def full(_: int) -> None:
+        if next(synced) == failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    status, body = as_json("balance", network, "--plot", names[0], "--out", names[1], "--force")
+    assert (status, body["code"], body["changed"]) == (2, "file", False)
+    assert body["message"].startswith(f"{names[failing - 1]}: No space left on device; nothing was changed")
+    assert [path.read_text() for path in names] == ["mine", "mine"]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(network: Path, tmp_path: Path) -> None:
+    picture, folder = tmp_path / "out.svg", tmp_path / "out.json"
+    folder.mkdir()
+    status, body = as_json("balance", network, "--plot", picture, "--out", folder, "--force")
+    assert status == 2 and body["message"].startswith(f"{folder}: Is a directory; nothing was changed")
+    assert not picture.exists()
+
+
+def test_an_error_of_the_disk_without_a_name_has_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit):
+        give_up(OSError(errno.EIO, "Input/output error"), False)
+    assert capsys.readouterr().err == "file: Input/output error; nothing was changed.\n"
 
 
 # -- outages --------------------------------------------------------------------------------------

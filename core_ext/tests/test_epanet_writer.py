@@ -248,7 +248,27 @@ def with_valve(**values: Any) -> Network:
     return Network({**net.tables, "valves": valves}, fluid=FLUID)
 
 
+def fed_by_flow_alone() -> Network:
+    """A district whose plant gives a flow and holds no pressure."""
+    net = district(1, streets=6, loops=0, mode="flow")
+    tables: dict[str, Any] = {name: dict(table) for name, table in net.tables.items()}
+    flow = float(net.consumers["mass_flow_kg_s"].sum())
+    tables["sources"] = {"id": ["p"], "return_node": ["r0"], "supply_node": ["s0"], "mass_flow_kg_s": [flow]}
+    return Network(tables, fluid=net.fluid)
+
+
+def with_lone(fixed_pressure_pa: float) -> Network:
+    """Every element, and a node that no link reaches."""
+    net = every_element()
+    tables: dict[str, Any] = {name: dict(table) for name, table in net.tables.items()}
+    lone = {"id": "lone", "fixed_pressure_pa": fixed_pressure_pa}
+    tables["nodes"] = {name: [*column, lone.get(name, 0.0)] for name, column in net.nodes.items()}
+    return Network(tables, fluid=net.fluid)
+
+
 REFUSED = {
+    "nothing fixes a pressure": (fed_by_flow_alone, "nodes", "no_fixed_pressure"),
+    "lone node": (lambda: with_lone(math.nan), "node lone", "node_refused"),
     "constant head": (
         lambda: every_element(pumps={"curve": [""], "fixed_dp_pa": [1e4]}), "pump u", "pump_refused",
     ),
@@ -301,6 +321,19 @@ def test_what_epanet_lacks_is_refused_by_name(name: str, tmp_path: Path) -> None
         make().write(tmp_path / "n.inp")
     assert (caught.value.element, caught.value.code) == (element, code)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_epanet_itself_opens_a_lone_reservoir_but_no_lone_junction(tmp_path: Path) -> None:
+    path = tmp_path / "n.inp"
+    with_lone(1e5).write(path)
+    assert len(epanet_answer(path).flow_kg_s) > 0
+    written = path.read_text()
+    for gone, why in (("lone",), "unconnected"), (("high", "low", "lone"), "no tanks or reservoirs"):
+        kept = [line for line in written.splitlines() if not line.startswith(tuple(f"{n} " for n in gone))]
+        at = kept.index("[JUNCTIONS]") + 1
+        path.write_text("\n".join([*kept[:at], *(f"{name} 0 0" for name in gone), *kept[at:]]))
+        with pytest.raises(EpanetRefuses, match=why):
+            epanet_answer(path)
 
 
 @pytest.mark.parametrize("kind", ["FCV", "PRV", "PSV"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..network import Network
+from ..network import Network, Table
 from ..reach import Reach, toward
 from ..solver import HydraulicSolver
 from .made_networks import district
@@ -18,25 +19,32 @@ from .test_plants import town
 from .test_sensitivity import everything
 
 
+def blocked(table: str, columns: Table, row: int) -> bool:
+    """A valve that is open, but of no width or for no flow."""
+    if table != "valves" or columns["kind"][row] == "curve":
+        return False
+    return bool(
+        columns["kv_m3_h"][row] == 0 or (columns["kind"][row] == "flow_limit" and not columns["setting"][row])
+    )
+
+
 def searched(
     net: Network, lost_link: tuple[str, int] | None, without_source: int = -1
 ) -> npt.NDArray[np.bool_]:
-    """Consumers with an end in a part without source, fixed pressure or injection."""
+    """Consumers with an end in a part without source, fixed pressure or water fed in."""
     ends = []
     for table in ("pipes", "valves", "pumps"):
         columns = net.tables[table]
         for row in range(columns.rows):
-            runs = (
-                columns["open"][row] if table == "pipes" else table == "valves" or columns["speed"][row] > 0
-            )
-            if runs and (table, row) != lost_link:
+            runs = {"pipes": "open", "valves": "opening", "pumps": "speed"}[table]
+            if columns[runs][row] > 0 and not blocked(table, columns, row) and (table, row) != lost_link:
                 ends.append(
                     (net.nodes.row(columns["from_node"][row]), net.nodes.row(columns["to_node"][row]))
                 )
     first, second = np.array(ends).T
     nodes = net.nodes.rows
     _, part = connected_components(coo_array((np.ones(len(first)), (first, second)), shape=(nodes, nodes)))
-    alive = set(part[np.isfinite(net.nodes["fixed_pressure_pa"]) | (net.nodes["mass_injection_kg_s"] != 0.0)])
+    alive = set(part[np.isfinite(net.nodes["fixed_pressure_pa"]) | (net.nodes["mass_injection_kg_s"] > 0.0)])
     for row in range(net.sources.rows):
         if row != without_source:
             alive |= {part[net.nodes.row(net.sources[end][row])] for end in ("supply_node", "return_node")}
@@ -48,6 +56,23 @@ def searched(
     )
 
 
+def valves_shut(net: Network) -> Iterator[Network]:
+    """Every valve shut by its opening, then those that have one by their kv, the limiter by its setting."""
+    yield net.changed(valves_opening=np.zeros(net.valves.rows))
+    yield net.changed(valves_kv_m3_h=np.where(np.isnan(net.valves["kv_m3_h"]), np.nan, 0.0))
+    yield net.changed(valves_setting=np.zeros(net.valves.rows))
+
+
+def behind_a_valve(**valve: Any) -> HydraulicSolver:
+    """A district whose plant feeds its supply through one valve alone."""
+    net = district(1, 8, 0)
+    tables: dict[str, Any] = {name: dict(table) for name, table in net.tables.items()}
+    tables["nodes"] = {"id": [*net.nodes.ids, "plant out"]}
+    tables["sources"]["supply_node"] = ["plant out"]
+    tables["valves"] = {"id": ["v"], "from_node": ["plant out"], "to_node": ["s0"], "kv_m3_h": [60.0]} | valve
+    return HydraulicSolver(Network(tables, fluid=net.fluid))
+
+
 @pytest.mark.parametrize(
     "net",
     [district(1, 14, 0), district(2, 25, 3), district(3, 40, 12), everything(3)],
@@ -57,8 +82,11 @@ def test_every_link_and_every_source(net: Network) -> None:
     shut = np.ones(net.pipes.rows, np.bool_)
     shut[net.pipes.rows // 3] = False
     cut = 0
-    for is_open in (np.ones(net.pipes.rows, np.bool_), shut):
-        state = net.changed(pipes_open=is_open)
+    everything_open = np.ones(net.pipes.rows, np.bool_)
+    states = [net.changed(pipes_open=is_open) for is_open in (everything_open, shut)]
+    if net.valves.rows:
+        states += [*valves_shut(net)]
+    for state in states:
         solver = HydraulicSolver(state)
         reach = Reach(solver)
         assert reach.without(-1).tolist() == searched(state, None).tolist()
@@ -70,6 +98,47 @@ def test_every_link_and_every_source(net: Network) -> None:
         for row in range(net.sources.rows):
             assert Reach(solver, row).without(-1).tolist() == searched(state, None, row).tolist()
     assert cut > 0
+
+
+@pytest.mark.parametrize(
+    ("valve", "shut"),
+    [
+        ({}, False),
+        ({"opening": [0.0]}, True),
+        ({"opening": [1e-6]}, False),
+        ({"kv_m3_h": [0.0]}, True),
+        ({"kind": ["flow_limit"], "setting": [0.0]}, True),
+        ({"kind": ["flow_limit"], "setting": [0.1]}, False),
+        ({"kind": ["pressure_reducing"], "setting": [3e5]}, False),
+        ({"kind": ["pressure_reducing"], "setting": [3e5], "opening": [0.0]}, True),
+    ],
+)
+def test_a_shut_valve_is_no_way(valve: dict[str, Any], shut: bool) -> None:
+    solver = behind_a_valve(**valve)
+    lost = Reach(solver).without(-1)
+    assert lost.tolist() == [shut] * solver.net.consumers.rows
+    flow = solver.solve().mass_flow_kg_s["consumers"]
+    # a part without flow keeps what rounding leaves, 1e-23 kg/s; the open ones carry grams
+    assert (np.abs(flow) < 1e-15).tolist() == lost.tolist()
+
+
+def test_a_valve_shut_in_the_solver_counts_not_the_one_in_the_file() -> None:
+    solver = behind_a_valve()
+    solver.solve(valves_opening=[0.0])
+    assert Reach(solver).without(-1).all()
+
+
+@pytest.mark.parametrize(("injection", "alive"), [(-0.2, False), (0.2, True)])
+def test_who_only_takes_water_out_feeds_nobody(injection: float, alive: bool) -> None:
+    net = district(1, 8, 0)
+    way = np.ones(net.pipes.rows, np.bool_)
+    way[[r for r in range(net.pipes.rows) if net.pipes["to_node"][r] == "s3"]] = False
+    feed = np.zeros(net.nodes.rows)
+    feed[net.nodes.row("s3")] = injection
+    state = net.changed(pipes_open=way, nodes_mass_injection_kg_s=feed)
+    lost = Reach(HydraulicSolver(state)).without(-1)
+    assert lost.tolist() == searched(state, None).tolist()
+    assert lost[net.consumers.row("c3")] == (not alive)
 
 
 def test_the_other_side_of_a_link_can_be_the_one_that_dies() -> None:

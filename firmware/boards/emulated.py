@@ -34,7 +34,9 @@ class Board(Outputs):
                     pass  # reads as an open circuit
 
     def sample(self):
-        """The converter is read when asked."""
+        """The converter is read when asked; 1-Wire has to be sampled, where there is one."""
+        if self._one_wire is not None:
+            self._one_wire.sample()
 
     def _count(self, channel):
         adc = self._adc.get(channel)

@@ -16,6 +16,27 @@ ONE_WIRE, PULSES = 4, 5  # kinds of sensors.KINDS
 PULSE_CHANNEL = 12  # the one input that counts pulses
 
 
+def _counter(pin):
+    from .pulse_counter import Counter
+
+    return Counter(pin)
+
+
+def _one_wire(wiring):
+    from .one_wire import Bus
+
+    return Bus(*wiring)
+
+
+def _made(make, what):
+    """Return what make gives; None where it fails: that input reads as lost, and the house is heated."""
+    try:
+        return make(what)
+    except Exception as error:
+        print("board: an input is lost: %r" % error)
+        return None
+
+
 class Outputs:
     def __init__(self, pins, button, down=0):
         """pins: the board's pin map. button: the pin of the service button, which reads down when pressed."""
@@ -47,15 +68,14 @@ class Outputs:
             self._claim_valve(2)
             self._claim_pump(2)
             self._claim_pump(3)
-        for _, channel, kind, _ in settings.inputs:
-            if kind == ONE_WIRE and self._one_wire is None:
-                from .one_wire import Bus
-
-                self._one_wire = Bus(pins.ONE_WIRE)
+        numbers = {}
+        for _, channel, kind, span in settings.inputs:
+            if kind == ONE_WIRE:
+                numbers[channel] = span
             elif kind == PULSES and channel == PULSE_CHANNEL:
-                from .pulse_counter import Counter
-
-                self._counters[channel] = Counter(pins.PULSES)
+                self._counters[channel] = _made(_counter, pins.PULSES)
+        if numbers:
+            self._one_wire = _made(_one_wire, (pins.ONE_WIRE, numbers))
 
     def _pwm(self, pin):
         return machine.PWM(machine.Pin(pin), freq=PWM_HZ, duty_u16=0)
@@ -100,8 +120,8 @@ class Outputs:
         self._demand.duty_u16(bp * PWM_FULL // 10000)
 
     def one_wire_mc(self, channel):
-        """Return the temperature of the DS18B20 on the bus that stands at place channel - 8 by its number."""
-        return None if self._one_wire is None else self._one_wire.mc(channel - 8)
+        """Return the temperature of the DS18B20 on this channel, as of the last sample, or None."""
+        return None if self._one_wire is None else self._one_wire.mc(channel)
 
     def pulse_count(self, channel):
         """Return the pulses counted since boot, or None where there is no such input."""

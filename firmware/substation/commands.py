@@ -25,7 +25,7 @@ TIME, SIZE, DIGEST_1, DIGEST_2, DIGEST_3, DIGEST_4, COMMAND = range(7)
 
 def places(registers):
     """Return (address, words) of every command. registers: the map, which is let go of soon after."""
-    rows = [registers.BY_NAME[name] for name in NAMES]
+    rows = [registers.row_of(name) for name in NAMES]
     return tuple((row.address, registers.words_of(row)) for row in rows)
 
 

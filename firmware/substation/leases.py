@@ -129,7 +129,7 @@ def build(bank, settings):
     influences = {}
     for lease in registers.LEASES:
         if lease.setpoint in names:
-            row = registers.BY_NAME[lease.setpoint]
+            row = registers.row_of(lease.setpoint)
             low, high = to_fixed(row, row.low), to_fixed(row, row.high)
             if lease.low_limit:
                 low = max(low, settings.fixed(lease.low_limit))

@@ -2,9 +2,9 @@
 
 `python -m firmware.tests.whole_numbers HOURS [SITE]` steps one of SITES, or each, through so many hours.
 
-Each operation and each call in firmware/substation is wrapped before it is compiled, so that intermediate results
-are seen as well. What does not fit 31 bits is an object on the heap of a 32-bit chip: slower by two orders, and
-garbage in every control step. Prints one JSON object {site: {"file:line": largest}} of what was
+Each operation and each call in firmware/substation is wrapped before it is compiled, so that intermediate
+results are seen as well. What does not fit 31 bits is an object on the heap of a 32-bit chip: slower by two
+orders, and garbage in every control step. Prints one JSON object {site: {"file:line": largest}} of what was
 met in the control steps; what happens while starting is left out.
 """
 
@@ -86,7 +86,7 @@ class Finder(importlib.abc.MetaPathFinder):
 if __name__ == "__main__":  # before anything of the firmware is imported, and only here
     sys.dont_write_bytecode = True
     sys.meta_path.insert(0, Finder())
-from . import conftest, dhw_rig, loop_rig
+from . import conftest, dhw_rig, loop_rig  # noqa: E402
 
 
 def day_of(rig, weather, hours):

@@ -36,7 +36,7 @@ GRANT = np.dtype(
     [("kind", "<u1"), ("flags", "<u1"), ("button", "<u2"), ("t_ms", "<u8"), ("counts", "<u2", (CHANNELS,))]
 )
 REPORT = np.dtype(
-    [("kind", "<u1"), ("flags", "<u1"), ("spare", "<u2"), ("t_ms", "<u8"), ("open_ms", "<u4"),
+    [("kind", "<u1"), ("flags", "<u1"), ("free_block", "<u2"), ("t_ms", "<u8"), ("open_ms", "<u4"),
      ("close_ms", "<u4"), ("pump_ms", "<u4"), ("pump_speed", "<u2"), ("heat_demand", "<u2"),
      ("heap_b", "<u4")]
 )  # fmt: skip
@@ -46,6 +46,7 @@ KIND_START, KIND_GRANT = 0, 1
 KIND_REPORT, KIND_RESET = 1, 2
 FLAG_MEASURE_HEAP = 1
 FLAG_ENDED = 1
+FREE_UNIT_B = 64  # of a report's free_block
 
 POWER_ON = 1  # machine.reset_cause()
 HEAP = "192k"  # of the firmware
@@ -127,6 +128,8 @@ class Fleet:
         self._report_rows = _rows(self.reports)
         self.heap_b = np.zeros(count, dtype=np.int64)
         """Live heap of each controller after a collection, from the last `exchange(measure_heap=True)`."""
+        self.free_block_b = np.zeros(count, dtype=np.int64)
+        """Largest free block of each heap, from the same."""
         self._set_inputs(BoardInputs.unconnected(count))
 
     def __enter__(self) -> Self:
@@ -234,7 +237,9 @@ class Fleet:
         self.now_ms = t_ms
         if measure_heap:
             self.heap_b[:] = self.reports["heap_b"]
+            self.free_block_b[:] = self.reports["free_block"].astype(np.int64) * FREE_UNIT_B
             self.reports["heap_b"] = 0
+            self.reports["free_block"] = 0
         return self._outputs(tick_ms)
 
     def _settle(self, index: int) -> None:

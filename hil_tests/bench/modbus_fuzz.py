@@ -23,7 +23,7 @@ from firmware.substation import order_frame, registers
 
 from .modbus_cases import cases, runs, words
 from .modbus_oracle import Device, Oracle, crc16
-from .provisioning import KEY_EPOCH
+from .provisioning import KEY_EPOCH, firmware_bundle
 from .provisioning import Device as Provisioned
 
 FEEDER = Path(__file__).parent / "vm" / "modbus_feeder.py"
@@ -152,6 +152,7 @@ class Feeder:
     """The VM with the whole application, fed without sockets."""
 
     def __init__(self, device: Provisioned, console: Path, heap: str = "1m") -> None:
+        manifest = firmware_bundle(console.parent / "bundle") / "manifest.json"
         read_in, self._to = os.pipe()
         self._from, write_out = os.pipe()
         for handle in (self._to, self._from):
@@ -160,7 +161,7 @@ class Feeder:
         self.console = console
         self._process = subprocess.Popen(
             [sys.executable, "-m", "micropython", "-X", f"heapsize={heap}", str(FEEDER),
-             str(device.board.flash.resolve()), str(read_in), str(write_out)],
+             str(device.board.flash.resolve()), str(read_in), str(write_out), str(manifest)],
             stdin=subprocess.DEVNULL, stdout=self._console, stderr=subprocess.STDOUT,
             pass_fds=(read_in, write_out),
         )  # fmt: skip

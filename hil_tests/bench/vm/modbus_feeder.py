@@ -1,8 +1,9 @@
 """Feeds Modbus frames to the controller's own stack inside the VM, as fast as it answers. No sockets.
 
-Arguments: device folder, file number to read batches from, file number to write answers to. The whole
-application is put together as main.py does it, then time stands still and nothing else runs. It refuses
-to judge: the answers and a digest of everything an order may change go to the host after each batch.
+Arguments: device folder, file number to read batches from, file number to write answers to, the bundle's
+manifest, which tells what private attributes are called. The whole application is put together as main.py
+does it, then time stands still and nothing else runs. It refuses to judge: the answers and a digest of
+everything an order may change go to the host after each batch.
 
     host -> VM   "<BxHI" kind (T, R or Q), records, bytes; then records of "<H" length and frame
     VM -> host   "<I" length and the responses, one behind the other; digest (32 bytes); "<I" exceptions
@@ -46,6 +47,7 @@ sys.modules["time"] = virtual_time
 
 import gc  # noqa: E402
 import hashlib  # noqa: E402
+import json  # noqa: E402
 import struct  # noqa: E402
 
 import machine  # noqa: E402, F401
@@ -58,6 +60,10 @@ BATCH_BYTES = 26_300
 ANSWER_BYTES = 26_300
 
 
+def _of(thing, name):
+    return getattr(thing, _names.get(name, name))
+
+
 def _digest(bank, mailbox, blocks):
     """Return the digest of every holding register, lease, key epoch and order counter."""
     digest = hashlib.sha256()
@@ -65,12 +71,14 @@ def _digest(bank, mailbox, blocks):
     for first, count in blocks:
         bank.read(3, first, count, out, 0)
         digest.update(out[: 2 * count])
-    for address in sorted(mailbox._by_address):
-        influence = mailbox._by_address[address].__dict__
+    influences = _of(mailbox, "_by_address")
+    for address in sorted(influences):
+        influence = influences[address].__dict__
         for name in sorted(influence):
             if isinstance(influence[name], (int, bool, type(None))):
                 digest.update(("%d %s %r\n" % (address, name, influence[name])).encode())
-    digest.update(repr((mailbox._keys.floor, mailbox._counter, mailbox._accepted)).encode())
+    state = (_of(mailbox, "_keys").floor, _of(mailbox, "_counter"), _of(mailbox, "_accepted"))
+    digest.update(repr(state).encode())
     return digest.digest()
 
 
@@ -112,14 +120,15 @@ def _run(source, sink):
     from substation import app
 
     controller = app.Controller(boards)
-    framings = dict(zip(b"TR", (framing for _, framing in controller._tcp._ports)))
+    tcp = _of(controller, "_tcp")
+    framings = dict(zip(b"TR", (framing for _, framing in _of(tcp, "_ports"))))
     server = framings[ord("T")]
-    bank, mailbox = server._bank, server._mailbox
-    blocks = [(start, end - start) for start, end, _ in bank._blocks[3]]
+    bank, mailbox = _of(server, "_bank"), _of(server, "_mailbox")
+    blocks = [(start, end - start) for start, end, _ in _of(bank, "_blocks")[3]]
     head = bytearray(8)
     batch = bytearray(BATCH_BYTES)
     answers = bytearray(ANSWER_BYTES)
-    out = bytearray(len(controller._tcp._out))  # as the sockets have it
+    out = bytearray(len(_of(tcp, "_out")))  # as the sockets have it
     while True:
         _fill(source, head, 8)
         kind, records, size = struct.unpack("<BxHI", head)
@@ -145,6 +154,8 @@ def _run(source, sink):
         gc.collect()
 
 
+with open(sys.argv[4]) as _manifest:
+    _names = json.load(_manifest)["names"]
 _source = open(int(sys.argv[2]), "rb", buffering=0)
 _sink = open(int(sys.argv[3]), "wb", buffering=0)
 vfs.umount("/")
