@@ -5,10 +5,12 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from firmware.substation.energy import DIVISOR, W_MS_PER_WH, Energy, heat_w
+from firmware.substation.limiters import ValveLimiter
 from firmware.substation.sensors import loop_value
 from firmware.substation.valve import Valve
 
@@ -21,7 +23,6 @@ PROJECT = Path(__file__).parent.parent.parent
 KNOWN = {
     "local_time.py": "Unix time has not fitted since 2004; looked at every 10 s, three objects of 16 B",
     "capacity.py": "heat of a window in Ws: above 298 kW x 1 h, with a capacity tariff only",
-    "limiters.py": "what such a window still allows just before it ends",
 }
 
 
@@ -89,6 +90,10 @@ def test_the_parts_come_to_the_same_as_the_whole(ticks):
         assert heat_w(flow, supply, back) == flow * ((supply - back) // 10) * 100 // DIVISOR
         ua, span = chance.randint(4_000, 20_500), chance.randint(1, 600_000)
         assert loop_value(ua, span) == (ua - 4_000) * span // 16_000
+        limiter = SimpleNamespace(_valve=SimpleNamespace(position_bp=chance.randint(500, 10_000)))
+        limit, passes = chance.randint(1, 6_000_000), chance.randint(0, 9_000_000)
+        travel_bp = (limit - passes) * limiter._valve.position_bp // max(passes, limit // 8, 1)
+        assert ValveLimiter._travel_bp(limiter, limit, passes) == travel_bp
         stroke_ms, bp = chance.randint(5_000, 600_000), chance.randint(0, 10_000)
         valve = Valve(BoardDouble(ticks), stroke_ms, bp)
         assert valve._estimate_ms == stroke_ms * bp // 10_000
