@@ -11,7 +11,7 @@ SUPPLY = "secondary_supply_temp_sp_c"
 
 
 def house(ticks, changes):
-    """Two hours with an order, a draw of hot water and a lost sensor; everything on the terminals each minute."""
+    """Two hours with an order, draws of hot water and a lost sensor; what is on the terminals each minute."""
     rig = FunctionRig(ticks, **changes)
     rig.clock.at_zero_s -= ticks.now_ms // 1000  # the time of day is the same, wherever the ticks stand
     seen = []
@@ -60,7 +60,5 @@ def test_the_wrap_changes_nothing(ticks, first, run, changes):
     plain = run(ticks, changes)
     ticks.now_ms = first
     assert run(ticks, changes) == plain
-    assert (first < WRAP) == (ticks.now_ms > WRAP or first < HALF)  # the run went through what it is about
-    assert (
-        len({row[0] if isinstance(row[0], int) else tuple(row[0]) for row in plain}) > 1
-    )  # and something moved
+    assert first < WRAP <= ticks.now_ms or first < HALF <= ticks.now_ms  # the run went through it
+    assert plain[30] != plain[90]  # and something moved
