@@ -63,6 +63,22 @@ whole. It leaves out what the network stack takes of a chip's memory, which no p
 |---|---:|---|---:|---:|
 """
 
+NUMBERS = """
+## Numbers on a 32-bit chip
+
+Three things are different there from the 64-bit VM, and each is simulated by tests:
+
+- **Small integers have 31 bits.** What is larger is an object on the heap. `firmware/tests/test_small_integers.py` watches
+  every operation of the control steps through a day, with sites near the upper ends of what a site may be; what leaves
+  31 bits is named there with its reason: Unix time, and the window of a capacity tariff above 298 kW. The watch reaches
+  `firmware/substation` as the control loops use it; Modbus, orders and signatures reckon with larger numbers as they must.
+- **Floats are single**, but on the STM32H743. Floats stand at the edges alone; `firmware/tests/test_single_precision.py`
+  runs each kind of site in both and bounds the difference.
+- **The tick counter wraps at 2^30 ms**, after 12.4 days. It does so in the VM as well. `firmware/tests/test_tick_wrap.py`
+  and `hil_tests/test_tick_wrap.py` let it wrap within a story, and through the middle of its range: outputs, bus bytes and
+  readings are the same to the last bit as without; but for the figures of the heap, which follow every address.
+"""
+
 WIRING = """
 ## Wiring that all have in common
 
@@ -197,7 +213,7 @@ def page(bundle: Bundle, heaps: list[SiteHeap], needs: list[BoardNeed]) -> str:
         for n in needs
     )
     text += f"\nPublished: {needs[0].heap_source}.\n"
-    text += WIRING
+    text += NUMBERS + WIRING
     pairs: dict[str, list[str]] = {}
     for name, facts in boards.items():
         pairs.setdefault(_pins_of(name, facts, table["uses"]).split("\n", 2)[2], []).append(name)
