@@ -62,6 +62,7 @@ def test_the_counter_really_begins_there(tmp_path: Path) -> None:
     program = (
         "from time import ticks_add, ticks_diff, ticks_ms, sleep_ms\n"
         "first = ticks_ms()\nsleep_ms(1000)\nprint(first, ticks_ms(), ticks_diff(ticks_ms(), first))\n"
+        "while True: sleep_ms(60_000)\n"
     )
     bare = Bare(tmp_path, [program], first_tick=WRAP - 400)
     try:
