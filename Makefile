@@ -58,7 +58,13 @@ $(FIRMWARE_STUBS)/.installed: requirements-stubs.lock | $(VENV)/.locks-installed
 	$(PIP) install --quiet --require-hashes --no-deps --target $(FIRMWARE_STUBS) -r requirements-stubs.lock
 	@touch $@
 
-stubs: $(FIRMWARE_STUBS)/.installed
+# a folder for each port: they have modules of the same names
+$(FIRMWARE_STUBS)-%/.installed: requirements-stubs-%.lock | $(VENV)/.locks-installed
+	rm -rf $(FIRMWARE_STUBS)-$*
+	$(PIP) install --quiet --require-hashes --no-deps --target $(FIRMWARE_STUBS)-$* -r $<
+	@touch $@
+
+stubs: $(FIRMWARE_STUBS)/.installed $(FIRMWARE_STUBS)-esp32/.installed $(FIRMWARE_STUBS)-stm32/.installed
 
 check: lint  ## lint, then the fast tests: what to run before every commit
 	$(BIN)/python -m pytest -q -m "not slow and not browser"
@@ -68,6 +74,8 @@ lint: setup stubs  ## style, types, borders
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file tools/checks/firmware-mypy.ini firmware
+	$(BIN)/mypy --config-file tools/checks/firmware-mypy-esp32.ini
+	$(BIN)/mypy --config-file tools/checks/firmware-mypy-stm32.ini
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint core_ext
 	$(BIN)/lint-imports
 	$(BIN)/python -m supervisor.hmi.vendor --types
@@ -76,6 +84,7 @@ lint: setup stubs  ## style, types, borders
 docs: $(VENV)/.toplovod-installed  ## write the generated pages of docs/ anew
 	$(BIN)/toplovod registers --markdown --out docs/registers.md
 	$(BIN)/python -m firmware.documentation
+	$(BIN)/toplovod build --report --page docs/boards.md
 	$(BIN)/toplovod bench core --from-json --json docs/performance.json --report docs/performance.md \
 	    --plot docs/images/performance.svg
 	$(BIN)/python -m tools.checks.shown_output --write docs/networks.md

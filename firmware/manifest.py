@@ -1,11 +1,13 @@
 """Which files make up the controller's program, for `toplovod build` and for freezing into an image.
 
-Paths are relative to this folder, which is the root of the device. Left out: the tests, this file,
-and __init__.py beside it (the device's root is no package).
+Paths are relative to this folder, which is the root of the device. Left out: the tests, this file, what the
+host makes pages and reports from (board_facts, documentation, function_tables), and __init__.py beside it
+(the device's root is no package).
 """
 
 BOARDS = (
-    "__init__", "emulated", "one_wire", "outputs", "pulse_counter", "w5500_evb_pico2",
+    "__init__", "converters", "emulated", "nucleo_h743", "nucleo_h743_pins", "olimex_esp32_poe",
+    "olimex_esp32_poe_pins", "one_wire", "outputs", "pulse_counter", "w5500_evb", "w5500_evb_pins",
 )  # fmt: skip
 SUBSTATION = (
     "__init__", "alarms", "app", "boots", "capacity", "circulation", "clock", "comfort", "commands",

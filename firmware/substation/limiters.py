@@ -196,7 +196,14 @@ class ValveLimiter:
     def _travel_bp(self, limit, now):
         """Return by how much the valve should open (below 0: close) for what passes to become the limit."""
         open_bp = max(LEAST_OPEN_BP, self._valve.position_bp)
-        return (limit - now) * open_bp // max(now, limit // MOST_TIMES, 1)
+        least = max(now, limit // MOST_TIMES, 1)
+        # (limit - now) x open // least, by parts that stay small integers: 108 kW would leave them at once
+        times = (limit - now) // least
+        rest = limit - now - times * least
+        hundreds = open_bp // 100
+        more = rest * hundreds // least
+        rest_bp = (rest * hundreds - more * least) * 100 + rest * (open_bp - hundreds * 100)
+        return times * open_bp + more * 100 + rest_bp // least
 
     def _limit(self, limiter_pi, room, number, wanted_bp, dt_ms):
         """Return the position a limiter allows; one that has room and does not act only stands ready."""

@@ -78,8 +78,9 @@ def _is_number(value):
 class Site(Settings):
     """The checked settings. mistakes lists (key, sentence); empty means the file was taken whole."""
 
-    def __init__(self, content, board_device_id, boards, default_board):
-        """content: the parsed JSON, or a string saying why there is none."""
+    def __init__(self, content, board_device_id, boards, default_board, pin_map=None):
+        """content: the parsed JSON, or a string saying why there is none. boards: the names there are.
+        pin_map: from a board's name to its pins; without it nothing is held against them."""
         from . import registers  # not kept: see register_bank
 
         super().__init__()
@@ -135,7 +136,8 @@ class Site(Settings):
         else:
             from . import site_functions
 
-            used = site_functions.read(self, registers, content, used)
+            pins = pin_map(self.board) if pin_map else None
+            used = site_functions.read(self, registers, content, used, pins)
             defaults.update(site_functions.OPTION_DEFAULTS)
             ordered += site_functions.OPTION_ORDERED
         rows = [
@@ -249,8 +251,8 @@ class Site(Settings):
         return int.from_bytes(digest.digest()[:4], "big")
 
 
-def read(path, board_device_id, boards, default_board):
-    """Return the Site of the file at path; prints each mistake on the console."""
+def read(path, board_device_id, boards):
+    """Return the Site of the file at path; prints each mistake on the console. boards: their package."""
     import json
 
     try:
@@ -260,7 +262,7 @@ def read(path, board_device_id, boards, default_board):
         content = "cannot be read (%s)" % error
     except ValueError:
         content = "is not valid JSON"
-    site = Site(content, board_device_id, boards, default_board)
+    site = Site(content, board_device_id, boards.NAMES, boards.default_name(), boards.pin_map)
     for key, sentence in site.mistakes:
         print("site.json: %s: %s" % (key, sentence))
     if site.mistakes:

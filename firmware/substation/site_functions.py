@@ -188,16 +188,61 @@ def holidays(value):
     return tuple(flat)
 
 
-def read(site, registers, content, base):
+def _carried(site, key, wanted, fits, instead, what):
+    """Return wanted where the board's pins suffice for it, else what is done instead, with a mistake."""
+    if fits:
+        return wanted
+    site._mistake(key, "%r: the board %s has no pins for %s; %r used" % (wanted, site.board, what, instead))
+    return instead
+
+
+def _read_pins(site, pins):
+    """Hold what the site asks for against the pins of its board; what these do not carry is left out."""
+    valves, pumps = len(pins.VALVES), len(pins.PUMPS)
+    if site.circuits == 2:
+        fits = valves >= 2 and pumps >= 2
+        site.circuits = _carried(site, "heating_circuits", 2, fits, 1, "a second circuit")
+    if site.dhw != "none":
+        # the third valve is that of the DHW, pumps 2 and 3 are charging and circulation
+        fits = valves >= 3 and pumps >= 4
+        site.dhw = _carried(site, "dhw", site.dhw, fits, "none", "a DHW valve and two pumps")
+    if site.pumps == 2:
+        site.pumps = _carried(site, "pumps", 2, len(pins.SPEEDS) >= 2, 1, "a second pump")
+
+
+def _fitting_inputs(site, pins):
+    """Return the inputs that the board can read; each other one is a mistake and counts as not wired."""
+    rows = []
+    for row in site.inputs:
+        name, channel, number, _ = row
+        kind = KINDS[number]
+        if kind == "ds18b20" and pins.ONE_WIRE is None:
+            sentence = "the board %s has no 1-Wire bus for a ds18b20" % site.board
+        elif kind == "pulses" and pins.PULSES is None:
+            sentence = "the board %s has no pulse input" % site.board
+        elif channel >= pins.CHANNELS:
+            sentence = "channel %d: the board %s has channels 0 to %d" % (
+                channel, site.board, pins.CHANNELS - 1,
+            )  # fmt: skip
+        else:
+            rows.append(row)
+            continue
+        site._mistake("inputs", "%s: %s; it counts as not wired" % (name, sentence))
+    return tuple(rows)
+
+
+def read(site, registers, content, base, pins=None):
     """Take the functions' settings into site; return the names of the CONFIG registers that it has.
 
-    base: the names of the profile's base rows.
+    base: the names of the profile's base rows. pins: the board's pin map, or None to hold nothing against it.
     """
     substation = site.profile == "substation"
     used = set(base)
     if substation:
         site.circuits = int(site.number("heating_circuits", 1, 1, 2, whole=True))
         site.dhw = site.choice("dhw", "none", DHW_KINDS)
+        if pins:
+            _read_pins(site, pins)
         switches = {row.name for row in registers.LIMITER_CONFIG}
         comfort = [row.name for row in registers.COMFORT_CONFIG]
         if site.circuits == 2:
@@ -212,6 +257,8 @@ def read(site, registers, content, base):
     else:
         site.dhw = "none"
         site.pumps = int(site.number("pumps", 1, 1, 2, whole=True))
+        if pins:
+            _read_pins(site, pins)
         switches = {row.name for row in registers.PUMP_STATION_OPTIONS}
         if site.pumps == 2:
             used.add("pump_change_s")
@@ -223,6 +270,8 @@ def read(site, registers, content, base):
     wired = site.checked("inputs", inputs, site.profile, site.inputs)
     if wired:
         site.inputs, site.damping = wired
+        if pins:
+            site.inputs = _fitting_inputs(site, pins)
     _need_inputs(site)
     return used
 

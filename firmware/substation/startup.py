@@ -86,7 +86,7 @@ def _read_settings(boards, running, version):
     from .register_bank import RegisterBank
     from .uptime import Uptime
 
-    settings = site.read("site.json", _chip_id(), boards.NAMES, boards.default_name()).copy()
+    settings = site.read("site.json", _chip_id(), boards).copy()
     del site
     let_go_of("site", "site_functions", "site_meters")
     gc.collect()

@@ -103,11 +103,14 @@ class Fleet:
 
     seed: entropy of every boot follows from it, the device and its boot number; None = random.
     deadline_s: real time a controller may need for one tick before it counts as hung. serial: each board
-    has a serial line, see `serial_lines`; meters: and one to its heat meters, see `meter_lines`.
+    has a serial line, see `serial_lines`; meters: and one to its heat meters, see `meter_lines`. first_tick:
+    what every board's ticks_ms() says when it is switched on, to meet the wrap at 2**30 before 12 days.
     """
 
     def __init__(self, boards: Sequence[Board], *, seed: int | None = None, heap: str = HEAP,
-                 deadline_s: float = 30.0, serial: bool = False, meters: bool = False) -> None:  # fmt: skip
+                 deadline_s: float = 30.0, serial: bool = False, meters: bool = False,
+                 first_tick: int = 0) -> None:  # fmt: skip
+        self._first_tick = first_tick
         self.boards = tuple(boards)
         self.now_ms = 0
         self._slots = [_Slot(board) for board in self.boards]
@@ -311,7 +314,7 @@ class Fleet:
             slot.process = subprocess.Popen(
                 [sys.executable, "-m", "micropython", "-X", f"heapsize={vm_heap_b(self._heap)}", str(VMBOOT),
                  host, str(port), str(i), str(slot.board.flash.resolve()),
-                 *(f"{uart}={handle}" for uart, handle in lines.items())],
+                 *(f"{uart}={handle}" for uart, handle in lines.items()), f"ticks={self._first_tick}"],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
                 close_fds=bool(lines), pass_fds=tuple(lines.values()), start_new_session=True,
             )  # fmt: skip

@@ -65,6 +65,7 @@ class Link:
         self.device_id = start[4]
         self.entropy = start[5]
         self.bite_ms = FOREVER_MS
+        self.first_tick = 0  # what the tick counter says at the start
         self.ended = 0
         self.gone = False  # the bench closed the line
         self.uarts = {}  # number: the end of a line that stands for the UART's pins
