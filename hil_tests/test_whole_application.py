@@ -11,12 +11,12 @@ from .whole_application import LEEWAY_B, Soak, soak
 
 @pytest.mark.slow
 @pytest.mark.needs("heap.measured")
-def test_the_whole_application_runs_in_192_kb_and_its_heap_does_not_grow(tmp_path: Path) -> None:
+def test_the_whole_application_keeps_its_heap(tmp_path: Path) -> None:
     hours: list[int] = []
-    result = soak(tmp_path, 0.25, told=lambda so_far: hours.append(len(so_far.live_b)))
+    result = soak(tmp_path, 0.125, told=lambda so_far: hours.append(len(so_far.live_b)))
     assert result.faults == []
-    assert hours == [1, 2, 3, 4, 5, 6] and len(result.live_b) == 6
-    assert min(result.free_block_b) > 0 and result.polls > 10_000 and result.orders == 24
+    assert hours == [1, 2, 3] and len(result.live_b) == 3
+    assert min(result.free_block_b) > 0 and result.polls > 5_000 and result.orders == 12
 
 
 def test_a_heap_that_grows_a_reset_and_a_task_that_began_again_are_faults() -> None:
