@@ -258,6 +258,59 @@ def read(host: Host, unit: Unit = 1, timeout: Timeout = 3.0, json: AsJson = Fals
     )
 
 
+@app.command("log")
+def event_log(
+    host: Host,
+    keys: Annotated[
+        Path | None, typer.Option(help="Key file of any slot: proves that the log is the controller's own.")
+    ] = None,
+    since: Annotated[int, typer.Option(min=0, help="Show records from this number on.")] = 0,
+    verify: Annotated[bool, typer.Option("--verify", help="Say only whether the log is whole.")] = False,
+    unit: Unit = 1,
+    timeout: Timeout = 3.0,
+    json: AsJson = False,
+) -> None:
+    """Show what the controller at HOST has noted: who changed what, and why not. Changes nothing.
+
+    Every record's place in the hash chain is verified. Exit status: 0 whole, 1 broken or not genuine, 2 wrong
+    use, 3 the controller did not answer.
+    """
+    from .controller import Address, Controller
+    from .event_log import named, read_log
+    from .key_file import KeyFile
+
+    key_file = None if keys is None else KeyFile.read(keys)
+    with Controller(Address.parse(host), unit, timeout) as controller:
+        log = read_log(controller, key_file)
+    seal = log.seal
+    if json:
+        _print_json(log.as_json(seal.next if verify else since))
+        raise typer.Exit(0 if log.whole else 1)
+    shown = [named(event) for event in log.events if event.sequence >= since]
+    if shown and not verify:
+        _table([("number", "when", "who", "what"), *shown])
+    kept = f"{log.device_id} at {log.address}: {seal.next - seal.oldest} records from {seal.oldest} on"
+    if seal.next > seal.kept and not verify:
+        kept += f", {seal.next - seal.kept} of them (*) not in flash yet"
+    if log.broken:
+        typer.echo(
+            f"{kept}; the chain is BROKEN: {log.broken}. Damage, or somebody answers in the controller's "
+            "place. Keep this output; read it again at the device.",
+            err=True,
+        )
+    elif seal.genuine is False:
+        typer.echo(
+            f"{kept}; the seal is NOT GENUINE: another key or epoch, or somebody answers in the controller's "
+            "place. Export the keys again (toplovod keys export), then read it at the device.",
+            err=True,
+        )
+    elif seal.genuine:
+        typer.echo(f"{kept}; the chain is whole and sealed by this controller")
+    else:
+        typer.echo(f"{kept}; the chain is whole. --keys FILE proves that it is this controller's.")
+    raise typer.Exit(0 if log.whole else 1)
+
+
 @app.command()
 def order(
     host: Host,

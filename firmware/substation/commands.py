@@ -32,6 +32,8 @@ def places(registers):
 class Commands:
     """place: as places() gives it. clock: takes the time. updating: directs updates."""
 
+    log = None  # the event log
+
     def __init__(self, place, clock, updating):
         self._address = [address for address, _ in place]
         self._words = [words for _, words in place]
@@ -79,11 +81,16 @@ class Commands:
             return REFUSED_REGISTER, self._address[SIZE]
         return ACCEPTED, 0
 
-    def apply(self, pairs):
+    def apply(self, pairs, slot, source):
         """Do what judge() accepted."""
         values, _ = self._values(pairs)
         if values[TIME] is not None:
+            before_s = self._clock.unix_s()
             self._clock.set(values[TIME])
+            if self.log is not None:
+                self.log.time_set(slot, before_s, source)
+        if values[COMMAND] is not None and self.log is not None:
+            self.log.command(slot, values[COMMAND], values[DIGEST_1] or 0, source)
         if values[COMMAND] == OPEN:
             digest = b"".join(value.to_bytes(4, "big") for value in values[DIGEST_1:COMMAND])
             self._updating.open(values[SIZE], digest)

@@ -38,6 +38,7 @@ class RegisterBank:
         self.challenge_mailbox = registers.CHALLENGE_MAILBOX
         self.challenge_words = registers.CHALLENGE_MAILBOX_WORDS
         self.status_block = registers.STATUS_BLOCK
+        self.log_seal = registers.LOG_SEAL
         self.receipts = registers.RECEIPTS
         self.receipt_words = registers.RECEIPT_WORDS
         self._receipts_at = self._size

@@ -48,6 +48,8 @@ CHALLENGE_MAILBOX_WORDS = 5
 RECEIPTS = 1000  # input, one block of RECEIPT_WORDS for each key slot
 RECEIPT_WORDS = 16
 STATUS_BLOCK = 1100  # input, read with the challenge in one FC23
+LOG_SEAL = 1200  # input, likewise: what proves the event log
+LOG_SEAL_WORDS = 55
 
 IDENTITY_MAGIC = 0x5456
 IDENTITY_WORDS = 26  # input 0..25: this block never moves, whatever the map version

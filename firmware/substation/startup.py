@@ -22,7 +22,7 @@ class Parts:
         self.progress = self.tcp = self.serial = self.sensors = None
         self.settings = self.influences = self.deficit = self.persistence = self.hashes = None
         self.network = {}
-        self.updating = None
+        self.updating = self.log = None
         self.command_places = ()
         self.safe_start = False
         self.points = self.meter_points = ()
@@ -62,10 +62,10 @@ def assemble(boards, running, publish_uptime, restart, control_allowed_ms, versi
     parts.influences = influences
     parts.persistence = persistence
     parts.hashes = hashes
-    _make_watch(parts, settings, persistence, control_allowed_ms)
+    _make_watch(parts, settings, persistence, control_allowed_ms, hashes[1])
     from .updating import Updating
 
-    parts.updating = Updating(bank, persistence, running, restart, bool(settings.circuits))
+    parts.updating = Updating(bank, persistence, running, restart, bool(settings.circuits), parts.log)
     if settings.circuits:
         from .deficit import Deficit
 
@@ -115,9 +115,10 @@ def _read_settings(boards, running, version):
     return parts, settings, build(bank, settings), (map_hash, firmware_hash)
 
 
-def _make_watch(parts, settings, persistence, control_allowed_ms):
-    """Make what tells and guards: alarms, service mode, refusals, progress."""
+def _make_watch(parts, settings, persistence, control_allowed_ms, firmware_hash):
+    """Make what tells and guards: alarms, service mode, refusals, the event log, progress."""
     from .alarms import Alarms
+    from .log_opening import open_log
     from .progress import Progress
     from .refusals import Refusals
     from .service_mode import ServiceMode
@@ -128,6 +129,8 @@ def _make_watch(parts, settings, persistence, control_allowed_ms):
     parts.alarms.set(WATCHDOG_RESET, parts.boots.rescued)
     parts.service = ServiceMode(parts.bank)
     parts.refusals = Refusals(parts.bank, persistence, parts.uptime, parts.boots.count)
+    parts.log = parts.refusals.log = open_log(parts, persistence.folder, firmware_hash)
+    let_go_of("log_opening")
     parts.progress = Progress(("control",), (control_allowed_ms,))
 
 
@@ -148,11 +151,13 @@ def _make_server(
         settings.device_id, map_hash, boot_nonce(parts.boots.count, random_8), settings.limits_hash,
         firmware_hash,
     )  # fmt: skip
+    commands = Commands(parts.command_places, parts.clock, parts.updating)
     mailbox = Mailbox(
         bank, identity, Keys(read_root_key("keys.bin"), settings.epochs, persistence, bank), influences,
         deficit, parts.service, parts.refusals, parts.uptime, parts.safe_start,
-        Commands(parts.command_places, parts.clock, parts.updating),
+        commands,
     )  # fmt: skip
+    commands.log = mailbox.log = parts.log
     number = bank.raw(bank.point("profile_number"))
     diagnostics = Diagnostics(_identity(settings, version), number)
     server = ModbusServer(
@@ -162,7 +167,7 @@ def _make_server(
         settings.modbus_unit,
         publish_uptime,
         diagnostics,
-        parts.refusals,
+        parts.log,
         parts.updating,
     )
     rtu = None
