@@ -13,7 +13,7 @@ DEMO_FLAGS ?=
 TEST_FLAGS ?= --numprocesses auto --maxprocesses 4 --dist worksteal hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks fuzz-modbus cross-build locks wheel wheel-check clean
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak fuzz-modbus cross-build locks wheel wheel-check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -58,7 +58,13 @@ $(FIRMWARE_STUBS)/.installed: requirements-stubs.lock | $(VENV)/.locks-installed
 	$(PIP) install --quiet --require-hashes --no-deps --target $(FIRMWARE_STUBS) -r requirements-stubs.lock
 	@touch $@
 
-stubs: $(FIRMWARE_STUBS)/.installed
+# a folder for each port: they have modules of the same names
+$(FIRMWARE_STUBS)-%/.installed: requirements-stubs-%.lock | $(VENV)/.locks-installed
+	rm -rf $(FIRMWARE_STUBS)-$*
+	$(PIP) install --quiet --require-hashes --no-deps --target $(FIRMWARE_STUBS)-$* -r $<
+	@touch $@
+
+stubs: $(FIRMWARE_STUBS)/.installed $(FIRMWARE_STUBS)-esp32/.installed $(FIRMWARE_STUBS)-stm32/.installed
 
 check: lint  ## lint, then the fast tests: what to run before every commit
 	$(BIN)/python -m pytest -q -m "not slow and not browser"
@@ -68,6 +74,8 @@ lint: setup stubs  ## style, types, borders
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file tools/checks/firmware-mypy.ini firmware
+	$(BIN)/mypy --config-file tools/checks/firmware-mypy-esp32.ini
+	$(BIN)/mypy --config-file tools/checks/firmware-mypy-stm32.ini
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint core_ext
 	$(BIN)/lint-imports
 	$(BIN)/python -m supervisor.hmi.vendor --types
@@ -76,6 +84,7 @@ lint: setup stubs  ## style, types, borders
 docs: $(VENV)/.toplovod-installed  ## write the generated pages of docs/ anew
 	$(BIN)/toplovod registers --markdown --out docs/registers.md
 	$(BIN)/python -m firmware.documentation
+	$(BIN)/toplovod build --report --page docs/boards.md
 	$(BIN)/toplovod bench core --from-json --json docs/performance.json --report docs/performance.md \
 	    --plot docs/images/performance.svg
 	$(BIN)/python -m tools.checks.shown_output --write docs/networks.md
@@ -89,6 +98,10 @@ bench: setup  ## the measurements
 RANDOM_NETWORKS ?= 100000
 random-networks: setup  ## solve 100 000 random networks and judge every answer from outside
 	$(BIN)/python -m core_ext.bench.random_networks --count $(RANDOM_NETWORKS)
+
+SOAK_DAYS ?= 30
+soak: setup  ## run the whole application for 30 virtual days and watch its heap
+	$(BIN)/python -m hil_tests.whole_application --days $(SOAK_DAYS)
 
 cross-build: $(VENV)/.locks-installed  ## compile every kernel for aarch64 (needs gcc-aarch64-linux-gnu)
 	sh tools/checks/aarch64.sh $(BIN)/python build/aarch64

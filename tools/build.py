@@ -11,11 +11,11 @@ it explains registers to people, is no part of the map hash, and would cost the 
 heap (measured in the 64-bit VM).
 """
 
-import ast
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -36,8 +36,14 @@ MANIFEST = "manifest.json"
 HOW = ("constants.py", "short_names.py", "source_text.py")  # with this file: how sources become a bundle
 
 SOURCE_AT_ROOT = ("boot.py", "main.py")
-LEFT_OUT = ("__init__.py", "documentation.py", "function_tables.py", "manifest.py")  # at the root only
+LEFT_OUT = (  # at the root only
+    "__init__.py", "board_facts.py", "documentation.py", "function_tables.py", "manifest.py",
+)  # fmt: skip
 LEFT_OUT_FOLDERS = ("tests", "__pycache__", "typings")
+
+# Every board is a 32-bit chip: an integer that does not fit a pointer less its tag is an object there. The
+# compiler has to know, or it would write constants into the bytecode that such a chip cannot hold.
+SMALL_INT_BITS = 31
 
 
 @dataclass(frozen=True)
@@ -88,24 +94,9 @@ def sources(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def without_row_texts(source: str) -> str:
-    """Return the register map's source with the last column of every row emptied, line by line."""
-    lines = source.split("\n")
-    rows = [
-        node.args[-1]
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "Register"
-        and len(node.args) == len(registers.Register._fields)
-    ]
-    for text in sorted(rows, key=lambda n: (n.lineno, n.col_offset), reverse=True):
-        if text.lineno != text.end_lineno or text.end_col_offset is None:
-            raise ToolError(
-                "map_text_spans_lines", f"registers.py:{text.lineno}: a row's text must end on its line"
-            )
-        line = lines[text.lineno - 1].encode()
-        lines[text.lineno - 1] = (line[: text.col_offset] + b'""' + line[text.end_col_offset :]).decode()
-    return "\n".join(lines)
+    """Return the register map's source with the texts of its tables left out; its lines stay."""
+    # a line of a table: words of the row, two spaces, text
+    return re.sub(r"^([a-z0-9_]+(?: [-a-z0-9.]+){4,5})  .*$", r"\1", source, flags=re.MULTILINE)
 
 
 def _prepared(folder: Path) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -170,8 +161,9 @@ def bundle_digest(files: tuple[BundleFile, ...]) -> str:
     return hashlib.sha256("".join(f"{f.sha256}  {f.path}\n" for f in files).encode()).hexdigest()
 
 
-def _compile_into(folder: Path, target: Path) -> Bundle:
+def _compile_into(folder: Path, target: Path, architecture: str | None = None) -> Bundle:
     files = []
+    options = [f"-msmall-int-bits={SMALL_INT_BITS}"] + ([f"-march={architecture}"] if architecture else [])
     with tempfile.TemporaryDirectory() as scratch:
         prepared, names = _prepared(folder)
         for path, content in prepared.items():
@@ -181,7 +173,9 @@ def _compile_into(folder: Path, target: Path) -> Bundle:
                 source.write_bytes(content)
                 # -s: the traceback of a controller names the source as it is called on the device; -O3: its
                 # functions, but not its lines, which would cost 4 kB of heap
-                _run_compiler("-O3", "-s", path, "-o", str(compiled), str(source), names=(str(source), path))
+                _run_compiler(
+                    "-O3", *options, "-s", path, "-o", str(compiled), str(source), names=(str(source), path)
+                )
                 content = compiled.read_bytes()
                 path = path.removesuffix(".py") + ".mpy"
             place = target / path
@@ -235,12 +229,16 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def build_bundle(folder: Path | None = None) -> Bundle:
-    """Return the bundle of the firmware in `folder` (default: ours), compiled now or found in the cache."""
+def build_bundle(folder: Path | None = None, architecture: str | None = None) -> Bundle:
+    """Return the bundle of the firmware in `folder` (default: ours), compiled now or found in the cache.
+
+    architecture: as mpy-cross calls it. It changes machine code, of which there is none, so that the bundle
+    is the same one for all; given, the compiler is told it all the same.
+    """
     folder = firmware_folder() if folder is None else folder
     if not (folder / "main.py").is_file():
         raise ToolError("firmware_incomplete", f"{folder} has no main.py; nothing was built")
-    cached = cache_folder() / source_digest(folder)
+    cached = cache_folder() / (source_digest(folder) + (f"-{architecture}" if architecture else ""))
     with _locked(cache_folder()):
         if cached.is_dir():
             try:
@@ -250,14 +248,14 @@ def build_bundle(folder: Path | None = None) -> Bundle:
         with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
             target = Path(scratch) / "bundle"
             target.mkdir()
-            bundle = _compile_into(folder, target)
+            bundle = _compile_into(folder, target, architecture)
             target.rename(cached)
     return Bundle(cached, bundle.sha256, bundle.files, bundle.names)
 
 
-def write_bundle(out: Path, folder: Path | None = None) -> Bundle:
+def write_bundle(out: Path, folder: Path | None = None, architecture: str | None = None) -> Bundle:
     """Put the bundle into `out`, replacing an older bundle there whole; other folders are refused."""
-    bundle = build_bundle(folder)
+    bundle = build_bundle(folder, architecture)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MANIFEST).is_file())):
         raise ToolError(
             "not_a_bundle_folder",

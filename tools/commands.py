@@ -6,6 +6,7 @@ Modules are imported when their command runs, so that `toplovod --help` stays qu
 
 import json as json_format
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,7 +47,7 @@ def _print_json(result: Any) -> None:
     typer.echo(json_format.dumps(result, ensure_ascii=False))
 
 
-def _table(rows: list[tuple[str, ...]]) -> None:
+def _table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -54,18 +55,82 @@ def _table(rows: list[tuple[str, ...]]) -> None:
 
 @app.command()
 def build(
-    out: Annotated[Path, typer.Option(help="Folder for the bundle; a bundle that is there is replaced.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the bundle; a bundle that is there is replaced.")
+    ] = None,
+    board: Annotated[
+        str | None, typer.Option(help="Compile for this board, and refuse when it does not fit there.")
+    ] = None,
+    arch: Annotated[
+        str | None, typer.Option(help="Compile for this architecture, as mpy-cross calls it: armv6m, …")
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Show what the firmware needs of each board, and what each has.")
+    ] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="With --report: write docs/boards.md to this file.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Compile the firmware into a bundle of portable bytecode with a SHA-256 for every file."""
+    """Compile the firmware into a bundle of portable bytecode with a SHA-256 for every file.
+
+    It holds no machine code, so that the bundle for any board is the same one.
+    """
+    if report:
+        _report_boards(page, json)
+        if out is None:
+            return
+    if out is None:
+        raise typer.BadParameter("is needed, unless --report is given", param_hint="--out")
+    if board is not None and arch is not None:
+        raise typer.BadParameter("is the board's; give one of the two", param_hint="--arch")
     from .build import write_bundle
 
-    bundle = write_bundle(out)
+    if board is not None:
+        from .board_report import architecture_of, check_fit
+
+        arch = architecture_of(board)
+        check_fit(board)
+    bundle = write_bundle(out, architecture=arch)
+    if report:
+        return
     if json:
         _print_json({"folder": str(bundle.folder), **bundle.manifest()})
         return
     size = sum(file.bytes for file in bundle.files)
     typer.echo(f"{bundle.folder}: {len(bundle.files)} files, {size} bytes, sha256 {bundle.sha256}")
+
+
+def _report_boards(page: Path | None, json: bool) -> None:
+    from dataclasses import asdict
+
+    from .board_report import report
+
+    bundle, heaps, needs = report()
+    if page is not None:
+        from .board_pages import page as page_of
+        from .whole_file import write_whole
+
+        write_whole(page, page_of(bundle, heaps, needs).encode())
+    if json:
+        _print_json(
+            {"sha256": bundle.sha256,
+             "sites": [asdict(h) | {"in_use_32_b": h.in_use_32_b, "peak_32_b": h.peak_32_b} for h in heaps],
+             "boards": [asdict(n) | {"flash_verdict": n.flash_verdict, "fits": n.fits} for n in needs]}
+        )  # fmt: skip
+    elif page is None:
+        words = {"all": "program and both slots", "one": "program, no slots", "none": "freeze the program"}
+        _table(
+            [("board", "architecture", "program", "with slots", "file system", "fits",
+              "heap needed [estimate]", "heap there", "site")]
+            + [(n.board, n.architecture, str(n.one_copy_b), str(n.all_copies_b), str(n.flash_b),
+                words[n.flash_verdict], str(n.heap_need_b), str(n.heap_b), n.site) for n in needs]
+        )  # fmt: skip
+        _table(
+            [("site", "in use, 64 bits", "peak, 64 bits", "bytecode", "peak, 32 bits [estimate]")]
+            + [(h.site, str(h.in_use_64_b), str(h.peak_64_b), str(h.bytecode_b), str(h.peak_32_b))
+               for h in heaps]
+        )  # fmt: skip
 
 
 @app.command()
@@ -196,6 +261,59 @@ def read(host: Host, unit: Unit = 1, timeout: Timeout = 3.0, json: AsJson = Fals
             for name, point in points.items()
         ]
     )
+
+
+@app.command("log")
+def event_log(
+    host: Host,
+    keys: Annotated[
+        Path | None, typer.Option(help="Key file of any slot: proves that the log is the controller's own.")
+    ] = None,
+    since: Annotated[int, typer.Option(min=0, help="Show records from this number on.")] = 0,
+    verify: Annotated[bool, typer.Option("--verify", help="Say only whether the log is whole.")] = False,
+    unit: Unit = 1,
+    timeout: Timeout = 3.0,
+    json: AsJson = False,
+) -> None:
+    """Show what the controller at HOST has noted: who changed what, and why not. Changes nothing.
+
+    Every record's place in the hash chain is verified. Exit status: 0 whole, 1 broken or not genuine, 2 wrong
+    use, 3 the controller did not answer.
+    """
+    from .controller import Address, Controller
+    from .event_log import named, read_log
+    from .key_file import KeyFile
+
+    key_file = None if keys is None else KeyFile.read(keys)
+    with Controller(Address.parse(host), unit, timeout) as controller:
+        log = read_log(controller, key_file)
+    seal = log.seal
+    if json:
+        _print_json(log.as_json(seal.next if verify else since))
+        raise typer.Exit(0 if log.whole else 1)
+    shown = [named(event) for event in log.events if event.sequence >= since]
+    if shown and not verify:
+        _table([("number", "when", "who", "what"), *shown])
+    kept = f"{log.device_id} at {log.address}: {seal.next - seal.oldest} records from {seal.oldest} on"
+    if seal.next > seal.kept and not verify:
+        kept += f", {seal.next - seal.kept} of them (*) not in flash yet"
+    if log.broken:
+        typer.echo(
+            f"{kept}; the chain is BROKEN: {log.broken}. Damage, or somebody answers in the controller's "
+            "place. Keep this output; read it again at the device.",
+            err=True,
+        )
+    elif seal.genuine is False:
+        typer.echo(
+            f"{kept}; the seal is NOT GENUINE: another key or epoch, or somebody answers in the controller's "
+            "place. Export the keys again (toplovod keys export), then read it at the device.",
+            err=True,
+        )
+    elif seal.genuine:
+        typer.echo(f"{kept}; the chain is whole and sealed by this controller")
+    else:
+        typer.echo(f"{kept}; the chain is whole. --keys FILE proves that it is this controller's.")
+    raise typer.Exit(0 if log.whole else 1)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import contextlib
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .source_text import SourceText
 
@@ -36,6 +37,16 @@ class _Module:
     # names that stand for constants of other modules, and for whole modules, wherever they are imported
     imported: dict[str, int] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of the tree."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
+    def stored(self) -> dict[str, int]:
+        """How often each name is bound anywhere, imports left out."""
+        return _stored_names(self.nodes)
 
     def known(self) -> dict[str, int]:
         return {**self.imported, **self.constants}
@@ -70,8 +81,8 @@ def _target_of(module: _Module, node: ast.ImportFrom) -> str | None:
 
 
 def _find_imports(module: _Module, modules: Mapping[str, _Module]) -> None:
-    stored = _stored_names(module.tree)
-    for node in ast.walk(module.tree):
+    stored = module.stored
+    for node in module.nodes:
         if not isinstance(node, ast.ImportFrom) or (target := _target_of(module, node)) is None:
             continue
         for alias in node.names:
@@ -84,10 +95,9 @@ def _find_imports(module: _Module, modules: Mapping[str, _Module]) -> None:
                 module.aliases[name] = f"{target}/{alias.name}.py"
 
 
-def _stored_names(tree: ast.Module) -> dict[str, int]:
-    """How often each name is bound anywhere in a module, imports left out."""
+def _stored_names(nodes: list[ast.AST]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         names: list[str] = []
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             names = [node.id]
@@ -148,7 +158,7 @@ def _pairs(statement: ast.stmt, known: Mapping[str, int]) -> list[tuple[str, int
 
 
 def _find_constants(module: _Module) -> None:
-    stored = _stored_names(module.tree)
+    stored = module.stored
     for statement in module.tree.body:
         pairs = _pairs(statement, module.known())
         if pairs and all(stored.get(name) == 1 for name, _ in pairs):
@@ -166,7 +176,7 @@ def _attribute(node: ast.AST, module: _Module, modules: Mapping[str, _Module]) -
 
 def _unresolved(module: _Module, modules: Mapping[str, _Module]) -> Iterator[str]:
     """Names that somebody may look up at run time, in a way this cannot see through."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute) and _attribute(node, module, modules) is None:
             yield node.attr
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
@@ -188,7 +198,7 @@ def _rewritten(module: _Module, modules: Mapping[str, _Module], wanted: set[str]
     skipped: set[ast.AST] = set()
     for statement in removed:
         skipped.update(ast.walk(statement))
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if node in skipped:
             continue
         if isinstance(node, ast.ImportFrom):

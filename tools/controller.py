@@ -215,13 +215,52 @@ class Controller:
             raise self._unreachable(f"no Modbus answer within {self._timeout_s:g} s") from reason
         return int(getattr(answer, "exception_code", 0)) if answer.isError() else 0
 
+    def read_file_record(self, file: int, record: int, count: int) -> bytes:
+        """Return `count` words of a file; ToolError unreachable, device_refused, device_odd."""
+        # pymodbus takes bytes here and sends words
+        wanted = FileRecord(file_number=file, record_number=record, record_length=2 * count)
+        try:
+            answer: Any = self._client.read_file_record([wanted], device_id=self.unit)
+        except (ConnectionException, ModbusIOException, OSError) as reason:
+            raise self._unreachable(f"no Modbus answer within {self._timeout_s:g} s") from reason
+        except ModbusException as reason:
+            raise ToolError("device_odd", f"{self.address}: {reason}") from reason
+        asked = f"reading file {file}, {record}..{record + count - 1}"
+        if answer.isError():
+            self._words(answer, 0, asked)
+        data = b"".join(part.record_data for part in answer.records)
+        if len(data) != 2 * count:
+            raise ToolError("device_odd", f"{self.address}: {asked} brought {len(data)} bytes")
+        return data
+
+    def challenge(self, slot: int, challenge: bytes, address: int, count: int) -> bytes:
+        """Return the block at an input address that answers a challenge; ToolError no_such_block."""
+        try:
+            answer = self._client.readwrite_registers(
+                read_address=address,
+                read_count=count,
+                write_address=registers.CHALLENGE_MAILBOX,
+                values=[slot, *words_of_bytes(challenge)],
+                device_id=self.unit,
+            )
+        except (ConnectionException, ModbusIOException, OSError) as reason:
+            raise self._unreachable(f"no Modbus answer within {self._timeout_s:g} s") from reason
+        if answer.isError() and getattr(answer, "exception_code", 0) == 2:
+            raise ToolError(
+                "no_such_block",
+                f"{self.address}: its firmware has nothing that answers a challenge at input {address}; "
+                "nothing was changed. An event log came with a later release: toplovod update",
+            )
+        return bytes_of(self._words(answer, count, f"the challenge for input {address}"))
+
     def value(self, name: str) -> int:
         """Return one register's raw number."""
         row = registers.BY_NAME[name]
         words = self.read_words(row.space, row.address, registers.words_of(row))
         return int(registers.raw_of_words(row, words))
 
-    def _known_map(self) -> Identity:
+    def known_identity(self) -> Identity:
+        """Return the identity of a controller whose map this release knows; ToolError unknown_map."""
         identity = self.identity()
         if identity.known_map and identity.profile not in registers.PROFILES:
             raise ToolError(
@@ -241,7 +280,7 @@ class Controller:
 
     def points(self) -> dict[str, Point]:
         """Return every register of the controller's profile by name, in map order."""
-        identity = self._known_map()
+        identity = self.known_identity()
         wanted = registers.BY_PROFILE[identity.profile]
         found: dict[str, Point] = {}
         for rows in blocks(wanted):
@@ -281,7 +320,7 @@ class Controller:
         ToolError: unknown_map, unknown_profile, no_key, not_a_setpoint, out_of_limits, device_refused,
         receipt_not_genuine, order_in_doubt.
         """
-        identity = self._known_map()
+        identity = self.known_identity()
         key = keys.key_for(identity.device_id_hex)
         pairs = tuple(self._pair(identity.profile, name, value, release) for name, value in values.items())
         counter = self._last_counter(key, identity, keys.slot) + 1

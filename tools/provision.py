@@ -26,7 +26,7 @@ FORMAT = "toplovod-device/1"
 JUDGE = """
 import json, boards
 from substation import site
-s = site.read('/site.json.check', bytes(8), boards.NAMES, boards.default_name())
+s = site.read('/site.json.check', bytes(8), boards)
 print(json.dumps([list(m) for m in s.mistakes]))
 """
 

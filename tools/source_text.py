@@ -1,13 +1,13 @@
-"""A Python source that is changed in places, so that every line keeps its number."""
+"""A Python source that is changed in places, so that every line keeps its number.
+
+It refuses to know Python: whoever changes one place twice gets what he asked for.
+"""
 
 import ast
 
 
 class SourceText:
-    """Collects changes by position and makes them from the end to the beginning.
-
-    It refuses nothing: whoever changes one place twice gets what he asked for.
-    """
+    """Collects changes by position and makes them from the end to the beginning."""
 
     def __init__(self, source: str) -> None:
         self._lines = [line.encode() for line in source.split("\n")]

@@ -1,14 +1,14 @@
-"""Pins of the bench's emulated controller, and of the carrier board it stands for.
+"""The bench's emulated controller, with the outputs of the W5500's carrier board that it stands for.
 
-Outputs as in `outputs`. ADC 0..5: Pt1000 to ground, 1500.0 ohm to the reference. ADC 6, 7: 4-20 mA over
-150 ohm against 3.3 V. ADC 8..14: as site.json wires them; 0-10 V through a divider of 1 to 4. Pin 20: service
-button to ground. UART 1: RS-485. UART 0: M-Bus. It refuses to take a channel that is not wired for a reading:
-it is an open circuit.
+ADC 0..5: Pt1000 to ground, 1500.0 ohm to the reference. ADC 6, 7: 4-20 mA over 150 ohm against 3.3 V.
+ADC 8..14: as site.json wires them; 0-10 V through a divider of 1 to 4. Pin 20: service button to ground.
+UART 1: RS-485. UART 0: M-Bus. It refuses to take a channel that is not wired for a reading: it is an open
+circuit.
 """
 
 import machine
 
-from . import PARITY
+from . import w5500_evb_pins
 from .outputs import Outputs
 
 DIVIDER_MOHM = 1_500_000
@@ -17,16 +17,12 @@ FULL_SCALE_UA = 22_000  # 3.3 V over 150 ohm
 FULL_SCALE_MV = 13_200  # 3.3 V behind a divider of 1 to 4
 OPEN_MOHM = 1_000_000_000
 STANDARD_CHANNELS = 8
-UART_BUFFER = 512  # two of the longest RTU frames: the control task may be at work meanwhile
 
 
 class Board(Outputs):
     def __init__(self):
-        super().__init__()
-        self._button = machine.Pin(20, machine.Pin.IN, machine.Pin.PULL_UP)
+        super().__init__(w5500_evb_pins, machine.Pin(20, machine.Pin.IN, machine.Pin.PULL_UP))
         self._adc = {channel: machine.ADC(channel) for channel in range(STANDARD_CHANNELS)}
-        self.device_id = machine.unique_id()
-        self.reset_cause = machine.reset_cause()
 
     def equip(self, settings):
         super().equip(settings)
@@ -38,7 +34,9 @@ class Board(Outputs):
                     pass  # reads as an open circuit
 
     def sample(self):
-        """The converter is read when asked."""
+        """The converter is read when asked; 1-Wire has to be sampled, where there is one."""
+        if self._one_wire is not None:
+            self._one_wire.sample()
 
     def _count(self, channel):
         adc = self._adc.get(channel)
@@ -61,22 +59,5 @@ class Board(Outputs):
         count = self._count(channel)
         return FULL_SCALE_MV if count is None else count * FULL_SCALE_MV // FULL_SCALE
 
-    def button_pressed(self):
-        return self._button.value() == 0
-
     def start_network(self, settings):
         """The host's network is up already."""
-
-    def serial_line(self, baud, parity, stop_bits):
-        """Return the RS-485 line, 8 data bits, read and written without waiting. parity: a key of PARITY."""
-        return machine.UART(
-            1, baud, bits=8, parity=PARITY[parity], stop=stop_bits, timeout=0, timeout_char=0,
-            rxbuf=UART_BUFFER, txbuf=UART_BUFFER,
-        )  # fmt: skip
-
-    def meter_line(self, baud):
-        """Return the M-Bus line behind its level converter: 8 data bits, even parity, never waiting."""
-        return machine.UART(
-            0, baud, bits=8, parity=PARITY["even"], stop=1, timeout=0, timeout_char=0,
-            rxbuf=UART_BUFFER, txbuf=UART_BUFFER,
-        )  # fmt: skip

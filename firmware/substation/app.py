@@ -49,6 +49,8 @@ class Controller:
         self._alarms = parts.alarms
         self._service = parts.service
         self._refusals = parts.refusals
+        self._log = parts.log
+        self._influences = tuple(parts.influences.values())
         self._uptime = parts.uptime
         self.clock = parts.clock  # whoever proves a right to set the time does so here
         self._progress = parts.progress
@@ -105,6 +107,7 @@ class Controller:
         self._bank.put(self._time_point, self.clock.unix_s())
         self._updating.control(now_s, PERIOD_MS // 1000)
         self._alarms.set(REFUSED_WRITES, self._refusals.recent(now_s))
+        self._log.watch(now_s, self._alarms.bits, self._service.active, self._influences)
         took_ms = ticks_diff(ticks_ms(), began)
         if took_ms > self._loop_time_ms:
             self._loop_time_ms = took_ms
@@ -117,6 +120,7 @@ class Controller:
         now_s = self._uptime.advance() + SAVE_ALL_S
         self._refusals.save_when_due(now_s)
         self._loop.save_when_due(now_s)
+        self._log.save_when_due(now_s)
         self._boots.plan()
         self._board.reset()
 
@@ -147,6 +151,7 @@ class Controller:
             self._boots.rescue()
             try:
                 self._updating.died()
+                self._log.died(error)
             finally:
                 self._board.reset()
 
@@ -158,6 +163,7 @@ class Controller:
                 await self._tcp.run()
             except Exception as error:
                 sys.print_exception(error)
+                self._log.task(0, error)
             self._progress.restarted()
             await asyncio.sleep_ms(SERVER_PAUSE_MS)
 
@@ -168,6 +174,7 @@ class Controller:
                 await line.run()
             except Exception as error:
                 sys.print_exception(error)
+                self._log.task(1, error)
             self._progress.restarted()
             await asyncio.sleep_ms(SERVER_PAUSE_MS)
 
@@ -179,6 +186,7 @@ class Controller:
                     self._updating.step()
                 except Exception as error:  # no heap for it, say: the update ends, heating goes on
                     sys.print_exception(error)
+                    self._log.task(2, error)
                     self._updating.abandon()
                 await asyncio.sleep_ms(1)
             else:
@@ -198,6 +206,7 @@ class Controller:
                 print("watchdog: task %r stands still" % self._progress.names[standing])
             if rounds % HOUSEKEEPING_EVERY == 0:
                 self._keep_house()
+            self._log.save_when_due(self._uptime.advance())
             rounds += 1
             await asyncio.sleep_ms(PERIOD_MS)
 
@@ -208,6 +217,7 @@ class Controller:
         self._refusals.save_when_due(now_s)
         self._loop.save_when_due(now_s)
         self._bank.put(self._restarts_point, self._progress.restarts)
+        self._log.rest()
         gc.collect()
         self._bank.put(self._heap_used_point, gc.mem_alloc())
         self._bank.put(self._heap_free_point, gc.mem_free())

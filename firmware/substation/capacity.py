@@ -8,6 +8,7 @@ the same clock [ours].
 """
 
 LEAST_SHARE_PCT = 50
+ALLOWED_HIGH_W = 100_000_000  # just before the end what is left would be any number: no house takes so much
 W_MS_PER_WS = 1_000
 
 
@@ -35,4 +36,4 @@ class Window:
         self._bank.put(self._point, self._used_ws // max(1, passed_s))
         left_s = self._window_s - passed_s
         allowed_w = (self._limit_w * self._window_s - self._used_ws) // left_s
-        return max(allowed_w, self._limit_w * LEAST_SHARE_PCT // 100)
+        return min(max(allowed_w, self._limit_w * LEAST_SHARE_PCT // 100), ALLOWED_HIGH_W)

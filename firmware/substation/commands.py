@@ -30,12 +30,14 @@ MANUAL_END = 12
 
 def places(registers):
     """Return (address, words) of every command. registers: the map, which is let go of soon after."""
-    rows = [registers.BY_NAME[name] for name in NAMES]
+    rows = [registers.row_of(name) for name in NAMES]
     return tuple((row.address, registers.words_of(row)) for row in rows)
 
 
 class Commands:
     """place: as places() gives it. clock, updating and manual: who does it."""
+
+    log = None  # the event log
 
     def __init__(self, place, clock, updating, manual):
         self._address = [address for address, _ in place]
@@ -105,11 +107,16 @@ class Commands:
         """The address of the command by which an actuator is by hand, 0 while none is."""
         return self._manual.address if self._manual.active else 0
 
-    def apply(self, pairs):
+    def apply(self, pairs, slot, source):
         """Do what judge() accepted."""
         values, _ = self._values(pairs)
         if values[TIME] is not None:
+            before_s = self._clock.unix_s()
             self._clock.set(values[TIME])
+            if self.log is not None:
+                self.log.time_set(slot, before_s, source)
+        if values[COMMAND] is not None and self.log is not None:
+            self.log.command(slot, values[COMMAND], values[DIGEST_1] or 0, source)
         for i in range(MANUAL, MANUAL_END):
             if values[i] is not None:
                 self._manual.put(i - MANUAL, values[i], self._address[i])

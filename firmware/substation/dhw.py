@@ -9,7 +9,7 @@ stands in every wiring plan.
 from . import alarms
 from .circulation import Circulation
 from .fixed_point import FULL_BP
-from .heating_circuit import make_valve
+from .heating_circuit import POWER_ON, guessed_wrong, make_valve
 from .legionella import Legionella
 from .limiters import ValveLimiter
 from .local_time import Week
@@ -54,12 +54,14 @@ class Dhw:
         self._heating_setback_mk = fixed("dhw_heating_setback_k")
         self._priority_max_ms = fixed("dhw_priority_maximum_s") * 1000
         self._priority_ms = 0
-        self.valve = make_valve(board, settings, "dhw_valve_kind", "dhw_valve_stroke_s", WHICH, FULL_BP)
+        self._seek_stop = board.reset_cause == POWER_ON
+        self.valve = make_valve(board, settings, "dhw_valve_kind", "dhw_valve_stroke_s", WHICH)
         self.pump = Pump(board, WHICH, bank, bank.point("dhw_pump_out_number"), spread_s)
         self.legionella = Legionella(bank, settings, sensors, persistence, local_time)
         self.circulation = Circulation(board, bank, settings, spread_s, local_time)
         self._pi = PI(self.band_mk, self.integral_ms)
-        self._limiter = ValveLimiter(limits, own=True)
+        self._pi.track(0 if self._seek_stop else self.valve.position_bp, 0)
+        self._limiter = ValveLimiter(limits, self.valve, own=True)
         self._ranks = [getattr(self, "_" + row) for row in DHW_VALVE]
         self._valve_point = bank.point("dhw_valve_position_out_pct")
         self._wanted_point = bank.point("dhw_temp_effective_c")
@@ -68,6 +70,7 @@ class Dhw:
         self._target_bp = 0
         self.manual_bp = None  # where a technician has put the valve
         self._scalding = False
+        self._was_hot = False  # since legionella were killed the line was never below its usual limit
         self._excess_mk = 0  # the charging line may be so much hotter than the tank
         self.limiter = NO_LIMITER
         self.state = REST
@@ -118,9 +121,10 @@ class Dhw:
 
     def _watch_scald(self, killing):
         limit_mc = self._scald_mc + self._excess_mk
-        if killing:
-            limit_mc = max(limit_mc, self.legionella.temp_mc + self._excess_mk + LEGIONELLA_EXCESS_MK)
         supply_mc = self.supply_mc
+        self._was_hot = killing or (self._was_hot and supply_mc is not None and supply_mc > limit_mc)
+        if self._was_hot:
+            limit_mc = max(limit_mc, self.legionella.temp_mc + self._excess_mk + LEGIONELLA_EXCESS_MK)
         if supply_mc is None:
             self._scalding = False
         elif supply_mc > limit_mc:
@@ -143,8 +147,12 @@ class Dhw:
     def _end_stop(self, dt_ms):
         if self.valve.synced:
             return None
-        self.state = REST
-        return self._close(NO_LIMITER)
+        if self._seek_stop:
+            self.state = REST
+            return self._close(NO_LIMITER)
+        if self.active and guessed_wrong(self.valve):
+            self._pi.track(self.valve.position_bp, 0)
+        return None
 
     def _manual(self, dt_ms):
         if self.manual_bp is None:
@@ -195,8 +203,7 @@ class Dhw:
         if not self.active or self._priority == PARALLEL:
             self._priority_ms = 0
             return FULL_BP, 0
-        longest_ms = self._priority_max_ms
-        if longest_ms and self._priority_ms >= longest_ms:
+        if self._priority_ms >= self._priority_max_ms:
             self._priority_ms = -PRIORITY_PAUSE_MS  # heating has its turn
         self._priority_ms += dt_ms
         if self._priority_ms <= 0:

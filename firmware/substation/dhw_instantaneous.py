@@ -48,7 +48,9 @@ class InstantaneousDhw(Dhw):
         self._dp_at = sensors.place("primary_dp_bar")
         self._kv_l_h = settings.fixed("dhw_valve_flow_m3_h")
         self._pi = PI(BLIND_BAND_MK, BLIND_INTEGRAL_MS)
+        self._pi.track(0 if self._seek_stop else self.valve.position_bp, 0)
         self._correction = PI(CORRECTION_BAND_MK, CORRECTION_INTERVAL_MS, -CORRECTION_BP, CORRECTION_BP)
+        self._correction.track(0, 0)
         self._tapping = False
         self._keeping = False
 
@@ -91,7 +93,7 @@ class InstantaneousDhw(Dhw):
         elif self.supply_mc > warm_mc + KEEP_BELOW_MK // 2:
             self._keeping = False
         super()._no_demand(dt_ms)
-        if not self._keeping:
+        if not self._keeping or not self.valve.synced:
             return 0
         self.state = WARM
         return self._limited(KEEP_BP, 0, dt_ms)
@@ -99,7 +101,8 @@ class InstantaneousDhw(Dhw):
     def _controlled(self, dt_ms):
         self.state = HEATING
         error_mk = self.wanted_mc - self.supply_mc
-        if self._value[self._flow_at] is None or self.legionella.running:
+        # a feed-forward needs a position that is known: after a reset, the temperature alone until it is
+        if self._value[self._flow_at] is None or self.legionella.running or not self.valve.synced:
             return self._limited(self._pi.step(error_mk, dt_ms), error_mk, dt_ms)
         ahead_bp = self.feed_forward_bp()
         wanted_bp = ahead_bp * (FULL_BP + self._correction.step(error_mk, dt_ms)) // FULL_BP
@@ -107,4 +110,5 @@ class InstantaneousDhw(Dhw):
         target_bp = self._limited(within_bp, error_mk, dt_ms)
         if target_bp != wanted_bp:  # a stop or a limiter: nothing winds up behind it
             self._correction.track((target_bp - ahead_bp) * FULL_BP // max(1, ahead_bp), error_mk)
+        self._pi.track(target_bp, error_mk)  # it goes on from here, should the flow be lost
         return target_bp

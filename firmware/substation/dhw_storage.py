@@ -60,6 +60,7 @@ class StorageDhw(Dhw):
             self.pump.stop_now()
             return
         ahead_mk = supply_mc - top_mc
+        flowed = self._flowing
         if self._external:
             if ahead_mk > RELEASE_MK:
                 self._flowing = self.active or self._flowing
@@ -69,4 +70,7 @@ class StorageDhw(Dhw):
             # unless the valve opens first, which it does
         else:
             self._flowing = self.active or (self._flowing and ahead_mk > AFTERRUN_MK)
-        self.pump.wanted(self._flowing, dt_ms)
+        if flowed and not self._flowing:  # the pump's own afterrun would stir colder water into the tank
+            self.pump.stop_now()
+        else:
+            self.pump.wanted(self._flowing, dt_ms)

@@ -17,7 +17,12 @@ def heat_w(flow_l_h, supply_mc, return_mc):
     """Return the heat in W, or None where a reading is missing. Never negative."""
     if flow_l_h is None or supply_mc is None or return_mc is None or supply_mc <= return_mc:
         return 0 if flow_l_h is not None and supply_mc is not None and return_mc is not None else None
-    return flow_l_h * ((supply_mc - return_mc) // 10) * 100 // DIVISOR
+    # flow x difference x 100 // DIVISOR, by parts that stay small integers on a 32-bit chip
+    difference = (supply_mc - return_mc) // 10
+    parts = flow_l_h // DIVISOR
+    rest = (flow_l_h - parts * DIVISOR) * difference
+    more = rest // DIVISOR
+    return (parts * difference + more) * 100 + (rest - more * DIVISOR) * 100 // DIVISOR
 
 
 class Energy:
@@ -37,9 +42,14 @@ class Energy:
         """Book dt_ms at power_w; None books nothing."""
         self._bank.put(self._power_point, power_w)
         if power_w:
-            gathered = power_w * dt_ms + self._residue
-            whole = gathered // W_MS_PER_WH
-            self._residue = gathered - whole * W_MS_PER_WH
+            # power x time, by parts that stay small integers: 3 600 W for 1 ms are a thousandth of a Wh
+            parts = power_w // 3600
+            thousandths = parts * dt_ms
+            whole = thousandths // 1000
+            gathered = (thousandths - whole * 1000) * 3600 + (power_w - parts * 3600) * dt_ms + self._residue
+            more = gathered // W_MS_PER_WH
+            self._residue = gathered - more * W_MS_PER_WH
+            whole += more
             if whole:
                 self._wh += whole
                 self._bank.put(self._energy_point, self._wh)

@@ -56,13 +56,11 @@ class HeatingCircuit:
         self._maximum_mc = settings.fixed(name("supply_temp_maximum_c"))
         self._frost_outdoor_mc = settings.fixed("frost_outdoor_temp_c")
         self._frost_supply_mc = settings.fixed("frost_supply_temp_c")
-        # After a reset without loss of power the valve is held: it goes on from an assumed half.
         self._seek_stop = board.reset_cause == POWER_ON
-        start_bp = FULL_BP if self._seek_stop else FULL_BP // 2
-        self.valve = make_valve(board, settings, name("valve_kind"), name("valve_stroke_s"), number, start_bp)
+        self.valve = make_valve(board, settings, name("valve_kind"), name("valve_stroke_s"), number)
         self._pi = PI(*settings.controller(number))
         self._pi.track(self.valve.position_bp, 0)
-        self._limiter = ValveLimiter(limits)
+        self._limiter = ValveLimiter(limits, self.valve)
         self.pump = Pump(board, number, bank, bank.point(name("secondary_pump_out_number")), spread_s)
         self._schedule = self._room = None
         if settings.schedule(number):
@@ -165,14 +163,15 @@ class HeatingCircuit:
 
     def _watch_season(self):
         outdoor_mc = self._value[self._outdoor_at]
-        if outdoor_mc is None or outdoor_mc < self._summer_mc or (self._ask is not None and self._ask.owner):
+        ordered = self._ask is not None and self._ask.owner
+        if outdoor_mc is None or outdoor_mc < self._summer_mc or ordered:
             heating = True
         elif outdoor_mc > self._summer_mc + SUMMER_HYSTERESIS_MK:
             heating = False
         else:
             heating = self._season
         self._season = heating
-        if self._room is not None and self._room.too_warm:
+        if self._room is not None and self._room.too_warm and not ordered:
             heating = False
         self.heating = heating or self._cold_room
 
@@ -249,11 +248,8 @@ class HeatingCircuit:
         return None
 
     def _go_on_from_a_guess(self, error_mk):
-        """Move an estimate that came to an end the valve has not seen: the assumed half was wrong."""
-        valve = self.valve
-        if not valve.synced and not 0 < valve.position_bp < FULL_BP:
-            valve.recentre()
-            self._pi.track(valve.position_bp, error_mk)
+        if guessed_wrong(self.valve):
+            self._pi.track(self.valve.position_bp, error_mk)
 
     def _controlled(self, supply_mc, error_mk, dt_ms):
         wanted_bp = self._pi.step(error_mk, dt_ms)
@@ -280,12 +276,25 @@ class HeatingCircuit:
             self._room.save_when_due(now_s)
 
 
-def make_valve(board, settings, kind, stroke, which, position_bp):
-    """Return the actuator that site.json names: three relays' time, or a voltage."""
+def guessed_wrong(valve):
+    """Move an estimate that came to an end the valve has not seen, and say so: the half was wrong."""
+    wrong = not valve.synced and not 0 < valve.position_bp < FULL_BP
+    if wrong:
+        valve.recentre()
+    return wrong
+
+
+def make_valve(board, settings, kind, stroke, which):
+    """Return the actuator that site.json names: three relays' time, or a voltage.
+
+    After a reset without loss of power it is held, and goes on from an assumed half.
+    """
+    power_on = board.reset_cause == POWER_ON
     if settings.kind(kind) == "analog":
         from .valve_analog import AnalogValve
 
-        return AnalogValve(board, settings.fixed(stroke) * 1000, which)
+        return AnalogValve(board, settings.fixed(stroke) * 1000, 0 if power_on else FULL_BP // 2, which)
     from .valve import Valve
 
-    return Valve(board, settings.fixed(stroke) * 1000, position_bp, which)
+    start_bp = FULL_BP if power_on else FULL_BP // 2  # open, until the way to the end stop has been driven
+    return Valve(board, settings.fixed(stroke) * 1000, start_bp, which)

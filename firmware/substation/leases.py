@@ -62,6 +62,7 @@ class Influence:
         self._residue = 0
         self._own = 0
         self.effective = None
+        self.lost = NOBODY  # whose lease ran out and is not yet in the event log
         self.away = False  # the loop does not follow its own value: a lease, or the way back
         self._bank.put(self._setpoint_point, None)
         self._bank.put(self._owner_point, NOBODY)
@@ -97,6 +98,7 @@ class Influence:
         if self.owner:
             left_s = self._ends_s - now_s
             if left_s <= -self._delay_s:
+                self.lost = self.owner
                 self.release()
             else:
                 self._bank.put(self._seconds_point, left_s if left_s > 0 else 0)
@@ -129,7 +131,7 @@ def build(bank, settings):
     influences = {}
     for lease in registers.LEASES:
         if lease.setpoint in names:
-            row = registers.BY_NAME[lease.setpoint]
+            row = registers.row_of(lease.setpoint)
             low, high = to_fixed(row, row.low), to_fixed(row, row.high)
             if lease.low_limit:
                 low = max(low, settings.fixed(lease.low_limit))

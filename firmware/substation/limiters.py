@@ -17,9 +17,14 @@ from .sensors import NO_PLACE
 
 RETURN_BAND_MK = 60_000  # slower and softer than the supply controller it overrules [estimate]
 RETURN_INTEGRAL_MS = 180_000
+# Flow and heat follow the valve within a period, so the gain must stay far below one, whatever the house, its
+# exchanger and the network's pressure. The error is therefore the travel that would put the limit right if
+# what passes grew with the opening; one stroke of it moves the valve by a fifth. A valve of equal percentage
+# is up to four times steeper.
+TRAVEL_BAND_BP = 5 * FULL_BP
 FLOW_INTEGRAL_MS = 30_000
-LEAST_BAND_L_H = 500
-LEAST_BAND_W = 5_000
+LEAST_OPEN_BP = 500  # an opening below this tells nothing of the valve's slope [estimate]
+MOST_TIMES = 8  # nor does it tell how far to go when next to nothing passes
 CREEP_FOR_MS = 60_000  # so long may less than the least flow pass before the valve closes [estimate]
 CREEP_RELEASE_BP = 500  # and so far must the controller want it open again [estimate]
 OUTDOOR_UNKNOWN_MC = (
@@ -50,12 +55,11 @@ class Limits:
         self.least_flow_l_h = settings.option("primary_flow_minimum_m3_h")
         self._heat_point = bank.point("primary_heat_limit_effective_kw")
         self._window = None
-        if settings.option("capacity_window_s"):
+        window_w = settings.option("capacity_heat_limit_kw")
+        if window_w is not None:  # by itself the window's length, which has a default, is no function
             from .capacity import Window
 
-            self._window = Window(
-                bank, settings.option("capacity_window_s") * 1000, settings.option("capacity_heat_limit_kw")
-            )
+            self._window = Window(bank, settings.fixed("capacity_window_s") * 1000, window_w)
         self._flow_point = bank.point("primary_flow_m3_h")
         self._flow_l_h = None
         self.meters = None  # heat meters, whose flow goes before the sensor's
@@ -130,15 +134,17 @@ class Limits:
 class ValveLimiter:
     """The controllers that hold one valve back. number: what holds it now.
 
-    own: the device's own limits alone count, not what somebody asked for: no order reaches DHW (S5).
+    valve: with position_bp. own: the device's own limits alone count, not what somebody asked for: no order
+    reaches DHW (S5).
     """
 
-    def __init__(self, limits, own=False):
+    def __init__(self, limits, valve, own=False):
         self._limits = limits
+        self._valve = valve
         self._own = own
         self._return_pi = PI(RETURN_BAND_MK, RETURN_INTEGRAL_MS)
-        self._flow_pi = PI(2 * max(LEAST_BAND_L_H, limits.contract_l_h), FLOW_INTEGRAL_MS)
-        self._heat_pi = PI(2 * max(LEAST_BAND_W, limits.contract_w or 0), FLOW_INTEGRAL_MS)
+        self._flow_pi = PI(TRAVEL_BAND_BP, FLOW_INTEGRAL_MS)
+        self._heat_pi = PI(TRAVEL_BAND_BP, FLOW_INTEGRAL_MS)
         self._difference_pi = None
         if limits.difference_mk is not None:
             self._difference_pi = PI(RETURN_BAND_MK, RETURN_INTEGRAL_MS)
@@ -170,13 +176,15 @@ class ValveLimiter:
         flow_l_h = limits.flow_now_l_h()
         if flow_l_h is not None:
             limit_l_h = limits.own_flow_l_h if self._own else limits.flow_l_h
-            bp = self._limit(self._flow_pi, limit_l_h - flow_l_h, FLOW, wanted_bp, dt_ms)
+            bp = self._limit(self._flow_pi, self._travel_bp(limit_l_h, flow_l_h), FLOW, wanted_bp, dt_ms)
             if bp < target_bp:
                 target_bp = bp
                 number = FLOW
         heat_now_w = limits.heat_now_w
         if limits.heat_w is not None and heat_now_w is not None:
-            bp = self._limit(self._heat_pi, limits.heat_w - heat_now_w, HEAT, wanted_bp, dt_ms)
+            bp = self._limit(
+                self._heat_pi, self._travel_bp(limits.heat_w, heat_now_w), HEAT, wanted_bp, dt_ms
+            )
             if bp < target_bp:
                 target_bp = bp
                 number = limits.heat_number
@@ -184,6 +192,18 @@ class ValveLimiter:
         if limits.least_flow_l_h is not None and flow_l_h is not None:
             return self._no_creeping(target_bp, flow_l_h, number, dt_ms)
         return target_bp
+
+    def _travel_bp(self, limit, now):
+        """Return by how much the valve should open (below 0: close) for what passes to become the limit."""
+        open_bp = max(LEAST_OPEN_BP, self._valve.position_bp)
+        least = max(now, limit // MOST_TIMES, 1)
+        # (limit - now) x open // least, by parts that stay small integers: 108 kW would leave them at once
+        times = (limit - now) // least
+        rest = limit - now - times * least
+        hundreds = open_bp // 100
+        more = rest * hundreds // least
+        rest_bp = (rest * hundreds - more * least) * 100 + rest * (open_bp - hundreds * 100)
+        return times * open_bp + more * 100 + rest_bp // least
 
     def _limit(self, limiter_pi, room, number, wanted_bp, dt_ms):
         """Return the position a limiter allows; one that has room and does not act only stands ready."""

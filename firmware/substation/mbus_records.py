@@ -55,10 +55,14 @@ MOST_BITS = 80  # of a real's power of two: what lies beyond is no reading of a 
 
 
 class Reading:
-    """What a meter told. value[quantity]: Wh, l, W, l/h, 0.001 degC or K; None = not told, or invalid."""
+    """What a meter told. value[quantity]: Wh, l, W, l/h, 0.001 degC or K; None = not told, or invalid.
+
+    step[quantity]: what the last digit told is worth, in the same unit; 0 = not told, or a real.
+    """
 
     def __init__(self):
         self.value = [None] * QUANTITIES
+        self.step = [0] * QUANTITIES
         self.clear()
 
     def clear(self):
@@ -66,6 +70,7 @@ class Reading:
         value = self.value
         for quantity in range(QUANTITIES):
             value[quantity] = None
+            self.step[quantity] = 0
         self.told = 0  # a bit for each quantity a record was about, valid or not
         self.identity = None  # number, manufacturer, version, medium as they came
         self.status = 0  # EN 13757-3: 0..1 application, 2 power low, 3 permanent, 4 temporary error
@@ -204,6 +209,7 @@ def _record(buffer, at, end, reading):
                     reading.told |= 1 << quantity
                     if valid:
                         ten += code - first + exponent
+                        reading.step[quantity] = _step(kind, ten, factor, divisor)
                         reading.value[quantity] = _value(
                             buffer, at, size, kind, quantity, ten, factor, divisor
                         )
@@ -259,6 +265,13 @@ def _value(buffer, at, size, kind, quantity, ten, factor, divisor):
     if divisor != 1:
         raw = (raw + divisor // 2) // divisor
     return raw if _possible(quantity, raw) else None
+
+
+def _step(kind, ten, factor, divisor):
+    """Return what one more in the last digit is, at least 1 of the quantity's unit; 0 for a real."""
+    if kind == REAL:
+        return 0
+    return -(-factor * 10 ** max(0, ten) // (divisor * 10 ** max(0, -ten)))
 
 
 def _possible(quantity, value):

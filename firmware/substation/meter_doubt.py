@@ -30,13 +30,16 @@ SMALLEST_DIFFERENCE_MK = 3_000  # dTmin
 # 10 and 130 degC differs so much from energy.heat_w's (EN 1434-1: 1.163 to 1.107 Wh/(l K)).
 STEADY_PERMILLE = 50 + 5 + 5 + 40
 BY_DIFFERENCE = 1000 * (1 + 3) * SMALLEST_DIFFERENCE_MK // 100  # (1 + 3) % x dTmin/dT in permille x mK
-LAST_DIGITS_W = 500  # what the last digits of flow, power and temperatures make of it [estimate]
+# What the last digits of flow, power and temperatures make of it [estimate]; a large meter's power has more.
+LAST_DIGITS_W = 500
 # Two sensors in one pipe: class B at 80 degC 0.7 K each (IEC 60751), pockets, and water that has moved on
 # between the meter's look and ours [estimate]
 SENSORS_MK = 5_000
 BACKWARDS_MK = 2_000  # as doubt.COLDER_MK
 MOVED_MK = 5_000  # the own sensor moved so far and the meter's numbers not at all [estimate]
-STUCK_WH = 30_000  # heat without a count: three of the coarsest usual steps, 10 kWh [estimate]
+# Heat without a count: three of a house's coarsest usual steps, 10 kWh [estimate], or of the meter's own.
+STUCK_WH = 30_000
+STUCK_STEPS = 3
 
 
 class Judge:
@@ -61,7 +64,7 @@ class Judge:
         if flow_l_h is not None and flow_l_h < 0:
             bits |= 1 << NEGATIVE_FLOW
         flows = flow_l_h is not None and flow_l_h > 0
-        self._power_bad = _count(self._power_bad, flows and _power_is_wrong(value))
+        self._power_bad = _count(self._power_bad, flows and _power_is_wrong(value, reading.step))
         if self._power_bad >= IN_A_ROW:
             bits |= 1 << CONTRADICTS_POWER
         far = swapped = False
@@ -76,7 +79,7 @@ class Judge:
             bits |= 1 << SWAPPED
         elif self._sensors_bad >= IN_A_ROW:
             bits |= 1 << CONTRADICTS_SENSORS
-        if self._stands_still(value, own_supply_mc) or self._does_not_count(value):
+        if self._stands_still(value, own_supply_mc) or self._does_not_count(value, reading.step):
             bits |= 1 << STUCK
         if self._is_another(reading):
             bits |= 1 << REPLACED
@@ -97,7 +100,7 @@ class Judge:
         self._own_high = max(self._own_high, own_supply_mc)
         return self._same >= IN_A_ROW and self._own_high - self._own_low >= MOVED_MK
 
-    def _does_not_count(self, value):
+    def _does_not_count(self, value, step):
         """Say whether the meter's own power should have moved its own sum long ago."""
         now = ticks_ms()
         passed_ms = max(0, ticks_diff(now, self._at))  # below 0: lost for a week
@@ -107,7 +110,7 @@ class Judge:
             self._uncounted = 0
         elif value[records.POWER] is not None:
             self._uncounted += max(0, value[records.POWER]) * passed_ms
-        return self._uncounted >= STUCK_WH * 3_600_000
+        return self._uncounted >= max(STUCK_WH, STUCK_STEPS * step[records.ENERGY]) * 3_600_000
 
     def _is_another(self, reading):
         """Say whether number or sum show another meter than before; it stays said until a restart."""
@@ -146,7 +149,7 @@ def _far(told_mc, own_mc):
     return own_mc is not None and not -SENSORS_MK <= told_mc - own_mc <= SENSORS_MK
 
 
-def _power_is_wrong(value):
+def _power_is_wrong(value, step):
     """Say whether the power told lies outside what flow and temperatures told allow for class 2."""
     power_w, flow_l_h = value[records.POWER], value[records.FLOW]
     supply_mc, return_mc = value[records.SUPPLY], value[records.RETURN]
@@ -157,5 +160,5 @@ def _power_is_wrong(value):
         return False
     expected_w = heat_w(flow_l_h, supply_mc, return_mc)
     permille = STEADY_PERMILLE + BY_DIFFERENCE // difference_mk
-    allowed_w = expected_w * permille // 1000 + LAST_DIGITS_W
+    allowed_w = expected_w * permille // 1000 + max(LAST_DIGITS_W, step[records.POWER])
     return not -allowed_w <= power_w - expected_w <= allowed_w

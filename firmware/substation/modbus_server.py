@@ -1,6 +1,6 @@
 """Modbus requests in, responses out: bytes only, no sockets and no serial line.
 
-Reading is always plain: registers, counters, identification, the refusals as file records. The one
+Reading is always plain: registers, counters, identification, refusals and events as file records. The one
 thing that acts is an order frame written to its mailbox by FC 16 or FC 23. It refuses all else:
 exception 02 for a known function that would act or an address that is not mapped, 01 for a function it
 lacks, 03 for a quantity, value or length that no request may have. A broadcast never acts.
@@ -63,6 +63,7 @@ class ModbusServer:
         self._challenge_mailbox = bank.challenge_mailbox
         self._challenge_words = bank.challenge_words
         self._status_block = bank.status_block
+        self._log_seal = bank.log_seal
         self._receipts = bank.receipts
         self._receipt_words = bank.receipt_words
 
@@ -178,8 +179,8 @@ class ModbusServer:
         read_address = (frame[pdu + 1] << 8) | frame[pdu + 2]
         address = (frame[pdu + 5] << 8) | frame[pdu + 6]
         content = pdu + 10
-        if address == self._challenge_mailbox and read_address == self._status_block:
-            return self._status(frame, content, count, read_count, out)
+        if address == self._challenge_mailbox and read_address in (self._status_block, self._log_seal):
+            return self._status(frame, content, count, read_address, read_count, out)
         receipts_end = self._receipts + 4 * self._receipt_words
         if (
             address != self._order_mailbox
@@ -195,12 +196,13 @@ class ModbusServer:
         out[8] = 2 * read_count
         return 2 + 2 * read_count
 
-    def _status(self, frame, content, count, read_count, out):
+    def _status(self, frame, content, count, read_address, read_count, out):
         """Answer a challenge. Nothing changes by it, so unit 0 may ask as well."""
         slot = (frame[content] << 8) | frame[content + 1]
         if count != self._challenge_words or slot > 3:
             return -ILLEGAL_VALUE
-        block = self._mailbox.status(slot, bytes(frame[content + 2 : content + 10]))
+        prove = self._mailbox.seal if read_address == self._log_seal else self._mailbox.status
+        block = prove(slot, bytes(frame[content + 2 : content + 10]))
         if read_count * 2 != len(block):
             return -ILLEGAL_ADDRESS
         out[8] = len(block)

@@ -13,6 +13,7 @@ curve of a substation, and never displaces another's lease. An order carries set
 """
 
 from . import refusals as causes
+from .event_log import EPOCH, ORDER, REFUSED, RELEASE
 from .order_frame import (
     ACCEPTED,
     COUNTER_JUMP,
@@ -55,6 +56,8 @@ CAUSE_OF_RESULT = {
 
 class Mailbox:
     """identity: (device id, map hash, boot nonce, limits hash, firmware hash) of this boot."""
+
+    log = None  # the event log
 
     def __init__(
         self, bank, identity, keys, influences, deficit, service, refusals, uptime, safe_start, commands
@@ -101,8 +104,11 @@ class Mailbox:
             return self._reject(causes.EPOCH, source)
         if not order_verifies(key, self._device_id, self._map_hash, self._nonce, frame):
             return self._reject(causes.MAC, source)
+        before = self._keys.floor[slot]
         if not self._keys.proven(slot, order.epoch, key):
             return self._reject(causes.EPOCH, source)
+        if order.epoch != before and self.log is not None:
+            self.log.note(EPOCH, slot + 1, 0, order.epoch, source, True)
         if not self._counter[slot] < order.counter <= self._counter[slot] + COUNTER_JUMP:
             return self._reject(causes.REPLAY, source)
         self._counter[slot] = order.counter
@@ -111,13 +117,16 @@ class Mailbox:
             return self._reject(causes.LATE, source)
         result, detail = self._judge(order)
         if result == ACCEPTED:
-            self._apply(order, now_s)
+            self._apply(order, now_s, source)
             # taken, and the lease runs, but an actuator is by hand: the receipt names the command it is by
             detail = self._commands.overruled_at
             self._accepted += 1
             self._bank.put(self._accepted_point, self._accepted)
         else:
-            self._refusals.note(CAUSE_OF_RESULT[result], source)
+            cause = CAUSE_OF_RESULT[result]
+            self._refusals.note(cause, source)
+            if self.log is not None:
+                self.log.order(REFUSED, slot, len(order.pairs), cause, detail, source)
         self._file_receipt(key, Receipt(slot, order.counter, result, detail, now_s, order.lease_s))
         return True
 
@@ -163,16 +172,32 @@ class Mailbox:
             raw -= 1 << bits
         return raw * influence.step_size
 
-    def _apply(self, order, now_s):
+    def _apply(self, order, now_s, source):
         if self._is_command(order):
-            self._commands.apply(order.pairs)
+            self._commands.apply(order.pairs, order.slot, source)
             return
+        news = False  # a lease renewed as it stands is none
         for address, words in order.pairs:
             influence = self._by_address[address]
             if order.lease_s:
-                influence.grant(order.slot + 1, self._value(influence, words), now_s + order.lease_s)
+                value = self._value(influence, words)
+                news = news or influence.owner != order.slot + 1 or influence.value != value
+                influence.grant(order.slot + 1, value, now_s + order.lease_s)
             else:
+                news = news or influence.owner
                 influence.release()
+        if news and self.log is not None:
+            address, words = order.pairs[0]
+            self.log.order(
+                ORDER if order.lease_s else RELEASE, order.slot, len(order.pairs), address,
+                words[0] if len(words) == 1 else (words[0] << 16) | words[1], source,
+            )  # fmt: skip
+
+    def seal(self, slot, challenge):
+        """Return the bytes that prove the event log to who asked; empty without a log."""
+        if self.log is None:
+            return b""
+        return self.log.seal(slot, self._keys.current(slot), self._device_id, challenge)
 
     def status(self, slot, challenge):
         """Return the bytes of the status block for a challenge; empty when there is no key to sign it."""

@@ -19,7 +19,7 @@ LONGEST_BYTES = 1024
 
 class Persistence:
     def __init__(self, folder="state"):
-        self._folder = folder
+        self.folder = folder
         self._generation = {}
         self.writes = 0
         try:
@@ -28,7 +28,7 @@ class Persistence:
             pass  # it is there; a file of that name shows itself at the first save
 
     def _path(self, name, ending):
-        return "%s/%s.%s" % (self._folder, name, ending)
+        return "%s/%s.%s" % (self.folder, name, ending)
 
     def _read(self, path):
         """Return (generation, payload) or (-1, None)."""

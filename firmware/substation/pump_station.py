@@ -75,10 +75,12 @@ class PumpStation:
         self._index_residue = 0
         self._holding_back = self._dry_now = self._least_bites = False
         self._dry_ms = 0
+        self._speed_bp = 0  # what the pumps were told last
+        self._slowest_bp = fixed("pump_speed_minimum_pct")
         self.pumps = PlantPumps(board, bank, settings, persistence)
-        self._speed_pi = PI(DP_BAND_MBAR, DP_INTEGRAL_MS, low_bp=fixed("pump_speed_minimum_pct"))
+        self._speed_pi = PI(DP_BAND_MBAR, DP_INTEGRAL_MS, low_bp=self._slowest_bp)
         # a pump that starts at a known middle finds its pressure within a minute from either side
-        self._speed_pi.track(max(DP_LOST_SPEED_BP, fixed("pump_speed_minimum_pct")), 0)
+        self._speed_pi.track(max(DP_LOST_SPEED_BP, self._slowest_bp), 0)
         self._energy = Energy(persistence, bank, bank.point("plant_heat_kw"), bank.point("plant_energy_kwh"))
         self._limiter_point = bank.point("active_limiter_number")
         self._state_point = bank.point("pump_state_number")
@@ -118,6 +120,7 @@ class PumpStation:
         speed_bp = 0
         for rank in self._ranks:  # the weakest first: each takes what the one before wants
             speed_bp = rank(speed_bp, dt_ms)
+        self._speed_bp = speed_bp
         self.pumps.step(speed_bp, dt_ms)
         self._board.heat_demand(supply_mc * FULL_BP // DEMAND_SPAN_MC)
         self._bank.put(self._demand_point, supply_mc)
@@ -147,9 +150,7 @@ class PumpStation:
                 self._index_mbar = min(0, self._index_mbar + step)
             self._bank.put(self._reserve_point, None)
         else:
-            if (
-                not self._dp_ask.away and self.manual_bp is None
-            ):  # an order holds the pressure: nothing is learnt from the index
+            if self.manual_bp is None and self._follows(own_mbar - index_mbar):
                 gathered = (own_mbar - index_mbar) * dt_ms + self._index_residue
                 step = gathered // INDEX_INTEGRAL_MS
                 self._index_residue = gathered - step * INDEX_INTEGRAL_MS
@@ -161,6 +162,14 @@ class PumpStation:
             self._bank.put(self._reserve_point, index_mbar - own_mbar)
         self._bank.put(self._index_point, self._index_mbar)
         return self._index_mbar
+
+    def _follows(self, missing_mbar):
+        """Say whether the index would see what is learnt from it: not while something else has the speed."""
+        if self._dp_ask.away or self._dry_now or self._holding_back or self._read(PLANT_DP) is None:
+            return False
+        if missing_mbar > 0:
+            return self._speed_bp < FULL_BP
+        return self._speed_bp > self._slowest_bp and not self._least_bites
 
     def _controlled(self, speed_bp, dt_ms):
         dp_mbar = self._read(PLANT_DP)
@@ -184,11 +193,13 @@ class PumpStation:
     def _least_flow(self, speed_bp, dt_ms):
         flow_l_h = self._read(PLANT_FLOW)
         least_l_h = self._least_l_h
-        if least_l_h is None or flow_l_h is None:
+        if least_l_h is None or flow_l_h is None or self._dry_now:
             self._least_bites = False
         elif flow_l_h < least_l_h or self._least_bites:
             if not self._least_bites:
                 self._flow_pi.track(speed_bp, 0)
+            elif self._holding_back:
+                self._flow_pi.yield_to(self._speed_bp, 0)
             floor_bp = self._flow_pi.step(least_l_h - flow_l_h, dt_ms)
             self._least_bites = floor_bp > speed_bp
             if self._least_bites:
@@ -200,9 +211,9 @@ class PumpStation:
         if self._read(PLANT_DP) is not None:
             return speed_bp
         self._bank.put(self._limiter_point, FALLBACK)
-        speed_bp = max(speed_bp, DP_LOST_SPEED_BP)
-        self._speed_pi.track(speed_bp, 0)
-        return speed_bp
+        # its own speed alone is kept: what the least flow added goes when it is no longer needed
+        self._speed_pi.track(max(self._speed_pi.output_bp, DP_LOST_SPEED_BP), 0)
+        return max(speed_bp, DP_LOST_SPEED_BP)
 
     def _cavitation(self, speed_bp, dt_ms):
         suction_mbar = self._read(SUCTION)
@@ -222,7 +233,8 @@ class PumpStation:
                 if self._holding_back:
                     state = HELD_BACK
                     speed_bp = most_bp
-                    self._speed_pi.yield_to(speed_bp, 0)
+                    if self._read(PLANT_DP) is not None:  # else nothing would bring it back
+                        self._speed_pi.yield_to(speed_bp, 0)
         self._bank.put(self._state_point, state)
         return speed_bp
 
@@ -245,7 +257,9 @@ class PumpStation:
         if not self._dry_now:
             return speed_bp
         self._bank.put(self._state_point, DRY)
-        self._speed_pi.track(DP_LOST_SPEED_BP, 0)
+        dp_mbar = self._read(PLANT_DP)
+        missing_mbar = 0 if dp_mbar is None else self._setpoint_mbar - dp_mbar
+        self._speed_pi.track(max(DP_LOST_SPEED_BP, self._slowest_bp), missing_mbar)
         return 0
 
     def _watch(self, dt_ms):

@@ -35,6 +35,8 @@ ENTRY_REGISTERS = ENTRY_BYTES // 2
 
 
 class Refusals:
+    log = None  # the event log, which is told of what nobody had a right to
+
     def __init__(self, bank, persistence, uptime, boot_count):
         self._uptime = uptime
         self._bank = bank
@@ -67,6 +69,8 @@ class Refusals:
         self._bank.put(self._counters[tally], self._count[tally])
         if tally != LIMIT:
             self._newest_s = now_s
+            if self.log is not None:
+                self.log.stranger(cause, source, self._count[tally])
         self._bank.put(self._last_cause, cause)
         self._bank.put(self._last_uptime, now_s)
         self._bank.put(self._last_source, source)

@@ -23,12 +23,11 @@ class RegisterBank:
     ONLY_BOOTING = ("_lay_out", "_place_of", "_point")  # let_go drops these with the constructor
 
     def __init__(self, profile):
-        from . import registers  # not kept: the rows cost 35 kB of heap, the bank a tenth
+        from . import registers  # not kept: the map costs 20 kB of heap
 
         self._registers = registers
         self._rows = registers.BY_PROFILE[profile]
         self._kinds = []  # (format, low, high, integer steps in a count, half of them, no value)
-        self._place = {}  # name -> byte offset
         self._blocks = {3: [], 4: []}  # (first address, address after the last, byte offset)
         self._size = 0
         self._lay_out(registers.HOLDING, self._blocks[3])
@@ -39,6 +38,7 @@ class RegisterBank:
         self.challenge_mailbox = registers.CHALLENGE_MAILBOX
         self.challenge_words = registers.CHALLENGE_MAILBOX_WORDS
         self.status_block = registers.STATUS_BLOCK
+        self.log_seal = registers.LOG_SEAL
         self.receipts = registers.RECEIPTS
         self.receipt_words = registers.RECEIPT_WORDS
         self._receipts_at = self._size
@@ -49,7 +49,6 @@ class RegisterBank:
         self._image = bytearray(self._size)
         self._view = memoryview(self._image)
         self._polled = {}  # (function, address, count) in one integer -> that part of the image
-        self._status_places = [self._place[name] for name in registers.STATUS_POINTS[profile]]
         # a few strings, no dictionary: 190 names as objects of their own cost 20 kB while booting
         self._points = []
         some = " "
@@ -61,24 +60,30 @@ class RegisterBank:
                 some = " "
             self.put(point, None if row.access != registers.DIAGNOSTIC else 0)
         self._points.append(some)
-        self._registers = self._rows = self._place = None  # the names stay until boot has ended
+        self._status_places = [self.point(name) & OFFSET_MASK for name in registers.STATUS_POINTS[profile]]
+        self._registers = self._rows = None  # the names stay until boot has ended
 
     def _lay_out(self, space, blocks):
-        """Give every row of the space its offset, and every run without gaps its block."""
+        """Give every run of registers without gaps a block of the image."""
+        words_of = self._registers.words_of
         start = end = -1
-        for row in sorted((row for row in self._rows if row.space == space), key=lambda row: row.address):
-            if row.address != end:
+        # address and length in one integer: rows would be objects, and all in the heap at once
+        for place in sorted([row.address << 2 | words_of(row) for row in self._rows if row.space == space]):
+            if place >> 2 != end:
                 if end >= 0:
-                    blocks.append((start, end, self._place_of(start, end)))
-                start = end = row.address
-            self._place[row.name] = self._size
-            words = self._registers.words_of(row)
-            self._size += 2 * words
-            end += words
-        blocks.append((start, end, self._place_of(start, end)))
+                    blocks.append((start, end, self._size))
+                    self._size += 2 * (end - start)
+                start = end = place >> 2
+            end += place & 3
+        blocks.append((start, end, self._size))
+        self._size += 2 * (end - start)
 
-    def _place_of(self, start, end):
-        return self._size - 2 * (end - start)
+    def _place_of(self, row):
+        """Return the byte offset of a row in the image."""
+        for start, end, offset in self._blocks[3 if row.space == self._registers.HOLDING else 4]:
+            if start <= row.address < end:
+                return offset + 2 * (row.address - start)
+        raise KeyError(row.name)
 
     def _point(self, row):
         registers = self._registers
@@ -95,7 +100,7 @@ class RegisterBank:
         kind = (form, low, high, step, step // 2, registers.NO_VALUE[row.type])
         if kind not in self._kinds:
             self._kinds.append(kind)
-        return (self._kinds.index(kind) << KIND_SHIFT) | self._place[row.name]
+        return (self._kinds.index(kind) << KIND_SHIFT) | self._place_of(row)
 
     def point(self, name):
         """Return the point called name; KeyError where the profile has none. Only while booting."""

@@ -5,10 +5,14 @@ docs/registers.md from them. The file therefore imports nothing of ours and stay
 language that both interpreters share. It refuses to hold behaviour: only rows and the
 conversions between a raw word and an engineering value.
 
+A row is a line of a table below: name, address, type, scale, low, high, then two spaces and the text. On
+the controller lines become rows one at a time: all at once they would cost it 35 kB of heap.
+
 Addresses are zero-based. Raw -32768 in a signed register and 65535 in an unsigned one mean
 "no valid reading" (i32: -2**31, u32: 2**32 - 1). Two-register values are big-endian.
 """
 
+import sys
 from collections import namedtuple
 
 MAP_VERSION = 3  # raise it whenever a deployed poller could notice the change
@@ -44,6 +48,8 @@ CHALLENGE_MAILBOX_WORDS = 5
 RECEIPTS = 1000  # input, one block of RECEIPT_WORDS for each key slot
 RECEIPT_WORDS = 16
 STATUS_BLOCK = 1100  # input, read with the challenge in one FC23
+LOG_SEAL = 1200  # input, likewise: what proves the event log
+LOG_SEAL_WORDS = 55
 
 IDENTITY_MAGIC = 0x5456
 IDENTITY_WORDS = 26  # input 0..25: this block never moves, whatever the map version
@@ -52,336 +58,381 @@ Register = namedtuple(
     "Register", ("name", "space", "address", "type", "scale", "low", "high", "access", "text")
 )
 
+ON_CONTROLLER = sys.implementation.name == "micropython"
+TEXT_AT = 6  # words of a line before its text
+
+
+def _number(word):
+    return float(word) if "." in word else int(word)
+
+
+class Rows:
+    """Rows that are made anew, one at a time, whenever somebody goes through them.
+
+    tables: of (space, access, lines).
+    """
+
+    def __init__(self, tables):
+        self._tables = tables
+
+    def __iter__(self):
+        for space, access, lines in self._tables:
+            start = 0
+            while start < len(lines):
+                end = lines.find("\n", start)
+                words = lines[start:end].split(None, TEXT_AT)
+                start = end + 1
+                if words:
+                    name, address, form, scale, low, high = words[:TEXT_AT]
+                    yield Register(
+                        name, space, int(address), form, _number(scale), _number(low), _number(high),
+                        access, words[TEXT_AT] if len(words) > TEXT_AT else "",
+                    )  # fmt: skip
+
+    def __add__(self, others):
+        return Rows(self._tables + others._tables)
+
+
+def rows_of(space, access, lines):
+    """Return the rows of a table: a tuple, or on the controller something that is gone through like one."""
+    rows = Rows(((space, access, lines),))
+    return rows if ON_CONTROLLER else tuple(rows)
+
+
 # fmt: off
-IDENTITY = (
-    Register("identity_magic_code", INPUT, 0, U16, 1, 0, 65534, DIAGNOSTIC, "Always 21590 (0x5456)"),
-    Register("map_version_number", INPUT, 1, U16, 1, 1, 65534, DIAGNOSTIC, "Version of this register map"),
-    Register("map_hash_code", INPUT, 2, U32, 1, 0, 4294967295, DIAGNOSTIC, "SHA-256 of the map, first 32 bits"),
-    Register("device_id_high_code", INPUT, 4, U32, 1, 0, 4294967295, DIAGNOSTIC, "Device identity, upper half"),
-    Register("device_id_low_code", INPUT, 6, U32, 1, 0, 4294967295, DIAGNOSTIC, "Device identity, lower half"),
-    Register("profile_number", INPUT, 8, U16, 1, 1, 2, DIAGNOSTIC, "1 substation, 2 pump station"),
-    Register("boot_count", INPUT, 9, U32, 1, 0, 4294967294, DIAGNOSTIC, "Boots so far, kept in flash"),
-    Register("boot_random_high_code", INPUT, 11, U32, 1, 0, 4294967295, DIAGNOSTIC, "Boot nonce, upper half"),
-    Register("boot_random_low_code", INPUT, 13, U32, 1, 0, 4294967295, DIAGNOSTIC, "Boot nonce, lower half"),
-    Register("uptime_s", INPUT, 15, U32, 1, 0, 4294967294, DIAGNOSTIC, "Seconds since this boot"),
-    Register("firmware_hash_code", INPUT, 17, U32, 1, 0, 4294967295, DIAGNOSTIC, "Digest of the running firmware, first 32 bits"),
-    Register("limits_hash_code", INPUT, 19, U32, 1, 0, 4294967295, DIAGNOSTIC, "Digest of the limits in force, first 32 bits"),
-    Register("firmware_version_number", INPUT, 21, U16, 1, 0, 65534, DIAGNOSTIC, "Major x 256 + minor"),
-    Register("supervisor_key_epoch_number", INPUT, 22, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted"),
-    Register("standby_key_epoch_number", INPUT, 23, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted"),
-    Register("technician_key_epoch_number", INPUT, 24, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted"),
-    Register("utility_key_epoch_number", INPUT, 25, U16, 1, 0, 65534, DIAGNOSTIC, "Lowest epoch still accepted"),
-)
+IDENTITY = rows_of(INPUT, DIAGNOSTIC, """
+identity_magic_code 0 u16 1 0 65534  Always 21590 (0x5456)
+map_version_number 1 u16 1 1 65534  Version of this register map
+map_hash_code 2 u32 1 0 4294967295  SHA-256 of the map, first 32 bits
+device_id_high_code 4 u32 1 0 4294967295  Device identity, upper half
+device_id_low_code 6 u32 1 0 4294967295  Device identity, lower half
+profile_number 8 u16 1 1 2  1 substation, 2 pump station
+boot_count 9 u32 1 0 4294967294  Boots so far, kept in flash
+boot_random_high_code 11 u32 1 0 4294967295  Boot nonce, upper half
+boot_random_low_code 13 u32 1 0 4294967295  Boot nonce, lower half
+uptime_s 15 u32 1 0 4294967294  Seconds since this boot
+firmware_hash_code 17 u32 1 0 4294967295  Digest of the running firmware, first 32 bits
+limits_hash_code 19 u32 1 0 4294967295  Digest of the limits in force, first 32 bits
+firmware_version_number 21 u16 1 0 65534  Major x 256 + minor
+supervisor_key_epoch_number 22 u16 1 0 65534  Lowest epoch still accepted
+standby_key_epoch_number 23 u16 1 0 65534  Lowest epoch still accepted
+technician_key_epoch_number 24 u16 1 0 65534  Lowest epoch still accepted
+utility_key_epoch_number 25 u16 1 0 65534  Lowest epoch still accepted
+""")
 
 # Input 26..39 on every profile, behind the identity: which program runs, and how far an update is.
-IMAGE = (
-    Register("image_slot_number", INPUT, 26, U16, 1, 0, 2, DIAGNOSTIC, "0 the program that came over USB, 1 slot A, 2 slot B"),
-    Register("image_state_number", INPUT, 27, U16, 1, 0, 3, DIAGNOSTIC, "0 confirmed, 1 on trial, 2 provisional, 3 confirmed after another was given up"),
-    Register("image_version_number", INPUT, 28, U32, 1, 0, 4294967294, DIAGNOSTIC, "Version of the image that runs, 0 over USB"),
-    Register("image_floor_number", INPUT, 30, U32, 1, 0, 4294967294, DIAGNOSTIC, "Nothing older than this version is taken"),
-    Register("update_state_number", INPUT, 32, U16, 1, 0, 5, DIAGNOSTIC, "0 none, 1 head comes, 2 verifying, 3 files come, 4 ready, 5 failed"),
-    Register("update_cause_number", INPUT, 33, U16, 1, 0, 10, DIAGNOSTIC, "1 malformed, 2 signature, 3 older than the floor, 4 no room, 5 a file differs, 6 flash, 7 not the image that was ordered, 8 no key to verify by, 9 another device's limits, 10 limits that this site refuses"),
-    Register("update_next_b", INPUT, 34, U32, 1, 0, 4294967294, DIAGNOSTIC, "The byte of the image that is wanted next"),
-    Register("unix_time_s", INPUT, 36, U32, 1, 0, 4294967294, DIAGNOSTIC, "The time as an order told it; no value while it is not known"),
-    Register("limits_version_number", INPUT, 38, U32, 1, 0, 4294967294, DIAGNOSTIC, "Version of the limit bundle in force, 0 for site.json alone"),
-)
+IMAGE = rows_of(INPUT, DIAGNOSTIC, """
+image_slot_number 26 u16 1 0 2  0 the program that came over USB, 1 slot A, 2 slot B
+image_state_number 27 u16 1 0 3  0 confirmed, 1 on trial, 2 provisional, 3 confirmed after another was given up
+image_version_number 28 u32 1 0 4294967294  Version of the image that runs, 0 over USB
+image_floor_number 30 u32 1 0 4294967294  Nothing older than this version is taken
+update_state_number 32 u16 1 0 5  0 none, 1 head comes, 2 verifying, 3 files come, 4 ready, 5 failed
+update_cause_number 33 u16 1 0 10  1 malformed, 2 signature, 3 older than the floor, 4 no room, 5 a file differs, 6 flash, 7 not the image that was ordered, 8 no key to verify by, 9 another device's limits, 10 limits that this site refuses
+update_next_b 34 u32 1 0 4294967294  The byte of the image that is wanted next
+unix_time_s 36 u32 1 0 4294967294  The time as an order told it; no value while it is not known
+limits_version_number 38 u32 1 0 4294967294  Version of the limit bundle in force, 0 for site.json alone
+""")
 
 # Input 40..77 on every profile, without gaps: one read.
-STATUS = (
-    Register("outdoor_temp_c", INPUT, 40, I16, 0.01, -40, 60, MEASUREMENT, "Outdoor air"),
-    Register("control_mode_number", INPUT, 41, U16, 1, 0, 9, DIAGNOSTIC, "0 own curve, 1 order, 2 manual, 3 service, 4 safe start"),
-    Register("active_limiter_number", INPUT, 42, U16, 1, 0, 9, DIAGNOSTIC, "0 none, 1 return, 2 flow, 3 frost, 4 supply maximum, 5 sensor fallback, 6 heat, 7 difference of returns, 8 tariff window, 9 DHW first"),
-    Register("sensor_fault_bits", INPUT, 43, U16, 1, 0, 65534, DIAGNOSTIC, "One bit for each sensor input, in the board's order"),
-    Register("alarm_bits", INPUT, 44, U16, 1, 0, 65534, DIAGNOSTIC, "See ALARM_BITS"),
-    Register("deficit_used_kh", INPUT, 45, U16, 0.01, 0, 655, DIAGNOSTIC, "Kelvin-hours taken below the own curve in 24 h"),
-    Register("deficit_budget_kh", INPUT, 46, U16, 0.01, 0, 655, DIAGNOSTIC, "Kelvin-hours remote influence may take in 24 h"),
-    Register("refused_function_count", INPUT, 47, U32, 1, 0, 4294967294, DIAGNOSTIC, "Writes outside the order mailbox"),
-    Register("refused_malformed_count", INPUT, 49, U32, 1, 0, 4294967294, DIAGNOSTIC, "Frames that could not be parsed"),
-    Register("refused_mac_count", INPUT, 51, U32, 1, 0, 4294967294, DIAGNOSTIC, "Orders whose MAC did not verify"),
-    Register("refused_replay_count", INPUT, 53, U32, 1, 0, 4294967294, DIAGNOSTIC, "Orders with a used or jumping counter"),
-    Register("refused_late_count", INPUT, 55, U32, 1, 0, 4294967294, DIAGNOSTIC, "Orders after their not-after, or with one too far ahead"),
-    Register("refused_order_count", INPUT, 57, U32, 1, 0, 4294967294, DIAGNOSTIC, "Authentic orders refused by limits, rights, budget or state"),
-    Register("accepted_order_count", INPUT, 59, U32, 1, 0, 4294967294, DIAGNOSTIC, "Orders applied since boot"),
-    Register("broadcast_count", INPUT, 61, U32, 1, 0, 4294967294, DIAGNOSTIC, "Broadcast frames, all without effect"),
-    Register("client_count", INPUT, 63, U16, 1, 0, 64, DIAGNOSTIC, "Modbus clients connected"),
-    Register("loop_time_max_ms", INPUT, 64, U16, 1, 0, 65534, DIAGNOSTIC, "Longest control step since boot"),
-    Register("heap_used_b", INPUT, 65, U32, 1, 0, 4294967294, DIAGNOSTIC, "Heap in use after the last collection"),
-    Register("heap_free_b", INPUT, 67, U32, 1, 0, 4294967294, DIAGNOSTIC, "Heap free after the last collection"),
-    Register("reset_cause_number", INPUT, 69, U16, 1, 0, 9, DIAGNOSTIC, "1 power on, 2 hard, 3 watchdog, 4 deep sleep, 5 soft"),
-    Register("watchdog_reset_count", INPUT, 70, U16, 1, 0, 65534, DIAGNOSTIC, "Watchdog resets, kept in flash"),
-    Register("task_restart_count", INPUT, 71, U16, 1, 0, 65534, DIAGNOSTIC, "Communication task restarts since boot"),
-    Register("service_seconds_left_s", INPUT, 72, U16, 1, 0, 900, DIAGNOSTIC, "Service mode ends in"),
-    Register("last_refusal_number", INPUT, 73, U16, 1, 0, 99, DIAGNOSTIC, "Cause of the newest refusal, see REFUSALS"),
-    Register("last_refusal_uptime_s", INPUT, 74, U32, 1, 0, 4294967294, DIAGNOSTIC, "Uptime of the newest refusal"),
-    Register("last_refusal_source_code", INPUT, 76, U32, 1, 0, 4294967295, DIAGNOSTIC, "IPv4 address of the newest refusal"),
-)
+STATUS = rows_of(INPUT, MEASUREMENT, """
+outdoor_temp_c 40 i16 0.01 -40 60  Outdoor air
+""") + rows_of(INPUT, DIAGNOSTIC, """
+control_mode_number 41 u16 1 0 9  0 own curve, 1 order, 2 manual, 3 service, 4 safe start
+active_limiter_number 42 u16 1 0 9  0 none, 1 return, 2 flow, 3 frost, 4 supply maximum, 5 sensor fallback, 6 heat, 7 difference of returns, 8 tariff window, 9 DHW first
+sensor_fault_bits 43 u16 1 0 65534  One bit for each sensor input, in the board's order
+alarm_bits 44 u16 1 0 65534  See ALARM_BITS
+deficit_used_kh 45 u16 0.01 0 655  Kelvin-hours taken below the own curve in 24 h
+deficit_budget_kh 46 u16 0.01 0 655  Kelvin-hours remote influence may take in 24 h
+refused_function_count 47 u32 1 0 4294967294  Writes outside the order mailbox
+refused_malformed_count 49 u32 1 0 4294967294  Frames that could not be parsed
+refused_mac_count 51 u32 1 0 4294967294  Orders whose MAC did not verify
+refused_replay_count 53 u32 1 0 4294967294  Orders with a used or jumping counter
+refused_late_count 55 u32 1 0 4294967294  Orders after their not-after, or with one too far ahead
+refused_order_count 57 u32 1 0 4294967294  Authentic orders refused by limits, rights, budget or state
+accepted_order_count 59 u32 1 0 4294967294  Orders applied since boot
+broadcast_count 61 u32 1 0 4294967294  Broadcast frames, all without effect
+client_count 63 u16 1 0 64  Modbus clients connected
+loop_time_max_ms 64 u16 1 0 65534  Longest control step since boot
+heap_used_b 65 u32 1 0 4294967294  Heap in use after the last collection
+heap_free_b 67 u32 1 0 4294967294  Heap free after the last collection
+reset_cause_number 69 u16 1 0 9  1 power on, 2 hard, 3 watchdog, 4 deep sleep, 5 soft
+watchdog_reset_count 70 u16 1 0 65534  Watchdog resets, kept in flash
+task_restart_count 71 u16 1 0 65534  Communication task restarts since boot
+service_seconds_left_s 72 u16 1 0 900  Service mode ends in
+last_refusal_number 73 u16 1 0 99  Cause of the newest refusal, see REFUSALS
+last_refusal_uptime_s 74 u32 1 0 4294967294  Uptime of the newest refusal
+last_refusal_source_code 76 u32 1 0 4294967295  IPv4 address of the newest refusal
+""")
 
 # Input 78..102, without gaps and next to the status: one read covers both.
-SUBSTATION_INPUTS = (
-    Register("primary_supply_temp_c", INPUT, 78, I16, 0.01, -40, 150, MEASUREMENT, "Network water arriving"),
-    Register("primary_return_temp_c", INPUT, 79, I16, 0.01, -40, 150, MEASUREMENT, "Network water leaving"),
-    Register("secondary_supply_temp_c", INPUT, 80, I16, 0.01, -40, 150, MEASUREMENT, "Heating circuit supply"),
-    Register("secondary_return_temp_c", INPUT, 81, I16, 0.01, -40, 150, MEASUREMENT, "Heating circuit return"),
-    Register("room_temp_c", INPUT, 82, I16, 0.01, -40, 60, MEASUREMENT, "Reference room"),
-    Register("primary_dp_bar", INPUT, 83, U16, 0.001, 0, 16, MEASUREMENT, "Differential pressure here"),
-    Register("primary_flow_m3_h", INPUT, 84, U16, 0.001, 0, 60, MEASUREMENT, "Network water flow"),
-    Register("primary_heat_kw", INPUT, 85, U16, 0.1, 0, 6000, MEASUREMENT, "Heat taken from the network"),
-    Register("primary_energy_kwh", INPUT, 86, U32, 0.1, 0, 400000000, MEASUREMENT, "Heat taken so far"),
-    Register("valve_position_out_pct", INPUT, 88, U16, 0.01, 0, 100, MEASUREMENT, "Estimated position of the control valve"),
-    Register("secondary_pump_out_number", INPUT, 89, U16, 1, 0, 1, MEASUREMENT, "Circulation pump: 0 off, 1 on"),
-    Register("own_curve_temp_c", INPUT, 90, I16, 0.01, 0, 110, MEASUREMENT, "What the own heating curve asks for"),
-    Register("secondary_supply_temp_effective_c", INPUT, 91, I16, 0.01, 0, 110, MEASUREMENT, "Setpoint the loop follows now, after ramps and limits"),
-    Register("primary_flow_limit_effective_m3_h", INPUT, 92, U16, 0.001, 0, 60, MEASUREMENT, "Flow limit in force"),
-    Register("primary_return_limit_effective_c", INPUT, 93, I16, 0.01, 0, 110, MEASUREMENT, "Return limit in force"),
-    Register("curve_shift_effective_k", INPUT, 94, I16, 0.01, -30, 30, MEASUREMENT, "Shift of the curve in force"),
-    Register("secondary_supply_temp_lease_number", INPUT, 95, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"),
-    Register("secondary_supply_temp_lease_s", INPUT, 96, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
-    Register("primary_flow_limit_lease_number", INPUT, 97, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"),
-    Register("primary_flow_limit_lease_s", INPUT, 98, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
-    Register("primary_return_limit_lease_number", INPUT, 99, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"),
-    Register("primary_return_limit_lease_s", INPUT, 100, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
-    Register("curve_shift_lease_number", INPUT, 101, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"),
-    Register("curve_shift_lease_s", INPUT, 102, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
-)
+SUBSTATION_INPUTS = rows_of(INPUT, MEASUREMENT, """
+primary_supply_temp_c 78 i16 0.01 -40 150  Network water arriving
+primary_return_temp_c 79 i16 0.01 -40 150  Network water leaving
+secondary_supply_temp_c 80 i16 0.01 -40 150  Heating circuit supply
+secondary_return_temp_c 81 i16 0.01 -40 150  Heating circuit return
+room_temp_c 82 i16 0.01 -40 60  Reference room
+primary_dp_bar 83 u16 0.001 0 16  Differential pressure here
+primary_flow_m3_h 84 u16 0.001 0 60  Network water flow
+primary_heat_kw 85 u16 0.1 0 6000  Heat taken from the network
+primary_energy_kwh 86 u32 0.1 0 400000000  Heat taken so far
+valve_position_out_pct 88 u16 0.01 0 100  Estimated position of the control valve
+secondary_pump_out_number 89 u16 1 0 1  Circulation pump: 0 off, 1 on
+own_curve_temp_c 90 i16 0.01 0 110  What the own heating curve asks for
+secondary_supply_temp_effective_c 91 i16 0.01 0 110  Setpoint the loop follows now, after ramps and limits
+primary_flow_limit_effective_m3_h 92 u16 0.001 0 60  Flow limit in force
+primary_return_limit_effective_c 93 i16 0.01 0 110  Return limit in force
+curve_shift_effective_k 94 i16 0.01 -30 30  Shift of the curve in force
+""") + rows_of(INPUT, DIAGNOSTIC, """
+secondary_supply_temp_lease_number 95 u16 1 0 4  Owner: 0 nobody, else key slot + 1
+secondary_supply_temp_lease_s 96 u16 1 0 3600  Seconds left
+primary_flow_limit_lease_number 97 u16 1 0 4  Owner: 0 nobody, else key slot + 1
+primary_flow_limit_lease_s 98 u16 1 0 3600  Seconds left
+primary_return_limit_lease_number 99 u16 1 0 4  Owner: 0 nobody, else key slot + 1
+primary_return_limit_lease_s 100 u16 1 0 3600  Seconds left
+curve_shift_lease_number 101 u16 1 0 4  Owner: 0 nobody, else key slot + 1
+curve_shift_lease_s 102 u16 1 0 3600  Seconds left
+""")
 
 # Input 103..142, without gaps and next to the inputs: one read covers status, inputs and these. What a site
 # does not have shows no valid reading.
-SUBSTATION_FUNCTIONS = (
-    Register("secondary2_supply_temp_c", INPUT, 103, I16, 0.01, -40, 150, MEASUREMENT, "Second heating circuit supply"),
-    Register("secondary2_return_temp_c", INPUT, 104, I16, 0.01, -40, 150, MEASUREMENT, "Second heating circuit return"),
-    Register("room2_temp_c", INPUT, 105, I16, 0.01, -40, 60, MEASUREMENT, "Reference room of the second circuit"),
-    Register("valve2_position_out_pct", INPUT, 106, U16, 0.01, 0, 100, MEASUREMENT, "Estimated position of the second circuit's valve"),
-    Register("secondary2_pump_out_number", INPUT, 107, U16, 1, 0, 1, MEASUREMENT, "Second circulation pump: 0 off, 1 on"),
-    Register("own2_curve_temp_c", INPUT, 108, I16, 0.01, 0, 110, MEASUREMENT, "What the second circuit's own curve asks for"),
-    Register("secondary2_supply_temp_effective_c", INPUT, 109, I16, 0.01, 0, 110, MEASUREMENT, "Setpoint the second circuit follows now"),
-    Register("active2_limiter_number", INPUT, 110, U16, 1, 0, 9, MEASUREMENT, "As active_limiter_number, of the second circuit"),
-    Register("schedule_mode_number", INPUT, 111, U16, 1, 0, 5, MEASUREMENT, "0 comfort, 1 set-back, 2 holiday, 3 early start, 4 early stop, 5 comfort for lack of time"),
-    Register("schedule2_mode_number", INPUT, 112, U16, 1, 0, 5, MEASUREMENT, "As schedule_mode_number, of the second circuit"),
-    Register("room_shift_k", INPUT, 113, I16, 0.01, -30, 30, MEASUREMENT, "What room influence and adaptation add to the curve"),
-    Register("room2_shift_k", INPUT, 114, I16, 0.01, -30, 30, MEASUREMENT, "As room_shift_k, of the second circuit"),
-    Register("dhw_supply_temp_c", INPUT, 115, I16, 0.01, -40, 150, MEASUREMENT, "DHW leaving the exchanger, or the charging line"),
-    Register("dhw_tank_top_temp_c", INPUT, 116, I16, 0.01, -40, 150, MEASUREMENT, "DHW tank, top"),
-    Register("dhw_tank_bottom_temp_c", INPUT, 117, I16, 0.01, -40, 150, MEASUREMENT, "DHW tank, bottom"),
-    Register("dhw_circulation_temp_c", INPUT, 118, I16, 0.01, -40, 150, MEASUREMENT, "DHW circulation coming back"),
-    Register("dhw_flow_m3_h", INPUT, 119, U16, 0.001, 0, 60, MEASUREMENT, "DHW flow"),
-    Register("dhw_temp_effective_c", INPUT, 120, I16, 0.01, 0, 110, MEASUREMENT, "DHW temperature wanted now"),
-    Register("dhw_valve_position_out_pct", INPUT, 121, U16, 0.01, 0, 100, MEASUREMENT, "Estimated position of the DHW valve"),
-    Register("dhw_pump_out_number", INPUT, 122, U16, 1, 0, 1, MEASUREMENT, "Charging pump: 0 off, 1 on"),
-    Register("circulation_pump_out_number", INPUT, 123, U16, 1, 0, 1, MEASUREMENT, "DHW circulation pump: 0 off, 1 on"),
-    Register("dhw_state_number", INPUT, 124, U16, 1, 0, 5, MEASUREMENT, "0 at rest, 1 heating, 2 killing legionella, 3 scald limit, 4 sensor fallback, 5 kept warm"),
-    Register("dhw_active_limiter_number", INPUT, 125, U16, 1, 0, 9, MEASUREMENT, "As active_limiter_number, of the DHW valve"),
-    Register("legionella_result_number", INPUT, 126, U16, 1, 0, 4, MEASUREMENT, "0 never run, 1 running, 2 passed, 3 temperature not held in time, 4 sensor lost"),
-    Register("legionella_held_s", INPUT, 127, U16, 1, 0, 65534, MEASUREMENT, "How long the coldest place was hot enough, without a break"),
-    Register("legionella_minimum_temp_c", INPUT, 128, I16, 0.01, -40, 150, MEASUREMENT, "The coldest seen in that time"),
-    Register("legionella_started_age_s", INPUT, 129, U32, 1, 0, 4294967294, MEASUREMENT, "Seconds of running since the last run began"),
-    Register("legionella_passed_age_s", INPUT, 131, U32, 1, 0, 4294967294, MEASUREMENT, "Seconds of running since a run passed"),
-    Register("primary_heat_limit_effective_kw", INPUT, 133, U16, 0.1, 0, 6000, MEASUREMENT, "Heat limit in force"),
-    Register("window_heat_mean_kw", INPUT, 134, U16, 0.1, 0, 6000, MEASUREMENT, "Mean heat of the tariff's window so far"),
-    Register("valve_starts_hour_count", INPUT, 135, U16, 1, 0, 65534, MEASUREMENT, "Starts of the heating valve's motor in the last hour"),
-    Register("valve_starts_day_count", INPUT, 136, U16, 1, 0, 65534, MEASUREMENT, "Starts of the heating valve's motor in the last 24 hours"),
-    Register("valve2_starts_hour_count", INPUT, 137, U16, 1, 0, 65534, MEASUREMENT, "As valve_starts_hour_count, of the second circuit"),
-    Register("valve2_starts_day_count", INPUT, 138, U16, 1, 0, 65534, MEASUREMENT, "As valve_starts_day_count, of the second circuit"),
-    Register("dhw_valve_starts_hour_count", INPUT, 139, U16, 1, 0, 65534, MEASUREMENT, "As valve_starts_hour_count, of the DHW valve"),
-    Register("dhw_valve_starts_day_count", INPUT, 140, U16, 1, 0, 65534, MEASUREMENT, "As valve_starts_day_count, of the DHW valve"),
-    Register("sensor_doubt_bits", INPUT, 141, U16, 1, 0, 65534, MEASUREMENT, "One bit for each input that contradicts another, in the board's order"),
-    Register("local_time_number", INPUT, 142, U16, 1, 0, 1439, MEASUREMENT, "Minute of the local day; no value while the time is not known"),
-)
+SUBSTATION_FUNCTIONS = rows_of(INPUT, MEASUREMENT, """
+secondary2_supply_temp_c 103 i16 0.01 -40 150  Second heating circuit supply
+secondary2_return_temp_c 104 i16 0.01 -40 150  Second heating circuit return
+room2_temp_c 105 i16 0.01 -40 60  Reference room of the second circuit
+valve2_position_out_pct 106 u16 0.01 0 100  Estimated position of the second circuit's valve
+secondary2_pump_out_number 107 u16 1 0 1  Second circulation pump: 0 off, 1 on
+own2_curve_temp_c 108 i16 0.01 0 110  What the second circuit's own curve asks for
+secondary2_supply_temp_effective_c 109 i16 0.01 0 110  Setpoint the second circuit follows now
+active2_limiter_number 110 u16 1 0 9  As active_limiter_number, of the second circuit
+schedule_mode_number 111 u16 1 0 5  0 comfort, 1 set-back, 2 holiday, 3 early start, 4 early stop, 5 comfort for lack of time
+schedule2_mode_number 112 u16 1 0 5  As schedule_mode_number, of the second circuit
+room_shift_k 113 i16 0.01 -30 30  What room influence and adaptation add to the curve
+room2_shift_k 114 i16 0.01 -30 30  As room_shift_k, of the second circuit
+dhw_supply_temp_c 115 i16 0.01 -40 150  DHW leaving the exchanger, or the charging line
+dhw_tank_top_temp_c 116 i16 0.01 -40 150  DHW tank, top
+dhw_tank_bottom_temp_c 117 i16 0.01 -40 150  DHW tank, bottom
+dhw_circulation_temp_c 118 i16 0.01 -40 150  DHW circulation coming back
+dhw_flow_m3_h 119 u16 0.001 0 60  DHW flow
+dhw_temp_effective_c 120 i16 0.01 0 110  DHW temperature wanted now
+dhw_valve_position_out_pct 121 u16 0.01 0 100  Estimated position of the DHW valve
+dhw_pump_out_number 122 u16 1 0 1  Charging pump: 0 off, 1 on
+circulation_pump_out_number 123 u16 1 0 1  DHW circulation pump: 0 off, 1 on
+dhw_state_number 124 u16 1 0 5  0 at rest, 1 heating, 2 killing legionella, 3 scald limit, 4 sensor fallback, 5 kept warm
+dhw_active_limiter_number 125 u16 1 0 9  As active_limiter_number, of the DHW valve
+legionella_result_number 126 u16 1 0 4  0 never run, 1 running, 2 passed, 3 temperature not held in time, 4 sensor lost
+legionella_held_s 127 u16 1 0 65534  How long the coldest place was hot enough, without a break
+legionella_minimum_temp_c 128 i16 0.01 -40 150  The coldest seen in that time
+legionella_started_age_s 129 u32 1 0 4294967294  Seconds of running since the last run began
+legionella_passed_age_s 131 u32 1 0 4294967294  Seconds of running since a run passed
+primary_heat_limit_effective_kw 133 u16 0.1 0 6000  Heat limit in force
+window_heat_mean_kw 134 u16 0.1 0 6000  Mean heat of the tariff's window so far
+valve_starts_hour_count 135 u16 1 0 65534  Starts of the heating valve's motor in the last hour
+valve_starts_day_count 136 u16 1 0 65534  Starts of the heating valve's motor in the last 24 hours
+valve2_starts_hour_count 137 u16 1 0 65534  As valve_starts_hour_count, of the second circuit
+valve2_starts_day_count 138 u16 1 0 65534  As valve_starts_day_count, of the second circuit
+dhw_valve_starts_hour_count 139 u16 1 0 65534  As valve_starts_hour_count, of the DHW valve
+dhw_valve_starts_day_count 140 u16 1 0 65534  As valve_starts_day_count, of the DHW valve
+sensor_doubt_bits 141 u16 1 0 65534  One bit for each input that contradicts another, in the board's order
+local_time_number 142 u16 1 0 1439  Minute of the local day; no value while the time is not known
+""")
 
 # Input 400..474, without gaps: one read. Fifteen words for each heat meter on the M-Bus, in the order of
 # site.json; a meter that is not there shows no value.
 METERS = 5  # as many as Danfoss ECL takes [firmware.md R14]
-_METER = (
-    ("energy_kwh", U32, 0.1, 0, 400000000, "Heat counted, by the meter itself"),
-    ("volume_m3", U32, 0.01, 0, 40000000, "Water counted"),
-    ("flow_m3_h", U16, 0.001, 0, 60, "Flow"),
-    ("heat_kw", U16, 0.1, 0, 6000, "Power"),
-    ("supply_temp_c", I16, 0.01, -40, 200, "Supply"),
-    ("return_temp_c", I16, 0.01, -40, 200, "Return"),
-    ("age_s", U32, 1, 0, 4294967294, "Seconds since the last good reading"),
-    ("status_bits", U16, 1, 0, 65534, "See METER_BITS"),
-    ("number_code", U32, 1, 0, 4294967295, "Fabrication number, 0 while not known"),
-    ("question_count", U32, 1, 0, 4294967294, "Answers it was asked for since boot: what its battery feels"),
-)
+_METER = """
+energy_kwh u32 0.1 0 400000000  Heat counted, by the meter itself
+volume_m3 u32 0.01 0 40000000  Water counted
+flow_m3_h u16 0.001 0 60  Flow
+heat_kw u16 0.1 0 6000  Power
+supply_temp_c i16 0.01 -40 200  Supply
+return_temp_c i16 0.01 -40 200  Return
+age_s u32 1 0 4294967294  Seconds since the last good reading
+status_bits u16 1 0 65534  See METER_BITS
+number_code u32 1 0 4294967295  Fabrication number, 0 while not known
+question_count u32 1 0 4294967294  Answers it was asked for since boot: what its battery feels
+"""
 
 
 def _meters(address):
-    rows = []
+    rows = rows_of(INPUT, MEASUREMENT, "")
     for number in range(1, METERS + 1):
-        for name, form, scale, low, high, text in _METER:
-            name = "meter%d_%s" % (number, name)
-            rows.append(Register(name, INPUT, address, form, scale, low, high, MEASUREMENT, text))
+        lines = "\n"
+        for line in _METER.split("\n")[1:-1]:
+            name, form, rest = line.split(None, 2)
+            lines += "meter%d_%s %d %s %s\n" % (number, name, address, form, rest)
             address += 2 if form == U32 else 1
-    return tuple(rows)
+        rows += rows_of(INPUT, MEASUREMENT, lines)
+    return rows
 
 
 HEAT_METERS = _meters(400)
 
 # Input 200..214, without gaps: one read.
-PUMP_STATION_INPUTS = (
-    Register("plant_supply_temp_c", INPUT, 200, I16, 0.01, -40, 150, MEASUREMENT, "Water leaving the plant"),
-    Register("plant_return_temp_c", INPUT, 201, I16, 0.01, -40, 150, MEASUREMENT, "Water coming back"),
-    Register("plant_dp_bar", INPUT, 202, U16, 0.001, 0, 16, MEASUREMENT, "Differential pressure across the plant"),
-    Register("plant_flow_m3_h", INPUT, 203, U16, 0.01, 0, 600, MEASUREMENT, "Network flow"),
-    Register("plant_heat_kw", INPUT, 204, U16, 1, 0, 60000, MEASUREMENT, "Heat sent into the network"),
-    Register("plant_energy_kwh", INPUT, 205, U32, 0.1, 0, 400000000, MEASUREMENT, "Heat sent so far"),
-    Register("pump_speed_out_pct", INPUT, 207, U16, 0.01, 0, 100, MEASUREMENT, "Pump speed"),
-    Register("plant_supply_temp_out_c", INPUT, 208, I16, 0.01, 0, 130, MEASUREMENT, "Temperature demanded from the heat source"),
-    Register("plant_dp_effective_bar", INPUT, 209, U16, 0.001, 0, 16, MEASUREMENT, "Differential pressure the loop follows now"),
-    Register("plant_supply_temp_effective_c", INPUT, 210, I16, 0.01, 0, 130, MEASUREMENT, "Supply temperature the loop follows now"),
-    Register("plant_dp_lease_number", INPUT, 211, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"),
-    Register("plant_dp_lease_s", INPUT, 212, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
-    Register("plant_supply_temp_lease_number", INPUT, 213, U16, 1, 0, 4, DIAGNOSTIC, "Owner: 0 nobody, else key slot + 1"),
-    Register("plant_supply_temp_lease_s", INPUT, 214, U16, 1, 0, 3600, DIAGNOSTIC, "Seconds left"),
-)
+PUMP_STATION_INPUTS = rows_of(INPUT, MEASUREMENT, """
+plant_supply_temp_c 200 i16 0.01 -40 150  Water leaving the plant
+plant_return_temp_c 201 i16 0.01 -40 150  Water coming back
+plant_dp_bar 202 u16 0.001 0 16  Differential pressure across the plant
+plant_flow_m3_h 203 u16 0.01 0 600  Network flow
+plant_heat_kw 204 u16 1 0 60000  Heat sent into the network
+plant_energy_kwh 205 u32 0.1 0 400000000  Heat sent so far
+pump_speed_out_pct 207 u16 0.01 0 100  Pump speed
+plant_supply_temp_out_c 208 i16 0.01 0 130  Temperature demanded from the heat source
+plant_dp_effective_bar 209 u16 0.001 0 16  Differential pressure the loop follows now
+plant_supply_temp_effective_c 210 i16 0.01 0 130  Supply temperature the loop follows now
+""") + rows_of(INPUT, DIAGNOSTIC, """
+plant_dp_lease_number 211 u16 1 0 4  Owner: 0 nobody, else key slot + 1
+plant_dp_lease_s 212 u16 1 0 3600  Seconds left
+plant_supply_temp_lease_number 213 u16 1 0 4  Owner: 0 nobody, else key slot + 1
+plant_supply_temp_lease_s 214 u16 1 0 3600  Seconds left
+""")
 
 # Input 215..226, without gaps and next to the inputs: one read covers both.
-PUMP_STATION_FUNCTIONS = (
-    Register("index_dp_bar", INPUT, 215, U16, 0.001, 0, 16, MEASUREMENT, "Differential pressure at the index consumer"),
-    Register("suction_pressure_bar", INPUT, 216, U16, 0.001, 0, 25, MEASUREMENT, "Pressure before the pumps"),
-    Register("pump2_speed_out_pct", INPUT, 217, U16, 0.01, 0, 100, MEASUREMENT, "Speed of the second pump"),
-    Register("lead_pump_number", INPUT, 218, U16, 1, 1, 2, MEASUREMENT, "Which pump leads"),
-    Register("pump_run_s", INPUT, 219, U32, 1, 0, 4294967294, MEASUREMENT, "Running time of the first pump, kept in flash"),
-    Register("pump2_run_s", INPUT, 221, U32, 1, 0, 4294967294, MEASUREMENT, "Running time of the second pump, kept in flash"),
-    Register("pump_state_number", INPUT, 223, U16, 1, 0, 3, MEASUREMENT, "0 in order, 1 held back by suction pressure, 2 stopped against running dry, 3 suction sensor lost"),
-    Register("plant_flow_minimum_bites_number", INPUT, 224, U16, 1, 0, 1, MEASUREMENT, "1 while the speed is raised for the least flow"),
-    Register("index_dp_correction_bar", INPUT, 225, I16, 0.001, -16, 16, MEASUREMENT, "What the index consumer adds to the pressure held"),
-    Register("dp_reserve_bar", INPUT, 226, I16, 0.001, -16, 16, MEASUREMENT, "Index pressure above what it must have"),
-)
+PUMP_STATION_FUNCTIONS = rows_of(INPUT, MEASUREMENT, """
+index_dp_bar 215 u16 0.001 0 16  Differential pressure at the index consumer
+suction_pressure_bar 216 u16 0.001 0 25  Pressure before the pumps
+pump2_speed_out_pct 217 u16 0.01 0 100  Speed of the second pump
+lead_pump_number 218 u16 1 1 2  Which pump leads
+pump_run_s 219 u32 1 0 4294967294  Running time of the first pump, kept in flash
+pump2_run_s 221 u32 1 0 4294967294  Running time of the second pump, kept in flash
+pump_state_number 223 u16 1 0 3  0 in order, 1 held back by suction pressure, 2 stopped against running dry, 3 suction sensor lost
+plant_flow_minimum_bites_number 224 u16 1 0 1  1 while the speed is raised for the least flow
+index_dp_correction_bar 225 i16 0.001 -16 16  What the index consumer adds to the pressure held
+dp_reserve_bar 226 i16 0.001 -16 16  Index pressure above what it must have
+""")
 
 # Holding: the value last ordered (no value while nobody holds a lease). Orders name these addresses.
-SUBSTATION_SETPOINTS = (
-    Register("secondary_supply_temp_sp_c", HOLDING, 100, I16, 0.01, 20, 90, SETPOINT, "Heating circuit supply"),
-    Register("primary_flow_limit_sp_m3_h", HOLDING, 101, U16, 0.001, 0, 60, SETPOINT, "Most network water this house may take"),
-    Register("primary_return_limit_sp_c", HOLDING, 102, I16, 0.01, 20, 70, SETPOINT, "Warmest return this house may send"),
-    Register("curve_shift_sp_k", HOLDING, 103, I16, 0.01, -15, 15, SETPOINT, "Parallel shift of the own heating curve"),
-)
-PUMP_STATION_SETPOINTS = (
-    Register("plant_dp_sp_bar", HOLDING, 200, U16, 0.001, 0.2, 10, SETPOINT, "Differential pressure across the plant"),
-    Register("plant_supply_temp_sp_c", HOLDING, 201, I16, 0.01, 40, 130, SETPOINT, "Water leaving the plant"),
-)
+SUBSTATION_SETPOINTS = rows_of(HOLDING, SETPOINT, """
+secondary_supply_temp_sp_c 100 i16 0.01 20 90  Heating circuit supply
+primary_flow_limit_sp_m3_h 101 u16 0.001 0 60  Most network water this house may take
+primary_return_limit_sp_c 102 i16 0.01 20 70  Warmest return this house may send
+curve_shift_sp_k 103 i16 0.01 -15 15  Parallel shift of the own heating curve
+""")
+PUMP_STATION_SETPOINTS = rows_of(HOLDING, SETPOINT, """
+plant_dp_sp_bar 200 u16 0.001 0.2 10  Differential pressure across the plant
+plant_supply_temp_sp_c 201 i16 0.01 40 130  Water leaving the plant
+""")
 
 # Holding, read only over every network path: engineering values and limits, changed at the device or by a signed bundle.
-SUBSTATION_CONFIG = (
-    Register("curve_cold_outdoor_temp_c", HOLDING, 300, I16, 0.01, -40, 20, CONFIG, "Cold point of the heating curve"),
-    Register("curve_cold_supply_temp_c", HOLDING, 301, I16, 0.01, 20, 90, CONFIG, "Supply at the cold point"),
-    Register("curve_warm_outdoor_temp_c", HOLDING, 302, I16, 0.01, -20, 40, CONFIG, "Warm point of the heating curve"),
-    Register("curve_warm_supply_temp_c", HOLDING, 303, I16, 0.01, 15, 90, CONFIG, "Supply at the warm point"),
-    Register("supply_temp_minimum_c", HOLDING, 304, I16, 0.01, 5, 90, CONFIG, "Lower engineering limit of the supply"),
-    Register("supply_temp_maximum_c", HOLDING, 305, I16, 0.01, 20, 95, CONFIG, "Upper engineering limit of the supply"),
-    Register("contract_flow_limit_m3_h", HOLDING, 306, U16, 0.001, 0, 60, CONFIG, "Flow of the supply contract"),
-    Register("return_limit_temp_c", HOLDING, 307, I16, 0.01, 20, 90, CONFIG, "Own return limit"),
-    Register("valve_stroke_s", HOLDING, 308, U16, 1, 5, 600, CONFIG, "Time of the valve from end to end"),
-    Register("frost_outdoor_temp_c", HOLDING, 309, I16, 0.01, -20, 10, CONFIG, "Below this the pump never rests"),
-    Register("frost_supply_temp_c", HOLDING, 310, I16, 0.01, 5, 30, CONFIG, "The supply never falls below this"),
-    Register("curve_shift_minimum_k", HOLDING, 311, I16, 0.01, -15, 0, CONFIG, "The owner's comfort band: the lowest shift anybody may order"),
-    Register("curve_shift_maximum_k", HOLDING, 312, I16, 0.01, 0, 15, CONFIG, "The owner's comfort band: the highest shift anybody may order"),
-)
+SUBSTATION_CONFIG = rows_of(HOLDING, CONFIG, """
+curve_cold_outdoor_temp_c 300 i16 0.01 -40 20  Cold point of the heating curve
+curve_cold_supply_temp_c 301 i16 0.01 20 90  Supply at the cold point
+curve_warm_outdoor_temp_c 302 i16 0.01 -20 40  Warm point of the heating curve
+curve_warm_supply_temp_c 303 i16 0.01 15 90  Supply at the warm point
+supply_temp_minimum_c 304 i16 0.01 5 90  Lower engineering limit of the supply
+supply_temp_maximum_c 305 i16 0.01 20 95  Upper engineering limit of the supply
+contract_flow_limit_m3_h 306 u16 0.001 0 60  Flow of the supply contract
+return_limit_temp_c 307 i16 0.01 20 90  Own return limit
+valve_stroke_s 308 u16 1 5 600  Time of the valve from end to end
+frost_outdoor_temp_c 309 i16 0.01 -20 10  Below this the pump never rests
+frost_supply_temp_c 310 i16 0.01 5 30  The supply never falls below this
+curve_shift_minimum_k 311 i16 0.01 -15 0  The owner's comfort band: the lowest shift anybody may order
+curve_shift_maximum_k 312 i16 0.01 0 15  The owner's comfort band: the highest shift anybody may order
+""")
 
 # Holding 340..387, without gaps: what optional functions add. A function that is not used shows no value.
-COMFORT_CONFIG = (
-    Register("curve_setback_k", HOLDING, 340, I16, 0.01, 0, 40, CONFIG, "By how much the schedule lowers the supply outside comfort periods"),
-    Register("summer_outdoor_temp_c", HOLDING, 341, I16, 0.01, 5, 40, CONFIG, "Above this nothing is heated; without it the curve's warm point"),
-    Register("room_comfort_temp_c", HOLDING, 342, I16, 0.01, 5, 30, CONFIG, "Room temperature of the comfort periods"),
-    Register("room_influence_pct", HOLDING, 343, U16, 1, 0, 1000, CONFIG, "Supply per kelvin of room error: 100 % is 1 K/K"),
-    Register("room_shift_maximum_k", HOLDING, 344, I16, 0.01, 0, 15, CONFIG, "Most that room influence adds or takes"),
-    Register("room_adaptation_maximum_k", HOLDING, 345, I16, 0.01, 0, 10, CONFIG, "Most that adaptation of the curve adds or takes"),
-    Register("optimum_start_maximum_s", HOLDING, 346, U16, 1, 0, 28800, CONFIG, "Longest time before a comfort period that heating begins"),
-    Register("optimum_stop_maximum_s", HOLDING, 347, U16, 1, 0, 14400, CONFIG, "Longest time before the end of a comfort period that heating ends"),
-)
-CIRCUIT2_CONFIG = (
-    Register("curve2_cold_outdoor_temp_c", HOLDING, 348, I16, 0.01, -40, 20, CONFIG, "Cold point of the second curve"),
-    Register("curve2_cold_supply_temp_c", HOLDING, 349, I16, 0.01, 20, 90, CONFIG, "Supply at the cold point"),
-    Register("curve2_warm_outdoor_temp_c", HOLDING, 350, I16, 0.01, -20, 40, CONFIG, "Warm point of the second curve"),
-    Register("curve2_warm_supply_temp_c", HOLDING, 351, I16, 0.01, 15, 90, CONFIG, "Supply at the warm point"),
-    Register("supply2_temp_minimum_c", HOLDING, 352, I16, 0.01, 5, 90, CONFIG, "Lower engineering limit of the second supply"),
-    Register("supply2_temp_maximum_c", HOLDING, 353, I16, 0.01, 20, 95, CONFIG, "Upper engineering limit of the second supply"),
-    Register("valve2_stroke_s", HOLDING, 354, U16, 1, 5, 600, CONFIG, "Time of the second valve from end to end"),
-    Register("curve2_setback_k", HOLDING, 355, I16, 0.01, 0, 40, CONFIG, "As curve_setback_k"),
-    Register("summer2_outdoor_temp_c", HOLDING, 356, I16, 0.01, 5, 40, CONFIG, "As summer_outdoor_temp_c"),
-    Register("room2_comfort_temp_c", HOLDING, 357, I16, 0.01, 5, 30, CONFIG, "As room_comfort_temp_c"),
-    Register("room2_influence_pct", HOLDING, 358, U16, 1, 0, 1000, CONFIG, "As room_influence_pct"),
-    Register("room2_shift_maximum_k", HOLDING, 359, I16, 0.01, 0, 15, CONFIG, "As room_shift_maximum_k"),
-    Register("room2_adaptation_maximum_k", HOLDING, 360, I16, 0.01, 0, 10, CONFIG, "As room_adaptation_maximum_k"),
-    Register("optimum2_start_maximum_s", HOLDING, 361, U16, 1, 0, 28800, CONFIG, "As optimum_start_maximum_s"),
-    Register("optimum2_stop_maximum_s", HOLDING, 362, U16, 1, 0, 14400, CONFIG, "As optimum_stop_maximum_s"),
-)
-LIMITER_CONFIG = (
-    Register("contract_heat_limit_kw", HOLDING, 363, U16, 0.1, 0, 6000, CONFIG, "Heat of the supply contract"),
-    Register("return_difference_limit_k", HOLDING, 364, I16, 0.01, 0.5, 50, CONFIG, "Most by which the primary return may exceed the secondary"),
-    Register("primary_flow_minimum_m3_h", HOLDING, 365, U16, 0.001, 0, 60, CONFIG, "Less than this is not let creep through: the valve closes"),
-    Register("capacity_heat_limit_kw", HOLDING, 366, U16, 0.1, 0, 6000, CONFIG, "Most mean heat in a window of the capacity tariff"),
-    Register("capacity_window_s", HOLDING, 367, U16, 1, 900, 3600, CONFIG, "Window of the capacity tariff"),
-    Register("valve_starts_hour_maximum_count", HOLDING, 368, U16, 1, 10, 1800, CONFIG, "Travel budget: beyond it the dead band widens, and an alarm tells"),
-)
-DHW_CONFIG = (
-    Register("dhw_comfort_temp_c", HOLDING, 369, I16, 0.01, 30, 70, CONFIG, "DHW temperature of the comfort periods"),
-    Register("dhw_setback_temp_c", HOLDING, 370, I16, 0.01, 10, 70, CONFIG, "DHW temperature outside them"),
-    Register("dhw_floor_temp_c", HOLDING, 371, I16, 0.01, 10, 65, CONFIG, "DHW is never wanted colder than this"),
-    Register("dhw_scald_limit_temp_c", HOLDING, 372, I16, 0.01, 40, 90, CONFIG, "Above this the DHW valve closes and the pump stops"),
-    Register("dhw_return_limit_temp_c", HOLDING, 373, I16, 0.01, 20, 90, CONFIG, "Return limit while DHW takes heat, where it is higher"),
-    Register("dhw_valve_stroke_s", HOLDING, 374, U16, 1, 5, 600, CONFIG, "Time of the DHW valve from end to end"),
-    Register("dhw_valve_flow_m3_h", HOLDING, 375, U16, 0.001, 0.1, 60, CONFIG, "Flow of the open DHW valve at 1 bar: its kv"),
-    Register("dhw_hysteresis_k", HOLDING, 376, I16, 0.01, 1, 20, CONFIG, "Charging begins so far below the setpoint"),
-    Register("dhw_charging_excess_k", HOLDING, 377, I16, 0.01, 0, 30, CONFIG, "The charging line is so much hotter than the tank shall be"),
-    Register("dhw_heating_setback_k", HOLDING, 378, I16, 0.01, 0, 40, CONFIG, "Priority by set-back: heating gives up so much while DHW takes heat"),
-    Register("dhw_priority_maximum_s", HOLDING, 379, U16, 1, 0, 14400, CONFIG, "Longest time without a break that DHW goes before heating"),
-    Register("legionella_temp_c", HOLDING, 380, I16, 0.01, 55, 90, CONFIG, "Temperature that kills legionella"),
-    Register("legionella_hold_s", HOLDING, 381, U16, 1, 60, 43200, CONFIG, "How long the coldest place must hold it"),
-    Register("legionella_duration_maximum_s", HOLDING, 382, U16, 1, 600, 43200, CONFIG, "Longest run"),
-    Register("legionella_interval_s", HOLDING, 383, U32, 1, 86400, 2592000, CONFIG, "Between two runs, where the time is not known"),
-    Register("legionella_day_number", HOLDING, 385, U16, 1, 0, 7, CONFIG, "0 Monday to 6 Sunday, 7 every day"),
-    Register("legionella_start_number", HOLDING, 386, U16, 1, 0, 1439, CONFIG, "Minute of the local day it begins at"),
-)
-PUMP_STATION_CONFIG = (
-    Register("own_plant_dp_bar", HOLDING, 320, U16, 0.001, 0.2, 10, CONFIG, "Differential pressure held without orders"),
-    Register("plant_dp_minimum_bar", HOLDING, 321, U16, 0.001, 0.1, 10, CONFIG, "Lower engineering limit"),
-    Register("plant_dp_maximum_bar", HOLDING, 322, U16, 0.001, 0.2, 16, CONFIG, "Upper engineering limit"),
-    Register("plant_supply_temp_minimum_c", HOLDING, 323, I16, 0.01, 30, 130, CONFIG, "Lower engineering limit"),
-    Register("plant_supply_temp_maximum_c", HOLDING, 324, I16, 0.01, 40, 130, CONFIG, "Upper engineering limit"),
-    Register("pump_speed_minimum_pct", HOLDING, 325, U16, 0.01, 0, 100, CONFIG, "The pump never turns slower"),
-    Register("plant_curve_cold_outdoor_temp_c", HOLDING, 326, I16, 0.01, -40, 20, CONFIG, "Cold point of the plant's own curve"),
-    Register("plant_curve_cold_supply_temp_c", HOLDING, 327, I16, 0.01, 40, 130, CONFIG, "Plant supply at the cold point"),
-    Register("plant_curve_warm_outdoor_temp_c", HOLDING, 328, I16, 0.01, -20, 40, CONFIG, "Warm point of the plant's own curve"),
-    Register("plant_curve_warm_supply_temp_c", HOLDING, 329, I16, 0.01, 30, 130, CONFIG, "Plant supply at the warm point"),
-)
-PUMP_STATION_OPTIONS = (
-    Register("index_dp_own_bar", HOLDING, 330, U16, 0.001, 0.1, 10, CONFIG, "Differential pressure the index consumer must have"),
-    Register("suction_pressure_minimum_bar", HOLDING, 331, U16, 0.001, 0, 25, CONFIG, "Below this the speed is held back: cavitation"),
-    Register("dry_run_pressure_bar", HOLDING, 332, U16, 0.001, 0, 25, CONFIG, "Below this the pumps stop"),
-    Register("plant_flow_minimum_m3_h", HOLDING, 333, U16, 0.01, 0, 600, CONFIG, "Least flow of the heat source"),
-    Register("pump_change_s", HOLDING, 334, U32, 1, 3600, 2592000, CONFIG, "Difference of running time at which the pumps change places"),
-)
+COMFORT_CONFIG = rows_of(HOLDING, CONFIG, """
+curve_setback_k 340 i16 0.01 0 40  By how much the schedule lowers the supply outside comfort periods
+summer_outdoor_temp_c 341 i16 0.01 5 40  Above this nothing is heated; without it the curve's warm point
+room_comfort_temp_c 342 i16 0.01 5 30  Room temperature of the comfort periods
+room_influence_pct 343 u16 1 0 1000  Supply per kelvin of room error: 100 % is 1 K/K
+room_shift_maximum_k 344 i16 0.01 0 15  Most that room influence adds or takes
+room_adaptation_maximum_k 345 i16 0.01 0 10  Most that adaptation of the curve adds or takes
+optimum_start_maximum_s 346 u16 1 0 28800  Longest time before a comfort period that heating begins
+optimum_stop_maximum_s 347 u16 1 0 14400  Longest time before the end of a comfort period that heating ends
+""")
+CIRCUIT2_CONFIG = rows_of(HOLDING, CONFIG, """
+curve2_cold_outdoor_temp_c 348 i16 0.01 -40 20  Cold point of the second curve
+curve2_cold_supply_temp_c 349 i16 0.01 20 90  Supply at the cold point
+curve2_warm_outdoor_temp_c 350 i16 0.01 -20 40  Warm point of the second curve
+curve2_warm_supply_temp_c 351 i16 0.01 15 90  Supply at the warm point
+supply2_temp_minimum_c 352 i16 0.01 5 90  Lower engineering limit of the second supply
+supply2_temp_maximum_c 353 i16 0.01 20 95  Upper engineering limit of the second supply
+valve2_stroke_s 354 u16 1 5 600  Time of the second valve from end to end
+curve2_setback_k 355 i16 0.01 0 40  As curve_setback_k
+summer2_outdoor_temp_c 356 i16 0.01 5 40  As summer_outdoor_temp_c
+room2_comfort_temp_c 357 i16 0.01 5 30  As room_comfort_temp_c
+room2_influence_pct 358 u16 1 0 1000  As room_influence_pct
+room2_shift_maximum_k 359 i16 0.01 0 15  As room_shift_maximum_k
+room2_adaptation_maximum_k 360 i16 0.01 0 10  As room_adaptation_maximum_k
+optimum2_start_maximum_s 361 u16 1 0 28800  As optimum_start_maximum_s
+optimum2_stop_maximum_s 362 u16 1 0 14400  As optimum_stop_maximum_s
+""")
+LIMITER_CONFIG = rows_of(HOLDING, CONFIG, """
+contract_heat_limit_kw 363 u16 0.1 0 6000  Heat of the supply contract
+return_difference_limit_k 364 i16 0.01 0.5 50  Most by which the primary return may exceed the secondary
+primary_flow_minimum_m3_h 365 u16 0.001 0 60  Less than this is not let creep through: the valve closes
+capacity_heat_limit_kw 366 u16 0.1 0 6000  Most mean heat in a window of the capacity tariff
+capacity_window_s 367 u16 1 900 3600  Window of the capacity tariff
+valve_starts_hour_maximum_count 368 u16 1 10 1800  Travel budget: beyond it the dead band widens, and an alarm tells
+""")
+DHW_CONFIG = rows_of(HOLDING, CONFIG, """
+dhw_comfort_temp_c 369 i16 0.01 30 70  DHW temperature of the comfort periods
+dhw_setback_temp_c 370 i16 0.01 10 70  DHW temperature outside them
+dhw_floor_temp_c 371 i16 0.01 10 65  DHW is never wanted colder than this
+dhw_scald_limit_temp_c 372 i16 0.01 40 90  Above this the DHW valve closes and the pump stops
+dhw_return_limit_temp_c 373 i16 0.01 20 90  Return limit while DHW takes heat, where it is higher
+dhw_valve_stroke_s 374 u16 1 5 600  Time of the DHW valve from end to end
+dhw_valve_flow_m3_h 375 u16 0.001 0.1 60  Flow of the open DHW valve at 1 bar: its kv
+dhw_hysteresis_k 376 i16 0.01 1 20  Charging begins so far below the setpoint
+dhw_charging_excess_k 377 i16 0.01 0 30  The charging line is so much hotter than the tank shall be
+dhw_heating_setback_k 378 i16 0.01 0 40  Priority by set-back: heating gives up so much while DHW takes heat
+dhw_priority_maximum_s 379 u16 1 60 14400  Longest time without a break that DHW goes before heating
+legionella_temp_c 380 i16 0.01 55 90  Temperature that kills legionella
+legionella_hold_s 381 u16 1 60 43200  How long the coldest place must hold it
+legionella_duration_maximum_s 382 u16 1 600 43200  Longest run
+legionella_interval_s 383 u32 1 86400 2592000  Between two runs, where the time is not known
+legionella_day_number 385 u16 1 0 7  0 Monday to 6 Sunday, 7 every day
+legionella_start_number 386 u16 1 0 1439  Minute of the local day it begins at
+""")
+PUMP_STATION_CONFIG = rows_of(HOLDING, CONFIG, """
+own_plant_dp_bar 320 u16 0.001 0.2 10  Differential pressure held without orders
+plant_dp_minimum_bar 321 u16 0.001 0.1 10  Lower engineering limit
+plant_dp_maximum_bar 322 u16 0.001 0.2 16  Upper engineering limit
+plant_supply_temp_minimum_c 323 i16 0.01 30 130  Lower engineering limit
+plant_supply_temp_maximum_c 324 i16 0.01 40 130  Upper engineering limit
+pump_speed_minimum_pct 325 u16 0.01 0 100  The pump never turns slower
+plant_curve_cold_outdoor_temp_c 326 i16 0.01 -40 20  Cold point of the plant's own curve
+plant_curve_cold_supply_temp_c 327 i16 0.01 40 130  Plant supply at the cold point
+plant_curve_warm_outdoor_temp_c 328 i16 0.01 -20 40  Warm point of the plant's own curve
+plant_curve_warm_supply_temp_c 329 i16 0.01 30 130  Plant supply at the warm point
+""")
+PUMP_STATION_OPTIONS = rows_of(HOLDING, CONFIG, """
+index_dp_own_bar 330 u16 0.001 0.1 10  Differential pressure the index consumer must have
+suction_pressure_minimum_bar 331 u16 0.001 0 25  Below this the speed is held back: cavitation
+dry_run_pressure_bar 332 u16 0.001 0 25  Below this the pumps stop
+plant_flow_minimum_m3_h 333 u16 0.01 0 600  Least flow of the heat source
+pump_change_s 334 u32 1 3600 2592000  Difference of running time at which the pumps change places
+""")
 
 # Holding 120..138: what an order may command. They are told, not kept, and read as no value, but for what is by hand.
-COMMANDS = (
-    Register("unix_time_set_s", HOLDING, 120, U32, 1, 1767225600, 4294967294, COMMAND, "The time now, seconds since 1970 in UTC"),
-    Register("update_size_b", HOLDING, 122, U32, 1, 1, 4294967294, COMMAND, "Bytes of the image that shall be taken in"),
-    Register("update_digest_1_code", HOLDING, 124, U32, 1, 0, 4294967295, COMMAND, "SHA-256 of the image's head, first 32 bits"),
-    Register("update_digest_2_code", HOLDING, 126, U32, 1, 0, 4294967295, COMMAND, "Its next 32 bits"),
-    Register("update_digest_3_code", HOLDING, 128, U32, 1, 0, 4294967295, COMMAND, "Its next 32 bits"),
-    Register("update_digest_4_code", HOLDING, 130, U32, 1, 0, 4294967295, COMMAND, "Its next 32 bits"),
-    Register("update_command_number", HOLDING, 132, U16, 1, 1, 5, COMMAND, "1 open an image, 2 activate and restart, 3 drop, 4 go back to the program before, 5 open a limit bundle"),
-    Register("manual_valve_pct", HOLDING, 133, U16, 0.01, 0, 100, COMMAND, "A technician's: the valve by hand; reads no value in automatic"),
-    Register("manual_valve2_pct", HOLDING, 134, U16, 0.01, 0, 100, COMMAND, "As manual_valve_pct, of the second circuit"),
-    Register("manual_dhw_valve_pct", HOLDING, 135, U16, 0.01, 0, 100, COMMAND, "As manual_valve_pct, of the DHW valve"),
-    Register("manual_pump_pct", HOLDING, 136, U16, 0.01, 0, 100, COMMAND, "As manual_valve_pct: circulation pump, 0 off and all else on; of a pump station its speed"),
-    Register("manual_pump2_pct", HOLDING, 137, U16, 0.01, 0, 100, COMMAND, "As manual_pump_pct, of the second circuit"),
-    Register("manual_end_number", HOLDING, 138, U16, 1, 1, 1, COMMAND, "1: everything back to automatic"),
-)
+COMMANDS = rows_of(HOLDING, COMMAND, """
+unix_time_set_s 120 u32 1 1767225600 4294967294  The time now, seconds since 1970 in UTC
+update_size_b 122 u32 1 1 4294967294  Bytes of the image that shall be taken in
+update_digest_1_code 124 u32 1 0 4294967295  SHA-256 of the image's head, first 32 bits
+update_digest_2_code 126 u32 1 0 4294967295  Its next 32 bits
+update_digest_3_code 128 u32 1 0 4294967295  Its next 32 bits
+update_digest_4_code 130 u32 1 0 4294967295  Its next 32 bits
+update_command_number 132 u16 1 1 5  1 open an image, 2 activate and restart, 3 drop, 4 go back to the program before, 5 open a limit bundle
+manual_valve_pct 133 u16 0.01 0 100  A technician's: the valve by hand; reads no value in automatic
+manual_valve2_pct 134 u16 0.01 0 100  As manual_valve_pct, of the second circuit
+manual_dhw_valve_pct 135 u16 0.01 0 100  As manual_valve_pct, of the DHW valve
+manual_pump_pct 136 u16 0.01 0 100  As manual_valve_pct: circulation pump, 0 off and all else on; of a pump station its speed
+manual_pump2_pct 137 u16 0.01 0 100  As manual_pump_pct, of the second circuit
+manual_end_number 138 u16 1 1 1  1: everything back to automatic
+""")
 COMMON = IDENTITY + IMAGE + STATUS + COMMANDS
 
-BY_PROFILE = {
-    SUBSTATION: (
-        COMMON + SUBSTATION_INPUTS + SUBSTATION_FUNCTIONS + HEAT_METERS + SUBSTATION_SETPOINTS
-        + SUBSTATION_CONFIG + COMFORT_CONFIG + CIRCUIT2_CONFIG + LIMITER_CONFIG + DHW_CONFIG
-    ),
-    PUMP_STATION: (
-        COMMON + PUMP_STATION_INPUTS + PUMP_STATION_FUNCTIONS + PUMP_STATION_SETPOINTS
-        + PUMP_STATION_CONFIG + PUMP_STATION_OPTIONS
-    ),
-}
-REGISTERS = BY_PROFILE[SUBSTATION] + BY_PROFILE[PUMP_STATION][len(COMMON) :]
-BY_NAME = {register.name: register for register in REGISTERS}
+_OF_SUBSTATION = (
+    SUBSTATION_INPUTS + SUBSTATION_FUNCTIONS + HEAT_METERS + SUBSTATION_SETPOINTS
+    + SUBSTATION_CONFIG + COMFORT_CONFIG + CIRCUIT2_CONFIG + LIMITER_CONFIG + DHW_CONFIG
+)
+_OF_PUMP_STATION = (
+    PUMP_STATION_INPUTS + PUMP_STATION_FUNCTIONS + PUMP_STATION_SETPOINTS
+    + PUMP_STATION_CONFIG + PUMP_STATION_OPTIONS
+)
+BY_PROFILE = {SUBSTATION: COMMON + _OF_SUBSTATION, PUMP_STATION: COMMON + _OF_PUMP_STATION}
+REGISTERS = COMMON + _OF_SUBSTATION + _OF_PUMP_STATION
+BY_NAME = {} if ON_CONTROLLER else {register.name: register for register in REGISTERS}  # there: row_of()
 
 # A setpoint, the effective value beside it, where its lease is read, and the engineering values that
 # bound it at this site (None: the map's own bound).
@@ -427,6 +478,14 @@ REFUSALS = (
     "none", "function", "malformed", "mac", "replay", "late", "limit", "right", "budget", "state",
     "register", "lease", "epoch", "broadcast", "map",
 )  # fmt: skip
+
+
+def row_of(name):
+    """Return the row called name; KeyError where there is none."""
+    for row in REGISTERS:
+        if row.name == name:
+            return row
+    raise KeyError(name)
 
 
 def words_of(register):

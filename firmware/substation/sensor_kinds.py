@@ -55,31 +55,38 @@ class Ntc:
 
 
 class Pulses:
-    """Flow from a counter of pulses, each worth ml."""
+    """Flow from a counter of pulses, each worth ml: from pulse to pulse, and less the longer none comes."""
 
     def __init__(self, ml):
         self._ml = ml
-        self._count = None
-        self._since = self._last = 0
+        self._seen = None  # the counter's state at the last look
+        self._count = self._since = 0  # its state, and the time, of the pulse that the window began with
+        self._last = 0  # when the last pulse was seen
         self.l_h = 0
 
     def step(self, count):
         """Take the counter's state, a number that only rises; return l/h, or None while there is none."""
         now = ticks_ms()
-        if count is None or self._count is None or count < self._count:
-            self._count = count  # the first look, or a counter that began anew
+        if count is None or self._seen is None or count < self._seen:
+            self._seen = self._count = count  # the first look, or a counter that began anew
             self._since = self._last = now
             return None if count is None else self.l_h
-        passed = ticks_diff(now, self._since)
-        if count > self._count:
+        if count > self._seen:
+            self._seen = count
             self._last = now
+            passed = ticks_diff(now, self._since)
             if passed >= PULSE_WINDOW_MS:
                 self.l_h = (count - self._count) * self._ml * ML_PER_MS_TO_L_H // passed
                 self._count = count
                 self._since = now
-        elif ticks_diff(now, self._last) >= PULSE_SILENCE_MS:
+            return self.l_h
+        silent = ticks_diff(now, self._last)
+        if silent >= PULSE_SILENCE_MS:
             self.l_h = 0
-            self._since = now
+            self._count = count
+            self._since = self._last = now
+        elif silent > 0:  # a flow that were larger would have brought a pulse by now
+            self.l_h = min(self.l_h, self._ml * ML_PER_MS_TO_L_H // silent)
         return self.l_h
 
 

@@ -68,7 +68,11 @@ def loop_value(ua, span):
     """Return 0..span for 4-20 mA given in uA, or None for a fault (NAMUR NE 43)."""
     if ua < FAULT_LOW_UA or ua > FAULT_HIGH_UA:
         return None
-    return (ua - ZERO_UA) * span // SPAN_UA if ua > ZERO_UA else 0
+    if ua <= ZERO_UA:
+        return 0
+    # by parts that stay small integers: a plant's 500 m3/h would leave 30 bits at once
+    whole = span // SPAN_UA
+    return (ua - ZERO_UA) * whole + (ua - ZERO_UA) * (span - whole * SPAN_UA) // SPAN_UA
 
 
 def _nothing(*_):

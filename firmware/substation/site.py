@@ -78,8 +78,9 @@ def _is_number(value):
 class Site(Settings):
     """The checked settings. mistakes lists (key, sentence); empty means the file was taken whole."""
 
-    def __init__(self, content, board_device_id, boards, default_board):
-        """content: the parsed JSON, or a string saying why there is none."""
+    def __init__(self, content, board_device_id, boards, default_board, pin_map=None):
+        """content: the parsed JSON, or a string saying why there is none. boards: the names there are.
+        pin_map: from a board's name to its pins; without it nothing is held against them."""
         from . import registers  # not kept: see register_bank
 
         super().__init__()
@@ -135,7 +136,8 @@ class Site(Settings):
         else:
             from . import site_functions
 
-            used = site_functions.read(self, registers, content, used)
+            pins = pin_map(self.board) if pin_map else None
+            used = site_functions.read(self, registers, content, used, pins)
             defaults.update(site_functions.OPTION_DEFAULTS)
             ordered += site_functions.OPTION_ORDERED
         rows = [
@@ -249,8 +251,8 @@ class Site(Settings):
         return int.from_bytes(digest.digest()[:4], "big")
 
 
-def read(path, board_device_id, boards, default_board, persistence=None):
-    """Return the Site of the file at path; prints each mistake on the console.
+def read(path, board_device_id, boards, persistence=None):
+    """Return the Site of the file at path; prints each mistake on the console. boards: their package.
 
     persistence: where a limit bundle may be noted that is laid over it; None for the file alone.
     """
@@ -269,7 +271,7 @@ def read(path, board_device_id, boards, default_board, persistence=None):
         content = taken(path, content, FORMAT, persistence is not None)
 
     def make(settings):
-        return Site(settings, board_device_id, boards, default_board)
+        return Site(settings, board_device_id, boards.NAMES, boards.default_name(), boards.pin_map)
 
     if persistence is not None and isinstance(content, dict) and persistence.load("limits") is not None:
         from .bundled_limits import settle

@@ -63,6 +63,10 @@ LINES = (
 )
 
 KINDS = ("pt1000", "4-20ma", "ntc10k", "0-10v", "ds18b20", "pulses")
+# Damped for up to a day. From what protects or is controlled, a filter would hide what happens.
+SLOW_INPUTS = ("outdoor_temp_c", "room_temp_c", "room2_temp_c")
+DAMPING_HIGH_S = 10
+DHW_PULSE_HIGH_ML = 250  # so coarse, a quarter of a minute passes before a closed tap is seen
 # Inputs that are wired by site.json alone, and what an input of each unit may be.
 MORE_INPUTS = {
     "substation": (
@@ -74,7 +78,7 @@ MORE_INPUTS = {
 
 
 def _number(value):
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1e9 <= value <= 1e9:
         raise ValueError("%r must be a number" % (value,))
     return value
 
@@ -146,7 +150,10 @@ def week(value):
             start, end = _minute(parts[0]), _minute(parts[1])
             if start >= end or (flat and start < flat[-1]):
                 raise ValueError("%r must begin before it ends, and after the period before it" % (period,))
-            flat += [start, end]
+            if flat and start == flat[-1]:
+                flat[-1] = end  # two that touch are one: nothing ends in between
+            else:
+                flat += [start, end]
         for day in range(first, last + 1):
             days[day] = tuple(flat)
     return tuple(days)
@@ -181,16 +188,61 @@ def holidays(value):
     return tuple(flat)
 
 
-def read(site, registers, content, base):
+def _carried(site, key, wanted, fits, instead, what):
+    """Return wanted where the board's pins suffice for it, else what is done instead, with a mistake."""
+    if fits:
+        return wanted
+    site._mistake(key, "%r: the board %s has no pins for %s; %r used" % (wanted, site.board, what, instead))
+    return instead
+
+
+def _read_pins(site, pins):
+    """Hold what the site asks for against the pins of its board; what these do not carry is left out."""
+    valves, pumps = len(pins.VALVES), len(pins.PUMPS)
+    if site.circuits == 2:
+        fits = valves >= 2 and pumps >= 2
+        site.circuits = _carried(site, "heating_circuits", 2, fits, 1, "a second circuit")
+    if site.dhw != "none":
+        # the third valve is that of the DHW, pumps 2 and 3 are charging and circulation
+        fits = valves >= 3 and pumps >= 4
+        site.dhw = _carried(site, "dhw", site.dhw, fits, "none", "a DHW valve and two pumps")
+    if site.pumps == 2:
+        site.pumps = _carried(site, "pumps", 2, len(pins.SPEEDS) >= 2, 1, "a second pump")
+
+
+def _fitting_inputs(site, pins):
+    """Return the inputs that the board can read; each other one is a mistake and counts as not wired."""
+    rows = []
+    for row in site.inputs:
+        name, channel, number, _ = row
+        kind = KINDS[number]
+        if kind == "ds18b20" and pins.ONE_WIRE is None:
+            sentence = "the board %s has no 1-Wire bus for a ds18b20" % site.board
+        elif kind == "pulses" and pins.PULSES is None:
+            sentence = "the board %s has no pulse input" % site.board
+        elif channel >= pins.CHANNELS:
+            sentence = "channel %d: the board %s has channels 0 to %d" % (
+                channel, site.board, pins.CHANNELS - 1,
+            )  # fmt: skip
+        else:
+            rows.append(row)
+            continue
+        site._mistake("inputs", "%s: %s; it counts as not wired" % (name, sentence))
+    return tuple(rows)
+
+
+def read(site, registers, content, base, pins=None):
     """Take the functions' settings into site; return the names of the CONFIG registers that it has.
 
-    base: the names of the profile's base rows.
+    base: the names of the profile's base rows. pins: the board's pin map, or None to hold nothing against it.
     """
     substation = site.profile == "substation"
     used = set(base)
     if substation:
         site.circuits = int(site.number("heating_circuits", 1, 1, 2, whole=True))
         site.dhw = site.choice("dhw", "none", DHW_KINDS)
+        if pins:
+            _read_pins(site, pins)
         switches = {row.name for row in registers.LIMITER_CONFIG}
         comfort = [row.name for row in registers.COMFORT_CONFIG]
         if site.circuits == 2:
@@ -205,6 +257,8 @@ def read(site, registers, content, base):
     else:
         site.dhw = "none"
         site.pumps = int(site.number("pumps", 1, 1, 2, whole=True))
+        if pins:
+            _read_pins(site, pins)
         switches = {row.name for row in registers.PUMP_STATION_OPTIONS}
         if site.pumps == 2:
             used.add("pump_change_s")
@@ -216,6 +270,8 @@ def read(site, registers, content, base):
     wired = site.checked("inputs", inputs, site.profile, site.inputs)
     if wired:
         site.inputs, site.damping = wired
+        if pins:
+            site.inputs = _fitting_inputs(site, pins)
     _need_inputs(site)
     return used
 
@@ -267,11 +323,31 @@ def _need_inputs(site):
             site._mistake(key, "needs the input %s; it counts as lost" % name)
 
 
+def _fits(channel, kind):
+    """Say whether a channel has the terminals of this kind: see `boards`."""
+    if kind == "pulses":
+        return channel == 12
+    if channel < 6:
+        return kind in ("pt1000", "ntc10k")
+    return channel > 7 or kind == "4-20ma"
+
+
+def _rom(text):
+    try:
+        number = int(text, 16)
+        if len(text) == 16 and number >> 56 == 0x28:
+            return number
+    except (TypeError, ValueError):
+        pass
+    raise ValueError("rom %r must be the 16 hexadecimal digits of a DS18B20, 28 first" % (text,))
+
+
 def inputs(value, profile, standard):
     """Return (input rows, {register: damping in ms}).
 
     value: {register: null} takes an input off; {register: {"channel": 0..14, "kind": ..., "span": ...,
-    "damping_s": ...}} wires one. span: full scale in the register's unit, or litres for each pulse.
+    "damping_s": ..., "rom": ...}} wires one. span: full scale in the register's unit, or litres for each
+    pulse; rom: the number of a DS18B20, which stands in its row as the span.
     """
     if not isinstance(value, dict):
         raise ValueError("must be an object of registers")
@@ -283,8 +359,8 @@ def inputs(value, profile, standard):
         if wiring is None:
             rows.pop(name, None)
             continue
-        if not isinstance(wiring, dict) or set(wiring) - {"channel", "kind", "span", "damping_s"}:
-            raise ValueError("%s must have channel, kind, span and damping_s only" % name)
+        if not isinstance(wiring, dict) or set(wiring) - {"channel", "kind", "span", "damping_s", "rom"}:
+            raise ValueError("%s must have channel, kind, span, damping_s and rom only" % name)
         usual = rows.get(name, (name, None, 0, 0))
         channel = wiring.get("channel", usual[1])
         if isinstance(channel, bool) or not isinstance(channel, int) or not 0 <= channel <= 14:
@@ -292,6 +368,8 @@ def inputs(value, profile, standard):
         kind = KINDS[usual[2]] if "kind" not in wiring else wiring["kind"]
         if kind not in KINDS:
             raise ValueError("%s: kind %r must be one of %s" % (name, kind, ", ".join(KINDS)))
+        if not _fits(channel, kind):
+            raise ValueError("%s: a %s cannot be wired to channel %d" % (name, kind, channel))
         temperature = name.endswith("_temp_c")
         if temperature != (kind in ("pt1000", "ntc10k", "ds18b20")):
             raise ValueError("%s cannot be read by a %s" % (name, kind))
@@ -302,9 +380,16 @@ def inputs(value, profile, standard):
             span = int(round(_number(wiring["span"]) * 1000))
         if not temperature and not 0 < span <= 600_000:
             raise ValueError("%s needs a span above 0: full scale, or litres for each pulse" % name)
+        if name == "dhw_flow_m3_h" and kind == "pulses" and span > DHW_PULSE_HIGH_ML:
+            raise ValueError("%s: pulses of more than %d ml show a tap too late" % (name, DHW_PULSE_HIGH_ML))
+        if kind == "ds18b20":
+            span = _rom(wiring["rom"]) if "rom" in wiring else 0
+        elif "rom" in wiring:
+            raise ValueError("%s: only a ds18b20 has a rom" % name)
         damping_s = _number(wiring.get("damping_s", 0))
-        if not 0 <= damping_s <= 86_400:
-            raise ValueError("%s: damping_s %r must be 0 to 86400" % (name, damping_s))
+        most_s = 86_400 if name in SLOW_INPUTS else DAMPING_HIGH_S
+        if not 0 <= damping_s <= most_s:
+            raise ValueError("%s: damping_s %r must be 0 to %d" % (name, damping_s, most_s))
         if damping_s:
             damped[name] = int(damping_s * 1000)
         rows[name] = (name, channel, KINDS.index(kind), span)
@@ -313,5 +398,8 @@ def inputs(value, profile, standard):
         if channel in taken:
             raise ValueError("%s and %s are both on channel %d" % (taken[channel], name, channel))
         taken[channel] = name
+    roms = [row[3] for row in rows.values() if KINDS[row[2]] == "ds18b20"]
+    if len(roms) > 1 and (0 in roms or len(set(roms)) < len(roms)):
+        raise ValueError("of several ds18b20 each needs its own rom: by number alone they are told apart")
     order = [row[0] for row in standard] + list(MORE_INPUTS[profile])
     return tuple(rows[name] for name in order if name in rows), damped

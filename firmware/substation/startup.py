@@ -22,7 +22,7 @@ class Parts:
         self.progress = self.tcp = self.serial = self.sensors = None
         self.settings = self.influences = self.deficit = self.persistence = self.hashes = None
         self.network = {}
-        self.updating = self.manual = None
+        self.updating = self.log = self.manual = None
         self.command_places = ()
         self.safe_start = False
         self.points = self.meter_points = ()
@@ -63,12 +63,13 @@ def assemble(boards, running, publish_uptime, restart, control_allowed_ms, versi
     parts.influences = influences
     parts.persistence = persistence
     parts.hashes = hashes
-    _make_watch(parts, settings, persistence, control_allowed_ms)
+    _make_watch(parts, settings, persistence, control_allowed_ms, hashes[1])
     from .updating import Updating
 
     parts.updating = Updating(
-        bank, persistence, running, restart, bool(settings.circuits), (settings.device_id,) + settings.limits
-    )
+        bank, persistence, running, restart, bool(settings.circuits), parts.log,
+        (settings.device_id,) + settings.limits,
+    )  # fmt: skip
     if settings.circuits:
         from .deficit import Deficit
 
@@ -89,7 +90,7 @@ def _read_settings(boards, running, version, persistence):
     from .register_bank import RegisterBank
     from .uptime import Uptime
 
-    settings = site.read("site.json", _chip_id(), boards.NAMES, boards.default_name(), persistence).copy()
+    settings = site.read("site.json", _chip_id(), boards, persistence).copy()
     del site
     let_go_of("site", "site_functions", "site_meters", "bundled_limits", "site_migrations")
     gc.collect()
@@ -118,9 +119,10 @@ def _read_settings(boards, running, version, persistence):
     return parts, settings, build(bank, settings), (map_hash, firmware_hash)
 
 
-def _make_watch(parts, settings, persistence, control_allowed_ms):
-    """Make what tells and guards: alarms, service mode, refusals, progress."""
+def _make_watch(parts, settings, persistence, control_allowed_ms, firmware_hash):
+    """Make what tells and guards: alarms, service mode, refusals, the event log, progress."""
     from .alarms import Alarms
+    from .log_opening import open_log
     from .progress import Progress
     from .refusals import Refusals
     from .service_mode import ServiceMode
@@ -131,6 +133,8 @@ def _make_watch(parts, settings, persistence, control_allowed_ms):
     parts.alarms.set(WATCHDOG_RESET, parts.boots.rescued)
     parts.service = ServiceMode(parts.bank)
     parts.refusals = Refusals(parts.bank, persistence, parts.uptime, parts.boots.count)
+    parts.log = parts.refusals.log = open_log(parts, persistence.folder, firmware_hash)
+    let_go_of("log_opening")
     parts.progress = Progress(("control",), (control_allowed_ms,))
 
 
@@ -153,11 +157,13 @@ def _make_server(
         firmware_hash,
     )  # fmt: skip
     parts.manual = Manual(bank)
+    commands = Commands(parts.command_places, parts.clock, parts.updating, parts.manual)
     mailbox = Mailbox(
         bank, identity, Keys(read_root_key("keys.bin"), settings.epochs, persistence, bank), influences,
         deficit, parts.service, parts.refusals, parts.uptime, parts.safe_start,
-        Commands(parts.command_places, parts.clock, parts.updating, parts.manual),
+        commands,
     )  # fmt: skip
+    commands.log = mailbox.log = parts.log
     number = bank.raw(bank.point("profile_number"))
     diagnostics = Diagnostics(_identity(settings, version), number)
     server = ModbusServer(
@@ -167,7 +173,7 @@ def _make_server(
         settings.modbus_unit,
         publish_uptime,
         diagnostics,
-        parts.refusals,
+        parts.log,
         parts.updating,
     )
     rtu = None

@@ -28,15 +28,16 @@ GIVEN_UP = 3  # image state beside the slots' own three
 class Updating:
     """running: folder of the program that runs, "" for the one by USB. house: False for a pump station.
 
-    restart: ends this run in order and resets the board. limits: (device id, version of the limit bundle in
-    force, whether it is on trial, why the last one was given up).
+    restart: ends this run in order and resets the board. log: the event log. limits: (device id, version of
+    the limit bundle in force, whether it is on trial, why the last one was given up).
     """
 
-    def __init__(self, bank, persistence, running, restart, house, limits=(b"", 0, False, 0)):
+    def __init__(self, bank, persistence, running, restart, house, log=None, limits=(b"", 0, False, 0)):
         from .performance import Performance
         from .slots import Slots
 
         self._bank = bank
+        self._log = log
         self._points = [bank.point(name) for name in NAMES]
         self._persistence = persistence
         self._running = running
@@ -62,8 +63,12 @@ class Updating:
         """Show what runs, and how far it is proved."""
         put, points = self._bank.put, self._points
         put(points[IMAGE_SLOT], slots.active if self._running else 0)
-        put(points[IMAGE_STATE], GIVEN_UP if slots.reason and not slots.state else slots.state)
-        put(points[IMAGE_VERSION], slots.version[slots.active] if self._running else 0)
+        state = GIVEN_UP if slots.reason and not slots.state else slots.state
+        version = slots.version[slots.active] if self._running else 0
+        put(points[IMAGE_STATE], state)
+        put(points[IMAGE_VERSION], version)
+        if self._log is not None:
+            self._log.program(state, version, slots.reason)
         put(points[IMAGE_FLOOR], slots.floor)
         self._publish_update()
 

@@ -27,7 +27,7 @@ class Valve:
         self._stroke_ms = stroke_ms
         self._dead_band_ms = max(SHORTEST_PULSE_MS, stroke_ms * DEAD_BAND_BP // FULL_BP)
         self._overdrive_ms = stroke_ms * OVERDRIVE_BP // FULL_BP
-        self._estimate_ms = stroke_ms * position_bp // FULL_BP
+        self._estimate_ms = self._ms_of(position_bp)
         self._beyond_ms = 0  # driven into the end stop so far
         self._travel_ms = self._travel_low_ms = self._travel_high_ms = 0  # since boot, until synced
         self._direction = 0
@@ -39,7 +39,15 @@ class Valve:
 
     @property
     def position_bp(self):
-        return self._estimate_ms * FULL_BP // self._stroke_ms
+        # in two steps of a hundred: at once 108 s of stroke would leave the 30 bits of a small integer
+        hundred = self._estimate_ms * 100
+        percent = hundred // self._stroke_ms
+        return percent * 100 + (hundred - percent * self._stroke_ms) * 100 // self._stroke_ms
+
+    def _ms_of(self, bp):
+        """Return the travel from closed to a position, by parts that stay small integers."""
+        whole_ms = self._stroke_ms // FULL_BP
+        return bp * whole_ms + bp * (self._stroke_ms - whole_ms * FULL_BP) // FULL_BP
 
     def recentre(self):
         """Take the valve for half open: the estimate has come to an end that the valve has not seen."""
@@ -111,7 +119,7 @@ class Valve:
                 self._drive(0)
                 return 0
         else:
-            distance_ms = target_bp * self._stroke_ms // FULL_BP - self._estimate_ms
+            distance_ms = self._ms_of(target_bp) - self._estimate_ms
             direction = 1 if distance_ms > 0 else -1
             left_ms = distance_ms * direction
             band_ms = self._dead_band_ms

@@ -10,17 +10,18 @@ DEAD_BAND_BP = 50  # half a percent: 50 mV, about the resolution of the usual po
 
 
 class AnalogValve:
-    """stroke_ms: time from end to end, for the record. which: the board's number."""
+    """stroke_ms: time from end to end, for the record. position_bp: where it is told to stand at the start.
+    which: the board's number."""
 
-    def __init__(self, board, stroke_ms, which=0):
+    def __init__(self, board, stroke_ms, position_bp, which=0):
         self._board = board
         self._which = which
         self.stroke_ms = stroke_ms
-        self.position_bp = 0
+        self.position_bp = position_bp
         self.starts = 0
         self.spared = False
         self.synced = True
-        board.valve_voltage(0, which)
+        board.valve_voltage(position_bp, which)
 
     def recentre(self):
         """The position is never in doubt."""

@@ -31,6 +31,7 @@ class BoardDouble:
         self.demand_bp = 0
         self.pressed = False
         self.samples = 0
+        self.pulses = {}  # channel -> counted since boot
         self.others = {}  # number of a further valve -> the board double that keeps account of it
 
     def set_temp(self, channel, temp_c):
@@ -47,6 +48,9 @@ class BoardDouble:
 
     def current_ua(self, channel):
         return self.ua[channel]
+
+    def pulse_count(self, channel):
+        return self.pulses.get(channel)
 
     def valve(self, direction, which=0):
         if which:

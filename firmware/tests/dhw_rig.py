@@ -119,10 +119,11 @@ class Exchanger:
 
 
 class FunctionRig(LoopRig):
-    """changes: settings of site.json. unix_s: the time at the start, or None. dt_s: step of the plant."""
+    """changes: settings of site.json. unix_s: the time at the start, or None."""
 
-    def __init__(self, ticks, unix_s=MONDAY, flash=None, **changes):
+    def __init__(self, ticks, unix_s=MONDAY, flash=None, reset_cause=1, **changes):
         self.board = BoardDouble(ticks)
+        self.board.reset_cause = reset_cause
         self.board.others = {1: BoardDouble(ticks), 2: BoardDouble(ticks)}
         self.house = House(self.board)
         self.house2 = House(self.board.others[1])

@@ -33,12 +33,13 @@ class House:
         self.flow_m3_h = 0.0
         self._moved_ms = 0
         self.lost = set()
+        self.kv_m3_h = lambda opening: 0.8 * opening
 
     def step(self, dt_s):
         moved = self.board.moved_ms - self._moved_ms
         self._moved_ms = self.board.moved_ms
         self.valve = min(1.0, max(0.0, self.valve + moved / self.stroke_ms))
-        self.flow_m3_h = 0.8 * self.valve * self.dp_bar**0.5
+        self.flow_m3_h = self.kv_m3_h(self.valve) * self.dp_bar**0.5
         demand_kw = 0.55 * (20.0 - self.outdoor_c) * max(0.0, self.supply_c - 20.0) / 40.0
         taken_kw = 1.147 * self.flow_m3_h * max(0.0, self.primary_supply_c - self.return_c - 3.0)
         self.supply_c += (taken_kw - demand_kw) * dt_s / 80.0  # 80 kJ/K: exchanger and first pipes

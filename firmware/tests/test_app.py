@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 import socket
 import struct
@@ -50,6 +51,7 @@ class Device:
         self.port = port
         self.process = None
         self.counter = 0
+        self.names = json.loads((root / "manifest.json").read_text())["names"]
 
     def site(self, **changes):
         (self.root / "site.json").write_text(
@@ -58,6 +60,8 @@ class Device:
 
     def script(self, text, heap="192k"):
         """Run a script in the device's folder; return what it printed."""
+        # private attributes have shorter names in the bundle
+        text = re.sub(r"\b_[a-z]\w+", lambda m: self.names.get(m[0], m[0]), text)
         (self.root / "script.py").write_text(IN_PROCESS + text)
         done = subprocess.run(
             [sys.executable, "-m", "micropython", "-X", "heapsize=" + heap, "script.py"],
@@ -68,6 +72,7 @@ class Device:
 
     def take_sources(self):
         """Run the sources instead of the bundle, whose constants no test could change."""
+        self.names = {}
         for folder in ("boards", "substation"):
             for compiled in (self.root / folder).glob("*.mpy"):
                 compiled.unlink()

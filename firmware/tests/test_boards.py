@@ -1,14 +1,19 @@
-"""The boards: one interface, relays that exclude each other, and readings that survive a dead converter."""
+"""The boards: one interface, pins within their limits, relays that exclude each other, and readings that
+survive a dead converter."""
 
 import ast
-import re
-from pathlib import Path
+import json
+from types import SimpleNamespace
 
 import pytest
 
+from firmware import boards
+from firmware.board_facts import BOARDS, PUMP_STATION, SUBSTATION, Facts, misuses, uses
 from firmware.boards import NAMES
 
-BOARDS = Path(__file__).parent.parent / "boards"
+from .order_rig import SITE
+
+REAL = [name for name in NAMES if name != "emulated"]
 
 FAKES = """
 import machine, sys
@@ -17,6 +22,7 @@ class I2C:
         self.microvolts = {}
         self.channel = {}
         self.dead = set()
+        self.asked = (a, k)
     def writeto_mem(self, chip, register, data):
         if chip in self.dead: raise OSError(5)
         self.channel[chip] = (data[0] >> 4) & 3
@@ -26,15 +32,18 @@ class I2C:
         count = self.microvolts.get((chip, self.channel[chip]), 0) // 125
         data[0] = count >> 8; data[1] = count & 255
 class Nic:
-    def __init__(self, *a): self.up = None
+    def __init__(self, *a, **k): self.up = None; self.how = k
     def active(self, on): self.on = on
     def ifconfig(self, what): self.up = what
 class SPI:
     def __init__(self, *a, **k): pass
-machine.I2C = I2C; machine.SPI = SPI
-class network: WIZNET5K = Nic
+class Line:
+    def __init__(self, id, baud, **how): self.id = id; self.baud = baud; self.how = how
+machine.I2C = I2C; machine.SPI = SPI; machine.UART = Line
+class network: WIZNET5K = Nic; LAN = Nic; PHY_LAN8720 = 1
 sys.modules["network"] = network
 import boards
+class Station: circuits = 0; dhw = 'none'; pumps = 1; inputs = ()
 """
 
 INTERFACE = (
@@ -43,34 +52,72 @@ INTERFACE = (
 )  # fmt: skip
 
 
+def relays_of(name):
+    """The pins that every site of this board claims, off."""
+    pins = boards.pin_map(name)
+    return [*pins.VALVES[0], pins.PUMPS[0]]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_board_has_the_interface_and_starts_with_everything_off(in_vm, name):
     printed = in_vm(
         FAKES + f"b = boards.open_board({name!r})\n"
-        f"print([n for n in {INTERFACE!r} if not hasattr(b, n)], sorted(machine.pins.items()))\n"
-        "class Station:\n    circuits = 0\n    dhw = 'none'\n    pumps = 1\n    inputs = ()\n"
+        f"print([n for n in {INTERFACE!r} if not hasattr(b, n)], machine.pins)\n"
         "b.equip(Station)\n"
-        "print(sorted(machine.duties.items()))\n"
-    )
-    assert printed.splitlines() == ["[] [(10, 0), (11, 0), (12, 0)]", "[(13, 0), (14, 0)]"]
+        "print(machine.duties)\n"
+    ).splitlines()
+    pins = boards.pin_map(name)
+    assert printed[0].startswith("[] ")
+    assert ast.literal_eval(printed[0][3:]) == dict.fromkeys(relays_of(name), 0)
+    assert ast.literal_eval(printed[1]) == {pins.SPEEDS[0]: 0, pins.DEMAND: 0}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_two_relays_are_never_on_together(in_vm, name):
+    opens, closes = boards.pin_map(name).VALVES[0]
     printed = in_vm(
         FAKES + "set_pin = machine.Pin.value\n"
         "def watched(self, level=None):\n"
         "    result = set_pin(self, level)\n"
-        "    assert not (machine.pins.get(10) and machine.pins.get(11))\n"
+        f"    assert not (machine.pins.get({opens!r}) and machine.pins.get({closes!r}))\n"
         "    return result\n"
         "machine.Pin.value = watched\n"
         f"b = boards.open_board({name!r})\n"
         "seen = []\n"
         "for d in (1, -1, 1, 0, -1, 0, 1):\n"
-        "    b.valve(d); seen.append((machine.pins[10], machine.pins[11]))\n"
+        f"    b.valve(d); seen.append((machine.pins[{opens!r}], machine.pins[{closes!r}]))\n"
         "print(seen)\n"
     )
     assert printed.strip() == "[(1, 0), (0, 1), (1, 0), (0, 0), (0, 1), (0, 0), (1, 0)]"
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_the_serial_lines_are_on_the_pins_of_the_map_and_never_wait(in_vm, name):
+    printed = in_vm(
+        FAKES + f"b = boards.open_board({name!r})\n"
+        "for l in (b.serial_line(19200, 'none', 2), b.meter_line(300)):\n"
+        "    h = l.how\n"
+        "    print([l.id, l.baud, h['bits'], h['parity'], h['stop'], h['timeout'],\n"
+        "        h['tx'].id if 'tx' in h else None, h['rx'].id if 'rx' in h else None])\n"
+    )
+    pins = boards.pin_map(name)
+    told = [ast.literal_eval(line) for line in printed.splitlines()]
+    wired = [line if "nucleo" not in name else (line[0], None, None) for line in (pins.RS485, pins.MBUS)]
+    assert told == [
+        [wired[0][0], 19200, 8, None, 2, 0, *wired[0][1:]], [wired[1][0], 300, 8, 0, 1, 0, *wired[1][1:]],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_the_service_button_is_told_by_its_own_level(in_vm, name):
+    printed = in_vm(
+        FAKES + f"b = boards.open_board({name!r})\n"
+        "for level in (0, 1):\n"
+        "    machine.pins[b._button.id] = level; print(b._button.id, b.button_pressed())\n"
+    ).splitlines()
+    button = boards.pin_map(name).BUTTON
+    pressed = [True, False] if name != "nucleo_h743" else [False, True]
+    assert printed == [f"{button} {told}" for told in pressed]
 
 
 def test_the_emulated_board_reads_what_its_circuits_give(in_vm):
@@ -96,10 +143,11 @@ def test_the_emulated_board_reads_what_its_circuits_give(in_vm):
     assert values[11] is None
 
 
-def test_the_real_board_reads_through_its_converters_and_survives_a_dead_one(in_vm):
+@pytest.mark.parametrize("name", REAL)
+def test_the_real_board_reads_through_its_converters_and_survives_a_dead_one(in_vm, name):
     printed = in_vm(
         FAKES + "from substation.sensors import pt1000_mc, loop_value\n"
-        "b = boards.open_board('w5500_evb_pico2')\n"
+        f"b = boards.open_board({name!r})\n"
         "i = b._i2c\n"
         "i.microvolts[(0x48, 1)] = 3300000 * 1000 // 2500\n"
         "i.microvolts[(0x49, 0)] = 3300000 * 1385 // 2885\n"
@@ -120,9 +168,10 @@ def test_the_real_board_reads_through_its_converters_and_survives_a_dead_one(in_
     assert values[5:] == [None, None]
 
 
-def test_the_real_boards_network_needs_a_fixed_address(in_vm):
+@pytest.mark.parametrize("name", REAL)
+def test_the_real_boards_network_needs_a_fixed_address(in_vm, name):
     printed = in_vm(
-        FAKES + "b = boards.open_board('w5500_evb_pico2')\n"
+        FAKES + f"b = boards.open_board({name!r})\n"
         "try: b.start_network({})\n"
         "except OSError as e: print(e)\n"
         "b.start_network({'address': '10.0.3.17', 'gateway': '10.0.3.1'})\n"
@@ -138,24 +187,264 @@ def test_an_unknown_board_is_named(in_vm):
     assert "emulated" in printed
 
 
-def pins_of_outputs():
-    """The pins by name as outputs.py has them; the module itself needs MicroPython."""
-    found = {}
-    for statement in ast.parse((BOARDS / "outputs.py").read_text()).body:
-        if isinstance(statement, ast.Assign):
-            names, values = ast.unparse(statement.targets[0]), ast.unparse(statement.value)
-            if "PIN" in names:
-                exec(f"{names} = {values}", {}, found)
-    return found
+ONE_WIRE = """
+import sys
+class OneWireError(Exception): pass
+class OneWire:
+    def __init__(self, pin): pass
+class Bus:
+    here = {}  # number -> sixteenths of a degree, or None for a wrong check sum
+    def __init__(self, wire): self.order = 0
+    def scan(self): return [bytearray(n) for n in sorted(Bus.here, reverse=True)]
+    def convert_temp(self):
+        if not Bus.here: raise OneWireError()
+    def read_scratch(self, rom):
+        count = Bus.here.get(bytes(rom))
+        if count is None: raise Exception("CRC error")
+        if count == "short": return bytes(9)
+        return bytes((count & 255, count >> 8 & 255, 75, 70, 127, 255, 12, 16, 0))
+class onewire: pass
+onewire.OneWire = OneWire; onewire.OneWireError = OneWireError
+class ds18x20: DS18X20 = Bus
+sys.modules["onewire"] = onewire; sys.modules["ds18x20"] = ds18x20
+A, B, C = (bytes((0x28, 0, 0, 0, 0, 0, 0, n)) for n in (1, 2, 3))
+def wired(*inputs):
+    class Settings:
+        circuits = pumps = 1
+        dhw = "none"
+    Settings.inputs = inputs
+    return Settings
+def number(rom): return int.from_bytes(rom, "big")
+"""
 
 
-def test_no_two_functions_of_a_board_share_a_pin():
-    """Every pin that a substation may claim, and every pin of a pump station, once."""
-    wired = [int(pin) for pin in re.findall(r"Pin\((\d+)", (BOARDS / "w5500_evb_pico2.py").read_text())]
-    pins = pins_of_outputs()
-    relays = [pin for pair in pins["VALVE_PINS"] for pin in pair] + list(pins["PUMP_PINS"])
-    inputs = [pins["ONE_WIRE_PIN"], *pins["PULSE_PINS"].values()]
-    station = [10, 11, 12, pins["SPEED_PIN"], pins["DEMAND_PIN"], pins["SPEED2_PIN"]]
-    assert len(wired) >= 12
-    for claimed in (wired + relays + inputs, wired + station + inputs):
-        assert sorted(claimed) == sorted(set(claimed))
+@pytest.mark.parametrize("name", [name for name in NAMES if boards.pin_map(name).ONE_WIRE is not None])
+def test_a_sensor_missing_on_one_wire_moves_no_other(in_vm, name):
+    printed = in_vm(
+        FAKES + ONE_WIRE + f"b = boards.open_board({name!r})\n"
+        "rows = [('x', 8, 4, number(B)), ('y', 9, 4, number(A)), ('z', 10, 4, number(C))]\n"
+        "Bus.here = {B: 16 * 20, C: 16 * 30}\n"
+        "b.equip(wired(*rows))\n"
+        "def look():\n"
+        "    b.sample(); b.sample()\n"
+        "    print(*[b.one_wire_mc(c) for c in (8, 9, 10, 11)])\n"
+        "look()\n"
+        "Bus.here[A] = 16 * 10 + 8; look()\n"
+        "del Bus.here[B]; look()\n"
+        "Bus.here[B] = 0xFFF8; look()\n"
+        "Bus.here[C] = 'short'; look()\n"
+        "Bus.here.clear(); look()\n"
+    )
+    assert [line for line in printed.splitlines() if "1-wire" not in line] == [
+        "20000 None 30000 None",
+        "20000 10500 30000 None",
+        "None 10500 30000 None",
+        "-500 10500 30000 None",
+        "-500 10500 None None",
+        "None None None None",
+    ]
+
+
+def test_a_single_sensor_on_one_wire_needs_no_number_and_two_are_no_reading(in_vm):
+    printed = in_vm(
+        FAKES + ONE_WIRE + "b = boards.open_board('emulated')\n"
+        "Bus.here = {}\n"
+        "b.equip(wired(('x', 8, 4, 0)))\n"
+        "def minute():\n"
+        "    for _ in range(32): b.sample()\n"
+        "    print(b.one_wire_mc(8))\n"
+        "minute()\n"
+        "Bus.here[A] = 160; Bus.here[B] = 320; minute()\n"
+        "del Bus.here[A]; minute()\n"
+        "Bus.here[A] = 160; minute()\n"  # the one it has stays the one it has
+    ).splitlines()
+    assert [line for line in printed if "1-wire" not in line] == ["None", "None", "20000", "20000"]
+    told = [line for line in printed if "1-wire" in line]
+    assert "2800000000000001" in told[1]  # the numbers that site.json wants are told on the console
+    assert len(told) == 3
+
+
+def test_eighty_five_degrees_count_once_the_sensor_has_measured(in_vm):
+    printed = in_vm(
+        FAKES + ONE_WIRE + "b = boards.open_board('emulated')\n"
+        "b.equip(wired(('x', 8, 4, number(A))))\n"
+        "for c in (85 * 16, 85 * 16, 84 * 16, 85 * 16, 85 * 16, 60 * 16, 85 * 16, 60 * 16, None, 85 * 16):\n"
+        "    Bus.here[A] = c; b.sample()\n"
+        "    print(b.one_wire_mc(8))\n"
+    )
+    # the first sample finds nothing converted yet
+    assert [line for line in printed.splitlines() if "1-wire" not in line] == [
+        "None", "None", "84000", "85000", "85000", "60000", "None", "60000", "None", "None",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_input_that_cannot_be_equipped_reads_as_lost_and_the_board_starts(in_vm, name):
+    printed = in_vm(
+        FAKES + ONE_WIRE + "del onewire.OneWire\n"
+        "class Dead(machine.Pin):\n"
+        "    def irq(self, *a): raise OSError(5)\n"
+        "machine.Pin = Dead\n"
+        f"b = boards.open_board({name!r})\n"
+        "b.equip(wired(('x', 8, 4, number(A)), ('y', 12, 5, 1000), ('z', 9, 0, 0)))\n"
+        "b.sample()\n"
+        "print(b.one_wire_mc(8), b.pulse_count(12), 'mohm', b.resistance_mohm(0) >= 0)\n"
+    )
+    assert printed.splitlines()[-1] == "None None mohm True"
+
+
+def test_pulses_are_counted_without_their_bounce(in_vm):
+    printed = in_vm(
+        FAKES + ONE_WIRE + "import time\n"
+        "from boards import pulse_counter\n"
+        "now = [0]\n"
+        "pulse_counter.ticks_ms = lambda: now[0]\n"
+        "b = boards.open_board('emulated')\n"
+        "b.equip(wired(('y', 12, 5, 1000)))\n"
+        "edge = machine.edges[3]\n"
+        "for at in (5, 100, 103, 110, 129, 200, 219, 500):\n"
+        "    now[0] = at; edge(None)\n"
+        "print(b.pulse_count(12), b.pulse_count(13))\n"
+    )
+    # 5 comes too soon after the start; 103 to 129 are the bounce of 100, and 219 that of 200
+    assert printed.strip() == "3 None"
+
+
+@pytest.mark.parametrize(
+    ("platform", "machine", "name"),
+    [
+        ("linux", "", "emulated"),
+        ("rp2", "W5500-EVB-Pico with RP2040", "w5500_evb_pico"),
+        ("rp2", "W5500-EVB-Pico2 with RP2350", "w5500_evb_pico2"),
+        ("esp32", "Olimex ESP32 POE with ESP32", "olimex_esp32_poe"),
+        ("pyboard", "NUCLEO_H743ZI with STM32H743", "nucleo_h743"),
+    ],
+)
+def test_a_board_that_the_file_does_not_name_goes_by_the_chip(monkeypatch, platform, machine, name):
+    system = SimpleNamespace(platform=platform, implementation=SimpleNamespace(_machine=machine))
+    monkeypatch.setattr(boards, "sys", system)
+    assert boards.default_name() == name
+
+
+@pytest.mark.parametrize("profile", [SUBSTATION, PUMP_STATION])
+@pytest.mark.parametrize("name", REAL)
+def test_no_function_of_a_board_is_on_a_pin_that_cannot_have_it(name, profile):
+    """Reserved, not brought out, taken twice, read-only, unsteady at the start, out of a timer's reach."""
+    pins, facts = boards.pin_map(name), BOARDS[name]
+    assert len(uses(pins, profile)) >= 11
+    assert misuses(pins, facts, profile) == []
+    assert set(pins.NETWORK) <= facts.reserved.keys()
+    assert facts.inputs & facts.pwm == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("w5500_evb_pico2", {"PUMPS": (16,)}, "belongs to W5500 MISO"),
+        ("w5500_evb_pico", {"ONE_WIRE": 25}, "belongs to LED"),
+        ("w5500_evb_pico", {"PULSES": 23}, "not brought out"),
+        ("w5500_evb_pico", {"PUMPS": (10,)}, "valve, heating circuit: open, or 0-10 V has it already"),
+        ("w5500_evb_pico", {"ANALOG": (15,)}, "no converter reaches it"),
+        ("w5500_evb_pico", {"MBUS": (0, 4, 5)}, "UART 0 is not on 4 and 5"),
+        ("w5500_evb_pico", {"CONVERTERS": (2, 3)}, "no I2C on 2 and 3"),
+        ("olimex_esp32_poe", {"PUMPS": (36,)}, "can only be read"),
+        ("olimex_esp32_poe", {"PUMPS": (15,)}, "high or pulses"),
+        ("olimex_esp32_poe", {"PUMPS": (2,)}, "decides how the chip starts"),
+        ("olimex_esp32_poe", {"ONE_WIRE": 2}, "decides how the chip starts"),
+        ("olimex_esp32_poe", {"PUMPS": (17,)}, "belongs to RMII clock"),
+        ("olimex_esp32_poe", {"PULSES": 9}, "belongs to flash"),
+        ("nucleo_h743", {"VALVES": (("PE3", "PE2"),)}, "no timer reaches it"),
+        ("nucleo_h743", {"PULSES": "PA11"}, "belongs to USB"),
+        ("nucleo_h743", {"ANALOG": ("PG1",)}, "no converter reaches it"),
+        ("nucleo_h743", {"PUMPS": ("D8",)}, "not brought out"),
+    ],
+)
+def test_a_wrong_pin_map_is_found(name, change, told):
+    right = {key: value for key, value in vars(boards.pin_map(name)).items() if key.isupper()}
+    wrong = misuses(SimpleNamespace(**{**right, **change}), BOARDS[name], SUBSTATION)
+    assert any(told in sentence for sentence in wrong), wrong
+
+
+def test_every_board_has_its_facts_and_each_tells_its_source():
+    assert list(BOARDS) == REAL
+    for facts in BOARDS.values():
+        assert isinstance(facts, Facts)
+        assert "[R" in facts.sources and facts.heap_source and facts.files_source
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_what_the_facts_say_a_board_carries_is_what_its_pins_are_for(name):
+    pins = boards.pin_map(name)
+    there = {
+        "second circuit": len(pins.VALVES) >= 2 and len(pins.PUMPS) >= 2,
+        "DHW": len(pins.VALVES) >= 3 and len(pins.PUMPS) >= 4,
+        "second pump": len(pins.SPEEDS) >= 2,
+        "DS18B20": pins.ONE_WIRE is not None,
+    }
+    assert BOARDS[name].carries == {what for what, has in there.items() if has}
+
+
+def site_mistakes(in_vm, tmp_path, name, **changes):
+    """What the device says of a site file, and what it does then."""
+    (tmp_path / "site.json").write_text(json.dumps({**SITE, "board": name, **changes}))
+    printed = in_vm(
+        FAKES + ONE_WIRE + "from substation import site\n"
+        "s = site.read('site.json', bytes(8), boards)\n"
+        "b = boards.open_board(s.board)\n"
+        "b.equip(s)\n"
+        "print([[list(m) for m in s.mistakes], s.circuits, s.dhw, s.pumps, len(s.inputs)])\n",
+        heap="400k",  # the sources are compiled in the same heap
+    )
+    return ast.literal_eval(printed.splitlines()[-1])
+
+
+FULL_SITE = {
+    "heating_circuits": 2, "dhw": "instantaneous",
+    "inputs": {
+        "secondary2_supply_temp_c": {"channel": 8, "kind": "pt1000"},
+        "dhw_supply_temp_c": {"channel": 9, "kind": "ds18b20"},
+        "dhw_flow_m3_h": {"channel": 12, "kind": "pulses", "span": 0.25},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_board_does_not_carry_is_told_with_key_and_board_and_the_rest_goes_on(in_vm, tmp_path, name):
+    mistakes, circuits, dhw, _, inputs = site_mistakes(in_vm, tmp_path, name, **FULL_SITE)
+    told = [f"{key}: {sentence}" for key, sentence in mistakes]
+    if name == "olimex_esp32_poe":
+        assert (circuits, dhw, inputs) == (1, "none", 10)
+        for key, words in (
+            ("heating_circuits", "1 used"),
+            ("dhw", "'none' used"),
+            ("inputs", "no 1-Wire bus"),
+        ):
+            assert any(t.startswith(key) and words in t and name in t for t in told), told
+    elif name == "nucleo_h743":
+        assert (circuits, dhw, inputs) == (2, "instantaneous", 10)
+        assert "no 1-Wire bus" in told[0] and "dhw_supply_temp_c" in told[0]
+    else:
+        assert (told, circuits, dhw, inputs) == ([], 2, "instantaneous", 11)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_second_pump_needs_a_second_speed(in_vm, tmp_path, name):
+    plain = {key: value for key, value in SITE.items() if key in ("format", "device_id", "epochs", "name")}
+    (tmp_path / "site.json").write_text(
+        json.dumps({**plain, "profile": "pump_station", "board": name, "pumps": 2})
+    )
+    printed = in_vm(
+        FAKES + ONE_WIRE + "from substation import site\n"
+        "s = site.read('site.json', bytes(8), boards)\n"
+        "b = boards.open_board(s.board)\n"
+        "b.equip(s)\n"
+        "print([[list(m) for m in s.mistakes], s.pumps, machine.duties])\n",
+        heap="400k",
+    )
+    mistakes, pumps, duties = ast.literal_eval(printed.splitlines()[-1])
+    pins = boards.pin_map(name)
+    if name == "olimex_esp32_poe":
+        assert pumps == 1 and [key for key, _ in mistakes] == ["pumps"] and name in mistakes[0][1]
+    else:
+        assert (mistakes, pumps) == ([], 2)
+    assert duties == {pin: 0 for pin in (*pins.SPEEDS[:pumps], pins.DEMAND)}

@@ -132,6 +132,20 @@ def test_a_room_two_kelvin_too_warm_ends_the_heating_until_one_kelvin(ticks):
     assert rig.read("valve_position_out_pct") > 0.0
 
 
+def test_an_order_goes_before_a_room_too_warm(ticks):
+    rig = FunctionRig(ticks, **ROOM_ON)
+    rig.step(600)
+    rig.room_c = 22.5
+    rig.step(300)
+    assert rig.read("valve_position_out_pct") == 0.0
+    rig.order({"secondary_supply_temp_sp_c": 50.0}, lease_s=1800)
+    rig.step(1200)
+    assert rig.read("secondary_supply_temp_effective_c") == 50.0
+    assert rig.house.supply_c == pytest.approx(50.0, abs=1.5)
+    rig.step(3600)
+    assert rig.read("valve_position_out_pct") == 0.0
+
+
 def test_adaptation_learns_slowly_within_its_bound_and_is_kept(ticks):
     flash = MemoryFlash()
     settings = {"room_influence_pct": 0, "room_adaptation_maximum_k": 2}

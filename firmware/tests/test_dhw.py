@@ -17,6 +17,7 @@ from .dhw_rig import (
 )
 
 STATE = "dhw_state_number"
+WATCHDOG_RESET = 3
 
 
 @pytest.fixture
@@ -310,3 +311,118 @@ def test_the_circulation_keeps_its_schedule(ticks):
     rig.at(23)
     rig.step(300)
     assert not rig.board.pumps[3]
+
+
+@pytest.mark.parametrize("start", [0.15, 0.3, 0.6])
+def test_s8_after_a_watchdog_reset_hot_water_goes_on(ticks, start):
+    rig = FunctionRig(ticks, reset_cause=WATCHDOG_RESET, **INSTANTANEOUS)
+    rig.dhw_valve = start
+    rig.exchanger.draw_kg_s = 0.2
+    rig.exchanger.out_c = rig.exchanger.seen_c = 55.0
+    rig.step(2)
+    assert abs(rig.dhw_valve - start) < 0.07  # one period of the motor at most
+    assert rig.read(STATE) == dhw.HEATING
+    rig.step(600)
+    coldest, hottest = watch(rig, 300)
+    assert coldest > 53.0
+    assert hottest < 57.0
+
+
+def test_s8_after_a_watchdog_reset_a_tank_is_charged_on(ticks):
+    rig = FunctionRig(ticks, reset_cause=WATCHDOG_RESET, **STORAGE)
+    rig.dhw_valve = 0.5
+    rig.tank.top_c = rig.tank.bottom_c = 40.0
+    rig.tank.charging_c = 60.0
+    narrowest = 1.0
+    for _ in range(30):
+        rig.step(2)
+        narrowest = min(narrowest, rig.dhw_valve)
+    assert narrowest > 0.3
+    rig.step(2 * 3600)
+    assert rig.tank.top_c > 55.0
+
+
+def test_s8_after_a_watchdog_reset_nothing_drawn_leaves_the_valve_closed(ticks):
+    rig = FunctionRig(ticks, reset_cause=WATCHDOG_RESET, **INSTANTANEOUS)
+    rig.dhw_valve = 0.3
+    rig.step(120)
+    assert rig.dhw_valve == 0.0
+    assert rig.read("dhw_valve_position_out_pct") == 0.0
+    assert not rig.alarm("SCALD_LIMIT")
+
+
+def test_the_first_draw_off_after_boot_begins_at_the_feed_forward(tap):
+    tap.exchanger.draw_kg_s = 0.2
+    tap.step(2)
+    ahead_bp = tap.loop.dhw.feed_forward_bp()
+    assert ahead_bp > 1_000
+    assert tap.loop.dhw._target_bp == pytest.approx(ahead_bp, rel=0.15)
+
+
+def test_a_flow_sensor_lost_in_a_draw_off_is_bumpless(tap):
+    tap.exchanger.draw_kg_s = 0.2
+    tap.step(600)
+    before_bp = tap.loop.dhw._target_bp
+    tap.dhw_lost.add(DHW_FLOW)
+    tap.step(8)
+    assert tap.read("dhw_flow_m3_h") is None
+    assert tap.loop.dhw._target_bp == pytest.approx(before_bp, rel=0.05)
+    coldest, hottest = watch(tap, 300)
+    assert coldest > 53.0
+    assert hottest < 57.0
+
+
+@pytest.mark.parametrize("pulse_l", [0.01, 0.1, 0.25])
+def test_by_pulses_the_end_of_a_draw_off_does_not_scald(ticks, pulse_l):
+    wiring = {"dhw_flow_m3_h": {"channel": DHW_FLOW, "kind": "pulses", "span": pulse_l}}
+    rig = FunctionRig(ticks, **{**INSTANTANEOUS, "inputs": {**INSTANTANEOUS["inputs"], **wiring}})
+    drawn_l = 0.0
+    flows = rig.plant
+
+    def plant(dt_s):
+        nonlocal drawn_l
+        drawn_l += rig.exchanger.draw_kg_s * dt_s
+        rig.board.pulses[DHW_FLOW] = int(drawn_l / pulse_l + 1e-9)
+        flows(dt_s)
+
+    rig.plant = plant
+    rig.step(300)
+    rig.exchanger.draw_kg_s = 0.25
+    rig.step(300)
+    assert rig.read("dhw_flow_m3_h") == pytest.approx(0.9, rel=0.15)
+    assert rig.exchanger.out_c == pytest.approx(55.0, abs=2.0)
+    rig.exchanger.draw_kg_s = 0.0
+    for _ in range(150):
+        rig.step(2)
+        assert not rig.alarm("SCALD_LIMIT")
+    assert rig.read("dhw_flow_m3_h") < 0.06
+    assert rig.dhw_valve == 0.0
+
+
+def test_the_pump_of_an_exchanger_outside_stirs_nothing_colder_into_the_tank(tank):
+    colder = starts = 0
+    running = False
+    for _ in range(3 * 1800):
+        tank.step(2)
+        pumping = bool(tank.board.pumps.get(2))
+        starts += pumping and not running
+        running = pumping
+        colder += pumping and tank.tank.charging_c < tank.tank.top_c
+    assert tank.tank.top_c > 55.0
+    assert colder <= 5  # of so many periods: the sensor tells it a period late
+    assert starts < 20
+
+
+def test_a_priority_without_an_end_is_no_setting(ticks):
+    from .order_rig import settings_of
+
+    settings = settings_of(**STORAGE, dhw_priority="absolute", dhw_priority_maximum_s=0)
+    assert [key for key, _ in settings.mistakes] == ["dhw_priority_maximum_s"]
+    assert settings.fixed("dhw_priority_maximum_s") == 1_200
+    rig = charging(ticks, "absolute", dhw_priority_maximum_s=60)
+    rig.house.primary_supply_c = 50.0  # the tank never gets hot
+    given_back = 0
+    for _ in range(1800):
+        rig.step(2)
+        given_back += rig.read("active_limiter_number") != precedence.PRIORITY
+    assert given_back > 900

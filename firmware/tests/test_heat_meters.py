@@ -243,6 +243,7 @@ def test_power_must_fit_flow_and_temperatures(rig, factor, doubted):
 def test_power_is_not_judged_below_the_least_temperature_difference():
     class Reading:
         value = [None] * 9
+        step = [0] * 9
         status = 0
         identity = None
 
@@ -307,6 +308,50 @@ def test_a_sum_that_does_not_rise_is_stuck(rig):
     assert rig.bits() == 0
     rig.step(int(10 / power_kw * HOUR_S))
     assert rig.bits() == named("STUCK")
+
+
+def told(energy, power, flow_l_h=6_000):
+    """Return the reading of a large meter; energy and power as records, 90 and 40 degC."""
+    text = energy + power + b"\x04\x3b" + flow_l_h.to_bytes(4, "little") + b"\x02\x59\x28\x23\x02\x5d\xa0\x0f"
+    data = b"\x78" + text
+    reading = records.Reading()
+    assert records.decode(data, 0, len(data), reading) == records.OK
+    assert reading.whole
+    return reading
+
+
+STEPS_WH = {b"\x04\xfb\x00": 100_000, b"\x04\xfb\x01": 1_000_000, b"\x04\xfb\x09": 1e9 / 3600}
+
+
+@pytest.mark.parametrize("energy", STEPS_WH)
+def test_a_large_meter_counts_in_large_steps_and_is_not_taken_for_stuck(ticks, energy):
+    judge = meter_doubt.Judge()
+    power_w = 345_000
+    hours = 6 * STEPS_WH[energy] / power_w
+    counted_wh = 0.0
+
+    def minutes(number, counts):
+        nonlocal counted_wh
+        bits = 0
+        for _ in range(number):
+            counted_wh += counts * power_w / 60
+            count = energy + int(counted_wh / STEPS_WH[energy]).to_bytes(4, "little")
+            bits |= judge.step(told(count, b"\x04\x2b" + power_w.to_bytes(4, "little")), None, None)
+            ticks.now_ms += 60_000
+        return bits
+
+    assert minutes(int(60 * hours), True) == 0
+    assert minutes(int(60 * hours), False) == named("STUCK")
+
+
+@pytest.mark.parametrize(("tenths_mw", "wrong"), [(2, True), (3, False), (4, False), (6, True)])
+def test_power_in_large_steps_is_judged_by_its_step(ticks, tenths_mw, wrong):
+    judge = meter_doubt.Judge()
+    for _ in range(5):
+        ticks.now_ms += 10_000
+        reading = told(b"\x04\x06\x10\x27\0\0", b"\x04\xfb\x28" + tenths_mw.to_bytes(4, "little"))
+        bits = judge.step(reading, None, None)
+    assert bits == (named("CONTRADICTS_POWER") if wrong else 0)
 
 
 @pytest.mark.parametrize("change", [{"number": 87_654_321}, {"energy_wh": 12_000}])

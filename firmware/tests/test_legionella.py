@@ -4,7 +4,7 @@ import pytest
 
 from firmware.substation import dhw, legionella
 
-from .dhw_rig import CIRCULATION, STORAGE, TANK_BOTTOM, TANK_TOP, FunctionRig
+from .dhw_rig import CIRCULATION, INSTANTANEOUS, STORAGE, TANK_BOTTOM, TANK_TOP, FunctionRig
 from .memory_flash import MemoryFlash
 
 RESULT = "legionella_result_number"
@@ -150,3 +150,33 @@ def test_flash_is_not_worn(ticks):
     for hour in range(1, 25):
         run.save_when_due(hour * 3600)
     assert len(saves) == 4
+
+
+@pytest.mark.parametrize("kind", ["tank", "tap"])
+def test_s5_a_run_that_passed_ends_without_a_scald_alarm_and_the_limit_is_back(ticks, kind):
+    settings = SETTINGS
+    if kind == "tap":
+        inputs = {k: v for k, v in INSTANTANEOUS["inputs"].items() if k != "dhw_circulation_temp_c"}
+        settings = {**INSTANTANEOUS, "legionella_day_number": 0, "inputs": inputs}
+    rig = FunctionRig(ticks, **settings)
+    rig.at(1, 59)
+    rig.step(120)
+    assert rig.read(RESULT) == legionella.RUNNING
+    rig.exchanger.draw_kg_s = 0.2
+    for _ in range(5 * 1800):
+        rig.step(2)
+        assert not rig.alarm("SCALD_LIMIT")
+    assert rig.read(RESULT) == legionella.PASSED
+    above_c = rig.loop.dhw._scald_mc / 1000 + rig.loop.dhw._excess_mk / 1000 + 2.0
+    for _ in range(2):
+        rig.tank.charging_c = rig.exchanger.out_c = rig.exchanger.seen_c = above_c
+        rig.step(2)
+    assert rig.alarm("SCALD_LIMIT")
+
+
+def test_s5_the_raised_limit_still_protects_until_the_line_has_cooled(rig):
+    rig.step(7200)
+    assert rig.read(RESULT) == legionella.PASSED
+    rig.tank.charging_c = 70.0 + 8.0 + 8.0 + 1.0
+    rig.step(4)
+    assert rig.alarm("SCALD_LIMIT")

@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from firmware import boards
 from firmware.substation import bundled_limits, registers, site, update_orders
 from firmware.substation.bundled_limits import FILES, PROVED_S, TRIES, Limits
 from firmware.substation.commands import ACTIVATE, DROP, OPEN, OPEN_LIMITS
@@ -28,7 +29,7 @@ from firmware.substation.register_bank import RegisterBank
 from firmware.substation.slots import Slots
 from firmware.substation.updating import RESET_AFTER_S, Updating
 
-from .order_rig import BOARDS, DEVICE_ID, SITE
+from .order_rig import DEVICE_ID, SITE
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -85,7 +86,7 @@ def taken(version=1, settings=None):
 
 def start():
     """What the next start reads."""
-    return site.read("site.json", bytes(8), BOARDS, "emulated", Persistence())
+    return site.read("site.json", bytes(8), boards, Persistence())
 
 
 def proved(version=1, settings=None):
@@ -266,7 +267,7 @@ class Rig:
         self.resets = 0
         self.now_s = 0
         limits = (bytes.fromhex(DEVICE_ID), *start().limits)
-        self.updating = Updating(self.bank, Persistence(), "", self._restart, True, limits)
+        self.updating = Updating(self.bank, Persistence(), "", self._restart, True, limits=limits)
 
     def _restart(self):
         self.resets += 1

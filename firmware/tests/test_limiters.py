@@ -13,6 +13,36 @@ LIMITER = "active_limiter_number"
 OWN_C = 61.36
 
 
+LIMITERS = {
+    precedence.HEAT: {"contract_heat_limit_kw": 8.0},
+    precedence.FLOW: {"contract_flow_limit_m3_h": 0.2},
+    precedence.RETURN: {"return_limit_temp_c": 40},
+    precedence.DIFFERENCE: {"return_difference_limit_k": 2.0},
+    precedence.CAPACITY: {"capacity_heat_limit_kw": 8.0, "capacity_window_s": 900},
+}
+VALVES = {
+    "small": lambda opening: 0.4 * opening,
+    "usual": lambda opening: 0.8 * opening,
+    "five times too large": lambda opening: 4.0 * opening,
+    "equal percentage": lambda opening: 1.6 * 50 ** (opening - 1) if opening else 0.0,
+}
+
+
+@pytest.mark.parametrize("valve", VALVES)
+@pytest.mark.parametrize("number", LIMITERS)
+def test_no_limiter_hunts_whatever_the_valve(ticks, number, valve):
+    rig = FunctionRig(ticks, **LIMITERS[number])
+    rig.house.kv_m3_h = VALVES[valve]
+    rig.step(2 * 3600)
+    before = rig.board.switches
+    bitten = 0
+    for _ in range(1800):
+        rig.step(2)
+        bitten += rig.read(LIMITER) == number
+    assert bitten > 900
+    assert rig.board.switches - before < 60  # starts of the motor in an hour
+
+
 def test_the_return_limit_follows_the_weather(ticks):
     rig = FunctionRig(ticks, return_limit_points=[[-10, 50], [0, 38], [10, 34]])
     rig.house.outdoor_c = 0.0

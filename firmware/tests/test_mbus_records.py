@@ -262,3 +262,30 @@ def test_100_000_bent_telegrams_raise_nothing_and_stay_in_bounds():
     print(counts)
     assert set(counts) == {0, *range(records.FOREIGN, records.NOT_HEAT + 1)}
     assert min(counts.values()) > 20
+
+
+@pytest.mark.parametrize(
+    ("record", "quantity", "step"),
+    [
+        ("04 06 10 27 00 00", records.ENERGY, 1_000),
+        ("0c 06 78 56 34 12", records.ENERGY, 1_000),
+        ("04 03 10 27 00 00", records.ENERGY, 1),
+        ("04 00 10 27 00 00", records.ENERGY, 1),  # finer than the unit
+        ("04 fb 00 10 27 00 00", records.ENERGY, 100_000),
+        ("04 fb 01 10 27 00 00", records.ENERGY, 1_000_000),
+        ("04 86 7d 10 27 00 00", records.ENERGY, 1_000_000),  # kWh, times 1000
+        ("04 fb 08 10 27 00 00", records.ENERGY, 27_778),  # 0.1 GJ
+        ("05 06 00 40 1c 46", records.ENERGY, 0),  # a real has no last digit
+        ("04 2b 10 27 00 00", records.POWER, 1),
+        ("04 2e 10 00 00 00", records.POWER, 1_000),
+        ("04 fb 28 03 00 00 00", records.POWER, 100_000),
+    ],
+)
+def test_what_the_last_digit_is_worth(record, quantity, step):
+    reading = Reading()
+    data = bytes.fromhex("78" + record)
+    assert decode(data, 0, len(data), reading) == records.OK
+    assert reading.value[quantity] is not None
+    assert reading.step[quantity] == step
+    reading.clear()
+    assert reading.step[quantity] == 0

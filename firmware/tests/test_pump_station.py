@@ -236,6 +236,93 @@ def test_s1_other_losses_count_no_heat_and_are_told(rig, lost, shown):
     assert not rig.alarm("SENSOR_LOST")
 
 
+def peak_after(rig, seconds):
+    """Let the time pass; return the highest speed and the highest pressure."""
+    speeds, pressures = [], []
+    for _ in range(seconds // 2):
+        rig.step(2)
+        speeds.append(rig.board.speed_bp)
+        pressures.append(rig.dp_bar)
+    return max(speeds), max(pressures)
+
+
+def test_nothing_winds_up_while_the_pump_stands_dry(ticks):
+    rig = StationRig(ticks, **{**SUCTION, **INDEX}, plant_flow_minimum_m3_h=10)
+    rig.flow_m3_h = lambda: 40.0 * rig.board.speed_bp / 10_000
+    rig.step(1800)
+    speed_bp, dp_bar, index_bar = rig.board.speed_bp, rig.dp_bar, rig.read("index_dp_correction_bar")
+    rig.suction_bar = 0.1
+    rig.step(3600)
+    assert rig.board.speed_bp == 0
+    assert rig.read("index_dp_correction_bar") == pytest.approx(index_bar, abs=0.02)
+    rig.suction_bar = 2.0
+    highest_bp, highest_bar = peak_after(rig, 600)
+    assert highest_bp < speed_bp + 500
+    assert highest_bar < dp_bar + 0.3
+    assert rig.dp_bar == pytest.approx(dp_bar, abs=0.05)
+
+
+@pytest.mark.parametrize("cause", ["dp lost", "held back", "full speed"])
+def test_the_index_does_not_wind_up_behind_what_it_cannot_move(ticks, cause):
+    rig = StationRig(ticks, **{**SUCTION, **INDEX})
+    rig.step(1800)
+    dp_bar, index_bar = rig.dp_bar, rig.read("index_dp_correction_bar")
+    full_dp_bar = rig.full_dp_bar
+    if cause == "dp lost":
+        rig.dp_lost = True
+        rig.index_share = 0.3
+    elif cause == "held back":
+        rig.suction_bar = 0.9
+    else:
+        rig.full_dp_bar = 1.2
+    rig.step(1800)
+    assert rig.read("index_dp_correction_bar") < index_bar + 0.25
+    rig.suction_bar, rig.dp_lost, rig.full_dp_bar, rig.index_share = 2.0, False, full_dp_bar, 0.4
+    if cause == "full speed":  # the speed has to come down from its stop first
+        rig.step(120)
+    _, highest_bar = peak_after(rig, 900)
+    assert highest_bar < dp_bar + 0.5
+
+
+def test_the_least_flow_does_not_teach_the_index(ticks):
+    rig = StationRig(ticks, **INDEX, plant_flow_minimum_m3_h=20)
+    rig.step(1800)
+    index_bar = rig.read("index_dp_correction_bar")
+    rig.flow_m3_h = lambda: 24.0 * rig.board.speed_bp / 10_000
+    rig.step(1800)
+    assert rig.read("plant_flow_minimum_bites_number") == 1
+    assert rig.read("index_dp_correction_bar") == pytest.approx(index_bar, abs=0.1)
+
+
+def test_s1_pressure_lost_the_least_flow_raises_the_speed_and_lets_go(ticks):
+    rig = StationRig(ticks, plant_flow_minimum_m3_h=20)
+    rig.step(300)
+    rig.dp_lost = True
+    rig.step(30)
+    held_bp = rig.board.speed_bp
+    rig.flow_m3_h = lambda: 25.0 * rig.board.speed_bp / 10_000
+    rig.step(600)
+    assert rig.board.speed_bp == pytest.approx(8_000, abs=200)
+    rig.flow_m3_h = lambda: 60.0
+    rig.step(300)
+    assert rig.board.speed_bp == held_bp
+
+
+def test_s1_pressure_lost_the_speed_comes_back_after_cavitation(ticks):
+    rig = StationRig(ticks, **SUCTION, own_plant_dp_bar=4.0)
+    rig.step(600)
+    rig.dp_lost = True
+    rig.step(30)
+    held_bp = rig.board.speed_bp
+    assert held_bp > 7_500
+    rig.suction_bar = 0.5
+    rig.step(120)
+    assert rig.board.speed_bp < 5_000
+    rig.suction_bar = 2.0
+    rig.step(300)
+    assert rig.board.speed_bp == held_bp
+
+
 TWO = {"pumps": 2, "pump_change_s": 3_600}
 
 

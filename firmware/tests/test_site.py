@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from firmware import boards
 from firmware.substation import registers, site, site_functions
 
-from .order_rig import BOARDS, DEVICE_ID, SITE, settings_of
+from .order_rig import DEVICE_ID, SITE, settings_of
 
 DEFAULTS = {**site.DEFAULTS, **site_functions.OPTION_DEFAULTS}
 
@@ -102,7 +103,7 @@ def test_damaged_epochs_shut_everybody_out():
 def test_a_file_that_is_no_site_still_heats(tmp_path, content, capsys):
     path = tmp_path / "site.json"
     path.write_text(content)
-    settings = site.read(str(path), b"12345678", BOARDS, "emulated")
+    settings = site.read(str(path), b"12345678", boards)
     assert settings.mistakes
     assert settings.board == "emulated"
     assert settings.fixed("curve_cold_supply_temp_c") == 75_000
@@ -110,7 +111,7 @@ def test_a_file_that_is_no_site_still_heats(tmp_path, content, capsys):
 
 
 def test_a_missing_file_is_told(tmp_path, capsys):
-    settings = site.read(str(tmp_path / "site.json"), b"12345678", BOARDS, "emulated")
+    settings = site.read(str(tmp_path / "site.json"), b"12345678", boards)
     assert settings.mistakes
     assert settings.device_id == b"12345678"
     assert "cannot be read" in capsys.readouterr().out
@@ -130,8 +131,8 @@ def test_the_limits_hash_follows_every_limit():
 def test_the_vm_reads_the_same_site(in_vm, tmp_path):
     (tmp_path / "site.json").write_text(json.dumps({**SITE, "curve_cold_supply_temp_c": 70.55}))
     printed = in_vm(
-        "from substation import site\n"
-        "s = site.read('site.json', bytes(8), ('emulated',), 'emulated')\n"
+        "import boards\nfrom substation import site\n"
+        "s = site.read('site.json', bytes(8), boards)\n"
         "print(s.mistakes, s.limits_hash, s.fixed('curve_cold_supply_temp_c'))\n"
     )
     expected = settings_of(curve_cold_supply_temp_c=70.55)

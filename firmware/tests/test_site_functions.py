@@ -40,6 +40,11 @@ PERIOD = {"mon": ["06:00-09:00"]}
         ({"inputs": {"dhw_flow_m3_h": {"channel": 9, "kind": "4-20ma"}}}, "inputs"),
         ({"inputs": {"room_temp_c": {"colour": 1}}}, "inputs"), ({"inputs": {"room_temp_c": 5}}, "inputs"),
         ({"inputs": {"room_temp_c": {"damping_s": -1}}}, "inputs"), ({"inputs": []}, "inputs"),
+        ({"inputs": {"room_temp_c": {"channel": 12, "kind": "ds18b20", "rom": "10ff641e8216c3a1"}}}, "inputs"),
+        ({"inputs": {"room_temp_c": {"channel": 12, "kind": "ds18b20", "rom": "28ff641e8216c3"}}}, "inputs"),
+        ({"inputs": {"room_temp_c": {"channel": 12, "kind": "ds18b20", "rom": 5}}}, "inputs"),
+        ({"inputs": {"dhw_flow_m3_h": {"channel": 12, "kind": "pulses", "span": 1}}}, "inputs"),
+        ({"inputs": {"room_temp_c": {"rom": "28ff641e8216c3a1"}}}, "inputs"),
         ({"heating_circuits": 2}, "heating_circuits"), ({"dhw": "instantaneous"}, "dhw"),
     ],
 )  # fmt: skip
@@ -49,6 +54,60 @@ def test_every_mistake_is_named_with_its_key(changes, key):
     for name, sentence in settings.mistakes:
         assert len(sentence) > 10, name
     assert settings.curve(0)[1] >= settings.curve(0)[3]
+
+
+@pytest.mark.parametrize(
+    ("wiring", "register"),
+    [
+        ({"kind": "ds18b20"}, "room_temp_c"),  # channels below 8 have terminals of their own
+        ({"channel": 6}, "room_temp_c"),
+        ({"channel": 5, "kind": "4-20ma"}, "primary_dp_bar"),
+        ({"channel": 7, "kind": "0-10v", "span": 4}, "primary_flow_m3_h"),
+        ({"channel": 13, "kind": "pulses", "span": 1}, "primary_flow_m3_h"),
+        ({"kind": "pulses", "span": 1}, "primary_flow_m3_h"),
+    ],
+)
+def test_wiring_that_cannot_work_is_named(wiring, register):
+    # the usual input of the channel is taken off, so that only the wiring itself can be wrong
+    off = {"room_temp_c": None, "primary_dp_bar": None, "primary_flow_m3_h": None}
+    mistakes = settings_of(inputs={**off, register: wiring}).mistakes
+    assert len(mistakes) == 1
+    assert "channel" in mistakes[0][1]
+
+
+@pytest.mark.parametrize(
+    ("register", "damping_s", "right"),
+    [
+        ("outdoor_temp_c", 86_400, True), ("room_temp_c", 86_400, True), ("outdoor_temp_c", 86_401, False),
+        ("secondary_supply_temp_c", 10, True), ("secondary_supply_temp_c", 11, False),
+        ("primary_flow_m3_h", 60, False), ("primary_return_temp_c", 3_600, False),
+    ],
+)  # fmt: skip
+def test_only_what_changes_slowly_may_be_damped_for_long(register, damping_s, right):
+    settings = settings_of(inputs={register: {"damping_s": damping_s}})
+    assert (settings.mistakes == []) == right
+    assert settings.damping == ({register: damping_s * 1000} if right else {})
+
+
+def test_sensors_on_one_wire_are_told_apart_by_their_number():
+    def ds18b20(channel, **rom):
+        return {"channel": channel, "kind": "ds18b20", **rom}
+
+    both = settings_of(
+        inputs={
+            "outdoor_temp_c": ds18b20(8, rom="28FF641e8216c3a1"),
+            "room_temp_c": ds18b20(9, rom="28ff641e8216c3a2"),
+        }
+    )
+    assert both.mistakes == []
+    assert [row[3] for row in both.inputs if row[0] in ("outdoor_temp_c", "room_temp_c")] == [
+        0x28FF641E8216C3A1, 0x28FF641E8216C3A2,
+    ]  # fmt: skip
+    assert settings_of(inputs={"room_temp_c": ds18b20(8)}).mistakes == []  # alone it needs no name
+    for outdoor, room in (({}, {}), ({"rom": "28ff641e8216c3a1"}, {}), ({"rom": "28ff641e8216c3a1"},) * 2):
+        inputs = {"outdoor_temp_c": ds18b20(8, **outdoor), "room_temp_c": ds18b20(9, **room)}
+        (mistake,) = settings_of(inputs=inputs).mistakes
+        assert "rom" in mistake[1]
 
 
 @pytest.mark.parametrize("changes", [INSTANTANEOUS, STORAGE, TWO_CIRCUITS, {"schedule": PERIOD}])
@@ -93,3 +152,8 @@ def test_what_is_not_used_shows_no_value():
 def test_a_week_names_its_days():
     days = site_functions.week({"mon-wed": ["06:00-09:00"], "sun": ["00:00-24:00"]})
     assert days == ((360, 540), (360, 540), (360, 540), (), (), (), (0, 1440))
+
+
+def test_periods_that_touch_are_one():
+    days = site_functions.week({"mon": ["00:00-06:00", "06:00-12:00", "12:00-18:00", "19:00-20:00"]})
+    assert days[0] == (0, 1080, 1140, 1200)

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from firmware import boards
 from firmware.substation import site, site_migrations
 from firmware.substation.persistence import Persistence
 
-from .order_rig import BOARDS, SITE
+from .order_rig import SITE
 
 NEWER = "toplovod-device/3"
 
@@ -92,7 +93,7 @@ def test_the_controller_goes_by_it(device, monkeypatch):
         "__defaults__",
         ((("toplovod-device/0", site.FORMAT, lambda content: content),),),
     )
-    settings = site.read("site.json", bytes(8), BOARDS, "emulated", Persistence())
+    settings = site.read("site.json", bytes(8), boards, Persistence())
     assert settings.mistakes == []
     assert settings.deficit_budget_mkh == 21_000
     assert (device / "site.1.json").exists()
@@ -100,5 +101,5 @@ def test_the_controller_goes_by_it(device, monkeypatch):
 
 def test_a_format_that_nobody_knows_is_still_a_mistake(device):
     (device / "site.json").write_text(json.dumps({**OLD, "format": "toplovod-device/9"}))
-    settings = site.read("site.json", bytes(8), BOARDS, "emulated", Persistence())
+    settings = site.read("site.json", bytes(8), boards, Persistence())
     assert [key for key, _ in settings.mistakes] == ["format"]

@@ -8,7 +8,7 @@ from firmware.substation.valve import Valve
 from firmware.substation.valve_analog import AnalogValve
 
 from .board_double import BoardDouble
-from .dhw_rig import FunctionRig
+from .dhw_rig import STORAGE, FunctionRig
 
 
 class Counted:
@@ -69,7 +69,7 @@ def test_the_loop_tells_its_starts_and_its_budget(ticks):
 
 def test_an_analog_valve_goes_where_it_is_told_within_its_dead_band(ticks):
     board = BoardDouble(ticks)
-    valve = AnalogValve(board, 60_000, 1)
+    valve = AnalogValve(board, 60_000, 0, 1)
     assert valve.synced
     assert valve.move_to(4_000, 2_000) == 0
     assert board.volts_bp == {1: 4_000}
@@ -79,3 +79,13 @@ def test_an_analog_valve_goes_where_it_is_told_within_its_dead_band(ticks):
     assert (board.volts_bp[1], valve.position_bp) == (0, 0)
     valve.move_to(20_000, 2_000)
     assert valve.position_bp == 10_000
+
+
+@pytest.mark.parametrize(("reset_cause", "bp"), [(1, 0), (3, 5_000)])
+def test_s8_an_analog_valve_closes_when_power_comes_back_and_not_after_a_reset(ticks, reset_cause, bp):
+    kinds = {"valve_kind": "analog", "dhw_valve_kind": "analog"}
+    rig = FunctionRig(ticks, reset_cause=reset_cause, **STORAGE, **kinds)
+    assert rig.board.volts_bp == {0: bp, 2: bp}
+    rig.tank.top_c = rig.tank.bottom_c = 40.0
+    rig.step(2)
+    assert (rig.board.volts_bp[0] > 4_000) == (rig.board.volts_bp[2] > 4_000) == (bp > 0)

@@ -36,7 +36,7 @@ GRANT = np.dtype(
     [("kind", "<u1"), ("flags", "<u1"), ("button", "<u2"), ("t_ms", "<u8"), ("counts", "<u2", (CHANNELS,))]
 )
 REPORT = np.dtype(
-    [("kind", "<u1"), ("flags", "<u1"), ("spare", "<u2"), ("t_ms", "<u8"), ("open_ms", "<u4"),
+    [("kind", "<u1"), ("flags", "<u1"), ("free_block", "<u2"), ("t_ms", "<u8"), ("open_ms", "<u4"),
      ("close_ms", "<u4"), ("pump_ms", "<u4"), ("pump_speed", "<u2"), ("heat_demand", "<u2"),
      ("heap_b", "<u4")]
 )  # fmt: skip
@@ -46,6 +46,7 @@ KIND_START, KIND_GRANT = 0, 1
 KIND_REPORT, KIND_RESET = 1, 2
 FLAG_MEASURE_HEAP = 1
 FLAG_ENDED = 1
+FREE_UNIT_B = 64  # of a report's free_block
 
 POWER_ON = 1  # machine.reset_cause()
 HEAP = "192k"  # of the firmware
@@ -102,11 +103,14 @@ class Fleet:
 
     seed: entropy of every boot follows from it, the device and its boot number; None = random.
     deadline_s: real time a controller may need for one tick before it counts as hung. serial: each board
-    has a serial line, see `serial_lines`; meters: and one to its heat meters, see `meter_lines`.
+    has a serial line, see `serial_lines`; meters: and one to its heat meters, see `meter_lines`. first_tick:
+    what every board's ticks_ms() says when it is switched on, to meet the wrap at 2**30 before 12 days.
     """
 
     def __init__(self, boards: Sequence[Board], *, seed: int | None = None, heap: str = HEAP,
-                 deadline_s: float = 30.0, serial: bool = False, meters: bool = False) -> None:  # fmt: skip
+                 deadline_s: float = 30.0, serial: bool = False, meters: bool = False,
+                 first_tick: int = 0) -> None:  # fmt: skip
+        self._first_tick = first_tick
         self.boards = tuple(boards)
         self.now_ms = 0
         self._slots = [_Slot(board) for board in self.boards]
@@ -127,6 +131,8 @@ class Fleet:
         self._report_rows = _rows(self.reports)
         self.heap_b = np.zeros(count, dtype=np.int64)
         """Live heap of each controller after a collection, from the last `exchange(measure_heap=True)`."""
+        self.free_block_b = np.zeros(count, dtype=np.int64)
+        """Largest free block of each heap, from the same."""
         self._set_inputs(BoardInputs.unconnected(count))
 
     def __enter__(self) -> Self:
@@ -234,7 +240,9 @@ class Fleet:
         self.now_ms = t_ms
         if measure_heap:
             self.heap_b[:] = self.reports["heap_b"]
+            self.free_block_b[:] = self.reports["free_block"].astype(np.int64) * FREE_UNIT_B
             self.reports["heap_b"] = 0
+            self.reports["free_block"] = 0
         return self._outputs(tick_ms)
 
     def _settle(self, index: int) -> None:
@@ -306,7 +314,7 @@ class Fleet:
             slot.process = subprocess.Popen(
                 [sys.executable, "-m", "micropython", "-X", f"heapsize={vm_heap_b(self._heap)}", str(VMBOOT),
                  host, str(port), str(i), str(slot.board.flash.resolve()),
-                 *(f"{uart}={handle}" for uart, handle in lines.items())],
+                 *(f"{uart}={handle}" for uart, handle in lines.items()), f"ticks={self._first_tick}"],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
                 close_fds=bool(lines), pass_fds=tuple(lines.values()), start_new_session=True,
             )  # fmt: skip

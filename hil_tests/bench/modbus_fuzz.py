@@ -22,7 +22,7 @@ from typing import Self
 from firmware.substation import order_frame, registers
 
 from .modbus_cases import cases, runs, words
-from .modbus_oracle import Device, Oracle, crc16
+from .modbus_oracle import Device, Oracle, crc16, reads_event_log
 from .provisioning import KEY_EPOCH, firmware_bundle
 from .provisioning import Device as Provisioned
 
@@ -97,7 +97,7 @@ class FrameMaker:
             bent += self._random.randbytes(1 + below(8))
         else:
             bent[0] = below(256)
-        return bytes(bent[:253])
+        return template if reads_event_log(bytes(bent[:253])) else bytes(bent[:253])
 
     def tcp(self) -> bytes:
         """Return a frame with its header, one in sixteen with a bent header."""

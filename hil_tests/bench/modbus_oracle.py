@@ -71,6 +71,13 @@ def _u16(data: bytes, at: int) -> int:
     return data[at] << 8 | data[at + 1]
 
 
+def reads_event_log(pdu: bytes) -> bool:
+    """Say whether a request asks for the event log or its seal: the one thing that is not foreseen here."""
+    if pdu[:1] == b"\x14":
+        return any(pdu[at + 1 : at + 3] in (b"\0\x65", b"\0\x66") for at in range(2, len(pdu), 7))
+    return pdu[:1] == b"\x17" and pdu[1:3] == registers.LOG_SEAL.to_bytes(2, "big")
+
+
 @dataclass
 class Device:
     """The state of one controller as far as a client can see it. Addresses map to raw words.

@@ -33,8 +33,9 @@ class Bench:
 
     def __init__(self, folder: Path, *, bundle: Path | None = None, houses: int = 1, seed: int | None = 1,
                  heap: str = HEAP, tick_ms: int = TICK_MS, rtu: bool = False,
-                 meters: bool = False) -> None:  # fmt: skip
+                 meters: bool = False, first_tick: int = 0) -> None:  # fmt: skip
         self.folder = folder
+        self._first_tick = first_tick
         self._rtu = rtu
         self._meters = meters
         self.seed = seed
@@ -98,6 +99,7 @@ class Bench:
             )  # fmt: skip
         self.plant.wire([name for name, _, _ in wanted])
         fleet = Fleet([device.board for device in devices], seed=self.seed, heap=self._heap,
+                      first_tick=self._first_tick,
                       serial=self._rtu, meters=self._meters)  # fmt: skip
         self._clock = Lockstep(self.plant, fleet, tick_ms=self._tick_ms, epoch_utc=self.plant.start)
         self._clock.power_on()

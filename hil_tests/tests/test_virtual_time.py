@@ -32,14 +32,14 @@ class Nothing:
 class Bare:
     """Lockstep over boards that run one small program each."""
 
-    def __init__(self, folder: Path, programs: list[str], seed: int | None = 7) -> None:
+    def __init__(self, folder: Path, programs: list[str], seed: int | None = 7, first_tick: int = 0) -> None:
         boards = []
         for i, program in enumerate(programs):
             flash = folder / f"flash-{i}"
             flash.mkdir(parents=True)
             (flash / "main.py").write_text(program)
             boards.append(Board(f"board-{i}", bytes([i] * 8), flash, folder / f"console-{i}.log"))
-        self.fleet = Fleet(boards, seed=seed, deadline_s=20.0)
+        self.fleet = Fleet(boards, seed=seed, deadline_s=20.0, first_tick=first_tick)
         self.clock = Lockstep(Nothing(len(boards)), self.fleet)
 
     def lines(self, index: int = 0) -> list[str]:

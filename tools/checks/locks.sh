@@ -15,5 +15,7 @@ lock pyproject.toml --extra dev -o requirements-dev.lock
 lock pyproject.toml -c requirements-dev.lock -o requirements.lock
 sed -n 's/^requires = \[\(.*\)\]$/\1/p' pyproject.toml | tr ',' '\n' | tr -d '" ' |
     lock - -c requirements-dev.lock -o requirements-build.lock
-lock pyproject.toml --only-extra stubs -o requirements-stubs.lock 2>/dev/null ||
-    sed -n 's/^stubs = \["\(.*\)"\]$/\1/p' pyproject.toml | lock - -o requirements-stubs.lock
+# MicroPython's types: one lock for each port, because they have modules of the same names
+for stubs in stubs stubs-esp32 stubs-stm32; do
+    sed -n "s/^$stubs = \[\"\(.*\)\"\]\$/\1/p" pyproject.toml | lock - -o "requirements-$stubs.lock"
+done

@@ -20,9 +20,10 @@ def pins(name: str) -> dict[str, set[str]]:
     return found
 
 
-def test_all_four_are_there():
+def test_all_are_there():
     assert [lock.name for lock in LOCKS] == [
-        "requirements-build.lock", "requirements-dev.lock", "requirements-stubs.lock", "requirements.lock",
+        "requirements-build.lock", "requirements-dev.lock", "requirements-stubs-esp32.lock",
+        "requirements-stubs-stm32.lock", "requirements-stubs.lock", "requirements.lock",
     ]  # fmt: skip
 
 
@@ -55,7 +56,10 @@ def test_the_locks_cover_what_the_project_names():
         "requirements.lock": project["project"]["dependencies"],
         "requirements-dev.lock": project["project"]["optional-dependencies"]["dev"],
         "requirements-build.lock": project["build-system"]["requires"],
-        "requirements-stubs.lock": project["project"]["optional-dependencies"]["stubs"],
+        **{
+            f"requirements-{extra}.lock": project["project"]["optional-dependencies"][extra]
+            for extra in ("stubs", "stubs-esp32", "stubs-stm32")
+        },
     }
     for lock, requirements in wanted.items():
         names = {re.split(r"[<>=!; \[]", r)[0].lower().replace("_", "-") for r in requirements}

@@ -7,6 +7,7 @@ It refuses to keep time or to end the process; a reset is an exception that the 
 counts = [25904, 31007, 28782, 29609, 28782, 27403, 14894, 13107]
 button = [1]
 pins = {}
+edges = {}  # pin -> what its falling edge calls
 duties = {}
 feeds = [0]
 cause = [1]
@@ -20,6 +21,7 @@ class Pin:
     IN = 0
     OUT = 1
     PULL_UP = 1
+    IRQ_FALLING = 4
 
     def __init__(self, id, mode=-1, pull=-1, value=None):
         self.id = id
@@ -30,6 +32,9 @@ class Pin:
         if level is None:
             return button[0] if self.id == 20 else pins.get(self.id, 0)
         pins[self.id] = level
+
+    def irq(self, handler, trigger):
+        edges[self.id] = handler
 
 
 class ADC:

@@ -17,7 +17,7 @@ import struct
 HELLO = "<HHI"  # magic, protocol, device index
 START = "<BBHQ8s32s8H"  # kind, reset cause, button, t_ms, device id, entropy, ADC counts
 GRANT = "<BBHQ8H"  # kind, flags, button, t_ms, ADC counts
-REPORT = "<BBHQIIIHHI"  # kind, flags or cause, spare, t_ms, open, close, pump ms, PWM 13, 14, heap bytes
+REPORT = "<BBHQIIIHHI"  # kind, flags or cause, free block, t_ms, open, close, pump ms, PWM 13, 14, heap
 MAGIC = 0x7450
 PROTOCOL = 1
 KIND_REPORT = 1
@@ -32,6 +32,21 @@ PIN_PUMP = 12
 PIN_PUMP_SPEED = 13
 PIN_HEAT_DEMAND = 14
 PIN_BUTTON = 20
+FREE_UNIT_B = 64
+
+
+def _largest_free():
+    """Return the largest block that the heap can still give, in units of FREE_UNIT_B."""
+    low, high = 0, gc.mem_free() // FREE_UNIT_B + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            bytearray(middle * FREE_UNIT_B)
+            low = middle
+        except MemoryError:
+            high = middle
+    gc.collect()
+    return low
 
 
 class Link:
@@ -50,6 +65,7 @@ class Link:
         self.device_id = start[4]
         self.entropy = start[5]
         self.bite_ms = FOREVER_MS
+        self.first_tick = 0  # what the tick counter says at the start
         self.ended = 0
         self.gone = False  # the bench closed the line
         self.uarts = {}  # number: the end of a line that stands for the UART's pins
@@ -104,14 +120,15 @@ class Link:
 
     def report(self):
         """Tell the bench that everything due inside the grant has been done."""
-        heap = 0
+        heap = free = 0
         if self._measure:
             gc.collect()
             heap = gc.mem_alloc()
-        self._send(KIND_REPORT, self.ended, heap)
+            free = _largest_free()
+        self._send(KIND_REPORT, self.ended, heap, free)
         self.reported = True
 
-    def _send(self, kind, flags, heap):
+    def _send(self, kind, flags, heap, free=0):
         take = self._take_on_ms
         struct.pack_into(
             REPORT,
@@ -119,7 +136,7 @@ class Link:
             0,
             kind,
             flags,
-            0,
+            free,
             self.now_ms,
             take(PIN_OPEN),
             take(PIN_CLOSE),

@@ -18,7 +18,7 @@ _offset_s = _UNSET_S
 
 
 def ticks_ms():
-    return (link.now_ms - link.boot_ms) & _MASK
+    return (link.now_ms - link.boot_ms + link.first_tick) & _MASK
 
 
 def ticks_us():

@@ -1,7 +1,8 @@
 """Power-on of an emulated controller: hands the shipped bundle a board, then runs it as a board does.
 
-Arguments: bench host, bench port, device index, device folder, and UART=FILE NUMBER for each serial line it
-has. The device folder becomes `/`. It adds nothing to the bundle and leaves nothing out.
+Arguments: bench host, bench port, device index, device folder, UART=FILE NUMBER for each serial line it has,
+and ticks=NUMBER, what ticks_ms() says at the start. The device folder becomes `/`. It adds nothing to the
+bundle and leaves nothing out.
 """
 
 import sys
@@ -16,6 +17,9 @@ bench_link.connect(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
 
 for wired in sys.argv[5:]:
     uart, handle = wired.split("=")
+    if uart == "ticks":
+        bench_link.link.first_tick = int(handle)
+        continue
     bench_link.link.uarts[int(uart)] = open(int(handle), "r+b", buffering=0)
 
 import virtual_time  # noqa: E402

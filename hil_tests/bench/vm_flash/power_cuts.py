@@ -20,6 +20,7 @@ BLOCKS = 352
 PIECE_BYTES = 240
 PAGE_BYTES = 256  # programmed at once by the chip
 TORN_BYTES = 256
+RECORD_BYTES, SEGMENTS, SEGMENT_RECORDS = 32, 8, 126  # of the event log: docs/modbus.md
 
 
 class Flash:
@@ -351,11 +352,94 @@ class Records:
             assert self.persistence().load(name) == b"after"
 
 
+class Log:
+    """The event log grows by some records at a time, over full files and the oldest that is dropped."""
+
+    ROUNDS = 60
+    AT_ONCE = 5
+
+    def __init__(self):
+        from substation import log_segments
+
+        self.made = log_segments
+        self.genesis = bytes(range(32))
+        self.chains = [self.genesis]  # before each record
+        self.records = b""
+
+    def _open(self):
+        return self.made.Segments(".", self.genesis, self._seen)
+
+    def _seen(self, record):
+        self.newest = record
+
+    def _next(self, count):
+        """Make some records more, as they would follow; return them."""
+        begin = len(self.records)
+        for _ in range(count):
+            number = len(self.chains) - 1
+            body = (b"%08d" % number) * 3
+            self.chains.append(self.made.link(self.chains[-1], body))
+            self.records += body + self.chains[-1][:8]
+        return self.records[begin:]
+
+    def _append(self, segments, count):
+        waiting = memoryview(self._next(count))
+        while len(waiting):
+            done = segments.append(waiting, len(waiting) // RECORD_BYTES)
+            waiting = waiting[RECORD_BYTES * done :]
+
+    def prepare(self):
+        segments = self._open()
+        self._append(segments, SEGMENTS * SEGMENT_RECORDS - 90)
+
+    def play(self):
+        segments = self._open()
+        self.done = [(0, segments.next)]
+        for _ in range(self.ROUNDS):
+            self._append(segments, self.AT_ONCE)
+            self.done.append((len(self.flash.operations), segments.next))
+
+    def _whole(self, segments):
+        """Every record that is there is the one that was written, and the chain proves it to its end."""
+        sequence = segments.firsts[0]
+        assert segments.base == self.chains[sequence], "base"
+        assert segments.next - sequence > (SEGMENTS - 2) * SEGMENT_RECORDS
+        piece = memoryview(bytearray(4096))
+        while sequence < segments.next:
+            size = segments.read(sequence, 0, piece)
+            at = RECORD_BYTES * sequence
+            assert size and bytes(piece[:size]) == self.records[at : at + size], sequence
+            sequence += size // RECORD_BYTES
+        assert segments.chain == self.chains[segments.next], "head"
+
+    def judge(self):
+        """What was kept before the cut is there, and of what was being kept a part of whole records."""
+        kept = max(number for operations, number in self.done if operations <= self.cut)
+        segments = self._open()
+        self._whole(segments)
+        assert kept <= segments.next <= kept + self.AT_ONCE, (kept, segments.next)
+        return 0 if segments.next == kept else 1
+
+    def repeat(self):
+        """The log goes on from there, and is found again."""
+        chains, records = self.chains, self.records
+        segments = self._open()
+        behind = segments.next
+        self.chains, self.records = chains[: behind + 1], records[: behind * RECORD_BYTES]
+        self._append(segments, 130)
+        self._whole(segments)
+        segments = self._open()
+        assert segments.next == behind + 130
+        self._whole(segments)
+        self.chains, self.records = chains, records
+
+
 def main():
     story = {
         "update": Updating,
         "in_place": InPlace,
         "records": Records,
+        "log": Log,
         "limits": Bundles,
         "migration": Migration,
     }[sys.argv[2]](*sys.argv[3:])
