@@ -76,7 +76,7 @@ def test_new_limits_hold_after_a_planned_restart_and_outlive_the_next(
     before = house.read("limits_hash_code")
     assert house.order(curve_shift_sp_k=-6.0).result == order_frame.ACCEPTED
     update(
-        house, office.bundle(1, curve_shift_minimum_k=-3, schedule={"mon-sun": ["06:00-22:00"]}),
+        house, office.bundle(1, curve_shift_minimum_k=-3, return_limit_temp_c=45),
         bench.run_for, OPEN_LIMITS,
     )  # fmt: skip
     restart(bench, house)

@@ -15,8 +15,8 @@ from functools import cached_property
 
 from .source_text import SourceText
 
-# what is let go of after booting, or loaded for an update only: nothing is gained by changing it
-LEFT_ALONE = ("substation/registers.py", "substation/update.py", "substation/incoming.py")
+# what is let go of after booting: nothing is gained by changing it
+LEFT_ALONE = ("substation/registers.py",)
 LARGEST = 1 << 30  # beyond it a number is an object of its own on a 32-bit chip: better kept once
 OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add,

@@ -76,7 +76,7 @@ def read_changes(path: Path) -> dict[str, Any]:
             "nothing was signed",
             exit_status=WRONG_USE,
         )
-    allowed = of_firmware("NAMES")
+    allowed = of_firmware("NAMES").split()
     for name, value in content.items():
         if name not in allowed:
             raise ToolError(
@@ -108,7 +108,7 @@ def make_bundle(
         )
     body = f"device {device_id}\nversion {version}\n{json.dumps(settings, sort_keys=True)}\n".encode()
     text = f"{FORMAT} {PREFIX_BYTES + len(body):05d}\n".encode() + body
-    longest = of_firmware("LONGEST_TEXT")
+    longest = of_firmware("LONGEST_TEXT", "limits_record.py")
     if len(text) > longest:
         raise ToolError(
             "bundle_too_long",

@@ -33,7 +33,7 @@ CAUSES = {
     "digest": "it is not what was ordered; another tool sends at the same time",
     "no_key": "the board has no key to verify it by. Give it one over USB: toplovod provision --release-key",
     "device": "these limits are for another controller",
-    "settings": "it carries a setting that no bundle may change. See docs/updates.md",
+    "settings": "the site refuses its settings",
 }
 
 

@@ -58,7 +58,7 @@ class Controller:
         self.serial = parts.serial
         self.meters = None
         self._updating = parts.updating
-        self._manual = parts.manual
+        self._commands = parts.commands
         self._network = parts.network
         self._safe_start = parts.safe_start
         (
@@ -74,7 +74,7 @@ class Controller:
         from .loop_maker import make_loop
 
         self._loop = make_loop(parts)
-        self._manual.serve(self._loop)
+        parts.commands.by_hand = (parts.bank, parts.manual_points, self._loop.hands())
         if parts.meter_points:
             gc.collect()
             from .heat_meters import make_meters
@@ -92,10 +92,11 @@ class Controller:
         now_s = self._uptime.advance()
         self._bank.put(self._uptime_point, now_s)
         self._service.step(self._board.button_pressed(), now_s)
-        self._manual.step(now_s)
+        manual = self._commands.manual
+        by_hand = manual is not None and manual.step(now_s)
         hold_ms = self._loop.step(now_s, PERIOD_MS)
-        self._alarms.set(MANUAL_ALARM, self._manual.active)
-        if self._manual.active:
+        self._alarms.set(MANUAL_ALARM, by_hand)
+        if by_hand:
             mode = MANUAL
         elif self._safe_start:
             mode = SAFE_START

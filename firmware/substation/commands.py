@@ -6,14 +6,12 @@ Only supervisor, standby, and the technician in service mode may command; the ut
 Only the technician, who needs service mode for every order, puts actuators by hand.
 """
 
-from .fixed_point import FULL_BP
 from .order_frame import (
     ACCEPTED,
     REFUSED_LIMIT,
     REFUSED_REGISTER,
     REFUSED_RIGHT,
     REFUSED_STATE,
-    TECHNICIAN,
     UTILITY,
 )
 
@@ -22,10 +20,9 @@ OPEN, ACTIVATE, DROP, GO_BACK, OPEN_LIMITS = range(1, 6)
 NAMES = (
     "unix_time_set_s", "update_size_b", "update_digest_1_code", "update_digest_2_code",
     "update_digest_3_code", "update_digest_4_code", "update_command_number", "manual_valve_pct",
-    "manual_valve2_pct", "manual_dhw_valve_pct", "manual_pump_pct", "manual_pump2_pct", "manual_end_number",
 )  # fmt: skip
 TIME, SIZE, DIGEST_1, DIGEST_2, DIGEST_3, DIGEST_4, COMMAND, MANUAL = range(8)
-MANUAL_END = 12
+MANUAL_WORDS = 6  # the valve, and behind it what else may be by hand, each in one word; the last ends it
 
 
 def places(registers):
@@ -35,33 +32,52 @@ def places(registers):
 
 
 class Commands:
-    """place: as places() gives it. clock, updating and manual: who does it."""
+    """place: as places() gives it. clock: takes the time. updating: directs updates."""
 
     log = None  # the event log
+    by_hand = (None, (), ())  # what Manual is made of: bank, points, hands; told once the loop stands
+    manual = None  # what is by hand, once something was
 
-    def __init__(self, place, clock, updating, manual):
+    def __init__(self, place, clock, updating):
         self._address = [address for address, _ in place]
         self._words = [words for _, words in place]
         self._clock = clock
         self._updating = updating
-        self._manual = manual
+
+    def _place(self, address):
+        """Return which command an address is of, -1 for none."""
+        by_hand = address - self._address[MANUAL]
+        if 0 <= by_hand < MANUAL_WORDS:
+            return MANUAL + by_hand
+        for i in range(MANUAL):
+            if self._address[i] == address:
+                return i
+        return -1
 
     def words(self, address):
         """Return how many words the command at an address takes, 0 for none."""
-        for i in range(len(self._address)):
-            if self._address[i] == address:
-                return self._words[i]
-        return 0
+        i = self._place(address)
+        if i < 0:
+            return 0
+        return self._words[i] if i < MANUAL else 1
 
     def _values(self, pairs):
         """Return the value of every command, None where none is given; and the address given twice, or 0."""
-        values = [None] * len(self._address)
+        values = [None] * (MANUAL + MANUAL_WORDS)
         for address, words in pairs:
-            i = self._address.index(address)
+            i = self._place(address)
             if values[i] is not None:
                 return values, address
             values[i] = words[0] if len(words) == 1 else (words[0] << 16) | words[1]
         return values, 0
+
+    def _hand(self):
+        if self.manual is None:
+            from .manual import Manual
+
+            bank, points, hands = self.by_hand
+            self.manual = Manual(bank, points, hands)
+        return self.manual
 
     def judge(self, order):
         """Return (result, register address or 0) without changing anything."""
@@ -73,11 +89,11 @@ class Commands:
         values, twice = self._values(order.pairs)
         if twice:
             return REFUSED_REGISTER, twice
-        for i in range(MANUAL, MANUAL_END + 1):
-            if values[i] is not None:
-                cause = self._judge_manual(order, i, values[i])
+        for which in range(MANUAL_WORDS):
+            if values[MANUAL + which] is not None:
+                cause = self._hand().judge(order, which, values[MANUAL + which])
                 if cause:
-                    return cause, self._address[i]
+                    return cause, self._address[MANUAL] + which
         if values[TIME] is not None and not EARLIEST_S <= values[TIME] < 0xFFFFFFFF:
             return REFUSED_LIMIT, self._address[TIME]
         command = values[COMMAND]
@@ -93,19 +109,10 @@ class Commands:
             return REFUSED_REGISTER, self._address[SIZE]
         return ACCEPTED, 0
 
-    def _judge_manual(self, order, i, value):
-        if order.slot != TECHNICIAN:
-            return REFUSED_RIGHT
-        if i == MANUAL_END:  # alone: to end and to begin at once could be meant either way
-            return 0 if value == 1 and len(order.pairs) == 1 else REFUSED_LIMIT
-        if not self._manual.has(i - MANUAL):
-            return REFUSED_REGISTER
-        return 0 if value <= FULL_BP else REFUSED_LIMIT
-
     @property
     def overruled_at(self):
         """The address of the command by which an actuator is by hand, 0 while none is."""
-        return self._manual.address if self._manual.active else 0
+        return 0 if self.manual is None else self.manual.address
 
     def apply(self, pairs, slot, source):
         """Do what judge() accepted."""
@@ -117,11 +124,9 @@ class Commands:
                 self.log.time_set(slot, before_s, source)
         if values[COMMAND] is not None and self.log is not None:
             self.log.command(slot, values[COMMAND], values[DIGEST_1] or 0, source)
-        for i in range(MANUAL, MANUAL_END):
-            if values[i] is not None:
-                self._manual.put(i - MANUAL, values[i], self._address[i])
-        if values[MANUAL_END] is not None:
-            self._manual.end()
+        for which in range(MANUAL_WORDS):
+            if values[MANUAL + which] is not None:
+                self._hand().put(which, values[MANUAL + which], self._address[MANUAL] + which)
         if values[COMMAND] in (OPEN, OPEN_LIMITS):
             digest = b"".join(value.to_bytes(4, "big") for value in values[DIGEST_1:COMMAND])
             self._updating.open(values[SIZE], digest, values[COMMAND] == OPEN_LIMITS)

@@ -9,11 +9,11 @@ import sys
 # What a site may have; a module that is not loaded is passed over. Their parts are made while booting only.
 MADE_ONCE = (
     "alarms", "boots", "capacity", "circulation", "clock", "comfort", "commands", "deficit", "dhw",
-    "dhw_instantaneous", "dhw_storage", "doubt", "energy", "event_log", "heating_circuit", "keys", "leases",
-    "legionella", "limiters", "local_time", "log_segments", "manual", "modbus_diagnostics",
+    "dhw_instantaneous", "dhw_storage", "doubt", "energy", "event_log", "heating_circuit", "keys",
+    "leases", "legionella", "limiters", "local_time", "log_segments", "modbus_diagnostics",
     "modbus_server", "orders", "performance", "pi_controller", "plant_pumps", "progress", "pump",
-    "pump_station", "refusals", "register_bank", "room", "sensors", "service_mode", "supply_loop", "travel", "updating", "uptime",
-    "valve", "valve_analog",
+    "pump_station", "refusals", "register_bank", "room", "sensors", "service_mode", "supply_loop",
+    "travel", "updating", "uptime", "valve", "valve_analog",
 )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Take in a signed limit bundle (S2). Loaded when an order opens one.
 
-It refuses another device's, one that does not rise above the version taken before, and a setting that is no
-limit, curve or schedule. Whether the settings fit this site is judged at the start that follows, by the code
-that judges site.json, because that code is not in the heap while the house is heated.
+It refuses another device's, and one that does not rise above the version taken before. Whether its settings
+may be in a bundle and fit this site is judged at the start that follows, with the code that judges site.json:
+while the house is heated there is no heap for it.
 
 A bundle is text, and the signature over it as `incoming` tells:
 
@@ -14,8 +14,8 @@ A bundle is text, and the signature over it as `incoming` tells:
 
 from binascii import hexlify
 
-from .bundled_limits import FILES, FORM, LONGEST_TEXT, Limits, told_by
-from .incoming import DEVICE, MALFORMED, NO_CAUSE, READY, SETTINGS, VERSION, Incoming
+from .incoming import DEVICE, MALFORMED, NO_CAUSE, READY, VERSION, Incoming
+from .limits_record import FILES, FORM, LONGEST_TEXT, Limits
 
 CONTEXT = b"toplovod limit1"
 
@@ -29,7 +29,7 @@ class LimitBundle(Incoming):
 
     def __init__(self, persistence, device_id, key, size, head_digest):
         self._persistence = persistence
-        self._device_id = hexlify(device_id).decode()
+        self._device_id = hexlify(device_id)
         self._place = Limits(persistence).spare()
         super().__init__(key, size, head_digest)
 
@@ -39,21 +39,23 @@ class LimitBundle(Incoming):
     def _verified(self):
         if self._head.size != self._size:
             return self._fail(MALFORMED)
-        with open(FILES[self._place], "rb") as file:
-            text = file.read(self._head.text_bytes)
-        cause = self._check(text)
+        cause = self._check()
         if cause:
             return self._fail(cause)
         self.state = READY
 
-    def _check(self, text):
+    def _check(self):
         """Return why this bundle may not be taken, or NO_CAUSE."""
+        with open(FILES[self._place], "rb") as file:
+            file.readline()
+            device, version = file.readline(), file.readline()
+        if not version.startswith(b"version "):
+            return MALFORMED
         try:
-            device, self.version, _ = told_by(text.decode())
-        except ValueError as error:
-            print("limits: %s" % error)
-            return SETTINGS
-        if device != self._device_id:
+            self.version = int(version[8:])
+        except ValueError:
+            return MALFORMED
+        if device != b"device %s\n" % self._device_id:
             return DEVICE
         if not 0 < self.version <= 0xFFFFFFFE:
             return MALFORMED

@@ -13,7 +13,7 @@ import json
 import os
 from binascii import hexlify
 
-from .bundled_limits import site_digest
+from .limits_record import site_digest
 
 STEPS = ()  # there is one format so far
 MADE_OF = "migrated_from"

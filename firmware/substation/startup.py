@@ -22,10 +22,10 @@ class Parts:
         self.progress = self.tcp = self.serial = self.sensors = None
         self.settings = self.influences = self.deficit = self.persistence = self.hashes = None
         self.network = {}
-        self.updating = self.log = self.manual = None
+        self.updating = self.log = self.commands = None
         self.command_places = ()
         self.safe_start = False
-        self.points = self.meter_points = ()
+        self.points = self.meter_points = self.manual_points = ()
 
 
 def assemble(boards, running, publish_uptime, restart, control_allowed_ms, version, watchdog_cause):
@@ -58,6 +58,9 @@ def assemble(boards, running, publish_uptime, restart, control_allowed_ms, versi
             "task_restart_count", "unix_time_s",
         )
     )  # fmt: skip
+    parts.manual_points = tuple(
+        bank.point("manual_%s_pct" % name) for name in ("valve", "valve2", "dhw_valve", "pump", "pump2")
+    )
     parts.network = settings.network
     parts.settings = settings
     parts.influences = influences
@@ -92,7 +95,7 @@ def _read_settings(boards, running, version, persistence):
 
     settings = site.read("site.json", _chip_id(), boards, persistence).copy()
     del site
-    let_go_of("site", "site_functions", "site_meters", "bundled_limits", "site_migrations")
+    let_go_of("site", "site_functions", "site_meters", "bundled_limits", "limits_record", "site_migrations")
     gc.collect()
     from . import image
 
@@ -143,7 +146,6 @@ def _make_server(
 ):
     from .commands import Commands
     from .keys import Keys, read_root_key
-    from .manual import Manual
     from .modbus_diagnostics import Diagnostics
     from .modbus_server import ModbusServer
     from .modbus_tcp import ModbusTcp
@@ -156,8 +158,7 @@ def _make_server(
         settings.device_id, map_hash, boot_nonce(parts.boots.count, random_8), settings.limits_hash,
         firmware_hash,
     )  # fmt: skip
-    parts.manual = Manual(bank)
-    commands = Commands(parts.command_places, parts.clock, parts.updating, parts.manual)
+    commands = parts.commands = Commands(parts.command_places, parts.clock, parts.updating)
     mailbox = Mailbox(
         bank, identity, Keys(read_root_key("keys.bin"), settings.epochs, persistence, bank), influences,
         deficit, parts.service, parts.refusals, parts.uptime, parts.safe_start,

@@ -5,10 +5,10 @@ restart before the image is whole, and to restart at once: the receipt of the or
 it goes back only from an image that is not confirmed yet, so no key leads below the version floor (S10).
 """
 
-from .bundled_limits import PROVED_S
 from .commands import DROP, GO_BACK, OPEN, OPEN_LIMITS
 from .incoming import FLASH, READY, REFUSED, VERIFYING
 from .let_go import let_go_of
+from .limits_record import PROVED_S
 from .slots import LONG_LIFE_S
 
 RESET_AFTER_S = 3
@@ -129,7 +129,7 @@ class Updating:
         let_go_of(
             "update",
             "limit_bundle",
-            "bundled_limits",
+            "limits_record",
             "incoming",
             "image",
             "update_orders",
@@ -187,13 +187,13 @@ class Updating:
             let_go_of("trial", "slots")
 
     def _prove_limits(self):
-        from .bundled_limits import Limits
+        from .limits_record import Limits
 
         limits = Limits(self._persistence)
         if limits.prove():
             self._limits_trial = False
             print("limits: version %d holds" % limits.floor)
-        let_go_of("bundled_limits")
+        let_go_of("limits_record", "image")
 
     def died(self):
         """The control task ended, and the board is about to be reset: an image that keeps so is left."""

@@ -7,7 +7,6 @@ from firmware.substation.clock import Clock
 from firmware.substation.commands import Commands, places
 from firmware.substation.deficit import Deficit
 from firmware.substation.keys import Keys
-from firmware.substation.manual import Manual
 from firmware.substation.orders import Mailbox
 from firmware.substation.refusals import Refusals
 from firmware.substation.register_bank import RegisterBank
@@ -86,8 +85,7 @@ class OrderRig:
             }
         self.clock = Clock(self.uptime)
         self.updating = UpdatingDouble()
-        self.manual = Manual(self.bank)
-        self.commands = Commands(places(registers), self.clock, self.updating, self.manual)
+        self.commands = Commands(places(registers), self.clock, self.updating)
         self.keys = Keys(root_key, self.settings.epochs, self.flash, self.bank)
         self.device_id = self.settings.device_id
         identity = (self.device_id, MAP_HASH, nonce, self.settings.limits_hash, 0xF1F2F3F4)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from firmware import boards
 from firmware.substation import bundled_limits, registers, site, update_orders
-from firmware.substation.bundled_limits import FILES, PROVED_S, TRIES, Limits
+from firmware.substation.bundled_limits import TRIES
 from firmware.substation.commands import ACTIVATE, DROP, OPEN, OPEN_LIMITS
 from firmware.substation.incoming import (
     DEVICE,
@@ -24,6 +24,7 @@ from firmware.substation.incoming import (
     VERSION,
 )
 from firmware.substation.limit_bundle import CONTEXT, LimitBundle
+from firmware.substation.limits_record import FILES, PROVED_S, Limits
 from firmware.substation.persistence import Persistence
 from firmware.substation.register_bank import RegisterBank
 from firmware.substation.slots import Slots
@@ -54,6 +55,11 @@ def bundle(version=1, settings=None, key=KEY, device=DEVICE_ID, text=None):
         text = b"toplovod-limit/1 %05d\n" % (23 + len(body)) + body
     whole = text + key.sign(CONTEXT + hashlib.sha256(text).digest())
     return whole, hashlib.sha256(whole).digest()[:16]
+
+
+WITH_DHW = {
+    "dhw": "instantaneous", "inputs": {"dhw_supply_temp_c": {"channel": 8, "kind": "pt1000"}},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -120,13 +126,8 @@ def test_a_signed_bundle_holds_from_the_next_start_on(device, piece):
     [
         (SIGNATURE, lambda: bundle(key=Ed25519PrivateKey.generate())),
         (DEVICE, lambda: bundle(device="ffeeddccbbaa9988")),
-        (SETTINGS, lambda: bundle(settings={"valve_stroke_s": 60})),
-        (SETTINGS, lambda: bundle(settings={"epochs": [2, 2, 2, 2]})),
-        (SETTINGS, lambda: bundle(settings={"inputs": {}})),
-        (SETTINGS, lambda: bundle(settings={"dhw_scald_limit_temp_c": 90})),
-        (SETTINGS, lambda: bundle(settings={})),
-        (SETTINGS, lambda: bundle(text=b"toplovod-limit/1 00034\nverzion 1\n\n")),
-        (SETTINGS, lambda: bundle(version="x")),
+        (MALFORMED, lambda: bundle(text=b"toplovod-limit/1 00034\nverzion 1\n\n")),
+        (MALFORMED, lambda: bundle(version="x")),
         (MALFORMED, lambda: bundle(version=0)),
         (MALFORMED, lambda: bundle(version=0xFFFFFFFF)),
         (MALFORMED, lambda: bundle(text=b"toplovod-image/1 00034\nversion 1\n\n")),
@@ -139,6 +140,22 @@ def test_s2_what_may_not_be_changes_nothing(device, cause, made):
     assert (incoming.state, incoming.cause) == (FAILED, cause)
     assert start().limits == (0, False, 0)
     assert flow_l_h() == 2_000
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"valve_stroke_s": 60}, {"epochs": [2, 2, 2, 2]}, {"inputs": {}}, {"schedule schedule2": {}}, {},
+        {"dhw_scald_limit_temp_c": 90}, {"frost_supply_temp_c": 5, "contract_flow_limit_m3_h": 1},
+    ],
+)  # fmt: skip
+def test_s5_what_no_bundle_may_set_is_refused_at_the_start(device, settings):
+    (device / "site.json").write_text(json.dumps({**SITE, **WITH_DHW}))
+    taken(1, settings)
+    found = start()
+    assert found.mistakes == []
+    assert found.limits == (0, False, SETTINGS)
+    assert found.fixed("contract_flow_limit_m3_h") == 2_000
 
 
 def test_s2_the_signature_of_an_image_is_none_of_limits(device):
@@ -201,6 +218,14 @@ def test_a_bundle_that_the_controller_does_not_live_with_is_given_up(device):
     assert flow_l_h() == 1_250
 
 
+def test_a_program_that_allows_less_says_so_and_heats_on(device, monkeypatch):
+    proved(1)
+    monkeypatch.setattr(bundled_limits, "NAMES", " schedule ")
+    settings = start()
+    assert [key for key, _ in settings.mistakes] == ["limits"]
+    assert settings.fixed("contract_flow_limit_m3_h") == 2_000
+
+
 def test_null_takes_a_setting_away(device):
     (device / "site.json").write_text(json.dumps({**SITE, "curve_slope": {"slope": 1.0}}))
     proved(1, {"curve_slope": None, "curve_points": [[-15, 60], [15, 30]]})
@@ -251,8 +276,8 @@ def test_a_damaged_bundle_is_not_tried(device):
 
 def test_every_setting_is_either_for_bundles_or_for_the_device_alone():
     config = {row.name for row in registers.REGISTERS if row.access == registers.CONFIG}
-    allowed = set(bundled_limits.NAMES)
-    assert len(allowed) == len(bundled_limits.NAMES)
+    allowed = set(bundled_limits.NAMES.split())
+    assert len(allowed) == len(bundled_limits.NAMES.split())
     assert config - allowed == AT_THE_DEVICE_ALONE
     assert registers.UPDATE_CAUSES.index("content") == bundled_limits.CONTENT
     assert registers.UPDATE_CAUSES.index("flash") == bundled_limits.FLASH

@@ -2,7 +2,7 @@
 
 import pytest
 
-from firmware.substation import dhw, precedence, registers
+from firmware.substation import commands, dhw, precedence, registers
 from firmware.substation.manual import LASTS_S
 from firmware.substation.order_frame import (
     ACCEPTED,
@@ -26,9 +26,29 @@ def address(name):
     return registers.BY_NAME[name].address
 
 
+NAMES = (
+    "manual_valve_pct",
+    "manual_valve2_pct",
+    "manual_dhw_valve_pct",
+    "manual_pump_pct",
+    "manual_pump2_pct",
+)
+
+
 def served(rig):
-    rig.manual.serve(rig.loop)
+    rig.commands.by_hand = (rig.bank, [rig.bank.point(name) for name in NAMES], rig.loop.hands())
     return rig
+
+
+def is_by_hand(rig):
+    return rig.commands.manual is not None and rig.commands.manual.active
+
+
+def test_the_registers_follow_each_other_as_the_code_counts_them():
+    rows = [registers.row_of(name) for name in (*NAMES, "manual_end_number")]
+    assert len(rows) == commands.MANUAL_WORDS
+    assert [row.address for row in rows] == list(range(rows[0].address, rows[0].address + len(rows)))
+    assert {registers.words_of(row) for row in rows} == {1}
 
 
 @pytest.fixture
@@ -42,7 +62,8 @@ def rig(ticks):
 def run(rig, seconds):
     """Let time pass as the controller does, with a look at what is by hand in every period."""
     for _ in range(seconds // 2):
-        rig.manual.step(rig.uptime.advance())
+        if rig.commands.manual is not None:
+            rig.commands.manual.step(rig.uptime.advance())
         rig.step(2)
 
 
@@ -58,7 +79,7 @@ def test_a_technician_puts_the_valve_and_it_stays(rig):
     run(rig, 300)
     assert rig.read(POSITION) == pytest.approx(70, abs=1)
     assert rig.read("manual_valve_pct") == 70
-    assert rig.manual.active
+    assert is_by_hand(rig)
 
 
 @pytest.mark.parametrize("slot", [SUPERVISOR, STANDBY, UTILITY])
@@ -68,7 +89,7 @@ def test_s13_only_a_technician_in_service_mode(rig, slot):
     rig.service.step(False, rig.uptime.advance() + 100_000)
     assert not rig.service.active
     assert rig.order({"manual_valve_pct": 70}, slot=TECHNICIAN, lease_s=0).result == REFUSED_RIGHT
-    assert not rig.manual.active
+    assert not is_by_hand(rig)
 
 
 def test_what_this_site_does_not_have_or_no_position_is_refused(rig):
@@ -80,7 +101,7 @@ def test_what_this_site_does_not_have_or_no_position_is_refused(rig):
     assert rig.order(too_wide, slot=TECHNICIAN, lease_s=0).result == REFUSED_LIMIT
     both = {"manual_valve_pct": 10, "manual_end_number": 1}
     assert rig.order(both, slot=TECHNICIAN, lease_s=0).result == REFUSED_LIMIT
-    assert not rig.manual.active
+    assert not is_by_hand(rig)
 
 
 def test_s13_it_ends_by_itself_and_leases_have_run_on(rig):
@@ -89,12 +110,12 @@ def test_s13_it_ends_by_itself_and_leases_have_run_on(rig):
     # taken, with a word on what stands above it
     assert (receipt.result, receipt.detail) == (ACCEPTED, address("manual_valve_pct"))
     run(rig, LASTS_S - 20)
-    assert rig.manual.active
+    assert is_by_hand(rig)
     assert rig.read(POSITION) == pytest.approx(10, abs=1)
     assert rig.read("secondary_supply_temp_effective_c") == 65
     assert rig.read("secondary_supply_temp_lease_number") == SUPERVISOR + 1
     run(rig, 40)
-    assert not rig.manual.active
+    assert not is_by_hand(rig)
     assert rig.read("manual_valve_pct") is None
     run(rig, 1_200)
     assert rig.house.supply_c == pytest.approx(65, abs=2)
@@ -106,9 +127,9 @@ def test_each_order_begins_the_time_anew_and_one_ends_it(rig):
     run(rig, LASTS_S - 100)
     by_hand(rig, manual_pump_pct=100)
     run(rig, LASTS_S - 100)
-    assert rig.manual.active
+    assert is_by_hand(rig)
     assert by_hand(rig, manual_end_number=1).result == ACCEPTED
-    assert not rig.manual.active
+    assert not is_by_hand(rig)
     assert rig.read("manual_pump_pct") is None
 
 
@@ -194,7 +215,7 @@ def test_s13_in_the_vm_manual_raises_its_alarm_and_ends_at_a_restart(device):  #
         "c = app.Controller(boards)\n"
         "c.step()\n"
         "before = c._alarms.bits\n"
-        "c._manual.put(0, 5000, 133)\n"
+        "c._commands._hand().put(0, 5000, 133)\n"
         "c.step()\n"
         "print([before, c._alarms.bits, c._bank.raw(c._mode_point)])\n"
     )

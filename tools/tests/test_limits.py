@@ -75,4 +75,4 @@ def test_what_no_bundle_may_carry_is_not_signed(
 
 def test_desk_and_controller_agree_on_the_form():
     assert limits.of_firmware("CONTEXT", "limit_bundle.py") == limits.CONTEXT
-    assert limits.FORMAT.encode() + b" " == limits.of_firmware("FORM")
+    assert limits.FORMAT.encode() + b" " == limits.of_firmware("FORM", "limits_record.py")

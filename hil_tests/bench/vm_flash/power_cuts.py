@@ -18,6 +18,7 @@ import vfs  # noqa: E402
 BLOCK_BYTES = 4096  # a sector of the W25Q16 on the W5500-EVB-Pico
 BLOCKS = 352
 PIECE_BYTES = 240
+READY, FAILED = 4, 5  # state of an update
 PAGE_BYTES = 256  # programmed at once by the chip
 TORN_BYTES = 256
 RECORD_BYTES, SEGMENTS, SEGMENT_RECORDS = 32, 8, 126  # of the event log: docs/modbus.md
@@ -122,10 +123,10 @@ class Updating:
     """A confirmed image gives way to a newer one: received, on trial, started, confirmed."""
 
     def __init__(self, first, second, key):
-        from substation import incoming, slots, update
+        from substation import slots, update
         from substation.persistence import Persistence
 
-        self.slots, self.update, self.incoming, self.persistence = slots, update, incoming, Persistence
+        self.slots, self.update, self.persistence = slots, update, Persistence
         self.first, self.second = _image(first), _image(second)
         with open(key, "rb") as file:
             self.key = file.read()
@@ -134,11 +135,11 @@ class Updating:
     def _receive(self, which):
         content, digest = which
         image = self.update.Update(self.persistence(), self.key, len(content), digest)
-        while image.state not in (self.incoming.READY, self.incoming.FAILED):
+        while image.state not in (READY, FAILED):
             if not image.step():
                 at = image.next
                 image.write(at, content[at : at + PIECE_BYTES])
-        assert image.state == self.incoming.READY, image.cause
+        assert image.state == READY, image.cause
         return self.slots.Slots(self.persistence()), image
 
     def prepare(self):
@@ -200,10 +201,10 @@ class Bundles:
     DEVICE = b"\x00\x11\x22\x33\x44\x55\x66\x77"
 
     def __init__(self, first, second, key):
-        from substation import bundled_limits, incoming, limit_bundle, slots
+        from substation import bundled_limits, limit_bundle, limits_record, slots
         from substation.persistence import Persistence
 
-        self.limits, self.incoming, self.bundle = bundled_limits, incoming, limit_bundle.LimitBundle
+        self.limits, self.record, self.bundle = bundled_limits, limits_record, limit_bundle.LimitBundle
         self.slots, self.persistence = slots, Persistence
         self.first, self.second = _image(first), _image(second)
         with open(key, "rb") as file:
@@ -212,11 +213,11 @@ class Bundles:
     def _receive(self, which):
         content, digest = which
         coming = self.bundle(self.persistence(), self.DEVICE, self.key, len(content), digest)
-        while coming.state not in (self.incoming.READY, self.incoming.FAILED):
+        while coming.state not in (READY, FAILED):
             if not coming.step():
                 at = coming.next
                 coming.write(at, content[at : at + PIECE_BYTES])
-        assert coming.state == self.incoming.READY, coming.cause
+        assert coming.state == READY, coming.cause
         assert coming.activate(self.slots.Slots(self.persistence()), None)
 
     def _start(self):
@@ -232,7 +233,7 @@ class Bundles:
         return site.content["contract_flow_limit_m3_h"], site.limits[0]
 
     def _prove(self):
-        assert self.limits.Limits(self.persistence()).prove()
+        assert self.record.Limits(self.persistence()).prove()
 
     def prepare(self):
         with open("site.json", "w") as file:
@@ -251,12 +252,12 @@ class Bundles:
         """All of the old limits or all of the new ones; the floor never above what holds."""
         flow, version = self._start()
         assert flow == version and version in (1, 2), (flow, version)
-        assert self.limits.Limits(self.persistence()).floor <= version
+        assert self.record.Limits(self.persistence()).floor <= version
         return version
 
     def repeat(self):
         """The bundle goes through from wherever it was cut off."""
-        record = self.limits.Limits(self.persistence())
+        record = self.record.Limits(self.persistence())
         if record.tried:
             self._prove()
         elif record.floor == 1:
