@@ -74,7 +74,7 @@ BREAKS = [
      [("if not end.value:", "if end.value is None:")],
      "test_limit_bundle.py::test_s2_what_may_not_be_changes_nothing"),
     ("S2 limits of this device alone", "substation/limit_bundle.py",
-     [("if device != self._device_id:", "if False:")],
+     [('if device != b"device %s\\n" % self._device_id:', "if False:")],
      "test_limit_bundle.py::test_s2_what_may_not_be_changes_nothing"),
     ("S2 the version of limits rises", "substation/limits_record.py",
      [("return version > self.floor or", "return version or")],
