@@ -22,7 +22,7 @@ class StandingLink:
 
     socket = None
     serial = None
-    now_ms = boot_ms = until_ms = 0
+    now_ms = boot_ms = until_ms = first_tick = 0
     bite_ms = bench_link.FOREVER_MS
     reset_cause = 1
     device_id = bytes(8)
