@@ -46,7 +46,7 @@ ROWS: list[tuple[str, bytes, bytes | None]] = [
     ("0 registers", adu("04 0000 0000"), adu("84 03")),
     ("126 registers", adu("04 0000 007e"), adu("84 03")),
     ("65535 registers", adu("04 0000 ffff"), adu("84 03")),
-    ("120 registers where 26 are", adu("04 0000 0078"), adu("84 02")),
+    ("120 registers over a gap", adu("04 0064 0078"), adu("84 02")),
     ("beyond the last address", adu("04 ffff 0002"), adu("84 02")),
     ("function 0", adu("00 0000 0001"), adu("80 01")),
     ("function 7", adu("07"), adu("87 01")),

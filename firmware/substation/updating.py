@@ -57,7 +57,7 @@ class Updating:
         self._forget_deaths = bool(running) and bool(slots.deaths)
         self.publish(slots)
         if not self._trial:
-            let_go_of("slots")  # until an update wants it
+            let_go_of("slots", "image")  # until an update wants them
 
     def publish(self, slots):
         """Show what runs, and how far it is proved."""
@@ -184,7 +184,7 @@ class Updating:
             self.performance.step(seconds)
         elif self._trial.step(seconds, self.performance, self._persistence, self.publish, self._restart):
             self._trial = None
-            let_go_of("trial", "slots")
+            let_go_of("trial", "slots", "image")
 
     def _prove_limits(self):
         from .limits_record import Limits

@@ -119,7 +119,7 @@ ROWS = [
     ("read 0 holding", "03 0064 0000", "83 03", None),
     ("read 126 holding", "03 0064 007e", "83 03", None),
     ("read past the block", "04 008e 0002", "84 02", None),
-    ("read before the block", "04 0027 0002", "84 02", None),
+    ("read before the block", "04 018f 0002", "84 02", None),
     ("read the last address", "04 ffff 0001", "84 02", None),
     ("read beyond the last address", "04 ffff 0002", "84 02", None),
     ("read an input by FC 3", "03 0028 0001", "83 02", None),

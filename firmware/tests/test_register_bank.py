@@ -63,13 +63,12 @@ def test_every_address_outside_the_map_is_a_gap(profile):
 def test_a_block_that_reaches_over_a_gap_is_not_read(profile):
     bank = RegisterBank(profile)
     out = bytearray(300)
-    identity = 38  # the identity, and the image's state behind it
-    assert bank.read(4, 0, identity, out, 0)
-    assert not bank.read(4, 0, identity + 1, out, 0)
-    assert not bank.read(4, 39, 2, out, 0)
-    polled = 38 if profile == registers.PUMP_STATION else 103  # a house's readings follow its status
-    assert bank.read(4, 40, polled, out, 0)
-    assert not bank.read(4, 40, polled + 1, out, 0)
+    # identity, image and status, and a house's readings behind them
+    polled = 78 if profile == registers.PUMP_STATION else 143
+    assert bank.read(4, 0, polled, out, 0)
+    assert not bank.read(4, 0, polled + 1, out, 0)
+    assert not bank.read(4, polled - 1, 2, out, 0)
+    assert not bank.read(4, 199, 2, out, 0)
 
 
 def test_unread_measurements_show_no_value(profile):
