@@ -172,7 +172,7 @@ def page(modules: dict[str, int], sites: list[Site]) -> str:
     lines += [
         "",
         "The goals are 160 kB live and a free block of 16 kB for two circuits with hot water. Weeks of",
-        "service with four masters: `make soak`.",
+        "service with four masters: `make soak`. An open update takes some 15 kB more.",
         "",
         "## Module by module",
         "",
