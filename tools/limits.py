@@ -19,6 +19,7 @@ from firmware.substation import registers
 
 from .build import firmware_folder
 from .errors import WRONG_USE, ToolError
+from .json_file import read_json
 from .vault import checked_id
 
 FORMAT = "toplovod-limit/1"
@@ -59,16 +60,7 @@ def of_firmware(name: str, file: str = "bundled_limits.py") -> Any:
 
 def read_changes(path: Path) -> dict[str, Any]:
     """Return the settings in a JSON file, each one that a bundle may carry; ToolError settings_unreadable."""
-    try:
-        content = json.loads(path.read_text())
-    except OSError as reason:
-        raise ToolError(
-            "settings_unreadable", f"{path}: {reason.strerror}; nothing was signed", exit_status=WRONG_USE
-        ) from reason
-    except ValueError as reason:
-        raise ToolError(
-            "settings_unreadable", f"{path} is no JSON: {reason}; nothing was signed", exit_status=WRONG_USE
-        ) from reason
+    content = read_json(path, "settings_unreadable", "nothing was signed")
     if not isinstance(content, dict) or not content:
         raise ToolError(
             "settings_unreadable",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import WRONG_USE, ToolError
+from .json_file import read_json
 from .serial_line import SerialLine
 from .vault import Vault, checked_id
 from .whole_file import PRIVATE, write_whole
@@ -44,23 +45,14 @@ class Provisioned:
 
 def read_settings(path: Path) -> dict[str, Any]:
     """Return the settings file (JSON of format toplovod-device/1); ToolError settings_unreadable."""
-    try:
-        content = json.loads(path.read_text())
-    except OSError as reason:
-        raise ToolError(
-            "settings_unreadable", f"{path}: {reason.strerror}; nothing was changed", exit_status=WRONG_USE
-        ) from reason
-    except ValueError as reason:
-        raise ToolError(
-            "settings_unreadable", f"{path} is no JSON: {reason}; nothing was changed", exit_status=WRONG_USE
-        ) from reason
+    content = read_json(path, "settings_unreadable", "nothing was changed")
     if not isinstance(content, dict) or content.get("format") != FORMAT or "device_id" not in content:
         raise ToolError(
             "settings_unreadable",
             f"{path}: needs the format {FORMAT!r} and a device_id; nothing was changed",
             exit_status=WRONG_USE,
         )
-    return content
+    return dict(content)
 
 
 def provision(

@@ -34,9 +34,8 @@ MOST_SAVED_S = 8 * COST_S
 MOST_KEPT = 86_400 // COST_S + 8  # times a day
 CRASH_LOOP_S = 600
 
-BURST = (
-    6  # records at once of one alarm, key slot or task; then one in EVERY_S, the rest is counted [estimate]
-)
+# records at once of one alarm, key slot or task; then one in EVERY_S, the rest is counted [estimate]
+BURST = 6
 EVERY_S = 1_200
 STRANGERS = 2
 STRANGER_EVERY_S = 3_600
