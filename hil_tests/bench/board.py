@@ -45,9 +45,14 @@ CTRL_A = b"\x01"
 CTRL_B = b"\x02"
 CTRL_C = b"\x03"
 RESTART_DEADLINE_S = 30.0
-INTERRUPT_HOLD_S = 2.0  # longest time that bytes wait for the REPL after a Ctrl-C
+INTERRUPT_HOLD_S = 30.0  # longest time that bytes wait for the REPL after a Ctrl-C; a busy host needs seconds
 INTERRUPT_READ_S = 0.05  # a REPL reads a Ctrl-C at once; unread after this, a program is running
 LOOK_AGAIN_S = 0.005
+# A Unix VM leaves whatever it was doing by a jump when Ctrl-C comes. Out of its collector it jumps with the
+# heap locked, and dies of its first allocation afterwards; out of a finaliser the jump leads nowhere and the
+# program goes on. A board only looks for Ctrl-C between bytecodes.
+INTERRUPT_AGAIN_S = 1.0
+DIED_OF_INTERRUPT = b"FATAL: uncaught NLR"
 RESTARTS_WITHOUT_HOST = 5  # a program that keeps resetting by itself is not restarted for ever at once
 
 # What resistors in place of the sensors give: Pt1000 at -5, 80, 50, 55, 40, 21 degC by IEC 60751 over
@@ -88,6 +93,8 @@ class SerialBoard:
         self._held = b""
         self._hold_until: float | None = None
         self._interrupt_due: float | None = None
+        self._again_at = 0.0
+        self._after_interrupt: bytes | None = None  # passed on since, until the REPL answers
         self._resetting = False
         self._slave = -1
         self._control = -1
@@ -132,27 +139,34 @@ class SerialBoard:
                 self._held = self._take_back().replace(CTRL_C, b"") + self._held
                 self._process.send_signal(signal.SIGINT)
                 self._interrupt_due = None
-                self._hold_until = now + INTERRUPT_HOLD_S
+                self._hold_until, self._again_at = now + INTERRUPT_HOLD_S, now + INTERRUPT_AGAIN_S
             elif not self._unread():
                 self._interrupt_due = None
             else:
                 return
         if self._hold_until is not None:
-            if self._program_runs() and now < self._hold_until:
+            if self._program_runs() and now < self._hold_until and CTRL_C not in self._held:
+                if now >= self._again_at and self._process is not None:
+                    self._process.send_signal(signal.SIGINT)
+                    self._again_at = now + INTERRUPT_AGAIN_S
                 return
             self._hold_until = None
         if not self._held:
             return
         interrupt = self._held.find(CTRL_C) + 1
+        stops_program = bool(interrupt) and self._program_runs()
         self._pass_on(interrupt or len(self._held))
-        if interrupt and self._program_runs():
-            self._hold_until = now + INTERRUPT_HOLD_S
+        if stops_program:
+            self._hold_until, self._again_at = now + INTERRUPT_HOLD_S, now + INTERRUPT_AGAIN_S
+            self._after_interrupt = b""
         elif interrupt:
             self._interrupt_due = now + INTERRUPT_READ_S
 
     def _pass_on(self, count: int) -> None:
         while count:
             written = os.write(self._inner, self._held[:count])
+            if self._after_interrupt is not None:
+                self._after_interrupt += self._held[:written]
             self._held = self._held[written:]
             count -= written
 
@@ -178,6 +192,8 @@ class SerialBoard:
 
     def _to_host(self, data: bytes) -> None:
         self._seen = (self._seen + data)[-256:]
+        if self._after_interrupt is not None and FRIENDLY_PROMPT in self._seen:
+            self._after_interrupt = None
         if RAW_BANNER in self._seen:
             self._raw = True
             self._seen = b""
@@ -214,7 +230,12 @@ class SerialBoard:
         self._process.wait()
         while select.select([self._inner], [], [], 0)[0]:
             self._to_host(os.read(self._inner, 4096))
-        self._held = self._take_back() + self._held
+        died = self._after_interrupt is not None and (
+            DIED_OF_INTERRUPT in self._seen or self._process.returncode == -signal.SIGINT
+        )
+        unread = self._take_back()
+        # a VM that dies throws unread bytes away
+        self._held = ((self._after_interrupt or b"") if died else unread) + self._held
         for handle in (self._control, self._inner, self._slave):
             os.close(handle)
         self._quick += 1
@@ -223,9 +244,13 @@ class SerialBoard:
         hard, self._resetting = self._resetting, False
         raw, self._raw = self._raw, False
         self._seen = b""
-        self._hold_until = self._interrupt_due = None
+        self._hold_until = self._interrupt_due = self._after_interrupt = None
         if hard:
             self._power_on(main=True)
+            return
+        if died:  # the host asked for a REPL and gets one; what it said meanwhile waits for it
+            self._power_on(main=False)
+            self._hold_until = self._again_at = time.monotonic() + INTERRUPT_HOLD_S
             return
         os.write(self._outer, b"MPY: soft reboot\r\n")
         self._power_on(main=not raw)
