@@ -9,8 +9,10 @@ SHELL  := /bin/sh
 FIRMWARE_STUBS := build/typings
 LOCKS  := requirements-build.lock requirements-dev.lock
 DEMO_FLAGS ?=
-# Every core takes tests, and takes over what another has left. The longest stand first.
-TEST_FLAGS ?= --numprocesses auto --maxprocesses 4 --dist worksteal hil_tests supervisor tools core_ext firmware
+# A worker for every core and one for the time that tests wait, for a browser or a line; each takes over what
+# another has left. The longest stand first.
+WORKERS := $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0)) + 1, 4))')
+TEST_FLAGS ?= --numprocesses $(WORKERS) --dist worksteal hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
 .PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak fuzz-modbus cross-build locks wheel wheel-check clean

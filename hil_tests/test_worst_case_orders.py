@@ -1,6 +1,6 @@
 """With a valid key and the worst will, two days at -10 degC of valid orders leave no room below its floor.
 
-Four houses, four ways to take as much heat as the controller lets anyone take. A fifth is left alone:
+Three houses, three ways to take as much heat as the controller lets anyone take. A fourth is left alone:
 what the attack costs is the difference to it.
 """
 
@@ -59,11 +59,12 @@ def in_turns(controller: Controller, turn: int) -> dict[str, float]:
     return ways[turn % len(ways)](controller, turn)
 
 
-ATTACKS: tuple[Attack, ...] = (lowest_supply, no_flow, everything, in_turns)
+# The lowest supply temperature alone takes no more than everything at once, of which it is a part.
+ATTACKS: tuple[Attack, ...] = (no_flow, everything, in_turns)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)  # 97,200 ticks of five controllers: two minutes alone, more in company
+@pytest.mark.timeout(2400)  # 97,200 ticks of four controllers: two minutes alone, more in company
 @pytest.mark.street(houses=len(ATTACKS) + 1)
 def test_48_hours_of_worst_case_orders_leave_every_room_above_its_floor(bench: Bench) -> None:
     bench.plant.outdoor_temp_c = OUTDOOR_C
