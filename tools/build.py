@@ -28,14 +28,17 @@ from typing import Any
 
 from firmware.substation import registers
 
-from . import constants, short_names
+from . import constants, linking, short_names, unused
 from .errors import WRONG_USE, ToolError
 
 FORMAT = "toplovod-bundle/1"
 MANIFEST = "manifest.json"
-HOW = ("constants.py", "short_names.py", "source_text.py")  # with this file: how sources become a bundle
+HOW = (
+    "constants.py", "linking.py", "scopes.py", "short_names.py", "source_text.py", "unused.py",
+)  # fmt: skip  # with this file: how sources become a bundle
 
 SOURCE_AT_ROOT = ("boot.py", "main.py")
+REGISTERS = "substation/registers.py"
 LEFT_OUT = (  # at the root only
     "__init__.py", "board_facts.py", "documentation.py", "function_tables.py", "manifest.py",
 )  # fmt: skip
@@ -106,11 +109,15 @@ def _prepared(folder: Path) -> tuple[dict[str, bytes], dict[str, str]]:
     """
     content = {path: file.read_bytes() for path, file in sources(folder)}
     modules = {path: text.decode() for path, text in content.items() if path not in SOURCE_AT_ROOT}
+    modules[REGISTERS] = without_row_texts(modules[REGISTERS])
     untouched = {path: text.decode() for path, text in content.items() if path in SOURCE_AT_ROOT}
-    shortened, names = short_names.shorten(constants.fold(modules), untouched)
-    for path, text in shortened.items():
-        content[path] = (without_row_texts(text) if path == "substation/registers.py" else text).encode()
-    return content, names
+    used = unused.without_unused(constants.fold(modules), untouched)
+    shortened, names = short_names.shorten(used, untouched)
+    linked, tops = short_names.shorten_tops(linking.link(shortened), untouched)
+    for path in shortened.keys() - linked.keys():
+        del content[path]
+    content.update({path: text.encode() for path, text in linked.items()})
+    return content, {**names, **tops}
 
 
 def compiler_version() -> str:
@@ -174,7 +181,7 @@ def _compile_into(folder: Path, target: Path, architecture: str | None = None) -
                 # -s: the traceback of a controller names the source as it is called on the device; -O3: its
                 # functions, but not its lines, which would cost 4 kB of heap
                 _run_compiler(
-                    "-O3", *options, "-s", path, "-o", str(compiled), str(source), names=(str(source), path)
+                    "-O3", *options, "-s", Path(path).stem, "-o", str(compiled), str(source), names=(str(source), path)
                 )
                 content = compiled.read_bytes()
                 path = path.removesuffix(".py") + ".mpy"
