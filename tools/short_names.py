@@ -23,8 +23,9 @@ from .scopes import Scope, scopes_of
 
 PARAMETERS = "abcdefghijklmnopqrstuvwxyz"
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
-# Whatever mentions asyncio's or the chips' own attributes keeps all of its names.
-LEFT_ALONE = re.compile(r"boards/|substation/modbus_events")
+# Whoever mentions asyncio's or the chips' own attributes: private ones alone are surely ours there.
+BORDER = re.compile(r"boards/|substation/modbus_events")
+RANKS = "substation/precedence.py"  # its words are looked up as methods, with an underscore before them
 # What the types of an interpreter have, as far as a class of ours may have it too.
 FOREIGN = frozenset(
     "accept access active add any append bind bit_length broken buffer choice clear close collect copy count "
@@ -84,17 +85,15 @@ def shorten(
     trees, beside = _parsed(sources), _parsed(untouched)
     if trees is None or beside is None:
         return dict(sources), {}
-    others = {**beside, **{path: tree for path, tree in trees.items() if LEFT_ALONE.match(path)}}
-    ours = {path: tree for path, tree in trees.items() if path not in others}
-    attributes = _attributes(ours, others)
+    attributes = _attributes(trees, beside)
     named = {
         node.arg
-        for tree in (*ours.values(), *others.values())
+        for tree in (*trees.values(), *beside.values())
         for node in ast.walk(tree)
         if isinstance(node, ast.keyword) and node.arg
     }
     result = dict(sources)
-    for path, tree in ours.items():
+    for path, tree in trees.items():
         at_top = set(top_names(tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
@@ -111,13 +110,15 @@ def shorten(
 
 def _attributes(trees: Mapping[str, ast.Module], others: Mapping[str, ast.Module]) -> dict[str, str]:
     """Return the new name of every attribute that may have one."""
-    words = words_of({**trees, **others})
-    kept = set(FOREIGN | ENTRANCES | words)
+    kept = set(FOREIGN | ENTRANCES | words_of({**trees, **others}))
+    kept.update(f"_{word}" for word in words_of({RANKS: trees[RANKS]} if RANKS in trees else {}))
     for tree in (*trees.values(), *others.values()):
         kept.update(top_names(tree))
     for tree in others.values():
-        kept.update(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-        kept.update(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+        kept.update(_all_names(tree))
+    for path, tree in trees.items():
+        if BORDER.match(path):
+            kept.update(name for name in _all_names(tree) if not name.startswith("_"))
     where: dict[str, set[str]] = {}
     ours: set[str] = set()  # the interpreter's own modules have attributes too
     families = _families(trees)
@@ -141,10 +142,7 @@ def _attributes(trees: Mapping[str, ast.Module], others: Mapping[str, ast.Module
                 ours.add(node.attr)
             else:
                 kept.add(node.attr)
-    wanted = {
-        name for name in ours - kept if not name.startswith("__") and name.removeprefix("_") not in words
-    }
-    return _shared({name: where[name] for name in wanted})
+    return _shared({name: where[name] for name in ours - kept if not name.startswith("__")})
 
 
 def _shared(where: Mapping[str, set[str]]) -> dict[str, str]:
