@@ -6,7 +6,6 @@ on a board.
 """
 
 import json
-import re
 import runpy
 import shutil
 import subprocess
@@ -197,9 +196,7 @@ def site_heaps(bundle: Bundle) -> list[SiteHeap]:
         folder = Path(scratch) / "device"
         shutil.copytree(bundle.folder, folder)
         (folder / "machine.py").write_text(MACHINE)
-        # on the device private attributes have shorter names
-        measure = re.sub(r"\b_[a-z]\w+", lambda m: bundle.names.get(m[0], m[0]), MEASURE)
-        (folder / "measure.py").write_text(measure)
+        (folder / "measure.py").write_text(bundle.in_its_words(MEASURE))
         for name, changes in SITES.items():
             site = {
                 "format": "toplovod-device/1",

@@ -66,7 +66,7 @@ class Bundle:
     sha256: str
     files: tuple[BundleFile, ...]
     names: dict[str, str] = field(default_factory=dict)
-    """What private attributes are called on the device, for whoever reads an AttributeError from there."""
+    """What attributes, methods and functions are called on the device, for whoever reads a traceback from there."""
 
     def manifest(self) -> dict[str, Any]:
         """Return what stands in manifest.json."""
@@ -77,7 +77,12 @@ class Bundle:
             "map_hash": f"{registers.map_hash():08x}",
             "files": [asdict(file) for file in self.files],
             "names": self.names,
+            "linked": linking.leads(),
         }
+
+    def in_its_words(self, script: str) -> str:
+        """Return a script for the device with the attributes of the program called as they are there."""
+        return re.sub(r"(?<=\.)[A-Za-z_]\w*", lambda m: self.names.get(m[0], m[0]), script)
 
 
 def firmware_folder() -> Path:

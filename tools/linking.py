@@ -166,17 +166,19 @@ def _linked_names(
     taken: dict[str, str] = {}  # linked name: what it means
     result: dict[str, dict[str, str]] = {}
     everything = set().union(*used.values()) | set(dir(builtins))
+    own = {path: _own_globals(trees[path], path, paths) for path in paths}
+    meant = {path: set(own[path].values()) for path in paths}
+    had = {(a, b): _imported_from(trees[a], a, b) for a in paths for b in paths if a != b}
     for path in reversed(paths):  # the lead comes last and keeps its names
-        own = _own_globals(trees[path], path, paths)
         result[path] = {}
-        for name, meaning in own.items():
+        for name, meaning in own[path].items():
             others = [
                 other
                 for other in paths
                 if other != path
                 and name in used[other]
-                and meaning not in _own_globals(trees[other], other, paths).values()
-                and name not in _imported_from(trees[other], other, path)
+                and meaning not in meant[other]
+                and name not in had[other, path]
             ]
             linked, count = name, 0
             while taken.get(linked, meaning) != meaning or (linked == name and others) or (

@@ -64,13 +64,6 @@ def _parsed(sources: Mapping[str, str]) -> dict[str, ast.Module] | None:
         return None
 
 
-def top_names(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that a module's top binds, imports too."""
-    for scope in scopes_of(tree):
-        if scope.outer is None:
-            yield from scope.bound
-
-
 # -- attributes and parameters ------------------------------------------------------------------------------
 
 
@@ -94,7 +87,7 @@ def shorten(
     }
     result = dict(sources)
     for path, tree in trees.items():
-        at_top = set(top_names(tree))
+        at_top = Scope(tree, None).bound
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 node.attr = attributes.get(node.attr, node.attr)
@@ -113,7 +106,7 @@ def _attributes(trees: Mapping[str, ast.Module], others: Mapping[str, ast.Module
     kept = set(FOREIGN | ENTRANCES | words_of({**trees, **others}))
     kept.update(f"_{word}" for word in words_of({RANKS: trees[RANKS]} if RANKS in trees else {}))
     for tree in (*trees.values(), *others.values()):
-        kept.update(top_names(tree))
+        kept.update(Scope(tree, None).bound)
     for tree in others.values():
         kept.update(_all_names(tree))
     for path, tree in trees.items():
@@ -241,7 +234,7 @@ def shorten_tops(
                 kept.update(alias.asname or alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 kept.update(alias.asname for alias in node.names if alias.asname)
-        top = next(iter(scopes_of(tree)))
+        top = Scope(tree, None)
         imported = {
             alias.asname or alias.name
             for node in tree.body

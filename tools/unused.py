@@ -25,21 +25,40 @@ def without_unused(sources: Mapping[str, str], untouched: Mapping[str, str]) -> 
         beside = [ast.parse(text) for text in untouched.values()]
     except SyntaxError:
         return dict(sources)
-    ours = {path: tree for path, tree in trees.items() if path.startswith("substation/")}
     kept = FOREIGN | ENTRANCES
+    # what each statement mentions that could go, and all that cannot
+    own: dict[ast.stmt, Counter[str]] = {}
+    mentioned: Counter[str] = Counter()
+    holders: list[tuple[str, ast.Module | ast.ClassDef]] = []
+    for path, tree in trees.items():
+        mentioned.update(_mentions(tree))
+        if path.startswith("substation/"):
+            holders.append((path, tree))
+            holders += [(path, node) for node in tree.body if isinstance(node, ast.ClassDef)]
+    for tree in beside:
+        mentioned.update(_mentions(tree))
+    for _, holder in holders:
+        for statement in holder.body:
+            own[statement] = Counter(_mentions(statement))
     changed: set[str] = set()
+    gone: set[ast.AST] = set()
     while True:
-        mentioned: Counter[str] = Counter()
-        for tree in (*trees.values(), *beside):
-            mentioned.update(_mentions(tree))
         dropped = False
-        for path, tree in ours.items():
-            for holder in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
-                left = [s for s in holder.body if not _is_unused(s, holder is tree, mentioned, kept)]
-                if len(left) < len(holder.body):
-                    holder.body = left or [ast.Pass()]
-                    changed.add(path)
+        for path, holder in holders:
+            if holder in gone:
+                continue
+            left = []
+            for statement in holder.body:
+                if _is_unused(statement, isinstance(holder, ast.Module), mentioned, own[statement], kept):
+                    mentioned.subtract(own[statement])
+                    gone.add(statement)
                     dropped = True
+                else:
+                    left.append(statement)
+            if len(left) < len(holder.body):
+                holder.body = left or [ast.Pass()]
+                own.update((statement, Counter()) for statement in holder.body if statement not in own)
+                changed.add(path)
         if not dropped:
             return {path: ast.unparse(trees[path]) if path in changed else sources[path] for path in sources}
 
@@ -60,20 +79,24 @@ def _mentions(tree: ast.AST) -> Iterator[str]:
                 yield f"_{word}"  # ranks are looked up so
 
 
-def _is_unused(statement: ast.stmt, at_top: bool, mentioned: Counter[str], kept: frozenset[str]) -> bool:
-    own: Counter[str] = Counter()
+def _is_unused(
+    statement: ast.stmt,
+    at_top: bool,
+    mentioned: Counter[str],
+    own: Counter[str],
+    kept: frozenset[str],
+) -> bool:
+    """Whether nobody but the statement itself mentions what it makes."""
     if isinstance(statement, FUNCTIONS) or (at_top and isinstance(statement, ast.ClassDef)):
         names = [statement.name]
-        own.update(_mentions(statement))  # by itself does not count
     elif at_top and isinstance(statement, ast.Assign):
         names = [node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)]
-        if not names or not all(isinstance(node, PLAIN) for node in ast.walk(statement)):
+        if not names or not all(isinstance(node, PLAIN) for node in ast.walk(statement.value)):
             return False
-    elif at_top and isinstance(statement, ast.ImportFrom) and statement.level:
-        names = [alias.asname or alias.name for alias in statement.names]
-        own.update(_mentions(statement))
-        if statement.module is None:
+    elif at_top and isinstance(statement, ast.ImportFrom) and statement.level and statement.module:
+        if any(alias.asname for alias in statement.names):
             return False
+        names = [alias.name for alias in statement.names]
     else:
         return False
     if any(name.startswith("__") or name in kept for name in names):

@@ -60,8 +60,8 @@ class Device:
 
     def script(self, text, heap="192k"):
         """Run a script in the device's folder; return what it printed."""
-        # private attributes have shorter names in the bundle
-        text = re.sub(r"\b_[a-z]\w+", lambda m: self.names.get(m[0], m[0]), text)
+        # attributes have shorter names in the bundle; those of the test's own machine keep theirs
+        text = re.sub(r"(?<=\.)(?<!machine\.)[A-Za-z_]\w*", lambda m: self.names.get(m[0], m[0]), text)
         (self.root / "script.py").write_text(IN_PROCESS + text)
         done = subprocess.run(
             [sys.executable, "-m", "micropython", "-X", "heapsize=" + heap, "script.py"],
@@ -76,7 +76,8 @@ class Device:
         for folder in ("boards", "substation"):
             for compiled in (self.root / folder).glob("*.mpy"):
                 compiled.unlink()
-                shutil.copy(FIRMWARE / folder / (compiled.stem + ".py"), self.root / folder)
+            for source in (FIRMWARE / folder).glob("*.py"):
+                shutil.copy(source, self.root / folder)
 
     def start(self):
         self.process = subprocess.Popen(

@@ -31,8 +31,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_bundle_holds_the_files_that_the_firmware_names(tmp_path: Path):
     named = runpy.run_path(str(firmware_folder() / "manifest.py"))["FILES"]
     bundle = write_bundle(tmp_path / "bundle")
-    as_source = {file.path.replace(".mpy", ".py") for file in bundle.files}
-    assert as_source == set(named)
+    leads = json.loads((tmp_path / "bundle" / "manifest.json").read_text())["linked"]
+    linked = {f"{leads.get(path.removesuffix('.py'), path.removesuffix('.py'))}.py" for path in named}
+    assert {file.path.replace(".mpy", ".py") for file in bundle.files} == linked
     assert {f.path for f in bundle.files if f.path.endswith(".py")} == {"boot.py", "main.py"}
 
 
