@@ -66,7 +66,7 @@ class Bundle:
     sha256: str
     files: tuple[BundleFile, ...]
     names: dict[str, str] = field(default_factory=dict)
-    """What attributes, methods and functions are called on the device, for whoever reads a traceback from there."""
+    """What attributes and functions are called on the device, for whoever reads a traceback from there."""
 
     def manifest(self) -> dict[str, Any]:
         """Return what stands in manifest.json."""
@@ -183,10 +183,17 @@ def _compile_into(folder: Path, target: Path, architecture: str | None = None) -
                 source = Path(scratch) / "module.py"
                 compiled = Path(scratch) / "module.mpy"
                 source.write_bytes(content)
-                # -s: the traceback of a controller names the source as it is called on the device; -O3: its
+                # -s: the traceback of a controller names the module, which costs no name more; -O3: its
                 # functions, but not its lines, which would cost 4 kB of heap
                 _run_compiler(
-                    "-O3", *options, "-s", Path(path).stem, "-o", str(compiled), str(source), names=(str(source), path)
+                    "-O3",
+                    *options,
+                    "-s",
+                    Path(path).stem,
+                    "-o",
+                    str(compiled),
+                    str(source),
+                    names=(str(source), path),
                 )
                 content = compiled.read_bytes()
                 path = path.removesuffix(".py") + ".mpy"

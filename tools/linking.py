@@ -1,9 +1,9 @@
 """Make one module of those that are always loaded together, before the firmware is compiled.
 
-A module costs the interpreter a dictionary, two tables, an entry here and there and four names for ever: some
-600 B of heap in the 64-bit VM, besides what its importers keep to reach it. In the source every concept has its
-file. It refuses to guess: a module that is handed about as a value, a name that means two things, and an
-import it cannot see through end the build.
+A module costs the interpreter a dictionary, two tables, an entry here and there and four names for ever: in
+all some 300 B of heap in the 64-bit VM, with what its importers keep to reach it. In the source every concept
+has its file. It refuses to guess: a module that is handed about as a value, a name that means two things,
+and an import it cannot see through end the build.
 """
 
 import ast
@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from .errors import ToolError
 from .scopes import FUNCTIONS, Scope
 
-# Lead: its members, of which none imports one behind it at its top. All of a group is loaded in the same moment
-# of every site's start, or the site would load what it does without; and `let_go` treats it as one. So what
-# makes its objects while booting stays apart from what makes them all along (modbus_tcp).
+# Lead: its members, of which none imports one behind it at its top. A site that loads one of a group loads
+# all, or it would load what it does without; and `let_go` treats it as one. So what makes its objects while
+# booting stays apart from what makes them all along (modbus_tcp).
 GROUPS = {
     "substation/register_bank": (
         "fixed_point", "heating_curve", "uptime", "clock", "leases", "commands", "register_bank",
@@ -64,7 +64,9 @@ def link(sources: Mapping[str, str], groups: Mapping[str, tuple[str, ...]] = GRO
         if path in lead_of:
             linked[lead_of[path]] += tree.body
         else:
-            result[f"{path}.py"] = ast.unparse(_Merger().visit(tree)) if needs_change else sources[f"{path}.py"]
+            result[f"{path}.py"] = (
+                ast.unparse(_Merger().visit(tree)) if needs_change else sources[f"{path}.py"]
+            )
     for lead, body in linked.items():
         if body:
             result[f"{lead}.py"] = ast.unparse(_Merger().visit(ast.Module(_without_repetitions(body), [])))
@@ -75,8 +77,8 @@ def _refuse(path: str, node: ast.AST, why: str) -> ToolError:
     line = getattr(node, "lineno", 0)
     return ToolError(
         "cannot_link",
-        f"{path}.py, line {line}: {why}; no bundle was written. Change that, or take the module out of its group "
-        "in tools/linking.py",
+        f"{path}.py, line {line}: {why}; no bundle was written. Change that, or take the module out of its "
+        "group in tools/linking.py",
     )
 
 
@@ -144,7 +146,7 @@ def _words(tree: ast.AST) -> Iterator[str]:
 
 
 def _own_globals(tree: ast.Module, path: str, members: list[str]) -> dict[str, str]:
-    """Return the names at the top of a module that come from no other member, with what each of them means."""
+    """Return the names at the top of a module that come from no other member, with what each means."""
     meanings: dict[str, str] = {name: f"{path}:{name}" for name in Scope(tree, None).bound}
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -158,9 +160,7 @@ def _own_globals(tree: ast.Module, path: str, members: list[str]) -> dict[str, s
     return meanings
 
 
-def _linked_names(
-    paths: list[str], trees: Mapping[str, ast.Module]
-) -> dict[str, dict[str, str]]:
+def _linked_names(paths: list[str], trees: Mapping[str, ast.Module]) -> dict[str, dict[str, str]]:
     """Return for each path of one group what its own names are called when all are one module."""
     used = {path: set(_words(trees[path])) for path in paths}
     taken: dict[str, str] = {}  # linked name: what it means
@@ -215,7 +215,7 @@ class _Linker(ast.NodeTransformer):
         self._path, self._tree, self._names, self._lead_of = path, tree, names, lead_of
         self._lead = lead_of.get(path)
         self._scope = Scope(tree, None)
-        # (scope, name there) of what is imported from this very group: the linked name; of modules: their path
+        # (scope, name there) of what is imported from this very group: the linked name; of modules: the path
         self._direct: dict[tuple[int, str], str] = {}
         self._modules: dict[tuple[int, str], str] = {}
 

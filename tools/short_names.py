@@ -1,15 +1,15 @@
 """Give attributes, methods, functions and parameters short names that many share, before compilation.
 
-The interpreter keeps every name for ever, in tables that double: with each of its own a full site would have
-11 kB more of names and the next larger table besides. In the source names stay; the bundle's manifest tells what
-became of them. It refuses to guess: only what these rules see through is renamed. None is a word of a string,
-of what ships as source (boot.py, main.py), of the boards, whose attributes are the interpreter's as well, or
-of an interpreter's type (FOREIGN).
+The interpreter keeps every name for ever, in tables that double: with names of their own for all, those of a
+full site would take twice the heap. In the source names stay; the bundle's manifest tells what became of
+them. It refuses to guess: only what these rules see through is renamed. None is a word of a string, of what
+ships as source (boot.py, main.py), a public one of the boards, whose attributes are the interpreter's as
+well, or one of an interpreter's type (FOREIGN).
 
-* An attribute or method of our own classes, set on `self` alone. It has one new name everywhere. Two share one
-  only when no file, and no family of files whose classes inherit from each other, mentions both.
-* A function, class or other name at the top of a module that is never an attribute. Two share one only when no
-  linked file mentions both.
+* An attribute or method of our own classes, set on `self` alone. It has one new name everywhere. Two share
+  one only when no file, and no family of files whose classes inherit from each other, mentions both.
+* A function, class or other name at the top of a module that is never an attribute. Two share one only when
+  no linked file mentions both.
 * A parameter that no call names, in a function without functions or lambdas inside.
 """
 
@@ -27,23 +27,30 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 BORDER = re.compile(r"boards/|substation/modbus_events")
 RANKS = "substation/precedence.py"  # its words are looked up as methods, with an underscore before them
 # What the types of an interpreter have, as far as a class of ours may have it too.
-FOREIGN = frozenset(
-    "accept access active add any append bind bit_length broken buffer choice clear close collect copy count "
-    "create_task data decode deinit digest discard dump empty encode end endswith exceptions extend feed fill find "
-    "floor flush format from_bytes get getaddrinfo group hexdigest high ilistdir implementation index init insert "
-    "ipoll irq isalpha isdigit items join key keys listdir listen load loads log low lower lstrip mem_alloc mem_free "
-    "message mkdir mode modify modules name next off on open partition pop popleft print_exception push put raw "
-    "read read_u16 readinto readline reason recv register release remove rename replace reset reset_cause restart "
-    "result reverse rmdir rsplit rstrip run schedule seek send serial service set setblocking setdefault setsockopt "
-    "sha256 size sleep_ms sort split start startswith stat state status statvfs step stop strip tasks tell threshold "
-    "to_bytes type unique_id unregister update upper urandom value values version wait write".split()
-)
+FOREIGN = frozenset((
+    "accept", "access", "active", "add", "any", "append", "bind", "bit_length", "broken", "buffer",
+    "choice", "clear", "close", "collect", "copy", "count", "create_task", "data", "decode", "deinit",
+    "digest", "discard", "dump", "empty", "encode", "end", "endswith", "exceptions", "extend", "feed",
+    "fill", "find", "floor", "flush", "format", "from_bytes", "get", "getaddrinfo", "group", "hexdigest",
+    "high", "ilistdir", "implementation", "index", "init", "insert", "ipoll", "irq", "isalpha", "isdigit",
+    "items", "join", "key", "keys", "listdir", "listen", "load", "loads", "log", "low", "lower", "lstrip",
+    "mem_alloc", "mem_free", "message", "mkdir", "mode", "modify", "modules", "name", "next", "off", "on",
+    "open", "partition", "pop", "popleft", "print_exception", "push", "put", "raw", "read", "read_u16",
+    "readinto", "readline", "reason", "recv", "register", "release", "remove", "rename", "replace",
+    "reset", "reset_cause", "restart", "result", "reverse", "rmdir", "rsplit", "rstrip", "run",
+    "schedule", "seek", "send", "serial", "service", "set", "setblocking", "setdefault", "setsockopt",
+    "sha256", "size", "sleep_ms", "sort", "split", "start", "startswith", "stat", "state", "status",
+    "statvfs", "step", "stop", "strip", "tasks", "tell", "threshold", "to_bytes", "type", "unique_id",
+    "unregister", "update", "upper", "urandom", "value", "values", "version", "wait", "write",
+))  # fmt: skip
 # The way in for whoever drives the program from outside: the bench and its measurements.
-ENTRANCES = frozenset("Controller answer frame_length hold lost response_begins".split())
+ENTRANCES = frozenset((
+    "Controller", "answer", "frame_length", "hold", "lost", "response_begins",
+))  # fmt: skip
 
 
 def words_of(trees: Mapping[str, ast.Module]) -> set[str]:
-    """Return every word in a string of these sources, docstrings left out: somebody may look it up by that."""
+    """Return every word in a string of these sources, docstrings left out: names are looked up by such."""
     words: set[str] = set()
     for tree in trees.values():
         docs = {
@@ -70,7 +77,7 @@ def _parsed(sources: Mapping[str, str]) -> dict[str, ast.Module] | None:
 def shorten(
     sources: Mapping[str, str], untouched: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the sources with short attributes and parameters, by path on the device, and the attributes' names.
+    """Return the sources with short attributes and parameters, by path on the device, and those attributes.
 
     untouched: sources that ship beside them as they are; what those mention keeps its name. When one is no
     Python, nothing is renamed: the compiler says what is wrong with it. Lines do not keep their numbers.
@@ -123,9 +130,7 @@ def _attributes(trees: Mapping[str, ast.Module], others: Mapping[str, ast.Module
                         where.setdefault(statement.name, set()).add(families[path])
                         ours.add(statement.name)
                     else:
-                        kept.update(
-                            child.id for child in ast.walk(statement) if isinstance(child, ast.Name)
-                        )
+                        kept.update(child.id for child in ast.walk(statement) if isinstance(child, ast.Name))
             if not isinstance(node, ast.Attribute):
                 continue
             where.setdefault(node.attr, set()).add(families[path])
@@ -208,7 +213,7 @@ def _shorten_parameters(function: ast.FunctionDef | ast.AsyncFunctionDef, kept: 
             node.arg = short.get(node.arg, node.arg)
 
 
-# -- functions, classes and whatever else stands at the top ---------------------------------------------------
+# -- functions, classes and whatever else stands at the top -------------------------------------------------
 
 
 def shorten_tops(

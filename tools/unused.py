@@ -1,7 +1,7 @@
 """Leave out functions, methods and plain values that the controller never mentions, before compilation.
 
-Some modules serve the host as well: the controller checks orders and never makes one. It refuses to guess: what
-is mentioned anywhere in the bundle, be it as a word in a string, stays.
+Some modules serve the host as well: the controller checks orders and never makes one. It refuses to guess:
+what is mentioned anywhere in the bundle, be it as a word in a string, stays.
 """
 
 import ast
@@ -90,7 +90,9 @@ def _is_unused(
     if isinstance(statement, FUNCTIONS) or (at_top and isinstance(statement, ast.ClassDef)):
         names = [statement.name]
     elif at_top and isinstance(statement, ast.Assign):
-        names = [node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        names = [
+            node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)
+        ]
         if not names or not all(isinstance(node, PLAIN) for node in ast.walk(statement.value)):
             return False
     elif at_top and isinstance(statement, ast.ImportFrom) and statement.level and statement.module:
