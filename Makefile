@@ -15,7 +15,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0
 TEST_FLAGS ?= --numprocesses $(WORKERS) --dist worksteal hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak fuzz-modbus cross-build locks wheel wheel-check clean
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak scenarios fuzz-modbus cross-build locks wheel wheel-check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -104,6 +104,11 @@ random-networks: setup  ## solve 100 000 random networks and judge every answer 
 SOAK_DAYS ?= 30
 soak: setup  ## run the whole application for 30 virtual days and watch its heap
 	$(BIN)/python -m hil_tests.whole_application --days $(SOAK_DAYS)
+
+SCENARIOS ?= l-2024
+scenarios: setup  ## run the bench's scenarios at full size (L-2024: 324 stations), with a report each
+	@for name in $(SCENARIOS); do \
+	    $(BIN)/toplovod hil run $$name --report build/scenarios/$$name || exit 1; done
 
 cross-build: $(VENV)/.locks-installed  ## compile every kernel for aarch64 (needs gcc-aarch64-linux-gnu)
 	sh tools/checks/aarch64.sh $(BIN)/python build/aarch64

@@ -1,4 +1,4 @@
-"""The bench's commands: `emulate` starts controllers, `demo` runs a whole town.
+"""The bench's commands: `emulate` starts controllers, `demo` runs a town, `hil run` a scenario.
 
 It refuses to do the work itself: each command reads its arguments, calls one module and prints.
 """
@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import itertools
 import json as json_format
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from .scenario_file import Scenario
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -146,29 +150,44 @@ def _hil() -> None:
 
 @hil.command("run")
 def hil_run(
-    scenario: Annotated[str, typer.Argument(help="week: a winter week beside the lowest constant pressure.")],
-    site: Annotated[str, typer.Option(help="schutterwald, valley, or a site file.")] = "schutterwald",
+    scenario: Annotated[
+        str,
+        typer.Argument(help="week, a scenario of the bench such as l-2024, or a scenario file .yaml."),
+    ],
+    site: Annotated[
+        str, typer.Option(help="Of the week: schutterwald, valley, or a site file.")
+    ] = "schutterwald",
+    devices: Annotated[
+        int | None, typer.Option(min=1, max=500, help="Stations; as many as the scenario says when left out.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Fixed keys and draws.")] = 1,
     speed: Annotated[str, typer.Option(help="Only max: nothing here is paced.")] = "max",
     report: Annotated[
-        Path, typer.Option("--report", help="Folder of the result; a rerun resumes in it.")
+        Path, typer.Option("--report", help="Folder of the result; a rerun of the week resumes in it.")
     ] = Path("report"),
     json: Annotated[bool, typer.Option("--json", help="End with one line {passed, sha256, kpi}.")] = False,
 ) -> None:
     """Run a scenario in lockstep as fast as this machine can, and write its result into a folder.
 
-    Exit status: 0 done and every check kept, 1 a check or a part failed, 2 wrong use.
+    Ctrl-C ends every controller and keeps what was measured, marked partial.
+    Exit status: 0 done and every check kept, 1 a check or a part failed or it was broken off, 2 wrong use.
     """
     with _signals_later():
         from .bench.errors import WrongUse
         from .bench.report import require_folder
         from .demo_report import write_week_report
+        from .scenario_file import find, read
         from .week import Plan, run_week
 
-    if scenario != "week":
-        raise WrongUse(f"{scenario}: no such scenario; nothing was started. Known: week")
     if speed != "max":
         raise WrongUse(f"--speed {speed}: scenarios run unpaced; nothing was started. Leave it out")
+    if scenario != "week":
+        plan = read(find(scenario))
+        require_folder(report)
+        _run_scenario(plan, devices, seed, report, json)
+        return
+    if devices is not None:
+        raise WrongUse("--devices: the week takes the houses of its site; nothing was started. Leave it out")
     require_folder(report)
     week = run_week(Plan(town=site, seed=seed), report, lambda line: typer.echo(line, err=True))
     passed, page = write_week_report(report, week, ["toplovod", *sys.argv[1:]])
@@ -177,4 +196,40 @@ def hil_run(
         kpi = {name: week[name]["kpi"] for name in ("coordinated", "lowest_constant_dp")}
         typer.echo(json_format.dumps({"passed": passed, "sha256": week["coordinated"]["sha256"], "kpi": kpi}))
     if not passed:
+        raise typer.Exit(1)
+
+
+def _run_scenario(plan: Scenario, devices: int | None, seed: int, report: Path, json: bool) -> None:
+    with _signals_later():
+        from .bench.emulation import run_folder, signals_as_ctrl_c
+        from .scenario_report import write_scenario_report
+        from .scenario_run import run_scenario
+
+    stations = devices or plan.stations
+    with signals_as_ctrl_c(), run_folder("scenario") as folder:
+        results = run_scenario(folder, plan, stations=stations, seed=seed, say=_progress())
+    command = shlex.join(["toplovod", *sys.argv[1:]])
+    outcome = write_scenario_report(report, plan, results, stations=stations, seed=seed, command=command)
+    for result in results:
+        cost = result.cost
+        typer.echo(
+            f"\n{result.run.name}: {cost.get('virtual_min', 0.0):.0f} virtual min in "
+            f"{cost.get('wall_s', 0.0):.0f} s, {cost.get('pss_mean_mb', 0.0):.1f} MB a device, "
+            f"{sum(c.passed for c in result.checks)} of {len(result.checks)} checks kept",
+            err=json,
+        )
+        for check in result.checks:
+            if not check.passed:
+                typer.echo(
+                    f"  not kept: {check.name}: {check.value}, limit {check.relation} {check.limit:g} "
+                    f"{check.unit}",
+                    err=json,
+                )
+    if outcome["partial"]:
+        why = results[-1].stopped_by if results else "Ctrl-C before the first station ran"
+        typer.echo(f"Broken off ({why}); the report is marked partial. Every controller has ended.", err=True)
+    typer.echo(f"Report: {outcome['report']}", err=json)
+    if json:
+        typer.echo(json_format.dumps(outcome))
+    if not outcome["passed"]:
         raise typer.Exit(1)

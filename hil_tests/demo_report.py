@@ -19,6 +19,7 @@ import numpy as np
 
 from firmware.substation import registers
 
+from .acceptance import acceptance
 from .bench.chart import Chart, Limit, Line
 from .bench.recording import DP_ALARM_PA, Recording
 from .bench.report import Check, charts, write_report
@@ -26,9 +27,8 @@ from .demo import EXAMPLES, Demo, Supervisor
 from .week import SERVED_WITHIN_K, WEEK_FILE, bundle_digest, load_week, polls, record
 
 INDEX_DP_SETPOINT_PA = 0.6e5
-COLDEST_ROOM_C = 18.0
+COLDEST_ROOM = acceptance().limits["room-floor"]
 PRACTICE = "Specific practice for critical consumers: 0.4-1.0 bar; alarm limit of the example site file"
-ROOM_FLOOR = "Room floor of the deficit budget in the example town (own figure)"
 HEAP = "Own limit: one kilobyte in a week, of the 192 kB that a controller has"
 NO_LOSS = "Own goal: a healthy line loses no poll"
 
@@ -56,7 +56,14 @@ ROWS = (
 def checks_of(kpi: dict[str, Any], *, settled: bool) -> list[Check]:
     """Judge one run. settled: the pressure limits hold for a run whose start was discarded."""
     checks = [
-        Check("Coldest room", kpi.get("coldest_room_temp_c"), COLDEST_ROOM_C, ">=", "°C", ROOM_FLOOR),
+        Check(
+            "Coldest room",
+            kpi.get("coldest_room_temp_c"),
+            COLDEST_ROOM.value,
+            COLDEST_ROOM.relation,
+            "°C",
+            COLDEST_ROOM.origin,
+        ),
         Check("Polls lost", kpi.get("polls_lost"), 0, "==", "1", NO_LOSS),
     ]
     if settled:

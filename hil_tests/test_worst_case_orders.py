@@ -13,6 +13,7 @@ import pytest
 
 from firmware.substation import order_frame
 
+from .acceptance import limit
 from .bench.controller import Controller
 from .bench.station import Bench
 
@@ -20,10 +21,6 @@ OUTDOOR_C = -10.0
 SETTLE_H = 6
 ATTACK_H = 48
 EVERY_S = 300
-# Own figures, to be replaced by a standard's when one is read: a room whose thermostat stands at 20 degC is
-# cold below 18 degC, and the budget that the example towns give may cost it a kelvin and a half for an hour.
-FLOOR_C = 18.0
-COST_K = 1.5
 
 Attack = Callable[[Controller, int], dict[str, float]]
 
@@ -83,7 +80,7 @@ def test_48_hours_of_worst_case_orders_leave_every_room_above_its_floor(bench: B
     cost = dict(zip([attack.__name__ for attack in ATTACKS], left_alone - lowest, strict=False))
     assert taken["accepted"] > 0
     assert taken["refused_budget"] > 0, "the budget never stopped anyone: this was not the worst case"
-    assert lowest.min() >= FLOOR_C, cost
-    assert max(cost.values()) <= COST_K, cost
+    assert lowest.min() >= limit("room-floor"), cost
+    assert max(cost.values()) <= limit("attack-cost"), cost
     for controller in controllers:
         assert bench.fleet.resets(controller.position) == []

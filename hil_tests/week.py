@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from firmware.substation import registers
 
+from .acceptance import limit
 from .bench.beside import Beside
 from .bench.controller import Controller
 from .bench.emulation import run_folder, signals_as_ctrl_c
@@ -37,7 +38,7 @@ WARM_UP_S = 86_400.0
 WEEK_S = 7 * 86_400.0
 HOUR_S = 3_600.0
 BEFORE_COLDEST_HOUR_S = 6 * HOUR_S  # lets exchangers, pipes and valves settle from their start values
-SERVED_WITHIN_K = 1.4  # control accuracy limit of EN 15500-1 as quoted for zone controllers
+SERVED_WITHIN_K = limit("control-accuracy")
 DP_RESOLUTION_BAR = 0.02
 RESULT_FORMAT = "toplovod-week/1"
 WEEK_FILE = "week.json"

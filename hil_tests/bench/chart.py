@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 WIDTH, HEIGHT = 920, 230
 LEFT, RIGHT, TOP, BOTTOM = 62, 150, 14, 30
+MARK_NAME_WIDTH = 14
 MAX_POINTS = 700  # a line of more points than pixels says nothing more
 
 
@@ -61,6 +62,8 @@ class Chart:
     bands: Sequence[Band] = ()
     limits: Sequence[Limit] = field(default_factory=tuple)
     from_zero: bool = False
+    marks: Sequence[tuple[float, str]] = ()
+    """(hour, short name) of events: a thin upright line each, named at its top."""
 
     def svg(self) -> str:
         """Return the picture as one <svg> element; a chart without a finite value says so in words."""
@@ -125,6 +128,15 @@ class Chart:
                 f'stroke="{limit.colour}" stroke-dasharray="2 3"/>'
             )
             rows.append((y(limit.value), limit.name, limit.colour))
+        named_x = -math.inf
+        for hour, name in self.marks:
+            at = x(min(max(hour, x_low), x_high))
+            parts.append(
+                f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="mark"/>'
+            )
+            if at - named_x >= MARK_NAME_WIDTH:  # names that would cover each other are left to the table
+                parts.append(f'<text x="{at + 3:.1f}" y="{TOP + 10}" class="tick">{escape(name)}</text>')
+                named_x = at
         for line, values in zip(self.lines, curves, strict=True):
             for run in _runs(_thin(hours, values, "mean")):
                 points = [f"{x(h):.1f},{y(v):.1f}" for h, v in run]

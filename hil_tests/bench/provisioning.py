@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import shutil
 import socket
@@ -24,6 +25,7 @@ from firmware.substation import order_frame, registers
 from .errors import BundleFailed
 from .fleet import Board
 
+PROJECT = Path(__file__).parents[2]
 KEY_EPOCH = 1
 KEY_FILE_FORMAT = "toplovod-keys/1"
 SITE_FORMAT = "toplovod-device/1"
@@ -96,6 +98,37 @@ def firmware_bundle(out: Path) -> Path:
         raise BundleFailed(
             f"the firmware bundle was not built (status {done.returncode}); no controller was started. "
             f"{(done.stderr + done.stdout).strip()}"
+        )
+    return out
+
+
+def altered_bundle(folder: Path, changes: Sequence[tuple[str, str, str]]) -> Path:
+    """Build a bundle from a copy of the sources with these changes, into `folder`/bundle, and return it.
+
+    changes: (module of firmware/substation, right, altered), for counter-checks that must go wrong. The
+    shipped sources stay as they are. Raises BundleFailed, also where a text to be altered is gone.
+    """
+    tree = folder / "sources"
+    for room in ("firmware", "tools"):
+        shutil.copytree(PROJECT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+    for file, right, altered in changes:
+        path = tree / "firmware" / "substation" / file
+        text = path.read_text(encoding="utf-8")
+        if text.count(right) != 1:
+            raise BundleFailed(
+                f"firmware/substation/{file}: {right.strip().splitlines()[0]!r} is not there any more; no "
+                "controller was started. Bring the alteration up to date"
+            )
+        path.write_text(text.replace(right, altered), encoding="utf-8")
+    out = folder / "bundle"
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.cli", "build", "--out", str(out)],
+        capture_output=True, text=True, check=False, cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )  # fmt: skip
+    if done.returncode:
+        raise BundleFailed(
+            f"the altered bundle was not built; no controller was started. {done.stderr.strip()}"
         )
     return out
 

@@ -140,6 +140,11 @@ class Recording:
         times = np.asarray(self._times_s)
         return (times - times[0]) / 3600.0 if times.size else times
 
+    @property
+    def begin_s(self) -> float:
+        """Time of the first sample, seconds since the run's epoch; 0 before it."""
+        return self._times_s[0] if self._times_s else 0.0
+
     def town(self, name: str) -> FloatArray:
         """One series of TOWN_SERIES, shape (samples,)."""
         order = [*(n for n in TOWN_SERIES if n != "index_dp_pa"), "index_dp_pa"]

@@ -32,7 +32,7 @@ class Check:
     name: str
     value: float | None
     limit: float
-    relation: str  # ">=", "<=" or "=="
+    relation: str  # ">=", "<=", "<" or "=="
     unit: str
     source: str
 
@@ -45,6 +45,8 @@ class Check:
             return self.value >= self.limit
         if self.relation == "<=":
             return self.value <= self.limit
+        if self.relation == "<":
+            return self.value < self.limit
         return self.value == self.limit
 
     def record(self) -> dict[str, Any]:

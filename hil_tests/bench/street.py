@@ -65,6 +65,68 @@ def street(folder: Path, houses: int) -> Town:
     return Town.load(folder)
 
 
+HOUSES_IN_A_STREET = 18
+
+
+def district(folder: Path, houses: int) -> Town:
+    """Write and load a district: streets of at most 18 houses across one trunk, the plant at its end.
+
+    Houses are those of the street, `house-001` … street by street; every street is an area of its own.
+    """
+    streets = -(-houses // HOUSES_IN_A_STREET)
+    x_m, y_m, from_row, to_row, consumers = [0.0], [0.0], [], [], []
+    crossing = 0
+    for number in range(1, streets + 1):
+        from_row.append(crossing)
+        crossing = len(x_m)
+        to_row.append(crossing)
+        x_m.append(TO_FIRST_HOUSE_M * number)
+        y_m.append(0.0)
+        before, side = crossing, 1.0 if number % 2 else -1.0
+        first = (number - 1) * HOUSES_IN_A_STREET
+        for k in range(min(HOUSES_IN_A_STREET, houses - first)):
+            from_row.append(before)
+            before = len(x_m)
+            to_row.append(before)
+            x_m.append(TO_FIRST_HOUSE_M * number)
+            y_m.append(side * BETWEEN_HOUSES_M * (k + 1))
+            consumers.append(
+                Consumer(
+                    id=f"house-{first + k + 1:03d}",
+                    name=f"House {first + k + 1}",
+                    node=before,
+                    design_heat_w=HOUSE_HEAT_W,
+                    area=f"street-{number:02d}",
+                    priority=2,
+                    time_constant_h=TIME_CONSTANT_H,
+                    radiator_reserve=RADIATOR_RESERVE,
+                )
+            )
+    ends = np.array(from_row), np.array(to_row)
+    place = np.array(x_m), np.array(y_m)
+    layout = Layout(
+        x_m=place[0],
+        y_m=place[1],
+        elevation_m=np.zeros(len(x_m)),
+        from_row=ends[0],
+        to_row=ends[1],
+        length_m=np.hypot(place[0][ends[1]] - place[0][ends[0]], place[1][ends[1]] - place[1][ends[0]]),
+        root=0,
+        consumers=consumers,
+    )
+    texts = TownTexts(
+        name="District",
+        about="A synthetic district for scenarios of many controllers.",
+        synthetic=True,
+        timezone="UTC",
+        design_outdoor_c=DESIGN_OUTDOOR_C,
+        ground_temp_c=GROUND_C,
+        areas={f"street-{number:02d}": f"Street {number}" for number in range(1, streets + 1)},
+    )
+    write_town(layout, texts, folder)
+    return Town.load(folder)
+
+
 def controller_settings(town: Town, name: str, profile: str) -> dict[str, Any]:
     """Return the rows of one controller's site.json that a street decides, by register name."""
     settings = site_rows(profile, town.controller_config[name])

@@ -1,0 +1,570 @@
+"""Runs a scenario: real firmware in real VMs, one plant, one clock, step by step, and judges each step.
+
+Plant and outdoor air are changed from here, stations are asked and written over Modbus only. It refuses to go
+on without a controller, and keeps what was measured when it is stopped: a broken-off run is marked partial.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .acceptance import limit
+from .attackers import (
+    KeyThief,
+    PlainWriter,
+    Walk,
+    proven_status,
+    release_under_new_keys,
+    restore_order,
+    unprotected_bundle,
+)
+from .bench.controller import Controller
+from .bench.errors import BenchError, ModbusException, ModbusSilent
+from .bench.fleet import HEAP, Fleet
+from .bench.lockstep import EPOCH_UTC, TICK_MS, Lockstep
+from .bench.provisioning import KEY_EPOCH, Device, Ports, firmware_bundle, provision
+from .bench.recording import Recording
+from .bench.report import Check
+from .bench.street import controller_settings, district
+from .bench.wiring import WiredPlant
+from .scenario_file import SHIPPED, Expectation, Run, Scenario, Step
+
+FloatArray = NDArray[np.float64]
+SUBSTATION, PUMP_STATION = "substation", "pump_station"
+BATCH = 24  # boards that are switched on together: on a busy machine the last of 324 would seem hung
+DEADLINE_S = 300.0  # real time for one tick of all stations, machine busy
+FLOW_MEAN_S = 120.0
+SURVEY_S = 60.0
+PROGRESS_S = 2.0
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class StepResult:
+    """What a step gave; `checks` judge its figures."""
+
+    do: str
+    because: str
+    from_s: float
+    to_s: float
+    figures: dict[str, float | None]
+    counts: dict[str, Any]
+    checks: list[Check]
+
+
+@dataclass
+class RunResult:
+    """What a run gave; `whole` is False when it was broken off."""
+
+    run: Run
+    steps: list[StepResult] = field(default_factory=list)
+    recording: Recording | None = None
+    events: list[tuple[float, str]] = field(default_factory=list)
+    stations: list[dict[str, Any]] = field(default_factory=list)
+    cost: dict[str, Any] = field(default_factory=dict)
+    firmware_sha256: str = ""
+    sha256: str = ""
+    whole: bool = False
+    stopped_by: str = ""
+
+    @property
+    def checks(self) -> list[Check]:
+        return [check for step in self.steps for check in step.checks]
+
+
+class Stations:
+    """The stations of one run, the heat plant's controller last, and the hands on plant and weather."""
+
+    def __init__(self, folder: Path, run: Run, count: int, seed: int, say: Progress,
+                 shipped: Path | None = None) -> None:  # fmt: skip
+        self.run, self.say = run, say
+        self.result = RunResult(run)
+        self._ports = Ports()
+        self.houses: list[Controller] = []
+        self.clock: Lockstep | None = None
+        try:
+            self._build(folder, run, count, seed, shipped)
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self, folder: Path, run: Run, count: int, seed: int, shipped: Path | None) -> None:
+        started = time.monotonic()
+        town = district(folder / "town", count)
+        if run.firmware != SHIPPED:
+            bundle = unprotected_bundle(folder / "unprotected")
+        else:
+            bundle = shipped or firmware_bundle(folder / "bundle")
+        manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+        self.result.firmware_sha256 = str(manifest["sha256"])
+        names = [*town.substations.id, town.pump_station.id]
+        devices: list[Device] = []
+        for name in names:
+            profile = PUMP_STATION if name == town.pump_station.id else SUBSTATION
+            devices.append(
+                provision(folder / "devices", bundle, name, profile, self._ports.take(), seed=seed,
+                          settings=controller_settings(town, name, profile))
+            )  # fmt: skip
+        self.plant = WiredPlant(town, seed, EPOCH_UTC, run.outdoor_temp_c)
+        self.plant.wire(names)
+        fleet = Fleet([device.board for device in devices], seed=seed, heap=HEAP, deadline_s=DEADLINE_S)
+        self.clock = clock = Lockstep(self.plant, fleet, tick_ms=TICK_MS, epoch_utc=EPOCH_UTC)
+        clock.inputs = self.plant.sense()
+        wanted = list(range(len(names))) if run.powered else [len(names) - 1]
+        for first in range(0, len(wanted), BATCH):
+            fleet.on(wanted[first : first + BATCH], inputs=clock.inputs)
+            self.say(f"{run.name}: {min(first + BATCH, len(wanted))} of {len(names)} controllers have booted")
+        self.houses = [Controller(device, row) for row, device in enumerate(devices[:-1])]
+        self.recording = Recording(tuple(town.substations.id))
+        self.result.recording = self.recording
+        self.result.cost["boot_s"] = time.monotonic() - started
+        self._flow = np.zeros(count)
+        self.mark()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:  # fmt: skip
+        self.close()
+
+    def close(self) -> None:
+        for house in self.houses:
+            house.disconnect()
+        if self.clock is not None:
+            self.clock.close()
+        self._ports.close()
+
+    @property
+    def now_s(self) -> float:
+        assert self.clock is not None
+        return self.clock.now_ms / 1000.0
+
+    def note(self, text: str) -> None:
+        """Put an event on the time line."""
+        self.result.events.append((self.now_s, text))
+
+    def mark(self) -> None:
+        """Remember rooms and flows as they are: what follows is compared with them."""
+        self.room_before = self.plant.room_temp_c.copy()
+        self.flow_before = self._flow.copy()
+        self.lowest_room = self.room_before.copy()
+        self._heat_j = np.zeros(len(self.room_before))
+        self._spent_s = 0.0
+        self.lowest_dp_pa = np.inf
+
+    def run_for(self, minutes: float, each_tick: Callable[[float], None] | None = None) -> None:
+        """Let minutes pass; each_tick gets the seconds since the beginning after every tick."""
+        clock = self.clock
+        assert clock is not None
+        begin_ms, end_ms = clock.now_ms, clock.now_ms + round(minutes * 60_000)
+        wall, next_line = time.monotonic(), 0.0
+        while clock.now_ms < end_ms:
+            clock.step()
+            self._look(clock.tick_ms / 1000.0)
+            if each_tick is not None:
+                each_tick((clock.now_ms - begin_ms) / 1000.0)
+            if time.monotonic() >= next_line:
+                next_line = time.monotonic() + PROGRESS_S
+                passed_s = (clock.now_ms - begin_ms) / 1000.0
+                speed = passed_s / max(time.monotonic() - wall, 1e-3)
+                self.say(
+                    f"{self.run.name}: {self.step_name}, {passed_s / 60:.0f} of {minutes:g} min, "
+                    f"{speed:.0f} times real time; coldest room {self.plant.room_temp_c.min():.1f} degC, "
+                    f"{int(self.stopped().sum())} of {len(self.houses)} stopped"
+                )
+
+    step_name = ""
+
+    def _look(self, dt_s: float) -> None:
+        plant = self.plant
+        self.recording.tick(self.now_s, dt_s, plant)
+        self._flow += (plant.primary_flow_kg_s - self._flow) * min(1.0, dt_s / FLOW_MEAN_S)
+        np.minimum(self.lowest_room, plant.room_temp_c, out=self.lowest_room)
+        self._heat_j += plant.primary_heat_w * dt_s
+        self._spent_s += dt_s
+        self.lowest_dp_pa = min(self.lowest_dp_pa, float(plant.primary_dp_pa.min()))
+
+    def stopped(self) -> NDArray[np.bool_]:
+        """Which stations take less than a tenth of the flow they took at the mark."""
+        stopped: NDArray[np.bool_] = self._flow < limit("stopped-below") * self.flow_before
+        return stopped
+
+    def always(self) -> dict[str, float | None]:
+        """Figures since the mark that every step gives."""
+        heat = self._heat_j
+        mean = float(heat.mean())
+        return {
+            "lowest_room_c": float(self.lowest_room.min()),
+            "out_of_comfort": int((self.room_before - self.lowest_room > limit("room-drop")).sum()),
+            "stopped_share": float(self.stopped().mean()),
+            "supply_off_k": self._supply_off(),
+            "least_heat_share": float(heat.min()) / mean if mean > 0.0 else None,
+            "index_dp_bar": self.lowest_dp_pa / 1e5 if self._spent_s else None,
+        }
+
+    def _supply_off(self) -> float | None:
+        """Largest distance of any powered station's true supply from its own curve, as it is now."""
+        assert self.clock is not None
+        off = [
+            abs(float(self.plant.secondary_supply_temp_c[k]) - float(house.read("own_curve_temp_c")))
+            for k, house in enumerate(self.houses)
+            if self.clock.fleet.powered(k)
+        ]
+        for house in self.houses:
+            house.disconnect()
+        return max(off) if off else None
+
+    def digests(self, epoch: int = KEY_EPOCH) -> list[tuple[int, int]]:
+        """Return the authenticated limits and firmware hash of every station."""
+        found = []
+        for house in self.houses:
+            status = proven_status(house, epoch)
+            found.append((status.limits_hash, status.firmware_hash))
+            house.disconnect()
+        return found
+
+    def memory(self) -> dict[str, float]:
+        """Proportional share of memory of the controllers' processes, MB: mean, largest, sum."""
+        assert self.clock is not None
+        pss = [_pss_mb(pid) for pid in self.clock.fleet.process_ids()]
+        return {
+            "pss_mean_mb": float(np.mean(pss)),
+            "pss_largest_mb": max(pss),
+            "pss_sum_mb": float(np.sum(pss)),
+        }
+
+
+def _pss_mb(pid: int) -> float:
+    """Read /proc; 0 where the process has just ended."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024.0
+    except OSError:
+        pass
+    return 0.0
+
+
+# -- the steps: each returns its own figures and counts --------------------------------------------------
+
+Given = tuple[dict[str, float | None], dict[str, Any]]
+
+
+def _run(stations: Stations, v: dict[str, Any]) -> Given:
+    stations.run_for(v["for_min"])
+    return {}, {}
+
+
+def _weather(stations: Stations, v: dict[str, Any]) -> Given:
+    begin_c, end_c, over_s = stations.plant.outdoor_temp_c, float(v["outdoor_temp_c"]), v["over_min"] * 60.0
+
+    def change(passed_s: float) -> None:
+        if passed_s % 60.0 < TICK_MS / 1000.0 or passed_s >= over_s:
+            stations.plant.outdoor_temp_c = begin_c + (end_c - begin_c) * min(1.0, passed_s / over_s)
+
+    stations.note(f"outdoor air goes from {begin_c:g} to {end_c:g} degC in {v['over_min']:g} min")
+    stations.run_for(v["over_min"], change)
+    return {}, {"outdoor_temp_c": end_c}
+
+
+def _need_w(stations: Stations) -> float:
+    """Heat that the source gave lately while nothing was short: the mean of the last half hour."""
+    heat = stations.recording.town("source_heat_w")
+    return float(heat[-30:].mean()) if heat.size else 0.0
+
+
+def _limit_source(stations: Stations, share_of_need: float, need_w: float) -> None:
+    station = stations.plant.town.pump_station
+    stations.plant.inner.source_available = share_of_need * need_w / station.source_max_heat_w
+
+
+def _source(stations: Stations, v: dict[str, Any]) -> Given:
+    need_w = stations.result.cost.setdefault("need_w", _need_w(stations))
+    _limit_source(stations, v["share_of_need"], need_w)
+    stations.note(f"the source gives at most {v['share_of_need']:.0%} of the need of {need_w / 1e3:.0f} kW")
+    stations.run_for(v["for_min"])
+    return {}, {"need_kw": need_w / 1e3}
+
+
+def _cycle_source(stations: Stations, v: dict[str, Any]) -> Given:
+    need_w = stations.result.cost.setdefault("need_w", _need_w(stations))
+    half_s = v["period_min"] * 30.0
+    low, high = v["low_share_of_need"], v["high_share_of_need"]
+
+    def change(passed_s: float) -> None:
+        _limit_source(stations, low if int(passed_s // half_s) % 2 else high, need_w)
+
+    stations.note(
+        f"the source cycles between {low:.0%} and {high:.0%} of the need every {v['period_min']:g} min"
+    )
+    stations.run_for(v["for_min"], change)
+    return {}, {"need_kw": need_w / 1e3}
+
+
+def _order(stations: Stations, v: dict[str, Any]) -> Given:
+    taken = 0
+    for house in stations.houses:
+        receipt = house.order(
+            secondary_supply_temp_sp_c=v["secondary_supply_temp_sp_c"], lease_s=round(v["lease_min"] * 60)
+        )
+        taken += receipt.result == 1
+        house.disconnect()
+    stations.note(
+        f"{taken} stations take {v['secondary_supply_temp_sp_c']:g} degC for {v['lease_min']:g} min"
+    )
+    return {}, {"taken": taken}
+
+
+def _switch_on(stations: Stations, v: dict[str, Any]) -> Given:
+    clock = stations.clock
+    assert clock is not None
+    order = [
+        house.position for house in restore_order(stations.houses) if not clock.fleet.powered(house.position)
+    ]
+    gap_s = v["over_min"] * 60.0 / max(1, len(order))
+    begun: list[float] = []
+
+    def change(passed_s: float) -> None:
+        due = min(len(order), int(passed_s / gap_s) + 1)
+        now = order[len(begun) : due]
+        if now:
+            clock.fleet.on(now)
+            begun.extend([passed_s] * len(now))
+
+    stations.note(f"{len(order)} stations are switched on within {v['over_min']:g} min")
+    stations.run_for(v["over_min"], change)
+    return {"begun_share_in_a_minute": _share_in_a_minute(begun, len(order))}, {"switched_on": len(begun)}
+
+
+def _share_in_a_minute(begun: list[float], of: int) -> float | None:
+    """Largest share that begins within any minute; None when nothing began."""
+    if not begun or not of:
+        return None
+    times = np.sort(np.array(begun))
+    return float(max(np.searchsorted(times, times + 60.0, "left") - np.arange(times.size)) / of)
+
+
+def _plain_writes(stations: Stations, v: dict[str, Any]) -> Given:
+    before = stations.digests()
+    writer = PlainWriter()
+    walk = Walk(stations.houses, writer.visit, v["delay_s"], v["again_min"] * 60.0)
+    stations.note(f"a script without keys begins to write to {len(stations.houses)} stations")
+    stations.run_for(v["for_min"], walk.until)
+    after = stations.digests()
+    counted = writer.counted
+    altered = sum(a != b for a, b in zip(before, after, strict=True))
+    stations.note(f"the script ends after {counted.sent} writes, {counted.refused} of them refused")
+    return (
+        {"refused_share": counted.refused_share, "altered": altered},
+        {"writes_sent": counted.sent, "writes_refused": counted.refused, "writes_taken": counted.taken},
+    )
+
+
+def _stolen_keys(stations: Stations, v: dict[str, Any]) -> Given:
+    before = stations.digests()
+    thief = KeyThief()
+    again_s = v["again_min"] * 60.0
+    walk = Walk(stations.houses, thief.visit, again_s / len(stations.houses) / 2.0, again_s)
+    stations.note("somebody with the supervisor's keys begins to send the worst valid orders")
+    stations.run_for(v["for_min"], walk.until)
+    altered = sum(a != b for a, b in zip(before, stations.digests(), strict=True))
+    stations.note(f"{thief.counted.taken} of {thief.counted.sent} such orders were taken")
+    return (
+        {"altered": altered},
+        {"orders_sent": thief.counted.sent, "orders_taken": thief.counted.taken, **thief.counted.by_result},
+    )
+
+
+def _mass_restore(stations: Stations, v: dict[str, Any]) -> Given:
+    houses = restore_order(stations.houses)
+    was_stopped = stations.stopped()
+    before = stations.digests()
+    gap_s = v["over_min"] * 60.0 / len(houses)
+    released: list[Controller] = []
+    waiting: list[Controller] = []
+    back_s: dict[str, float] = {}
+    off_k: dict[str, float] = {}
+    begun: dict[int, float] = {}
+    old_keys = KeyThief()
+
+    def change(passed_s: float) -> None:
+        while len(released) < len(houses) and passed_s >= len(released) * gap_s:
+            house = houses[len(released)]
+            if release_under_new_keys(house):
+                waiting.append(house)
+            house.disconnect()
+            released.append(house)
+        flows = stations.plant.primary_flow_kg_s > 0.3 * stations.flow_before
+        for row in np.flatnonzero(was_stopped & flows):
+            begun.setdefault(int(row), passed_s)
+        if passed_s % SURVEY_S < TICK_MS / 1000.0:
+            for house in list(waiting):
+                if _is_back(stations, house, before[house.position]):
+                    back_s[house.name] = passed_s
+                    off_k[house.name] = _below_attainable_k(stations, house)
+                    waiting.remove(house)
+
+    stations.note(f"mass restore begins: the keys' epoch rises, {len(houses)} stations are given back")
+    spent = 0.0
+    while spent < v["within_min"] and len(back_s) < len(houses):
+        begin = spent * 60.0
+        stations.run_for(1.0, lambda passed_s, begin=begin: change(begin + passed_s))  # type: ignore[misc]
+        spent += 1.0
+    for house in houses:
+        old_keys.visit(house)
+        house.disconnect()
+    epoch = KEY_EPOCH + 1
+    altered = sum(a != b for a, b in zip(before, stations.digests(epoch), strict=True))
+    stations.note(f"{len(back_s)} of {len(houses)} stations are back after {spent:g} min")
+    return (
+        {
+            "restored_share": len(back_s) / len(houses),
+            "restore_min": max(back_s.values()) / 60.0 if len(back_s) == len(houses) else None,
+            "worst_supply_off_k": max(off_k.values()) if len(off_k) == len(houses) else None,
+            "begun_share_in_a_minute": _share_in_a_minute(list(begun.values()), len(houses)),
+            "altered": altered,
+            "old_keys_refused_share": old_keys.counted.refused_share,
+        },
+        {"stopped_before": int(was_stopped.sum()), "restored": len(back_s)},
+    )
+
+
+def _below_attainable_k(stations: Stations, house: Controller) -> float:
+    """How far the true supply is below what the own curve asks for and the network can give."""
+    row = house.position
+    attainable_c = min(
+        float(house.read("own_curve_temp_c")), float(stations.plant.primary_supply_temp_c[row])
+    )
+    house.disconnect()
+    return attainable_c - float(stations.plant.secondary_supply_temp_c[row])
+
+
+def _is_back(stations: Stations, house: Controller, wanted: tuple[int, int]) -> bool:
+    """Limits and firmware proven as before, own control running, supply near its attainable set-point."""
+    try:
+        status = proven_status(house, KEY_EPOCH + 1)
+    except (ModbusException, ModbusSilent):
+        return False
+    finally:
+        house.disconnect()
+    own_control = status.control_mode == 0
+    same = (status.limits_hash, status.firmware_hash) == wanted
+    return own_control and same and _below_attainable_k(stations, house) <= limit("restore-supply")
+
+
+STEPS: dict[str, Callable[[Stations, dict[str, Any]], Given]] = {
+    "run": _run,
+    "weather": _weather,
+    "source": _source,
+    "cycle_source": _cycle_source,
+    "order": _order,
+    "switch_on": _switch_on,
+    "plain_writes": _plain_writes,
+    "stolen_keys": _stolen_keys,
+    "mass_restore": _mass_restore,
+}
+KEEPS_THE_MARK = ("mass_restore",)  # it is judged against what was before the attack
+
+
+def judge(expectation: Expectation, figures: dict[str, float | None]) -> Check:
+    """Return the check of one expected figure."""
+    wanted = expectation.limit
+    return Check(
+        f"{expectation.figure.replace('_', ' ')} ({wanted.id})",
+        figures.get(expectation.figure),
+        wanted.value,
+        wanted.relation,
+        wanted.unit,
+        wanted.origin,
+    )
+
+
+def _take(stations: Stations, step: Step) -> None:
+    stations.step_name = step.do
+    if step.do not in KEEPS_THE_MARK:
+        stations.mark()
+    from_s = stations.now_s
+    own, counts = STEPS[step.do](stations, step.values)
+    figures = {**stations.always(), **own}
+    checks = [judge(expectation, figures) for expectation in step.expect]
+    stations.result.steps.append(
+        StepResult(step.do, step.because, from_s, stations.now_s, figures, counts, checks)
+    )
+
+
+def run_one(
+    folder: Path, run: Run, count: int, seed: int, say: Progress, shipped: Path | None = None
+) -> RunResult:
+    """Run one run with `count` stations in `folder`; what was measured until an error or Ctrl-C is kept."""
+    began = time.monotonic()
+    with Stations(folder, run, count, seed, say, shipped) as stations:
+        result = stations.result
+        booted = time.monotonic()
+        try:
+            result.cost |= stations.memory()
+            for step in run.steps:
+                _take(stations, step)
+            result.whole = True
+        except KeyboardInterrupt:
+            result.stopped_by = "Ctrl-C"
+        except BenchError as error:
+            result.stopped_by = str(error)
+        assert stations.clock is not None
+        wall_s = max(time.monotonic() - booted, 1e-3)
+        ticks = stations.clock.now_ms / stations.clock.tick_ms
+        result.sha256 = stations.clock.sha256
+        result.cost |= {
+            "wall_s": time.monotonic() - began,
+            "virtual_min": stations.now_s / 60.0,
+            "times_real_time": stations.now_s / wall_s,
+            "device_ticks_per_s": (count + 1) * ticks / wall_s,
+        }
+        for house in stations.houses:
+            result.stations.append(
+                {
+                    "station": house.name,
+                    "device_id": house.device.device_id.hex(),
+                    "room_c": round(float(stations.plant.room_temp_c[house.position]), 3),
+                    "lowest_room_c": round(float(stations.lowest_room[house.position]), 3),
+                    "stopped": int(stations.stopped()[house.position]),
+                }
+            )
+    shutil.rmtree(folder / "devices", ignore_errors=True)
+    return result
+
+
+def run_scenario(
+    folder: Path,
+    scenario: Scenario,
+    *,
+    stations: int | None,
+    seed: int,
+    say: Progress,
+    shipped: Path | None = None,
+) -> list[RunResult]:
+    """Run every run of a scenario, one after the other; a broken-off one is the last.
+
+    shipped: the bundle to use for shipped firmware, built when None.
+    """
+    results: list[RunResult] = []
+    for run in scenario.runs:
+        own = folder / f"run-{len(results) + 1}"
+        try:
+            results.append(run_one(own, run, stations or scenario.stations, seed, say, shipped))
+        except KeyboardInterrupt:  # while its stations were being started
+            results.append(RunResult(run, stopped_by="Ctrl-C"))
+        if not results[-1].whole:
+            break
+    return results

@@ -1,0 +1,150 @@
+"""The scenario L-2024 on a few stations: the script moves nothing, and where it may, it stops them all.
+
+The same file as at full size, only shorter: the counter-check must fail there as well. `make scenarios` runs
+all of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from .scenario_file import Run, Scenario, find, read
+from .scenario_report import write_scenario_report
+from .scenario_run import RunResult, run_scenario
+
+# Minutes: long enough for a shut flow to be told from a small one where it is shut.
+SHORTER = {
+    ("shipped", "run"): 5,
+    ("shipped", "plain_writes"): 4,
+    ("shipped", "stolen_keys"): 5,
+    ("unprotected", "run"): 5,
+    ("unprotected", "plain_writes"): 12,
+}
+STATIONS = 4
+
+
+def shortened(scenario: Scenario) -> Scenario:
+    """The same steps in less time, for few houses near the plant."""
+
+    def run(whole: Run) -> Run:
+        steps = []
+        for step in whole.steps:
+            values = dict(step.values)
+            if (whole.firmware, step.do) in SHORTER:
+                values["for_min"] = SHORTER[whole.firmware, step.do]
+            # four stations begin within any minute or two, whatever is done; it takes many to be in step
+            expect = tuple(row for row in step.expect if row.figure != "begun_share_in_a_minute")
+            steps.append(dataclasses.replace(step, values=values, expect=expect))
+        return dataclasses.replace(whole, steps=tuple(steps))
+
+    return dataclasses.replace(scenario, runs=tuple(run(whole) for whole in scenario.runs))
+
+
+@pytest.fixture(scope="module")
+def l_2024(
+    tmp_path_factory: pytest.TempPathFactory, firmware_bundle: Path
+) -> tuple[Scenario, list[RunResult]]:
+    scenario = shortened(read(find("l-2024")))
+    folder = tmp_path_factory.mktemp("l-2024")
+    results = run_scenario(
+        folder, scenario, stations=STATIONS, seed=1, say=lambda line: None, shipped=firmware_bundle
+    )
+    return scenario, results
+
+
+@pytest.mark.slow
+def test_l_2024_keeps_every_limit_on_a_few_stations(l_2024: tuple[Scenario, list[RunResult]]) -> None:
+    _, results = l_2024
+    assert [result.stopped_by for result in results] == ["", ""]
+    checks = [check for result in results for check in result.checks]
+    assert [(check.name, check.value) for check in checks if not check.passed] == []
+    shipped, unprotected = results
+    walk = shipped.steps[1]
+    assert walk.counts["writes_sent"] > 0 and walk.counts["writes_taken"] == 0
+    assert shipped.steps[2].counts["orders_taken"] > 0, "the stolen keys opened nothing: no attack at all"
+    # the counter-check: the very same script, and not one station goes on
+    assert unprotected.steps[1].counts["writes_taken"] > 0
+    assert unprotected.steps[1].figures["stopped_share"] == 1.0
+    assert shipped.firmware_sha256 != unprotected.firmware_sha256
+    assert unprotected.steps[2].counts == {"stopped_before": STATIONS, "restored": STATIONS}
+
+
+@pytest.mark.slow
+def test_the_report_is_whole_and_opens_offline(
+    l_2024: tuple[Scenario, list[RunResult]], tmp_path: Path
+) -> None:
+    scenario, results = l_2024
+    said = write_scenario_report(
+        tmp_path, scenario, results, stations=STATIONS, seed=1, command="toplovod hil run l-2024"
+    )
+    assert said["passed"] and not said["partial"]
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert len(html) < 5_000_000
+    assert "http://" not in html and "https://" not in html and "<script" not in html
+    for result in results:
+        assert result.firmware_sha256 in html
+    for wanted in ("toplovod hil run l-2024", "F:103-7", "Own figure:", "map hash", "plant version"):
+        assert wanted in html
+    suites = ET.parse(tmp_path / "junit.xml").getroot()
+    assert [suite.get("failures") for suite in suites] == ["0", "0"]
+    assert (
+        sum(len(suite) for suite in suites)
+        == json.loads((tmp_path / "report.json").read_text())["checks_total"]
+    )
+    with (tmp_path / "trace.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["run"] for row in rows} == {run.name for run in scenario.runs}
+    assert all(float(row["room_temp_c_least"]) > 15.0 for row in rows)
+    with (tmp_path / "stations.csv").open() as file:
+        assert len({row["device_id"] for row in csv.DictReader(file)}) == STATIONS
+
+
+@pytest.mark.slow
+def test_a_run_that_is_broken_off_is_marked_partial(
+    l_2024: tuple[Scenario, list[RunResult]], tmp_path: Path
+) -> None:
+    scenario, results = l_2024
+    half = [dataclasses.replace(results[0], whole=False, stopped_by="Ctrl-C", steps=results[0].steps[:2])]
+    said = write_scenario_report(tmp_path, scenario, half, stations=STATIONS, seed=1, command="toplovod")
+    assert said["partial"] and not said["passed"]
+    assert "Partial, broken off before its end" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert [suite.get("errors") for suite in ET.parse(tmp_path / "junit.xml").getroot()] == ["1"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_every_controller_and_keeps_the_partial_report(tmp_path: Path) -> None:
+    plan = tmp_path / "long.yaml"
+    plan.write_text(
+        "format: toplovod-scenario/1\ntitle: Long\nstory: It takes days.\n"
+        "facts:\n  - {fact: long, source: this test}\nstations: 1\n"
+        "runs:\n  - name: long\n    firmware: shipped\n"
+        "    outdoor_temp_c: -5\n    steps:\n      - do: run\n        for_min: 20000\n"
+        "        expect:\n          - {figure: lowest_room_c, limit: room-floor}\n"
+    )
+    report = tmp_path / "report"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tools.cli", "hil", "run", str(plan), "--report", str(report), "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "times real time" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert json.loads(out)["partial"] is True
+    assert "marked partial" in err
+    assert "Ctrl-C" in (report / "report.html").read_text(encoding="utf-8")
+    assert list(tmp_path.glob("toplovod-scenario-*")) == []  # flash, keys and consoles are gone
