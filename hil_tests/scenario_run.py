@@ -164,13 +164,18 @@ class Stations:
         self._spent_s = 0.0
         self.lowest_dp_pa = np.inf
 
-    def run_for(self, minutes: float, each_tick: Callable[[float], None] | None = None) -> None:
-        """Let minutes pass; each_tick gets the seconds since the beginning after every tick."""
+    def run_for(
+        self,
+        minutes: float,
+        each_tick: Callable[[float], None] | None = None,
+        until: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Let minutes pass, fewer when `until` holds; each_tick gets the seconds passed after every tick."""
         clock = self.clock
         assert clock is not None
         begin_ms, end_ms = clock.now_ms, clock.now_ms + round(minutes * 60_000)
         wall, next_line = time.monotonic(), 0.0
-        while clock.now_ms < end_ms:
+        while clock.now_ms < end_ms and not until():
             clock.step()
             self._look(clock.tick_ms / 1000.0)
             if each_tick is not None:
@@ -417,17 +422,15 @@ def _mass_restore(stations: Stations, v: dict[str, Any]) -> Given:
                     waiting.remove(house)
 
     stations.note(f"mass restore begins: the keys' epoch rises, {len(houses)} stations are given back")
-    spent = 0.0
-    while spent < v["within_min"] and len(back_s) < len(houses):
-        begin = spent * 60.0
-        stations.run_for(1.0, lambda passed_s, begin=begin: change(begin + passed_s))  # type: ignore[misc]
-        spent += 1.0
+    begin_s = stations.now_s
+    stations.run_for(v["within_min"], change, until=lambda: len(back_s) == len(houses))
+    spent_min = (stations.now_s - begin_s) / 60.0
     for house in houses:
         old_keys.visit(house)
         house.disconnect()
     epoch = KEY_EPOCH + 1
     altered = sum(a != b for a, b in zip(before, stations.digests(epoch), strict=True))
-    stations.note(f"{len(back_s)} of {len(houses)} stations are back after {spent:g} min")
+    stations.note(f"{len(back_s)} of {len(houses)} stations are back after {spent_min:.0f} min")
     return (
         {
             "restored_share": len(back_s) / len(houses),
