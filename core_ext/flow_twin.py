@@ -122,7 +122,7 @@ class FlowTwin:
         twin._own("consumers_mass_flow_kg_s")[:] = flow
         twin._refresh("consumers")
         if twin._run(result, twin._limits(tol_pa, None), True):
-            raise twin._failed()
+            raise twin._failed(result)
 
     def put_heads(self, head: FloatArray) -> None:
         """Heads of the sources that have one, Pa."""

@@ -120,9 +120,18 @@ class HydraulicResult:
     @property
     def certificate(self) -> Certificate:
         if self._certificate is None:
-            assert self._make_certificate is not None
+            if self._make_certificate is None:
+                raise RuntimeError("nothing was solved into this result; solve() first")
             self._certificate = self._make_certificate()
+            # what makes it holds on to the solver
+            self._make_certificate = None
         return self._certificate
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """Copies and pickles take the certificate along, not the solver that would make it."""
+        if self._make_certificate is not None:
+            assert self.certificate
+        return None, {name: getattr(self, name) for name in self.__slots__}
 
     def __repr__(self) -> str:
         return (

@@ -710,14 +710,16 @@ class HydraulicSolver:
         result.iterations = kernel.iterations
         result.residual_pressure_pa = kernel.residual_pressure_pa
         result.residual_mass_kg_s = kernel.residual_mass_kg_s
-        result._certificate = None
+        result._certificate = result._make_certificate = None
         return status
 
-    def _failed(self) -> NotConverged:
+    def _failed(self, result: HydraulicResult) -> NotConverged:
+        """The error for the run that just ended without an answer; its result says so too."""
         kernel = self._kernel
         known = self._a["known"][self._layout.place].astype(np.bool_)
+        result._certificate = self._certify(False, kernel.marks(), known, kernel.robust)
         return self._not_converged(
-            self._certify(False, kernel.marks(), known, kernel.robust),
+            result._certificate,
             kernel.iterations,
             kernel.residual_pressure_pa,
             kernel.residual_mass_kg_s,
@@ -773,6 +775,14 @@ class HydraulicSolver:
             names = [f"{SINGULAR[table]} {i}" for table in self._slices for i in self.net.tables[table]["id"]]
             self._link_names.append(np.array([*names, ""], dtype=object)[:-1])
         return self._link_names[0]
+
+    def _certificate_maker(self, known: npt.NDArray[np.bool_]) -> Callable[[], Certificate]:
+        """What makes the certificate of the run that just ended, whatever runs in between."""
+        kernel = self._kernel
+        marks, robust = kernel.marks(), kernel.robust
+        # what is known about pressures may be written to by whoever holds the result
+        kept = known.copy() if kernel.unreferenced else np.ones(0, np.bool_)
+        return lambda: self._certify(True, marks, kept, robust)
 
     def _certify(
         self, converged: bool, marks: npt.NDArray[np.uint8], known: npt.NDArray[np.bool_], robust: bool
@@ -841,6 +851,7 @@ class HydraulicSolver:
         if not self._lock.acquire(blocking=False):
             raise SolverBusy
         try:
+            self._settle_tick()
             self._apply(changes)
             kernel = self._kernel
             result = HydraulicResult(self) if out is None else out
@@ -848,11 +859,10 @@ class HydraulicSolver:
                 raise ValueError("out is a result of another network; nothing was solved")
             status = self._run(result, self._limits(tol, flow_tol), warm_start)
             if status:
-                raise self._failed()
+                raise self._failed(result)
             if kernel.limited or kernel.unreferenced or self._regulators:
-                result._certificate = self._certify(
-                    True, kernel.marks(), result.pressure_known, kernel.robust
-                )
+                # names are made when somebody looks: naming 3 112 limits would add a tenth to a solve
+                result._make_certificate = self._certificate_maker(result.pressure_known)
             else:
                 result._certificate = self._plain_certificate()
             return result
@@ -902,11 +912,17 @@ class HydraulicSolver:
                 self._refresh(table)
             status = self._run(result, self._limits(tol, flow_tol), True)
             if status:
-                raise self._failed()
+                raise self._failed(result)
             result._make_certificate = self._certify_tick
             return result
         finally:
             self._lock.release()
+
+    def _settle_tick(self) -> None:
+        """Make the certificate of the last tick before anything else runs in its kernel."""
+        result = self._tick_result
+        if result is not None and result._make_certificate is not None:
+            assert result.certificate
 
     def _certify_tick(self) -> Certificate:
         assert self._tick_result is not None
@@ -933,6 +949,7 @@ class HydraulicSolver:
         if not self._lock.acquire(blocking=False):
             raise SolverBusy
         try:
+            self._settle_tick()
             limits = self._limits(tol, flow_tol)
             return solve_batch(self, changes, limits, warm_start, workers, progress)
         finally:
@@ -957,6 +974,7 @@ class HydraulicSolver:
         if not self._lock.acquire(blocking=False):
             raise SolverBusy
         try:
+            self._settle_tick()
             return study(self, self._limits(tol, None), tables, workers, progress)
         finally:
             self._lock.release()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 import threading
 import time
 import tracemalloc
@@ -236,6 +238,62 @@ def test_limited_consumers_take_their_limit_or_their_valve(seed: int) -> None:
     assert set(result.certificate.active_limits) == {
         f"consumer {net.consumers['id'][i]}" for i in np.flatnonzero(at_limit)
     }
+
+
+def limited_street() -> tuple[HydraulicSolver, np.ndarray]:
+    """A solver, and limits of flow of which every second one holds."""
+    net = district(3, streets=40, loops=8)
+    free = HydraulicSolver(net).solve().mass_flow_kg_s["consumers"]
+    return HydraulicSolver(net), free * np.where(np.arange(len(free)) % 2, 0.5, 10.0)
+
+
+def test_a_certificate_tells_of_its_own_solve_whenever_somebody_looks() -> None:
+    solver, limit = limited_street()
+    tight, loose = (
+        solver.solve(consumers_max_flow_kg_s=limit),
+        solver.solve(consumers_max_flow_kg_s=10 * limit),
+    )
+    at_limit = np.flatnonzero(tight.mass_flow_kg_s["consumers"] == limit)
+    assert len(at_limit) >= 10
+    # nobody has looked, so nothing is named yet
+    assert not solver._link_names
+    assert loose.certificate.active_limits == ()
+    ids = solver.net.consumers["id"]
+    assert tight.certificate.active_limits == tuple(f"consumer {ids[i]}" for i in at_limit)
+    assert tight.certificate is tight.certificate
+
+
+def test_a_tick_s_certificate_outlives_the_next_solve() -> None:
+    solver, limit = limited_street()
+    (bound,) = solver.bind("consumers_max_flow_kg_s")
+    bound[:] = limit
+    ticked = solver.tick()
+    at_limit = int((ticked.mass_flow_kg_s["consumers"] == limit).sum())
+    solver.solve(consumers_max_flow_kg_s=10 * limit)
+    assert len(ticked.certificate.active_limits) == at_limit >= 10
+
+
+def test_a_copied_and_a_pickled_result_bring_their_certificate() -> None:
+    solver, limit = limited_street()
+    result = solver.solve(consumers_max_flow_kg_s=limit)
+    for twin in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):
+        assert twin.certificate == result.certificate
+        assert len(twin.certificate.active_limits) >= 10
+        assert twin.pressure_pa.tolist() == result.pressure_pa.tolist()
+
+
+def test_a_result_into_which_nothing_came_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    solver, _ = limited_street()
+    out = HydraulicResult(solver)
+    with pytest.raises(RuntimeError, match=r"solve\(\) first"):
+        assert out.certificate
+    solver.solve(out=out)
+    assert out.certificate.converged
+    monkeypatch.setattr("core_ext.solver.MOST_STEPS", 1)
+    with pytest.raises(NotConverged) as caught:
+        solver.solve(out=out, warm_start=False)
+    assert out.certificate is caught.value.certificate
+    assert not out.certificate.converged
 
 
 def test_the_penalty_path_finds_the_same_answer() -> None:
