@@ -179,6 +179,20 @@ def test_the_committed_run_names_every_goal_and_every_answer_agreed() -> None:
             assert row["epanet_difference"] <= 1e-8, row["work"]
 
 
+def test_every_missed_goal_says_what_bounds_it() -> None:
+    document = json.loads(RECORD.read_text(encoding="utf-8"))
+    missed = [goal for goal, value in report.judged(document) if value is not None and not goal.met(value)]
+    section = report.markdown(document, "p.svg").partition("## What bounds it")[2].partition("## ")[0]
+    told = [line for line in section.splitlines() if line.startswith("**")]
+    assert [line.partition(",")[0] for line in told] == [f"**{g.text.partition(',')[0]}" for g in missed]
+    for goal, line in zip(missed, told, strict=True):
+        # goal and value are the first sentence; what bounds it follows, with figures of the run
+        assert sum(c.isdigit() for c in line.partition(f"{goal.form.format(goal.bound)}.")[2]) >= 3, line
+        by_lanes = not goal.text.startswith(("memory", "set-up"))
+        lacks = "avx512" in document["conditions"]["levels_missing"]
+        assert ("AVX-512" in line) == (by_lanes and lacks), line
+
+
 def test_the_command_writes_page_and_picture_from_a_record(tmp_path: Path) -> None:
     done = CliRunner().invoke(
         app,
