@@ -197,14 +197,16 @@ LINK_ENDS = {
 class Table(Mapping[str, Array]):
     """Read-only columns of equal length; `table["length_m"]`, `len(table)` is the number of rows' columns.
 
-    `rows` is the number of rows, `ids` the identifiers, `row(id)` the position of one.
+    `rows` is the number of rows, `ids` the identifiers, `row(id)` the position of one; `numbers[column]` a
+    column of words by their place in SCHEMA, or of nodes by their row (-1 where none is named).
     """
 
-    __slots__ = ("_columns", "_index", "name", "rows")
+    __slots__ = ("_columns", "_index", "name", "numbers", "rows")
 
-    def __init__(self, name: str, columns: dict[str, Array]) -> None:
+    def __init__(self, name: str, columns: dict[str, Array], numbers: dict[str, Array]) -> None:
         self.name = name
         self._columns = columns
+        self.numbers = numbers
         self.rows = len(columns["id"])
         self._index: dict[str, int] | None = None
         for column in columns.values():
@@ -355,6 +357,7 @@ def _build_table(table: str, given: Mapping[str, Any]) -> Table:
                 )
             seen.add(identifier)
     out: dict[str, Array] = {"id": ids}
+    places: dict[str, Array] = {}
     for name, spec in schema.items():
         if name == "id":
             continue
@@ -402,15 +405,23 @@ def _build_table(table: str, given: Mapping[str, Any]) -> Table:
         else:
             out[name] = _text_column(list(values))
             if isinstance(spec.kind, tuple):
-                for row, word in enumerate(out[name]):
-                    if word not in spec.kind:
-                        raise BadNetwork(
-                            _label(table, ids[row]),
-                            f"{name} is {word!r}",
-                            f"Known: {', '.join(spec.kind)}.",
-                            f"unknown_{name}",
-                        )
-    return Table(table, out)
+                places[name] = _looked_up(out[name], {word: i for i, word in enumerate(spec.kind)}, np.int8)
+                if rows and places[name].min() < 0:
+                    row = int(np.argmin(places[name]))
+                    raise BadNetwork(
+                        _label(table, ids[row]),
+                        f"{name} is {out[name][row]!r}",
+                        f"Known: {', '.join(spec.kind)}.",
+                        f"unknown_{name}",
+                    )
+    return Table(table, out, places)
+
+
+def _looked_up(texts: Array, number_of: Mapping[str, int], dtype: type[np.signedinteger[Any]]) -> Array:
+    """Every text's number, -1 where it has none (read-only)."""
+    out = np.array([number_of.get(text, -1) for text in texts.tolist()], dtype)
+    out.setflags(write=False)
+    return out
 
 
 class Network:
@@ -456,20 +467,26 @@ class Network:
     # -- checks across columns and tables -------------------------------------------------
 
     def _check_references(self) -> None:
-        known = set(self.nodes["id"])
+        row_of = {node: row for row, node in enumerate(self.nodes["id"].tolist())}
         curves = set(self.curves["id"])
         for table, spec in SCHEMA.items():
             ids = self.tables[table]["id"]
             for name, column in spec.items():
                 if column.kind in ("node", "node_or_empty"):
-                    for row, node in enumerate(self.tables[table][name]):
-                        if node not in known and not (column.kind == "node_or_empty" and node == ""):
-                            raise BadNetwork(
-                                _label(table, ids[row]),
-                                f"{name} {node!r} is not a node of this network",
-                                "Add the node or correct the name.",
-                                "unknown_node",
-                            )
+                    nodes = self.tables[table][name]
+                    rows = _looked_up(nodes, row_of, np.int32)
+                    self.tables[table].numbers[name] = rows
+                    lost = rows < 0
+                    if column.kind == "node_or_empty":
+                        lost &= nodes != ""
+                    if lost.any():
+                        row = int(np.argmax(lost))
+                        raise BadNetwork(
+                            _label(table, ids[row]),
+                            f"{name} {nodes[row]!r} is not a node of this network",
+                            "Add the node or correct the name.",
+                            "unknown_node",
+                        )
                 elif column.kind == "curve":
                     for row, curve in enumerate(self.tables[table][name]):
                         if curve != "" and curve not in curves:
@@ -481,7 +498,7 @@ class Network:
                             )
         for table, (first, second) in LINK_ENDS.items():
             columns = self.tables[table]
-            same = columns[first] == columns[second]
+            same = columns.numbers[first] == columns.numbers[second]
             if columns.rows and same.any():
                 row = int(np.argmax(same))
                 raise BadNetwork(

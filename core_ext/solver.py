@@ -40,7 +40,17 @@ from .layout import (
     Layout,
     make_layout,
 )
-from .network import LINK_ENDS, SCHEMA, SINGULAR, BadNetwork, FloatArray, HydraulicFluid, Network
+from .network import (
+    CONSUMER_MODES,
+    LINK_ENDS,
+    SCHEMA,
+    SINGULAR,
+    VALVE_KINDS,
+    BadNetwork,
+    FloatArray,
+    HydraulicFluid,
+    Network,
+)
 from .result import Certificate, HydraulicResult, NotConverged, SolverBusy
 from .sensitivity import Linearised, Sensitivity, check_column, weights
 
@@ -52,6 +62,19 @@ if TYPE_CHECKING:
 __all__ = ["BatchResult", "Certificate", "HydraulicResult", "HydraulicSolver", "NotConverged", "SolverBusy"]
 
 REGULATORS = ("pressure_reducing", "pressure_sustaining", "dp_control")
+# of every valve kind, in the order of SCHEMA: its law, its number in ValveLaws, whether a limit can act on it
+VALVE_LAWS = np.array(
+    [CURVE if k == "curve" else REGULATOR if k in REGULATORS else QUADRATIC for k in VALVE_KINDS], np.int8
+)
+VALVE_CODES = np.array(
+    [
+        4 if k in REGULATORS else {"throttle": 0, "check": 1, "flow_limit": 2, "curve": 3}[k]
+        for k in VALVE_KINDS
+    ],
+    np.int8,
+)
+LIMITED_VALVES = np.array([k in ("check", "flow_limit") for k in VALVE_KINDS])
+CONSUMER_LAWS = np.array([QUADRATIC if m == "valve" else IMPOSED for m in CONSUMER_MODES], np.int8)
 FRICTION_FORMS = {
     "swamee-jain": 0,
     "epanet": 0,
@@ -89,10 +112,6 @@ SHUT_BELOW = 1e-9  # opening below which a valve is shut
 # on districts of 1 000 to 100 000 links, starts of 1 ft/s or of the whole 100 Pa/m take up to one step more
 COLD_GRADIENT_PA_M = 25.0
 COLD_FRICTION = 0.02
-
-
-def _codes(words: Any, table: Mapping[str, int]) -> npt.NDArray[np.int8]:
-    return np.array([table[w] for w in words], dtype=np.int8)
 
 
 def power_law(
@@ -177,27 +196,27 @@ class HydraulicSolver:
 
     # -- symbolic -------------------------------------------------------------------------
 
+    def _end_rows(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Rows of the end nodes of every link, in the order flow counts positive."""
+        tables = self.net.tables
+        first, second = (
+            np.concatenate([tables[table].numbers[ends[end]] for table, ends in LINK_ENDS.items()])
+            for end in (0, 1)
+        )
+        return first, second
+
     def _analyse(self) -> None:
         net = self.net
-        row_of = {str(i): row for row, i in enumerate(net.nodes["id"])}
-        first = np.empty(self._links, np.int32)
-        second = np.empty(self._links, np.int32)
-        for table, (a, b) in LINK_ENDS.items():
-            part = self._slices[table]
-            first[part] = [row_of[n] for n in net.tables[table][a]]
-            second[part] = [row_of[n] for n in net.tables[table][b]]
+        first, second = self._end_rows()
         sources = net.sources
         fixed = np.isfinite(net.nodes["fixed_pressure_pa"])
-        supply_rows = np.array([row_of[n] for n in sources["supply_node"]], np.int32)
-        return_rows = np.array([row_of[n] for n in sources["return_node"]], np.int32)
+        supply_rows, return_rows = sources.numbers["supply_node"], sources.numbers["return_node"]
         fixed[supply_rows[np.isfinite(sources["supply_pressure_pa"])]] = True
         fixed[return_rows[np.isfinite(sources["return_pressure_pa"])]] = True
 
         kind = np.empty(self._links, np.int8)
         kind[self._slices["pipes"]] = HAZEN if self._hazen else PIPE
-        kind[self._slices["valves"]] = [
-            CURVE if k == "curve" else REGULATOR if k in REGULATORS else QUADRATIC for k in net.valves["kind"]
-        ]
+        kind[self._slices["valves"]] = VALVE_LAWS[net.valves.numbers["kind"]]
         curves = net.curve_points()
         shut_off = EPANET_SHUT_OFF if self.friction == "epanet" else SHUT_OFF
         self._pump_laws = [
@@ -207,9 +226,7 @@ class HydraulicSolver:
             FIXED if c == "" else POWER if law is not None else CURVE
             for c, law in zip(net.pumps["curve"], self._pump_laws, strict=True)
         ]
-        kind[self._slices["consumers"]] = [
-            QUADRATIC if m == "valve" else IMPOSED for m in net.consumers["mode"]
-        ]
+        kind[self._slices["consumers"]] = CONSUMER_LAWS[net.consumers.numbers["mode"]]
         self._source_code = np.where(
             np.isfinite(sources["dp_pa"]), 0, np.where(np.isfinite(sources["mass_flow_kg_s"]), 1, 2)
         ).astype(np.int8)
@@ -221,11 +238,11 @@ class HydraulicSolver:
         self._classes[kind == QUADRATIC] = QUADRATICS
         self._classes[kind >= IMPOSED] = UNCOUPLED
         valves = self._classes[self._slices["valves"]]
-        valves[np.isin(net.valves["kind"], ("check", "flow_limit"))] = LIMITED
+        valves[LIMITED_VALVES[net.valves.numbers["kind"]]] = LIMITED
         self._can_stop = np.zeros(self._links, np.bool_)
         self._can_stop[self._slices["pumps"]] = net.pumps["curve"] != ""
         self._can_stop[kind == REGULATOR] = True
-        self._regulators = self._regulator_rows(row_of)
+        self._regulators = self._regulator_rows()
         sensed = np.zeros(self._nodes, np.bool_)
         for _row, node_a, node_b, _weights in self._regulators:
             sensed[[node for node in (node_a, node_b) if node >= 0]] = True
@@ -264,14 +281,12 @@ class HydraulicSolver:
                 drops += drop.tolist()
         self._curve_flow, self._curve_dp = np.array(flows), np.array(drops)
 
-    def _regulator_rows(
-        self, row_of: Mapping[str, int]
-    ) -> list[tuple[int, int, int, tuple[float, float, float]]]:
+    def _regulator_rows(self) -> list[tuple[int, int, int, tuple[float, float, float]]]:
         """Of every regulator: its row among valves, the nodes it senses, weights of both and of the setting.
 
         All bring weight_a p_a + weight_b p_b down to a value: a pressure-sustaining valve the negative one.
         """
-        valves = self.net.valves
+        valves, row_of = self.net.valves, self.net.nodes.row
         out: list[tuple[int, int, int, tuple[float, float, float]]] = []
         for row in np.flatnonzero(self._kind[self._slices["valves"]] == REGULATOR).tolist():
             kind, from_node, to_node = valves["kind"][row], valves["sense_from"][row], valves["sense_to"][row]
@@ -281,16 +296,16 @@ class HydraulicSolver:
                     "missing_value",
                 )  # fmt: skip
             if kind == "pressure_reducing":
-                out.append((row, row_of[to_node or valves["to_node"][row]], -1, (1.0, 0.0, 1.0)))
+                out.append((row, row_of(to_node or valves["to_node"][row]), -1, (1.0, 0.0, 1.0)))
             elif kind == "pressure_sustaining":
-                out.append((row, row_of[from_node or valves["from_node"][row]], -1, (-1.0, 0.0, -1.0)))
+                out.append((row, row_of(from_node or valves["from_node"][row]), -1, (-1.0, 0.0, -1.0)))
             else:
                 if not (from_node and to_node):
                     raise BadNetwork(
                         f"valve {valves['id'][row]}", "kind dp_control senses nothing",
                         "Name the nodes it measures between in sense_from and sense_to.", "missing_value",
                     )  # fmt: skip
-                out.append((row, row_of[from_node], row_of[to_node], (1.0, -1.0, 1.0)))
+                out.append((row, row_of(from_node), row_of(to_node), (1.0, -1.0, 1.0)))
         return out
 
     def _has_one_solution(self) -> bool:
@@ -378,12 +393,10 @@ class HydraulicSolver:
     def _make_laws(self) -> None:
         """Coefficients that no change can touch: pump laws and valve curves."""
         net = self.net
-        self._valve_code = _codes(
-            net.valves["kind"],
-            {"throttle": 0, "check": 1, "flow_limit": 2, "curve": 3} | dict.fromkeys(REGULATORS, 4),
-        )
-        self._percentage = _codes(net.valves["characteristic"], {"linear": 0, "equal-percentage": 1})
-        self._consumer_mode = _codes(net.consumers["mode"], {"flow": 0, "valve": 1, "heat": 2})
+        self._valve_code = VALVE_CODES[net.valves.numbers["kind"]]
+        # SCHEMA has these words in the order of the laws' own numbers
+        self._percentage = net.valves.numbers["characteristic"]
+        self._consumer_mode = net.consumers.numbers["mode"]
         for row in np.flatnonzero(self._valve_code == 3).tolist():
             e = self._slices["valves"].start + row
             at, count = self._curve_at["valves", net.valves["curve"][row]]
