@@ -115,12 +115,11 @@ def make_layout(
     ca = np.where(ends_a >= 0, column[ends_a] if len(column) else 0, len(order)).astype(np.int32)
     cb = np.where(ends_b >= 0, column[ends_b] if len(column) else 0, len(order)).astype(np.int32)
     owned = np.flatnonzero(in_core & ((ends_a >= 0) | (ends_b >= 0)))
-    against = cb < ca
-    owner = np.where(against, cb, ca)[owned].astype(np.int32)
-    far = np.where(against, ends_a, ends_b)[owned].astype(np.int32)
-    shape, link_start, link, link_row = shapes(
-        len(order), start, rows, owner, far, classes[owned].astype(np.int8)
-    )
+    against = (cb < ca)[owned]
+    owner = np.minimum(ca, cb)[owned]
+    far = np.where(against, ends_a[owned], ends_b[owned])
+    owned_class = classes[owned].astype(np.int8, copy=False)
+    shape, link_start, link, link_row = shapes(len(order), start, rows, owner, far, owned_class)
     picked = np.lexsort((shape, level)).astype(np.int32)
     place_of_column, groups = count_groups(level, picked)
     bridging = np.flatnonzero(in_core & (ends_a < 0) & (ends_b < 0))
@@ -137,10 +136,11 @@ def make_layout(
     node_of = np.full(trash_at + LANES, -1, np.int32)
     node_of[place] = np.arange(nodes, dtype=np.int32)
 
-    fixed_end = np.where(against, place[first], place[second])[owned].astype(np.int32)
+    first_place, second_place = place[first], place[second]
+    fixed_end = np.where(against, first_place[owned], second_place[owned])
     table, row, pair, block_class, target, counts, slots, entries = lay_out(
         groups, place_of_column, start, rows, column, link_start, link, link_row,
-        classes[owned].astype(np.int8), fixed_end, trash_at,
+        owned_class, fixed_end, trash_at,
     )  # fmt: skip
 
     # aliases: one column per link between fixed pressures, in groups of their own behind all others
@@ -152,14 +152,14 @@ def make_layout(
         for begin in range(0, len(members), LANES):
             chunk = members[begin : begin + LANES]
             there = np.arange(trash_at, trash_at + LANES, dtype=np.int32)
-            there[: len(chunk)] = place[second[bridging[chunk]]]
+            there[: len(chunk)] = second_place[bridging[chunk]]
             alias_table.append((len(chunk), 0, 1, 1, 0, row_at, 0, link_at))
             alias_row.append(there)
             alias_pair.append((int(counts[c]), 0))
             alias_class.append(c)
             alias_slot[chunk] = LANES * int(counts[c]) + np.arange(len(chunk))
             alias_place.append(LANES * group_at + np.arange(len(chunk), dtype=np.int32))
-            alias_of.append(place[first[bridging[chunk]]])
+            alias_of.append(first_place[bridging[chunk]])
             counts[c] += 1
             row_at, link_at, group_at = row_at + 1, link_at + 2, group_at + 1
     table = np.concatenate([table[:groups], np.array(alias_table, np.int32).reshape(-1, 8)])
@@ -175,8 +175,7 @@ def make_layout(
     pair[:, 0] += class_at[block_class].astype(np.int32)
     slot = np.full(links, -1, np.int32)
     # lay_out counts the slots of its owned links in their own order
-    in_class = LANES * class_at[classes[owned]] + slots
-    slot[owned] = 2 * in_class + against[owned]
+    slot[owned] = 2 * ((LANES * class_at).astype(np.int32)[owned_class] + slots) + against
     slot[bridging] = 2 * (LANES * class_at[classes[bridging]] + alias_slot)
     # peeled links lie densely behind the core: pipes first
     peel_slot = np.empty(len(peeled), np.int32)
@@ -201,8 +200,8 @@ def make_layout(
         slot=slot,
         place=place,
         node_of=node_of,
-        first=place[first].astype(np.int32),
-        second=place[second].astype(np.int32),
+        first=first_place,
+        second=second_place,
         peel_place=place[unknown_nodes[peeled]].astype(np.int32),
         peel_parent=peel_parent.astype(np.int32),
         peel_slot=peel_slot,

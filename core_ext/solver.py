@@ -207,7 +207,6 @@ class HydraulicSolver:
 
     def _analyse(self) -> None:
         net = self.net
-        first, second = self._end_rows()
         sources = net.sources
         fixed = np.isfinite(net.nodes["fixed_pressure_pa"])
         supply_rows, return_rows = sources.numbers["supply_node"], sources.numbers["return_node"]
@@ -247,11 +246,16 @@ class HydraulicSolver:
         for _row, node_a, node_b, _weights in self._regulators:
             sensed[[node for node in (node_a, node_b) if node >= 0]] = True
         self._sensed = sensed
-        self._ends = (first, second, fixed)
         self._rows = (supply_rows, return_rows)
         self._curve_tables(curves)
+        self._fixed = fixed
         self._unique = self._has_one_solution()
         self._lay_out()
+
+    @property
+    def _ends(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+        """Rows of both end nodes of every link (new arrays), and which nodes are fixed."""
+        return (*self._end_rows(), self._fixed)
 
     def _lay_out(self) -> None:
         """Lay the topology out anew; limits that consumers have now decide what they are laid out as."""
@@ -832,8 +836,9 @@ class HydraulicSolver:
                 i = root[i]
             return i
 
+        first, second, _ = self._ends
         for e in np.flatnonzero(coupling & (self._kind < IMPOSED)):
-            a, b = int(self._ends[0][e]), int(self._ends[1][e])
+            a, b = int(first[e]), int(second[e])
             if a in root and b in root:
                 a, b = find(a), find(b)
                 root[max(a, b)] = min(a, b)
@@ -1061,8 +1066,9 @@ class HydraulicSolver:
         ]
         density = self.fluid.density_kg_m3
         pressure = np.zeros(self._nodes)
-        np.add.at(pressure, self._ends[1][links], flow / density)
-        np.subtract.at(pressure, self._ends[0][links], flow / density)
+        first, second, _ = self._ends
+        np.add.at(pressure, second[links], flow / density)
+        np.subtract.at(pressure, first[links], flow / density)
         pumps = self.net.pumps.rows
         by_flow = {"pumps": gain[:pumps] / density, "sources": gain[pumps:] / density}
         return self.gradient(columns, mass_flow=by_flow, pressure=pressure)
@@ -1073,7 +1079,7 @@ class HydraulicSolver:
         links = np.r_[
             np.arange(self._links)[self._slices["pumps"]], np.arange(self._links)[self._slices["sources"]]
         ]
-        first, second = self._ends[0][links], self._ends[1][links]
+        first, second = (end[links] for end in self._end_rows())
         height = self._columns["nodes_elevation_m"]
         weight = self.fluid.density_kg_m3 * self.fluid.gravity_m_s2
         gain = (
