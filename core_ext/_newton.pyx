@@ -70,8 +70,8 @@ def aligned(count, dtype):
 
 
 cdef void* address(object array) except *:
-    # an array's own attribute for this builds objects: fifty of them were a tenth of a small network's set-up.
-    # The array outlives its pointer here, so the buffer need not be held
+    # an array's own attribute for this builds objects: fifty of them were a tenth of a small network's
+    # set-up. The array outlives its pointer here, so the buffer need not be held
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
     PyBuffer_Release(&view)

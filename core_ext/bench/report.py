@@ -607,7 +607,7 @@ def _bound_of_steps(document: Document, row: Row) -> list[str]:
     phases = by_phase(counted["functions"])
 
     def each(*events: str) -> float:
-        return sum(cost.get(event, 0) for cost in phases.values() for event in events) / per
+        return float(sum(cost.get(event, 0) for cost in phases.values() for event in events) / per)
 
     instructions, missed = each("instructions"), each("mispredicted")
     first_level = each("d1_read", "d1_write")
