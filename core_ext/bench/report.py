@@ -673,12 +673,6 @@ def _bound_of_memory(_document: Document, row: Row) -> list[str]:
     ]
     if "epanet_bytes" in row:
         said.append(f"EPANET holds {row['epanet_bytes'] / row['core_bytes']:.1f} times as much as the core.")
-    if "core_arrays" in row:
-        most = sorted(row["core_arrays"].items(), key=lambda item: -item[1])[:6]
-        said.append(
-            "Most of it: " + ", ".join(f"{name} {size:.0f} B" for name, size in most) + " per link, of "
-            f"{sum(row['core_arrays'].values()):.0f} B in all arrays."
-        )
     return said
 
 
