@@ -95,6 +95,7 @@ class Device:
     source: str = ""
     device_id: str = ""
     baudrate: int = 19200
+    tls: bool = False
     line: int = 0
 
     @property
@@ -240,6 +241,8 @@ def device_fields(device: Device) -> dict[str, Any]:
     }
     if device.transport == "rtu":
         fields["baudrate"] = device.baudrate
+    if device.tls:
+        fields["tls"] = True
     optional = ("return_node", "source", "device_id", "limits", "deficit_budget_kh")
     return {key: value for key, value in fields.items() if value or key not in optional}
 
@@ -328,7 +331,7 @@ _POLL_KEYS = {"cycle_s": (2.0, 3600.0), "fast_s": (1.0, 60.0), "slow_s": (60.0, 
 _AREA_KEYS = ("id", "name")
 _DEVICE_KEYS = (
     "id", "name", "transport", "address", "unit", "profile", "node", "return_node", "source", "area",
-    "priority", "x_m", "y_m", "deficit_budget_kh", "limits", "device_id", "baudrate",
+    "priority", "x_m", "y_m", "deficit_budget_kh", "limits", "device_id", "baudrate", "tls",
 )  # fmt: skip
 _TABLES = ("site", "poll", "area", "pump_station", "substation", "coordinator", "alarms")
 
@@ -565,6 +568,15 @@ class _Reader:
                 "Copy it from the label or from toplovod read",
             )
         budget = registers.BY_NAME["deficit_budget_kh"]
+        tls = row.get("tls", False)
+        if not isinstance(tls, bool) or (tls and transport != "tcp"):
+            self._wrong(
+                at("tls"),
+                f"tls = {tls!r} with transport {transport!r} is not possible",
+                "Write tls = true for a controller with transport tcp and its tls_port as the address, or "
+                "leave it out",
+            )
+            tls = False
         return Device(
             id=device_id,
             name=self._string(row, table, index, "name", default=device_id),
@@ -586,6 +598,7 @@ class _Reader:
             source=self._string(row, table, index, "source", default=""),
             device_id=pinned,
             baudrate=int(self._number(row, table, index, "baudrate", 300, 921600, default=19200, whole=True)),
+            tls=tls,
             line=self.lines.of(table, index),
         )
 

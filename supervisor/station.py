@@ -19,6 +19,7 @@ from .audit import Audit
 from .clock import Clock, LockstepClock
 from .coordinator import Coordinator
 from .errors import Unavailable
+from .field import credentials
 from .field.outbox import FieldOutbox
 from .field.poller import LATENESS_BUCKETS_S, Counters, Poller
 from .historian import Historian
@@ -98,7 +99,9 @@ class Station:
             min_free_bytes=settings.history_min_free_bytes,
         )
         self._closers.append(self.historian.close)
-        self.poller = Poller(site, self.latest, clock)
+        behind_tls = any(device.tls for device in site.devices)
+        tls = credentials.context(settings.data) if behind_tls else None
+        self.poller = Poller(site, self.latest, clock, tls)
         self._closers.append(self.poller.close)
         self.outbox = FieldOutbox(self.poller, clock)
         self.access = Access(state, self.audit, site.areas)

@@ -25,6 +25,10 @@ limits_app = typer.Typer(
     help="Signed bundles of limits, curves and schedules: the way they change from afar.",
 )
 app.add_typer(limits_app, name="limits")
+tls_app = typer.Typer(
+    no_args_is_help=True, help="Certificates for Modbus behind TLS, made offline by the town's own authority."
+)
+app.add_typer(tls_app, name="tls")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Host = Annotated[
@@ -524,6 +528,7 @@ def provision(
     limits_key: Annotated[
         Path | None, typer.Option(help="Public key for limit bundles; the release key where there is none.")
     ] = None,
+    tls: Annotated[Path | None, typer.Option(help="Folder that toplovod tls device wrote.")] = None,
     json: AsJson = False,
 ) -> None:
     """Write identity, settings and keys onto the flashed board at PORT, and restart it.
@@ -540,7 +545,7 @@ def provision(
     opened = Vault.open(vault, passphrase)
     result = provision(
         port, content, opened, lambda: opened.save(vault, passphrase), rekey=rekey, release_key=release_key,
-        limits_key=limits_key,
+        limits_key=limits_key, tls=tls,
     )  # fmt: skip
     if json:
         _print_json(asdict(result))
@@ -642,6 +647,58 @@ def limits_send(
         f"{result.address}: version {result.version} is verified; the controller restarts into it. toplovod "
         "read shows limits_version_number, and update_cause_number 10 where the site refuses it."
     )
+
+
+AuthorityFolder = Annotated[Path, typer.Option("--authority", help="Folder of the authority.")]
+TlsFolder = Annotated[Path, typer.Argument(help="Folder for the files; keys in it are never replaced.")]
+
+
+def _tell_files(paths: list[Path], as_json: bool) -> None:
+    if as_json:
+        _print_json({"files": [str(path) for path in paths]})
+        return
+    for path in paths:
+        typer.echo(path)
+
+
+@tls_app.command("authority")
+def tls_authority(
+    folder: TlsFolder,
+    name: Annotated[str, typer.Option(help="Name in the certificate.")] = "Toplovod",
+    json: AsJson = False,
+) -> None:
+    """Make the authority that controllers and clients trust. Keep its key where the vault is kept."""
+    from .certificates import new_authority
+
+    _tell_files(new_authority(folder, name), json)
+
+
+@tls_app.command("device")
+def tls_device(
+    device_id: Annotated[str, typer.Argument(help="The controller, 16 hexadecimal digits.")],
+    folder: TlsFolder,
+    authority: AuthorityFolder,
+    json: AsJson = False,
+) -> None:
+    """Make a controller's certificate and key; toplovod provision --tls FOLDER brings them there."""
+    from .certificates import new_device
+
+    _tell_files(new_device(folder, authority, device_id), json)
+
+
+@tls_app.command("client")
+def tls_client(
+    name: Annotated[str, typer.Argument(help="Who it is for; stands in the certificate.")],
+    folder: TlsFolder,
+    authority: AuthorityFolder,
+    role: Annotated[str, typer.Option(help="supervisor, standby, technician, utility or reader.")],
+    days: Annotated[int, typer.Option(min=1, help="How long it is valid.")] = 825,
+    json: AsJson = False,
+) -> None:
+    """Make a client's certificate with its role, for DATA/tls of a supervisor or for another master."""
+    from .certificates import new_client
+
+    _tell_files(new_client(folder, authority, name, role, days), json)
 
 
 @keys_app.command("new")

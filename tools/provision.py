@@ -57,7 +57,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def provision(
     port: str, settings: dict[str, Any], vault: Vault, save_vault: Any, *, rekey: bool = False,
-    release_key: Path | None = None, limits_key: Path | None = None,
+    release_key: Path | None = None, limits_key: Path | None = None, tls: Path | None = None,
 ) -> Provisioned:  # fmt: skip
     """Write settings and keys onto the board and reset it.
 
@@ -67,6 +67,7 @@ def provision(
     public_keys = [(key, at) for key, at in ((release_key, RELEASE_KEY), (limits_key, LIMITS_KEY)) if key]
     for public_key, _ in public_keys:
         _check_release_key(public_key)
+    certificates = _certificates(tls, device_id) if tls else []
     line = SerialLine(port)
     line.greet()
     present, _ = line.listing(("substation",))
@@ -99,6 +100,8 @@ def provision(
             save_vault()
         for public_key, place in public_keys:
             line.put(public_key, place)
+        for certificate in certificates:
+            line.put(certificate, certificate.name)
         line.put(key, KEYS)
         line.put(site, SITE)
     line.make_folders(["state"])
@@ -122,6 +125,14 @@ def _check_release_key(path: Path) -> None:
             "file that toplovod keys release wrote as --public.",
             exit_status=WRONG_USE,
         )
+
+
+def _certificates(folder: Path, device_id: str) -> list[Path]:
+    """Return the three files of TLS, once it is sure that they belong together and to this device."""
+    from .certificates import DEVICE_FILES, check_device
+
+    check_device(folder, device_id)
+    return [folder / name for name in DEVICE_FILES]
 
 
 def _digest(path: Path) -> str:

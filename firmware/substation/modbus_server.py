@@ -60,7 +60,7 @@ class ModbusServer:
         self._broadcast_cause = causes.BROADCAST
         self._order_mailbox = bank.order_mailbox
         self._order_words = bank.order_words
-        self._challenge_mailbox = bank.challenge_mailbox
+        self.challenge_mailbox = bank.challenge_mailbox
         self._challenge_words = bank.challenge_words
         self._status_block = bank.status_block
         self._log_seal = bank.log_seal
@@ -179,7 +179,7 @@ class ModbusServer:
         read_address = (frame[pdu + 1] << 8) | frame[pdu + 2]
         address = (frame[pdu + 5] << 8) | frame[pdu + 6]
         content = pdu + 10
-        if address == self._challenge_mailbox and read_address in (self._status_block, self._log_seal):
+        if address == self.challenge_mailbox and read_address in (self._status_block, self._log_seal):
             return self._status(frame, content, count, read_address, read_count, out)
         receipts_end = self._receipts + 4 * self._receipt_words
         if (

@@ -131,6 +131,10 @@ class ModbusTcp:
             sock, address = listener.sock.accept()
         except OSError:
             return  # the client left before we looked
+        source = _ipv4(address)
+        if not self._welcome(listener, source):
+            sock.close()
+            return
         place = self._free_place()
         if place is None:
             place = self._longest_idle(False) or self._longest_idle(True)
@@ -140,14 +144,23 @@ class ModbusTcp:
             sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         except (OSError, ValueError):
             pass  # a chip with its own TCP sends at once
+        sock = self._dress(listener, place, sock)
         place.sock = sock
         place.framing = listener.framing
-        place.source = _ipv4(address)
+        place.source = source
         place.spoke = False
         place.ready = 0
         self._hear(place)
         self._count(1)
         self._events.enter(sock, place, select.POLLIN)
+
+    # What a port behind TLS does differently.
+
+    def _welcome(self, listener, source):
+        return True
+
+    def _dress(self, listener, place, sock):
+        return sock
 
     def _free_place(self):
         for place in self._places:

@@ -10,9 +10,9 @@ from struct import pack, unpack
 # position in registers.REFUSALS
 (
     NONE, FUNCTION, MALFORMED, MAC, REPLAY, LATE, LIMIT, RIGHT, BUDGET, STATE, REGISTER, LEASE, EPOCH,
-    BROADCAST, MAP,
-) = range(15)  # fmt: skip
-CAUSES = 15
+    BROADCAST, MAP, TLS,
+) = range(16)  # fmt: skip
+CAUSES = 16
 
 COUNTERS = (
     (FUNCTION, "refused_function_count"),
@@ -46,7 +46,8 @@ class Refusals:
         self._tally = list(range(CAUSES))
         for cause in (RIGHT, BUDGET, STATE, REGISTER, LEASE):
             self._tally[cause] = LIMIT
-        self._tally[EPOCH] = self._tally[MAP] = MAC  # not our key, not our map: the MAC is not ours
+        # not our key, map or certificate authority: what should prove the sender is not ours
+        self._tally[EPOCH] = self._tally[MAP] = self._tally[TLS] = MAC
         self._count = [0] * CAUSES
         self._counters = {cause: bank.point(name) for cause, name in COUNTERS}
         self._last_cause = bank.point("last_refusal_number")

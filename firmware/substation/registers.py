@@ -476,7 +476,7 @@ UPDATE_CAUSES = (
 )  # fmt: skip
 REFUSALS = (
     "none", "function", "malformed", "mac", "replay", "late", "limit", "right", "budget", "state",
-    "register", "lease", "epoch", "broadcast", "map",
+    "register", "lease", "epoch", "broadcast", "map", "tls",
 )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ class Settings:
         self.profile = self.dhw = self.priority = self.summer_time = ""
         self.circuits = self.pumps = self.utc_offset_min = 0
         self.holidays = self.inputs = self.mbus_meters = ()
-        self.mbus_baud = 0
+        self.mbus_baud = self.tls_port = 0
+        self.tls_alone = False
         self.limits = (
             0,
             False,

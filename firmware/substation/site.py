@@ -107,6 +107,10 @@ class Site(Settings):
         if self.rtu_tcp_port == self.modbus_port:
             self._mistake("rtu_tcp_port", "%d is modbus_port already; 0 used" % self.rtu_tcp_port)
             self.rtu_tcp_port = 0
+        if "tls_port" in content or "tls_alone" in content:
+            from . import site_tls
+
+            site_tls.read(self)
         self.rtu_baud = self.choice("rtu_baud", 0, RTU_BAUDS)
         self.rtu_parity = self.choice("rtu_parity", "even", RTU_PARITIES)
         # a character has 11 bits whatever the parity: serial line guide V1.02, 2.5.1

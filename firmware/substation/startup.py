@@ -95,7 +95,15 @@ def _read_settings(boards, running, version, persistence):
 
     settings = site.read("site.json", _chip_id(), boards, persistence).copy()
     del site
-    let_go_of("site", "site_functions", "site_meters", "bundled_limits", "limits_record", "site_migrations")
+    let_go_of(
+        "site",
+        "site_functions",
+        "site_meters",
+        "site_tls",
+        "bundled_limits",
+        "limits_record",
+        "site_migrations",
+    )
     gc.collect()
     from . import image
 
@@ -182,8 +190,14 @@ def _make_server(
         from .modbus_rtu import Rtu
 
         rtu = Rtu(server, settings.rtu_unit)
-    ports = ((settings.modbus_port, server), (settings.rtu_tcp_port, rtu))
-    parts.tcp = ModbusTcp(ports, settings.modbus_address, bank, bank.point("client_count"), parts.progress)
+    ports = ((0 if settings.tls_alone else settings.modbus_port, server), (settings.rtu_tcp_port, rtu))
+    serving = (ports, settings.modbus_address, bank, bank.point("client_count"), parts.progress)
+    if settings.tls_port:
+        from .modbus_tls import ModbusTls
+
+        parts.tcp = ModbusTls(*serving, server, settings.tls_port, parts.refusals, parts.clock)
+    else:
+        parts.tcp = ModbusTcp(*serving)
     if settings.rtu_baud:
         from .modbus_serial import ModbusSerial
 

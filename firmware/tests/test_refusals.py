@@ -2,6 +2,7 @@
 
 import pytest
 
+from firmware.substation import event_log
 from firmware.substation import refusals as causes
 from firmware.substation.refusals import Refusals
 from firmware.substation.register_bank import RegisterBank
@@ -32,6 +33,7 @@ def test_every_cause_has_a_counter(ticks):
         causes.MAC: "refused_mac_count",
         causes.EPOCH: "refused_mac_count",
         causes.MAP: "refused_mac_count",
+        causes.TLS: "refused_mac_count",
         causes.REPLAY: "refused_replay_count",
         causes.LATE: "refused_late_count",
         causes.BROADCAST: "broadcast_count",
@@ -43,6 +45,7 @@ def test_every_cause_has_a_counter(ticks):
         causes.LEASE: "refused_order_count",
     }
     assert set(expected) == set(range(1, causes.CAUSES))
+    assert event_log.CAUSES == causes.CAUSES
     for cause, name in expected.items():
         before = rig.read(name)
         rig.refusals.note(cause, VICTIM)

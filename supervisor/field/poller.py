@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 import math
+import ssl
 from dataclasses import dataclass, field
 
 from firmware.substation import registers
@@ -18,6 +19,7 @@ from firmware.substation import registers
 from ..clock import PRIORITY_FIELD, Clock
 from ..latest import Latest, Link
 from ..site import Device, Site
+from . import credentials
 from .blocks import BLOCKS, Stretch, stretches
 from .errors import DeviceLost, FieldRefused, FieldTimeout, UnknownMap
 from .identity import OUR_MAP_HASH, Identity, decode_identity
@@ -110,7 +112,8 @@ class _Contact:
 class Poller:
     """Polls a site; also the owner of the lines, which the outbox borrows."""
 
-    def __init__(self, site: Site, latest: Latest, clock: Clock) -> None:
+    def __init__(self, site: Site, latest: Latest, clock: Clock, tls: ssl.SSLContext | None = None) -> None:
+        """tls: for the controllers that the site has behind TLS; without one they are not reached."""
         self._site = site
         self._latest = latest
         self._clock = clock
@@ -121,8 +124,11 @@ class Poller:
         for device in site.devices:
             line = self._lines.setdefault(
                 (device.transport, device.address),
-                Line(device.transport, device.host, device.port, baudrate=device.baudrate, answer_s=answer_s),
-            )
+                Line(
+                    device.transport, device.host, device.port, baudrate=device.baudrate, answer_s=answer_s,
+                    tls=(tls or credentials.nobody()) if device.tls else None,
+                ),
+            )  # fmt: skip
             self._contacts[device.id] = _Contact(device, line, phase(device.id))
         self.lateness_counts = [0] * len(LATENESS_BUCKETS_S)
         """Polls by lateness, in LATENESS_BUCKETS_S (upper bounds in seconds)."""

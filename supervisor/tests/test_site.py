@@ -116,6 +116,7 @@ MISTAKES = [
     ('[fd00::17]:1502', 'fd00::17', 17, "not HOST:PORT", "10.0.3.17:502"),
     ('[fd00::17]:1502', '10.0.0.1:502', 15, "belongs to plant", "own address"),
     ('[fd00::17]:1502', '10.0.0.1:99999', 17, "not HOST:PORT", "Write"),
+    ('transport = "rtu"', 'tls = true\ntransport = "rtu"', 25, "tls = True with transport 'rtu'", "tls_port"),
     ('transport = "rtu"', 'transport = "serial"', 25, "'serial' is not known", "rtu-over-tcp"),
     ('area = "north"\npriority', 'area = "nort"\npriority', 18, "not declared", "Did you mean 'north'?"),
     ('supply_temp_maximum_c = 65.0', 'supply_temp_maximum_c = 650', 21, "outside 20 to 95", "docs"),
@@ -186,6 +187,14 @@ def test_nodes_are_looked_up_in_the_network(tmp_path: Path) -> None:
     assert len(found) == 1
     assert found[0].line == 1 + text.splitlines().index('node = "s001"')
     assert "'s001' is not in network.json" in found[0].what and "Did you mean 's0" in found[0].remedy
+
+
+def test_tls_is_kept_when_a_site_is_written(tmp_path: Path) -> None:
+    town = load(tmp_path, GOOD.replace('id = "house-01"', 'id = "house-01"\ntls = true', 1))
+    assert [device.tls for device in town.substations] == [True, False]
+    copy = tmp_path / "copy.toml"
+    copy.write_text(town.to_toml(), encoding="utf-8")
+    assert [device.tls for device in Site.load(copy).substations] == [True, False]
 
 
 def test_a_broken_network_is_explained_by_the_core(tmp_path: Path) -> None:
