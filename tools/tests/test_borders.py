@@ -19,7 +19,7 @@ ROOMS = ("firmware", "core_ext", "supervisor", "tools", "hil_tests")
 MICROPYTHON = {
     "array", "asyncio", "binascii", "collections", "ds18x20", "errno", "gc", "hashlib", "json", "machine",
     "math", "micropython", "network", "onewire", "os", "random", "select", "socket", "struct", "sys", "time",
-    "vfs",
+    "tls", "vfs",
 }  # fmt: skip
 PYX_MAY = {"libc", "cython", "numpy", "cpython", "core_ext"}
 CIMPORT = re.compile(r"^\s*(?:from\s+(\S+)\s+c?import|c?import\s+(\S+))")
