@@ -21,6 +21,12 @@ CORRECTION_BP = 6_000  # share of the feed-forward that the temperature may add 
 # the whole of it is a static gain of one, and these bands stay well below [estimate].
 CORRECTION_BAND_MK = 90_000
 CORRECTION_INTERVAL_MS = 25_000
+# An exchanger that grew cold while the valve had to stay shut (end stop, scald limit) is filled from below:
+# that it is cold is no fault of the feed-forward, and what the correction gathers by it scalds soon after.
+FILLING_MK = 6_000  # colder than an exchanger that is kept warm
+FILLED_MK = 5_000
+FILLING_MS = 30_000  # the actuator's way and the exchanger's lag [estimate]
+FILLING_BP = -2_500  # at 2 l/min the feed-forward alone is so much too much [emulated exchanger]
 BLIND_BAND_MK = 200_000  # without a flow sensor the gain must suit the smallest draw-off [estimate]
 BLIND_INTEGRAL_MS = 30_000
 BLIND_END_MK = 4_000  # so much too hot, nothing is drawn any more
@@ -53,6 +59,7 @@ class InstantaneousDhw(Dhw):
         self._correction.track(0, 0)
         self._tapping = False
         self._keeping = False
+        self._filling_ms = 0
 
     def feed_forward_bp(self):
         """Return where the valve has to stand for the flow drawn now, by the exchanger's heat balance."""
@@ -99,12 +106,17 @@ class InstantaneousDhw(Dhw):
         return self._limited(KEEP_BP, 0, dt_ms)
 
     def _controlled(self, dt_ms):
-        self.state = HEATING
         error_mk = self.wanted_mc - self.supply_mc
+        if self.state != HEATING and error_mk > FILLING_MK:
+            self._filling_ms = FILLING_MS
+        self.state = HEATING
         # a feed-forward needs a position that is known: after a reset, the temperature alone until it is
         if self._value[self._flow_at] is None or self.legionella.running or not self.valve.synced:
             return self._limited(self._pi.step(error_mk, dt_ms), error_mk, dt_ms)
         ahead_bp = self.feed_forward_bp()
+        if self._filling_ms > 0:
+            self._filling_ms = self._filling_ms - dt_ms if error_mk > FILLED_MK else 0
+            self._correction.track(FILLING_BP, error_mk + error_mk * dt_ms // CORRECTION_INTERVAL_MS)
         wanted_bp = ahead_bp * (FULL_BP + self._correction.step(error_mk, dt_ms)) // FULL_BP
         within_bp = max(0, min(FULL_BP, wanted_bp))
         target_bp = self._limited(within_bp, error_mk, dt_ms)

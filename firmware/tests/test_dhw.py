@@ -107,6 +107,18 @@ def test_s5_above_the_scald_limit_the_valve_closes_whatever_is_drawn(tap):
     assert tap.exchanger.out_c == pytest.approx(55.0, abs=2.0)
 
 
+@pytest.mark.parametrize("draw_kg_s", [0.03, 0.05, 0.12])
+def test_s5_a_draw_off_right_after_power_on_fills_a_cold_exchanger_without_scalding(ticks, draw_kg_s):
+    """The valve waits for its end stop meanwhile; what is cold by that is no fault of the feed-forward."""
+    rig = FunctionRig(ticks, **INSTANTANEOUS)
+    rig.exchanger.out_c = rig.exchanger.seen_c = 15.0
+    rig.exchanger.draw_kg_s = draw_kg_s
+    for _ in range(300):
+        rig.step(2)
+        assert not rig.alarm("SCALD_LIMIT")
+    assert rig.exchanger.out_c > 45.0
+
+
 def test_s5_no_order_takes_hot_water_away(tap):
     tap.order(
         {"primary_flow_limit_sp_m3_h": 0.0, "primary_return_limit_sp_c": 20.0, "curve_shift_sp_k": -15.0},
