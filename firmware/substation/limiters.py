@@ -68,6 +68,7 @@ class Limits:
         self.own_flow_l_h = self.flow_l_h = self.contract_l_h
         self.own_return_mc = self.return_mc = self.dhw_return_mc = self._own_return_mc
         self.suspended = False  # return limits off: legionella are being killed
+        self.dhw_takes = False  # what comes back is DHW's as well: its difference to heating's tells nothing
 
     @property
     def away(self):
@@ -164,12 +165,15 @@ class ValveLimiter:
         if return_mc is not None and not limits.suspended:
             limit_mc = limits.dhw_return_mc if self._own else limits.return_mc
             bp = self._limit(self._return_pi, limit_mc - return_mc, RETURN, wanted_bp, dt_ms)
+            # A valve that lets nothing through does not make the return warm, and closed it would never find
+            # out: a network pipe that stands, or DHW kept warm, would keep the house cold.
+            bp = max(bp, LEAST_OPEN_BP)
             if bp < target_bp:
                 target_bp = bp
                 number = RETURN
-            if self._difference_pi is not None and secondary_return_mc is not None:
+            if self._difference_pi is not None and secondary_return_mc is not None and not limits.dhw_takes:
                 room_mk = limits.difference_mk - (return_mc - secondary_return_mc)
-                bp = self._limit(self._difference_pi, room_mk, DIFFERENCE, wanted_bp, dt_ms)
+                bp = max(self._limit(self._difference_pi, room_mk, DIFFERENCE, wanted_bp, dt_ms), LEAST_OPEN_BP)
                 if bp < target_bp:
                     target_bp = bp
                     number = DIFFERENCE

@@ -144,6 +144,7 @@ class SupplyLoop:
         shift_mk = self._shift_ask.step(0, now_s, dt_ms, spent)
         dhw = self.dhw
         self._limits.step(now_s, dt_ms, spent, dhw is not None and dhw.active)
+        self._limits.dhw_takes = dhw is not None and dhw.state != 0  # dhw.REST
         ceiling_bp, given_up_mk = FULL_BP, 0
         if dhw is not None:
             dhw.step(now_s, dt_ms)

@@ -53,6 +53,10 @@ class Beside:
             self._process.join()
         self._here.close()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait so many real seconds for it to end; say whether result() would return or raise at once."""
+        return self._here.poll(seconds)
+
     def result(self) -> Any:
         """Wait for it and return what the function returned. Raises BesideFailed."""
         try:

@@ -107,6 +107,8 @@ class Fleet:
     what every board's ticks_ms() says when it is switched on, to meet the wrap at 2**30 before 12 days.
     """
 
+    boot_script = VMBOOT
+
     def __init__(self, boards: Sequence[Board], *, seed: int | None = None, heap: str = HEAP,
                  deadline_s: float = 30.0, serial: bool = False, meters: bool = False,
                  first_tick: int = 0) -> None:  # fmt: skip
@@ -312,7 +314,7 @@ class Fleet:
             if self.meter_lines:
                 lines[0] = self.meter_lines[i].board_end
             slot.process = subprocess.Popen(
-                [sys.executable, "-m", "micropython", "-X", f"heapsize={vm_heap_b(self._heap)}", str(VMBOOT),
+                [sys.executable, "-m", "micropython", "-X", f"heapsize={vm_heap_b(self._heap)}", str(self.boot_script),
                  host, str(port), str(i), str(slot.board.flash.resolve()),
                  *(f"{uart}={handle}" for uart, handle in lines.items()), f"ticks={self._first_tick}"],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,

@@ -1,0 +1,1 @@
+"""MicroPython modules that join a board's second circuit and DHW to the bench; nothing here runs in CPython."""
