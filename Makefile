@@ -15,7 +15,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0
 TEST_FLAGS ?= --numprocesses $(WORKERS) --dist worksteal hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak scenarios fuzz-modbus cross-build locks wheel wheel-check clean
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak scenarios year seasons small-integers fuzz-modbus cross-build locks wheel wheel-check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -109,6 +109,16 @@ SCENARIOS ?= l-2024
 scenarios: setup  ## run the bench's scenarios at full size (L-2024: 324 stations), with a report each
 	@for name in $(SCENARIOS); do \
 	    $(BIN)/toplovod hil run $$name --report build/scenarios/$$name || exit 1; done
+
+YEAR_FLAGS ?=
+year: setup  ## run a house through a year of real weather; resumes in report/year (YEAR_FLAGS="--days 30 --from 11-01")
+	$(BIN)/toplovod hil run year --report report/year $(YEAR_FLAGS)
+
+seasons: setup  ## run a house through one week of each season
+	$(BIN)/toplovod hil run seasons --report report/seasons
+
+small-integers: setup  ## run every kind of site for a day with the small integers of a 32-bit board
+	TOPLOVOD_SMALL_INTEGER_HOURS=24 $(BIN)/python -m pytest -s firmware/tests/test_small_integers.py --timeout=7200
 
 cross-build: $(VENV)/.locks-installed  ## compile every kernel for aarch64 (needs gcc-aarch64-linux-gnu)
 	sh tools/checks/aarch64.sh $(BIN)/python build/aarch64

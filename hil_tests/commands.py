@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -152,7 +152,9 @@ def _hil() -> None:
 def hil_run(
     scenario: Annotated[
         str,
-        typer.Argument(help="week, a scenario of the bench such as l-2024, or a scenario file .yaml."),
+        typer.Argument(
+            help="week; year or seasons of one house; a scenario of the bench such as l-2024, or a file .yaml."
+        ),
     ],
     site: Annotated[
         str, typer.Option(help="Of the week: schutterwald, valley, or a site file.")
@@ -163,8 +165,13 @@ def hil_run(
     seed: Annotated[int, typer.Option(help="Fixed keys and draws.")] = 1,
     speed: Annotated[str, typer.Option(help="Only max: nothing here is paced.")] = "max",
     report: Annotated[
-        Path, typer.Option("--report", help="Folder of the result; a rerun of the week resumes in it.")
+        Path, typer.Option("--report", help="Folder of the result; a rerun of week or year resumes.")
     ] = Path("report"),
+    days: Annotated[int | None, typer.Option(help="Of the year: run so many days only.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Of the year: first day, as 03-21; 01-01 when left out.")
+    ] = None,
+    slice_days: Annotated[int, typer.Option(help="Of the year: days between two places to resume at.")] = 14,
     json: Annotated[bool, typer.Option("--json", help="End with one line {passed, sha256, kpi}.")] = False,
 ) -> None:
     """Run a scenario in lockstep as fast as this machine can, and write its result into a folder.
@@ -181,6 +188,16 @@ def hil_run(
 
     if speed != "max":
         raise WrongUse(f"--speed {speed}: scenarios run unpaced; nothing was started. Leave it out")
+    if scenario != "year" and (days is not None or from_ is not None):
+        raise WrongUse(f"--days and --from are the year's; nothing was started. Leave them out of {scenario}")
+    if scenario in ("year", "seasons"):
+        passed, page, line = _year(scenario, seed, report, days, from_, slice_days, require_folder)
+        typer.echo(f"Report: {page}", err=json)
+        if json:
+            typer.echo(json_format.dumps({"passed": passed, **line}))
+        if not passed:
+            raise typer.Exit(1)
+        return
     if scenario != "week":
         plan = read(find(scenario))
         require_folder(report)
@@ -233,3 +250,37 @@ def _run_scenario(plan: Scenario, devices: int | None, seed: int, report: Path, 
         typer.echo(json_format.dumps(outcome))
     if not outcome["passed"]:
         raise typer.Exit(1)
+
+
+def _year(
+    scenario: str, seed: int, report: Path, days: int | None, first: str | None, slice_days: int,
+    require_folder: Callable[[Path], None],
+) -> tuple[bool, Path, dict[str, Any]]:  # fmt: skip
+    with _signals_later():
+        from . import year, year_report
+        from .bench.errors import WrongUse
+        from .bench.plant.year_weather import YearWeather
+
+    try:
+        begin = year.day_of(first) if first else 0
+        if scenario == "seasons":
+            wanted = [(day, 7) for day in year.season_weeks(YearWeather.read()).values()]
+            slice_days = 7
+        else:
+            wanted = year.pieces(begin, year.DAYS - begin if days is None else days, slice_days)
+    except ValueError as error:
+        raise WrongUse(str(error)) from None
+    require_folder(report)
+    progress = _progress()
+    plan = year.Plan(seed=seed, slice_days=slice_days)
+    command = ["toplovod", *sys.argv[1:]]
+    try:
+        content = year.run(plan, wanted, report, progress)
+    except KeyboardInterrupt:
+        kept = year.load(report / year.YEAR_FILE)
+        if kept is not None and kept["slices"]:
+            _, page, _ = year_report.write(report, kept, command, sum(length for _, length in wanted))
+            typer.echo(f"cut off; what had ended is kept and shown, marked partial: {page}", err=True)
+        raise
+    passed, page, kpi = year_report.write(report, content, command, sum(length for _, length in wanted))
+    return passed, page, {"sha256": year_report.digest_of(content), "kpi": kpi}

@@ -1,9 +1,11 @@
-"""A year of real weather for one house, in slices: the shipped firmware in its VM, closed loop with the plant.
+"""A year of real weather for one house, in slices: the shipped firmware in its VM, closed loop with the
+plant.
 
-Two circuits, instantaneous DHW and its circulation (`bench/plant/whole_house.py`), the controller by itself on its
-own curves; somebody tells it the time once a day. A slice is some days of the calendar behind a warm-up of its
-own, so slices run side by side, a run that is cut goes on with those it lacks, and the order spreads them over
-the seasons: half a run is half of every season. It refuses to add slices of different firmware, weather or seed.
+Two circuits, instantaneous DHW and its circulation (`bench/plant/whole_house.py`), the controller by itself
+on its own curves; somebody tells it the time once a day. A slice is some days of the calendar behind a
+warm-up of its own, so slices run side by side, a run that is cut goes on with those it lacks, and the order
+spreads them over the seasons: half a run is half of every season. It refuses to add slices of different
+firmware, weather or seed.
 """
 
 from __future__ import annotations
@@ -43,10 +45,17 @@ SETTLE_S = 20.0  # after power-on, before the time is told
 HEAP = "240k"
 FORMAT = "toplovod-year/1"
 YEAR_FILE = "year.json"
-UNIX_S = int((date(YEAR, 1, 1) - date(1970, 1, 1)) / timedelta(seconds=1)) - 3600  # 0:00 Central European Time
+UNIX_S = (
+    int((date(YEAR, 1, 1) - date(1970, 1, 1)) / timedelta(seconds=1)) - 3600
+)  # 0:00 Central European Time
 COMFORT = (("06:00", "22:00"), ("07:00", "23:00"))  # working days, weekend: as in the house's settings
 COLD_BELOW_C, WARM_ABOVE_C = 18.6, 21.4  # 20 degC -+ 1.4 K of EN 15500 [hil.md A8]
-SEASONS = {"winter": (0, 59), "spring": (59, 151), "summer": (151, 243), "autumn": (243, 334)}  # days of the year
+SEASONS = {
+    "winter": (0, 59),
+    "spring": (59, 151),
+    "summer": (151, 243),
+    "autumn": (243, 334),
+}  # days of the year
 Progress = Callable[[str], None]
 
 
@@ -96,7 +105,8 @@ def day_name(day: int) -> str:
 def season_weeks(weather: YearWeather) -> dict[str, int]:
     """Return the first day of a representative week of each season.
 
-    The coldest of winter and the warmest of summer; of spring and autumn the one whose mean is nearest the season's.
+    The coldest of winter and the warmest of summer; of spring and autumn the one whose mean is nearest the
+    season's.
     """
     daily = np.array(weather.hourly_c).reshape(-1, 24).mean(axis=1)
     chosen = {}
@@ -339,8 +349,8 @@ def run(
 ) -> dict[str, Any]:
     """Run the slices that folder lacks, `workers` at a time, and return year.json's content.
 
-    Ctrl-C, SIGTERM and SIGHUP end it with KeyboardInterrupt; every slice that had ended is kept. Slices of other
-    firmware, weather, seed or plan are put aside under another name and not used.
+    Ctrl-C, SIGTERM and SIGHUP end it with KeyboardInterrupt; every slice that had ended is kept. Slices of
+    other firmware, weather, seed or plan are put aside under another name and not used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / YEAR_FILE
@@ -365,9 +375,8 @@ def run(
                     piece = queue.pop(0)
                     mark = scratch / f"{_key(piece)}.share"
                     own = everything.enter_context(contextlib.ExitStack())
-                    beside = Beside(
-                        f"days {_key(piece)}", _slice_beside, plan, piece, folder / f"{_key(piece)}.npz", bundle, mark
-                    )
+                    samples = folder / f"{_key(piece)}.npz"
+                    beside = Beside(f"days {_key(piece)}", _slice_beside, plan, piece, samples, bundle, mark)
                     running.append((piece, mark, own.enter_context(beside), own))
                 ended = next((row for row in running if row[2].wait(1.0 / len(running))), None)
                 if ended is not None:
@@ -376,7 +385,7 @@ def run(
                     ended[3].close()
                     _save(path, year)
                 progress(clock.line(
-                    sum(days for _, days in left if f"{_key((_, days))}" in year["slices"])
+                    sum(days for first, days in left if _key((first, days)) in year["slices"])
                     + sum(piece[1] * _share(mark) for piece, mark, _, _ in running)
                 ))  # fmt: skip
     return year
@@ -390,15 +399,18 @@ class _Eta:
         """One line of progress, with the time left once something can be said of it."""
         passed = time.monotonic() - self._began
         whole = self._days - self._left + done
-        left = f"{passed * (self._left - done) / done / 60:.0f} min left" if done > 0.02 else "time left unknown yet"
-        speed = f", {done * DAY_S / passed:.0f} times life" if done > 0.02 else ""
-        return f"{whole:.1f} of {self._days:g} days, {left}{speed}"
+        line = f"{whole:.1f} of {self._days:g} days"
+        if done < 0.02:
+            return line + ", time left not known yet"
+        left_min = passed * (self._left - done) / done / 60.0
+        return line + f", {left_min:.0f} min left, {done * DAY_S / passed:.0f} times life"
 
 
 def _slice_beside(plan: Plan, piece: tuple[int, int], keep: Path, bundle: Path, mark: Path) -> dict[str, Any]:
-    return run_slice(
-        plan, piece[0] * DAY_S, piece[1] * DAY_S, keep, bundle, lambda share: mark.write_text(f"{share:.4f}") and None
-    )
+    def told(share: float) -> None:
+        mark.write_text(f"{share:.4f}")
+
+    return run_slice(plan, piece[0] * DAY_S, piece[1] * DAY_S, keep, bundle, told)
 
 
 def _share(mark: Path) -> float:

@@ -173,7 +173,8 @@ class ValveLimiter:
                 number = RETURN
             if self._difference_pi is not None and secondary_return_mc is not None and not limits.dhw_takes:
                 room_mk = limits.difference_mk - (return_mc - secondary_return_mc)
-                bp = max(self._limit(self._difference_pi, room_mk, DIFFERENCE, wanted_bp, dt_ms), LEAST_OPEN_BP)
+                bp = self._limit(self._difference_pi, room_mk, DIFFERENCE, wanted_bp, dt_ms)
+                bp = max(bp, LEAST_OPEN_BP)
                 if bp < target_bp:
                     target_bp = bp
                     number = DIFFERENCE

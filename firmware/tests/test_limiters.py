@@ -6,7 +6,7 @@ from firmware.substation import precedence
 from firmware.substation.capacity import Window
 from firmware.substation.register_bank import RegisterBank
 
-from .dhw_rig import STORAGE, TWO_CIRCUITS, FunctionRig
+from .dhw_rig import INSTANTANEOUS, STORAGE, TWO_CIRCUITS, FunctionRig
 from .loop_rig import FLOW, PRIMARY_RETURN, PRIMARY_SUPPLY
 
 LIMITER = "active_limiter_number"
@@ -105,6 +105,43 @@ def test_the_difference_of_the_returns_is_limited(ticks):
     rig.step(3600)  # the house's exchanger sends the primary back 3 K warmer than the secondary
     assert rig.read(LIMITER) == precedence.DIFFERENCE
     assert rig.house.supply_c < OWN_C - 3
+
+
+@pytest.mark.parametrize(
+    ("limit", "number"),
+    [
+        ({"return_limit_temp_c": 25}, precedence.RETURN),
+        ({"return_difference_limit_k": 2.0}, precedence.DIFFERENCE),
+    ],
+)
+def test_a_return_that_nothing_lowers_does_not_shut_the_valve_for_good(ticks, limit, number):
+    """Water that stands in the pipe, or that DHW let through, stays warm however far heating closes."""
+    rig = FunctionRig(ticks, **limit)
+    rig.house.lost.add(PRIMARY_RETURN)
+    rig.step(600)  # the end stop is sure, the limit off
+    rig.house.lost.clear()
+    rig.house.show = lambda show=rig.house.show: (show(), rig.board.set_temp(PRIMARY_RETURN, 60.0))
+    positions = []
+    for _ in range(60):
+        rig.step(60)
+        positions.append(rig.house.valve)
+    assert rig.read(LIMITER) == number
+    assert min(positions) == pytest.approx(0.05, abs=0.011)  # a twentieth, within the dead band
+
+
+def test_while_dhw_takes_heat_the_difference_of_the_returns_tells_nothing(ticks):
+    """One sensor sees what comes back from both; only the heating circuit's own return is set against it."""
+    rig = FunctionRig(ticks, return_difference_limit_k=2.0, **INSTANTANEOUS)
+    rig.exchanger.draw_kg_s = 0.1
+    rig.step(3600)
+    assert rig.read("dhw_state_number") == 1  # heating
+    assert rig.read(LIMITER) == precedence.NO_LIMITER
+    assert rig.read("dhw_active_limiter_number") == precedence.NO_LIMITER
+    assert rig.house.supply_c == pytest.approx(OWN_C, abs=1.0)
+    rig.exchanger.draw_kg_s = 0.0
+    rig.step(1800)
+    assert rig.read("dhw_state_number") == 0
+    assert rig.read(LIMITER) == precedence.DIFFERENCE
 
 
 def test_the_capacity_window_keeps_its_mean(ticks):

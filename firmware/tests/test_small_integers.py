@@ -1,6 +1,7 @@
 """31-bit small integers: what a 32-bit chip would put on its heap in a control step, found and named."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from .board_double import BoardDouble
 from .whole_numbers import HIGH, LOW, SITES
 
 PROJECT = Path(__file__).parent.parent.parent
+HOURS = int(os.environ.get("TOPLOVOD_SMALL_INTEGER_HOURS", "6"))  # a whole day: `make small-integers`
 
 # The places that are known, and why they may be. A new one is told here; one that is no more is struck out.
 KNOWN = {
@@ -53,7 +55,7 @@ def test_a_control_step_leaves_31_bits_at_known_places_only():
 @pytest.mark.slow
 @pytest.mark.parametrize("site", SITES)
 def test_hours_of_control_leave_31_bits_at_known_places_only(site):
-    assert unknown(watched(6, site)) == {site: {}}
+    assert unknown(watched(HOURS, site)) == {site: {}}
 
 
 def test_the_watch_sees_operations_calls_constants_and_sums():

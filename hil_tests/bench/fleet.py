@@ -314,8 +314,8 @@ class Fleet:
             if self.meter_lines:
                 lines[0] = self.meter_lines[i].board_end
             slot.process = subprocess.Popen(
-                [sys.executable, "-m", "micropython", "-X", f"heapsize={vm_heap_b(self._heap)}", str(self.boot_script),
-                 host, str(port), str(i), str(slot.board.flash.resolve()),
+                [sys.executable, "-m", "micropython", "-X", f"heapsize={vm_heap_b(self._heap)}",
+                 str(self.boot_script), host, str(port), str(i), str(slot.board.flash.resolve()),
                  *(f"{uart}={handle}" for uart, handle in lines.items()), f"ticks={self._first_tick}"],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
                 close_fds=bool(lines), pass_fds=tuple(lines.values()), start_new_session=True,

@@ -1,7 +1,7 @@
 """One emulated controller whose every terminal ends in a plant: two circuits, DHW and its circulation.
 
-Twin of `vm_house/house_link.py`: each frame of the fleet is followed by one more. It refuses to take more than
-one board, because a town of whole houses is not emulated.
+Twin of `vm_house/house_link.py`: each frame of the fleet is followed by one more. It refuses to take more
+than one board, because a town of whole houses is not emulated.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ FURTHER = len(("valve2 open", "valve2 close", "dhw open", "dhw close", "pump2", 
 class Terminals(Protocol):
     """What a whole house puts on the further converters, and what it takes from the further relays."""
 
-    further_counts: Sequence[int]
-    """16-bit readings of the converters 8 to 14."""
+    @property
+    def further_counts(self) -> Sequence[int]:
+        """16-bit readings of the converters 8 to 14."""
 
     def take_relays(self, on_ms: Sequence[int], starts: Sequence[int]) -> None:
         """Note how long each further relay was on since the last report, and the starts of all nine."""

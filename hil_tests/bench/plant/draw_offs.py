@@ -1,8 +1,8 @@
 """Who opens a tap, when: the tapping profile M of the labelling of water heaters, day after day.
 
 Regulation (EU) 812/2013, annex VII, table 3: 23 draw-offs, 5.845 kWh a day. That sum and their number are
-checked; the times and parts were written down without the regulation at hand [estimate]. Each day moves every
-draw-off by up to ten minutes, drawn by seed, so that nothing falls in step with the controller.
+checked; the times and parts were written down without the regulation at hand [estimate]. Each day moves
+every draw-off by up to ten minutes, drawn by seed, so that nothing falls in step with the controller.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ DAY_S = 86_400
 SMALL, DISHES, SUPPER, SHOWER = 0.105, 0.315, 0.735, 1.4  # kWh
 FLOW_KG_S = {SMALL: 0.05, DISHES: 0.067, SUPPER: 0.067, SHOWER: 0.1}  # 3, 4 and 6 l/min
 PROFILE_M = (
-    ("07:00", SMALL), ("07:05", SHOWER), ("07:30", SMALL), ("08:01", SMALL), ("08:15", SMALL), ("08:30", SMALL),
-    ("08:45", SMALL), ("09:00", SMALL), ("09:30", SMALL), ("10:30", SMALL), ("11:30", SMALL), ("11:45", SMALL),
-    ("12:45", DISHES), ("14:30", SMALL), ("15:30", SMALL), ("16:30", SMALL), ("18:00", SMALL), ("18:15", SMALL),
-    ("18:30", SMALL), ("19:00", SMALL), ("20:30", SUPPER), ("21:15", SMALL), ("21:30", SHOWER),
+    ("07:00", SMALL), ("07:05", SHOWER), ("07:30", SMALL), ("08:01", SMALL),
+    ("08:15", SMALL), ("08:30", SMALL), ("08:45", SMALL), ("09:00", SMALL),
+    ("09:30", SMALL), ("10:30", SMALL), ("11:30", SMALL), ("11:45", SMALL),
+    ("12:45", DISHES), ("14:30", SMALL), ("15:30", SMALL), ("16:30", SMALL),
+    ("18:00", SMALL), ("18:15", SMALL), ("18:30", SMALL), ("19:00", SMALL),
+    ("20:30", SUPPER), ("21:15", SMALL), ("21:30", SHOWER),
 )  # fmt: skip
 
 

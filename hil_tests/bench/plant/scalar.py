@@ -1,15 +1,14 @@
 """The models of `valve`, `exchanger` and `building` for one house alone, in plain numbers.
 
-A year of one house is sixteen million steps, and arrays of one element cost ten times what their single number
-does. The arithmetic is that of the arrays, term by term, and a test holds them together; what they mean and where
-their constants come from is told there. It refuses to model anything that the arrays do not.
+A year of one house is sixteen million steps, and arrays of one element cost ten times what their single
+number does. The arithmetic is that of the arrays, term by term, and a test holds them together; what they
+mean and where their constants come from is told there. It refuses to model anything that the arrays do not.
 """
 
 from __future__ import annotations
 
 from math import exp, expm1, log, sqrt
 
-from . import sizing
 from .building import CELLS, LEAST_THERMOSTAT_SHARE, RADIATOR_EXPONENT
 from .exchanger import LEAST_FLOW_KG_S, OVERSHOOT, PRIMARY_PULL, SECONDARY_PULL, SECONDARY_SHARE
 from .houses import PLATE_FLOW_EXPONENT, Houses
@@ -102,13 +101,16 @@ class Exchanger:
         mean_2 = steady_2 + (a * change_1 + (f1 + a) * change_2) / safe if f2 > 0.0 else new_2
         low, high = min(in_1_c, in_2_c, out_1, out_2), max(in_1_c, in_2_c, out_1, out_2)
         margin = OVERSHOOT * (high - low) + 1e-9
-        if min(new_1, new_2, mean_1, mean_2) < low - margin or max(new_1, new_2, mean_1, mean_2) > high + margin:
+        least, most = min(new_1, new_2, mean_1, mean_2), max(new_1, new_2, mean_1, mean_2)
+        if least < low - margin or most > high + margin:
             new_1, mean_1 = _relax(dt_s, f1, c1, steady_1, out_1)
             new_2, mean_2 = _relax(dt_s, f2, c2, steady_2, out_2)
         self.out_1_c, self.out_2_c, self.mean_1_c, self.mean_2_c = new_1, new_2, mean_1, mean_2
 
 
-def _relax(dt_s: float, flow_w_k: float, store_j_k: float, steady_c: float, out_c: float) -> tuple[float, float]:
+def _relax(
+    dt_s: float, flow_w_k: float, store_j_k: float, steady_c: float, out_c: float
+) -> tuple[float, float]:
     if flow_w_k <= 0.0:
         return out_c, out_c
     x = flow_w_k * dt_s / store_j_k
@@ -136,14 +138,17 @@ class Circuit:
         self._flow_kg_s = float(rows.secondary_flow_kg_s[row])
         radiators, buildings = arrays.radiators, arrays.buildings
         self._conductance = float(radiators.conductance_w_kn[row])
-        self._cell_j_k = float(radiators.cell_j_k[row])
+        self.cell_j_k = float(radiators.cell_j_k[row])
         self.cell_c = [float(c) for c in radiators.cell_c[:, row]]
         self._direct = float(buildings.air_to_outdoor_w_k[row])
         self._inside = float(buildings.air_to_mass_w_k[row])
         self._outside = float(buildings.mass_to_outdoor_w_k[row])
         self._air_j_k, self._mass_j_k = float(buildings.air_j_k[row]), float(buildings.mass_j_k[row])
         self.room_c, self.mass_c = float(buildings.room_c[row]), float(buildings.mass_c[row])
-        self._wanted_c, self._band = float(rows.thermostat_setpoint_c[row]), float(rows.thermostat_band_k[row])
+        self._wanted_c, self._band = (
+            float(rows.thermostat_setpoint_c[row]),
+            float(rows.thermostat_band_k[row]),
+        )
         self.heat_w = 0.0
 
     def move(self, open_s: float, close_s: float) -> float:
@@ -160,7 +165,7 @@ class Circuit:
         flow = self._flow_kg_s * pump_share * min(max(open_share, LEAST_THERMOSTAT_SHARE), 1.0)
         exchanger = self.exchanger
         exchanger.step(dt_s, primary_kg_s, primary_c, flow, cells[CELLS - 1])
-        capacity, rate = flow * cp, self._cell_j_k / dt_s
+        capacity, rate = flow * cp, self.cell_j_k / dt_s
         inlet, heat = exchanger.mean_2_c, 0.0
         for cell in range(CELLS):
             temp = cells[cell]
@@ -186,6 +191,3 @@ class Circuit:
 def series_kv(valve_kv: float, fixed_kv: float) -> float:
     """kv of a valve and a fixed resistance in series, m3/h."""
     return valve_kv / sqrt(1.0 + (valve_kv / fixed_kv) ** 2)
-
-
-DP_BAR = sizing.INDEX_DP_PA / 1e5

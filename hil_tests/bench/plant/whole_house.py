@@ -1,9 +1,9 @@
 """A house with everything a substation can have: two heating circuits, instantaneous DHW, circulation.
 
 It hangs on a network of its own: supply temperature by the weather, a constant differential pressure, a
-service pipe that cools while nothing flows. It speaks to the board through every terminal, with the sensors'
-lags and errors, and counts what a year is judged by. It refuses to help the controller: nothing here reacts to
-anything but relays, weather and taps.
+service pipe that cools while nothing flows. It speaks to the board through every terminal, with the
+sensors' lags and errors, and counts what a year is judged by. It refuses to help the controller: nothing
+here reacts to anything but relays, weather and taps.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from .heat_meter import HeatMeter
 from .houses import WATER_TEMP_C
 from .scalar import Circuit, Exchanger, Valve, series_kv
 from .sensors import (
+    A_PER_K,
     AIR_LAG_S,
+    B_PER_K2,
+    C_PER_K4,
     FLOW_SHARE,
     POCKET_LAG_S,
     R0_OHM,
     TOLERANCE_SHARE,
-    A_PER_K,
-    B_PER_K2,
-    C_PER_K4,
 )
 from .single import DESIGN_OUTDOOR_C
 from .town import Substations, substation_columns
 from .town_maker import Consumer, substation_row
 from .year_weather import YearWeather
 
-# The example house [own choice]: radiators of 12 kW at 55/40 degC, and large surfaces for 8 kW whose radiators are
-# twice what they need, so that 45 degC carry the cold.
+# The example house [own choice]: radiators of 12 kW at 55/40 degC, and large surfaces for 8 kW that are twice
+# what they need, so that 45 degC carry the cold.
 RADIATORS_W, SURFACES_W = 12_000.0, 8_000.0
 RADIATORS_RESERVE, SURFACES_RESERVE = 1.15, 2.0
 RADIATORS_HOURS, SURFACES_HOURS = 80.0, 120.0  # time constants of the rooms [estimate]
 
-# Network: 80 degC at the design temperature, 70 from 10 degC on because of DHW [domain.md 4.2: floor 70 to 75]
+# Network: 80 degC at the design temperature, 70 from 10 degC on because of DHW [domain.md 4.2: 70 to 75]
 SUPPLY_COLD_C, SUPPLY_MILD_C, MILD_C = sizing.PRIMARY_SUPPLY_C, 70.0, 10.0
 DP_BAR = sizing.INDEX_DP_PA / 1e5
 SERVICE_PIPE_M, SERVICE_PIPE_DN25_M = 15.0, 0.0285  # [estimate]
@@ -129,9 +129,7 @@ class WholeHouse:
         mean_k = warm_k if warm_k == cold_k else (warm_k - cold_k) / log(warm_k / cold_k)
         primary = heat_w / (cp * (DHW_SUPPLY_C - DHW_RETURN_C))
         water = DHW_WATER_KG * cp
-        self.dhw = Exchanger(
-            heat_w / mean_k, water, water, DHW_METAL_J_K, cp, primary, DHW_DESIGN_KG_S, 50.0
-        )
+        self.dhw = Exchanger(heat_w / mean_k, water, water, DHW_METAL_J_K, cp, primary, DHW_DESIGN_KG_S, 50.0)
         size = sizing.size_valve(primary, DHW_SUPPLY_C)
         self.dhw_kvs_m3_h, self._dhw_fixed_kv = size.kvs_m3_h, size.exchanger_kv_m3_h
         self.dhw_valve = Valve(size.kvs_m3_h, DHW_STROKE_S, DHW_BACKLASH, DHW_LEAKAGE, DHW_RANGEABILITY)
@@ -223,7 +221,11 @@ class WholeHouse:
         target = (come * network_c + lost * GROUND_C) / (come + lost)
         decay = exp(-(come + lost) * dt_s / (self.pipe_kg * self.cp))
         self.primary_c = supply = target + (self.primary_c - target) * decay
-        pump_1, pump_2, loop = float(outputs.pump_on_s[0]) / dt_s, further[4] * share / dt_s, further[5] * share / dt_s
+        pump_1, pump_2, loop = (
+            float(outputs.pump_on_s[0]) / dt_s,
+            further[4] * share / dt_s,
+            further[5] * share / dt_s,
+        )
         back_1 = first.step(dt_s, flow_1, supply, pump_1, outdoor)
         back_2 = second.step(dt_s, flow_2, supply, pump_2, outdoor)
         drawn = self.drawn_kg_s = self.draws.flow_kg_s(now_s)
@@ -273,11 +275,9 @@ class WholeHouse:
         self._meter_supply += kg * supply
         self._meter_ticks += 1
         if self._meter_ticks == METER_TICKS:
-            kg = self._meter_kg
-            self.meter.step(
-                dt_s * METER_TICKS, kg / self.density / (dt_s * METER_TICKS) * 3600.0, self._meter_supply / kg,
-                self._meter_kg_k / kg,
-            )  # fmt: skip
+            kg, over_s = self._meter_kg, dt_s * METER_TICKS
+            flow_m3_h = kg / self.density / over_s * 3600.0
+            self.meter.step(over_s, flow_m3_h, self._meter_supply / kg, self._meter_kg_k / kg)
             self._meter_ticks, self._meter_kg, self._meter_kg_k, self._meter_supply = 0, 0.0, 0.0, 0.0
         whole = int(self.time_s)
         if whole % SAMPLE_S < dt_s:
@@ -383,7 +383,8 @@ def settings(house: WholeHouse) -> dict[str, Any]:
         "dhw_valve_flow_m3_h": house.dhw_kvs_m3_h, "dhw_valve_stroke_s": round(DHW_STROKE_S),
         "legionella_temp_c": 65,  # within the 65 to 70 of domain.md 4.2; the summer's supply is 70
         "inputs": {
-            "secondary2_supply_temp_c": {"channel": 8, **pt}, "secondary2_return_temp_c": {"channel": 9, **pt},
+            "secondary2_supply_temp_c": {"channel": 8, **pt},
+            "secondary2_return_temp_c": {"channel": 9, **pt},
             "dhw_supply_temp_c": {"channel": 10, **pt},
             "dhw_flow_m3_h": {"channel": 11, "kind": "4-20ma", "span": DHW_FLOW_SPAN_M3_H},
             "dhw_circulation_temp_c": {"channel": 13, **pt}, "room2_temp_c": {"channel": 14, **pt},

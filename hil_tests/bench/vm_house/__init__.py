@@ -1,1 +1,1 @@
-"""MicroPython modules that join a board's second circuit and DHW to the bench; nothing here runs in CPython."""
+"""MicroPython modules that join a board's second circuit and DHW to the bench; none runs in CPython."""
