@@ -65,6 +65,17 @@ def test_a_morning_of_each_season(season: str, firmware_bundle: Path, tmp_path: 
     assert done["alarm_looks"] == {}
 
 
+@pytest.mark.slow
+def test_a_run_against_legionella_passes_where_the_circulation_comes_back(
+    firmware_bundle: Path, tmp_path: Path
+) -> None:
+    """A Saturday in March at two o'clock: the loop loses 1 K, and its sensor has to see the whole 65 degC."""
+    first_s = year.day_of("03-06") * DAY_S + 6_600
+    done = year.run_slice(MORNING, first_s, 4_800, None, firmware_bundle)
+    assert done["legionella_result"] == 2  # passed
+    assert done["alarm_looks"] == {}
+
+
 def test_a_cold_room_a_cool_tap_and_a_restless_valve_are_not_passed() -> None:
     kpi = year.total([slice_of(1.0)])
     assert all(check.passed for check in year_report.checks_of(kpi))

@@ -30,6 +30,9 @@ FILLING_BP = -2_500  # at 2 l/min the feed-forward alone is so much too much [em
 BLIND_BAND_MK = 200_000  # without a flow sensor the gain must suit the smallest draw-off [estimate]
 BLIND_INTEGRAL_MS = 30_000
 BLIND_END_MK = 4_000  # so much too hot, nothing is drawn any more
+LOOP_MK = (
+    5_000  # what circulation may lose on its way round, made up for while legionella are killed [estimate]
+)
 
 
 def root(number):
@@ -60,6 +63,16 @@ class InstantaneousDhw(Dhw):
         self._tapping = False
         self._keeping = False
         self._filling_ms = 0
+
+    def _wanted(self, killing):
+        wanted_mc = super()._wanted(killing)
+        if killing and self.supply_mc is not None:
+            coldest_mc = self.legionella.coldest_mc()
+            if (
+                coldest_mc is not None
+            ):  # the farthest place that is measured shall be hot enough, not the nearest
+                wanted_mc += max(0, min(LOOP_MK, self.supply_mc - coldest_mc))
+        return wanted_mc
 
     def feed_forward_bp(self):
         """Return where the valve has to stand for the flow drawn now, by the exchanger's heat balance."""

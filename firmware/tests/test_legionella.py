@@ -56,6 +56,20 @@ def test_the_circulation_runs_meanwhile(ticks):
     assert rig.board.pumps[3]
 
 
+def test_what_circulation_loses_on_its_way_is_made_up_for(ticks):
+    """The loop comes back 3 K colder than the exchanger gives, and held is what the coldest sensor tells."""
+    rig = FunctionRig(ticks, **{**INSTANTANEOUS, "legionella_day_number": 0})
+    rig.exchanger.step = lambda *_: None
+    rig.exchanger.seen_c = 66.0
+    rig.at(1, 59)
+    rig.step(120)
+    assert rig.read(RESULT) == legionella.RUNNING
+    assert rig.read("dhw_temp_effective_c") == pytest.approx(73.0, abs=0.1)
+    rig.dhw_lost.add(CIRCULATION)
+    rig.step(20)
+    assert rig.read("dhw_temp_effective_c") == 70.0
+
+
 def test_a_supply_too_cold_fails_and_tells_early(rig):
     rig.house.primary_supply_c = 62.0
     told = None

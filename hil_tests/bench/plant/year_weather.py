@@ -12,8 +12,8 @@ from .weather import BadWeather
 
 FILE = Path(__file__).parent / "try2010_12.csv"
 SOURCE = (
-    "test reference year TRY 2010, region 12 (Upper Rhine, lower Neckar; station Mannheim, WMO 10729, mean year "
-    "of 1988-2007), Deutscher Wetterdienst, as shipped with demandlib 0.2.2 (MIT licence)"
+    "test reference year TRY 2010, region 12 (Upper Rhine, lower Neckar; station Mannheim, WMO 10729, mean "
+    "year of 1988-2007), Deutscher Wetterdienst, as shipped with demandlib 0.2.2 (MIT licence)"
 )
 HOURS = 8760
 YEAR_S = HOURS * 3600

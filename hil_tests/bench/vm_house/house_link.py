@@ -16,7 +16,7 @@ RELAYS = "<6H9B"  # ms each further relay was on, then the starts of all nine
 PIN_VALVE2_OPEN, PIN_VALVE2_CLOSE, PIN_PUMP2 = 6, 7, 2
 PIN_DHW_OPEN, PIN_DHW_CLOSE, PIN_CIRCULATION = 13, 15, 27
 MORE = (PIN_VALVE2_OPEN, PIN_VALVE2_CLOSE, PIN_DHW_OPEN, PIN_DHW_CLOSE, PIN_PUMP2, PIN_CIRCULATION)
-ALL = (PIN_OPEN, PIN_CLOSE, PIN_PUMP, *MORE)
+ALL = (PIN_OPEN, PIN_CLOSE, PIN_PUMP) + MORE  # noqa: RUF005 - MicroPython has no star here
 
 
 class HouseLink(Link):
