@@ -153,7 +153,7 @@ def hil_run(
     scenario: Annotated[
         str,
         typer.Argument(
-            help="week; year or seasons of one house; a scenario of the bench such as l-2024, or a file .yaml."
+            help="week; year or seasons (one house); a scenario of the bench such as l-2024; a file .yaml."
         ),
     ],
     site: Annotated[
