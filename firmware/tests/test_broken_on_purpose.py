@@ -52,7 +52,7 @@ BREAKS = [
        '"curve_shift_lease_s", None, None)')],
      "test_limiters.py::test_s2_the_owners_comfort_band_bounds_the_shift"),
     ("a return that nothing lowers keeps no house cold", "substation/limiters.py",
-     [("            bp = max(bp, LEAST_OPEN_BP)\n", "")],
+     [("            bp = max(bp, LEAST_OPEN_BP)\n            if bp", "            if bp")],
      "test_limiters.py::test_a_return_that_nothing_lowers_does_not_shut_the_valve_for_good"),
     ("S2 the second circuit is counted", "substation/supply_loop.py",
      [("            worst_mk = max(worst_mk, below_mk)", "            worst_mk = 0")],
