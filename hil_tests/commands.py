@@ -153,7 +153,7 @@ def hil_run(
     scenario: Annotated[
         str,
         typer.Argument(
-            help="week; year or seasons (one house); a scenario of the bench such as l-2024; a file .yaml."
+            help="week; year or seasons (one house); faults; a scenario such as l-2024, or a scenario file .yaml."
         ),
     ],
     site: Annotated[
@@ -165,13 +165,16 @@ def hil_run(
     seed: Annotated[int, typer.Option(help="Fixed keys and draws.")] = 1,
     speed: Annotated[str, typer.Option(help="Only max: nothing here is paced.")] = "max",
     report: Annotated[
-        Path, typer.Option("--report", help="Folder of the result; a rerun of week or year resumes.")
+        Path, typer.Option("--report", help="Folder of the result; a rerun of week, year or faults resumes.")
     ] = Path("report"),
     days: Annotated[int | None, typer.Option(help="Of the year: run so many days only.")] = None,
     from_: Annotated[
         str | None, typer.Option("--from", help="Of the year: first day, as 03-21; 01-01 when left out.")
     ] = None,
     slice_days: Annotated[int, typer.Option(help="Of the year: days between two places to resume at.")] = 14,
+    case: Annotated[
+        list[str] | None, typer.Option(help="faults: only this case, type or group; may be repeated.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="End with one line {passed, sha256, kpi}.")] = False,
 ) -> None:
     """Run a scenario in lockstep as fast as this machine can, and write its result into a folder.
@@ -190,6 +193,8 @@ def hil_run(
         raise WrongUse(f"--speed {speed}: scenarios run unpaced; nothing was started. Leave it out")
     if scenario != "year" and (days is not None or from_ is not None):
         raise WrongUse(f"--days and --from are the year's; nothing was started. Leave them out of {scenario}")
+    if case and scenario != "faults":
+        raise WrongUse(f"--case: {scenario} has no cases; nothing was started. Leave it out, or run faults")
     if scenario in ("year", "seasons"):
         passed, page, line = _year(scenario, seed, report, days, from_, slice_days, require_folder)
         typer.echo(f"Report: {page}", err=json)
@@ -197,6 +202,10 @@ def hil_run(
             typer.echo(json_format.dumps({"passed": passed, **line}))
         if not passed:
             raise typer.Exit(1)
+        return
+    if scenario == "faults":
+        require_folder(report)
+        _run_faults(case or [], report, seed, json)
         return
     if scenario != "week":
         plan = read(find(scenario))
@@ -284,3 +293,17 @@ def _year(
         raise
     passed, page, kpi = year_report.write(report, content, command, sum(length for _, length in wanted))
     return passed, page, {"sha256": year_report.digest_of(content), "kpi": kpi}
+
+
+def _run_faults(names: list[str], report: Path, seed: int, json: bool) -> None:
+    with _signals_later():
+        from .bench.emulation import signals_as_ctrl_c
+        from .faults.run import PAGE, run_faults
+
+    with signals_as_ctrl_c():
+        result = run_faults(names, report, lambda line: typer.echo(line, err=True), seed=seed)
+    typer.echo(f"Report: {report / PAGE}", err=json)
+    if json:
+        typer.echo(json_format.dumps({name: result[name] for name in ("passed", "sha256", "kpi")}))
+    if not result["passed"]:
+        raise typer.Exit(1)

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 
 from .board_io import CURRENT_CHANNELS, PT1000_CHANNELS, BoardInputs
 
-CHANNELS = PT1000_CHANNELS + CURRENT_CHANNELS
+DRIVEN = PT1000_CHANNELS + CURRENT_CHANNELS
+# The plant drives channels 0 to 7. The others are bridged to these, so that a second circuit and DHW have
+# live readings: secondary supply and return, supply again, flow, primary supply and return, dp.
+BRIDGED = (2, 3, 2, 7, 0, 1, 6)
+CHANNELS = DRIVEN + len(BRIDGED)
 DIVIDER_OHM = 1500.0  # from the reference to the Pt1000, which goes to ground
 SHUNT_OHM = 150.0
 REFERENCE_V = 3.3
@@ -19,12 +23,13 @@ FULL_SCALE = 65535
 
 
 def adc_counts(inputs: BoardInputs) -> NDArray[np.uint16]:
-    """Return the (devices, 8) 16-bit readings of ADC 0..7.
+    """Return the (devices, 15) 16-bit readings of ADC 0..14.
 
     NaN ohm is an open circuit and reads full scale; NaN mA is a cut loop and reads 0.
     """
     counts = np.empty((len(inputs.button), CHANNELS))
     ohm = inputs.resistance_ohm
     counts[:, :PT1000_CHANNELS] = np.where(np.isnan(ohm), 1.0, ohm / (ohm + DIVIDER_OHM))
-    counts[:, PT1000_CHANNELS:] = np.nan_to_num(inputs.current_ma) * (SHUNT_OHM / 1000.0 / REFERENCE_V)
+    counts[:, PT1000_CHANNELS:DRIVEN] = np.nan_to_num(inputs.current_ma) * (SHUNT_OHM / 1000.0 / REFERENCE_V)
+    counts[:, DRIVEN:] = counts[:, BRIDGED]
     return np.rint(np.clip(counts, 0.0, 1.0) * FULL_SCALE).astype(np.uint16)

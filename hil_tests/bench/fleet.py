@@ -31,14 +31,14 @@ from .errors import BenchError, DeviceFailed
 from .serial_line import MeterLine, SerialLine
 
 HELLO = struct.Struct("<HHI")
-START = struct.Struct("<BBHQ8s32s8H")
+START = struct.Struct(f"<BBHQ8s32s{CHANNELS}H")
 GRANT = np.dtype(
     [("kind", "<u1"), ("flags", "<u1"), ("button", "<u2"), ("t_ms", "<u8"), ("counts", "<u2", (CHANNELS,))]
 )
 REPORT = np.dtype(
     [("kind", "<u1"), ("flags", "<u1"), ("free_block", "<u2"), ("t_ms", "<u8"), ("open_ms", "<u4"),
      ("close_ms", "<u4"), ("pump_ms", "<u4"), ("pump_speed", "<u2"), ("heat_demand", "<u2"),
-     ("heap_b", "<u4")]
+     ("heap_b", "<u4"), ("dhw_open_ms", "<u4"), ("dhw_close_ms", "<u4")]
 )  # fmt: skip
 MAGIC = 0x7450
 PROTOCOL = 1
@@ -46,6 +46,7 @@ KIND_START, KIND_GRANT = 0, 1
 KIND_REPORT, KIND_RESET = 1, 2
 FLAG_MEASURE_HEAP = 1
 FLAG_ENDED = 1
+RELAYS = ("open_ms", "close_ms", "pump_ms", "dhw_open_ms", "dhw_close_ms")
 FREE_UNIT_B = 64  # of a report's free_block
 
 POWER_ON = 1  # machine.reset_cause()
@@ -135,6 +136,10 @@ class Fleet:
         """Live heap of each controller after a collection, from the last `exchange(measure_heap=True)`."""
         self.free_block_b = np.zeros(count, dtype=np.int64)
         """Largest free block of each heap, from the same."""
+        self.own_counts: dict[tuple[int, int], int] = {}
+        """(device, channel): what a converter reads instead of what the plant puts there."""
+        self.mischief = 0
+        """Bits of FLAG_… of vm/mischief.py that the next grant carries to every board; 0 = none."""
         self._set_inputs(BoardInputs.unconnected(count))
 
     def __enter__(self) -> Self:
@@ -198,6 +203,10 @@ class Fleet:
         path = self.boards[index].console
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
 
+    def counts(self, index: int, channel: int) -> int:
+        """Return what a board's converter was last given to read."""
+        return int(self._grants["counts"][index, channel])
+
     def process_ids(self) -> list[int]:
         return [slot.process.pid for slot in self._slots if slot.process is not None]
 
@@ -227,7 +236,7 @@ class Fleet:
             raise ValueError(f"virtual time cannot run back from {self.now_ms} to {t_ms} ms")
         self._set_inputs(inputs)
         self._grants["t_ms"] = t_ms
-        self._grants["flags"] = FLAG_MEASURE_HEAP if measure_heap else 0
+        self._grants["flags"] = (FLAG_MEASURE_HEAP if measure_heap else 0) | self.mischief
         tick_ms = t_ms - self.now_ms
         powered = [i for i, slot in enumerate(self._slots) if slot.process is not None]
         self.reports.fill(0)
@@ -259,7 +268,7 @@ class Fleet:
             self._start([index], at_ms, cause)
             self._send(index, self._grant_rows[index])
             self._receive(index)
-            for name in ("open_ms", "close_ms", "pump_ms"):
+            for name in RELAYS:
                 self.reports[name][index] += before[name]
         else:
             self._fail(index, f"reset {RESETS_IN_A_TICK} times within one tick")
@@ -269,7 +278,7 @@ class Fleet:
     def _outputs(self, tick_ms: int) -> BoardOutputs:
         reports = self.reports
         full = 65535.0
-        longest = max(int(reports[name].max(initial=0)) for name in ("open_ms", "close_ms", "pump_ms"))
+        longest = max(int(reports[name].max(initial=0)) for name in RELAYS)
         if longest > tick_ms:
             raise BenchError(
                 f"a relay reports {longest} ms within a tick of {tick_ms} ms; the bench is wrong"
@@ -284,6 +293,8 @@ class Fleet:
 
     def _set_inputs(self, inputs: BoardInputs) -> None:
         self._grants["counts"] = adc_counts(inputs)
+        for (device, channel), count in self.own_counts.items():
+            self._grants["counts"][device, channel] = count
         self._grants["button"] = inputs.button
 
     # processes and lines

@@ -35,6 +35,8 @@ class Houses:
             s.valve_kvs_m3_h, s.valve_stroke_s, s.valve_backlash, s.valve_leakage, s.valve_rangeability
         )
         self._exchanger_kv = s.exchanger_kv_m3_h
+        self.throttled: FloatArray = np.ones(self.count)
+        """What is left of the exchanger's kv, 1 = all: air, or dirt in the strainer (a fault to inject)."""
         self.exchangers = Exchangers(
             s.exchanger_ua_w_k,
             s.exchanger_primary_water_kg * self.cp_j_kgk,
@@ -77,7 +79,7 @@ class Houses:
         """Run the actuators and return kv of valve and exchanger in series, m3/h."""
         self.valves.step(open_s, close_s)
         valve = self.valves.kv_m3_h()
-        kv: FloatArray = valve / np.sqrt(1.0 + (valve / self._exchanger_kv) ** 2)
+        kv: FloatArray = valve / np.sqrt(1.0 + (valve / (self._exchanger_kv * self.throttled)) ** 2)
         return kv
 
     def step(

@@ -90,6 +90,9 @@ class TownPlant:
         """A fault to inject: the pump runs out and does not start again until this is False."""
         self.source_available = 1.0
         """Share of the source's largest heat that is there (a fault to inject)."""
+        self.cold_pipe_kg: FloatArray = np.zeros(count)
+        """Cold water that still stands in each service pipe (a fault to inject): it comes first."""
+        self.cold_pipe_c: FloatArray = np.full(count, town.ground_temp_c)
         self.plant_supply_temp_c = float(town.network.pipes["temp_c"][0])
         self._source_c = self.plant_supply_temp_c
         self.plant_return_temp_c = float(self.return_pipes.node_temp_c[self._plant_return])
@@ -196,6 +199,10 @@ class TownPlant:
         self._supply_inflow[self._plant_supply] = self.plant_supply_temp_c
         supply = self.supply_pipes.step(dt_s, pipe_flow[self._supply_pipe_rows], self._supply_inflow)
         self.primary_supply_temp_c = supply[self._supply_rows]
+        if self.cold_pipe_kg.any():
+            cold = self.cold_pipe_kg > 0.0
+            self.primary_supply_temp_c = np.where(cold, self.cold_pipe_c, self.primary_supply_temp_c)
+            self.cold_pipe_kg = np.maximum(self.cold_pipe_kg - flow * dt_s, 0.0)
         returned = self.houses.step(
             dt_s, flow, self.primary_supply_temp_c, outputs.pump_on_s[:count] / dt_s, self.outdoor_temp_c
         )

@@ -40,13 +40,21 @@ class Valves:
         """Where the stem stands, 0..1."""
         self.stuck: NDArray[np.bool_] = np.zeros(count, dtype=np.bool_)
         """Stems that no longer follow their motor (a fault to inject)."""
+        self.direction: FloatArray = np.ones(count)
+        """-1 where the motor's two wires are exchanged (a fault to inject)."""
+        self.slip: FloatArray = np.zeros(count)
+        """Share of each movement that is lost between motor and spindle (a fault to inject)."""
+        self.overrun: FloatArray = np.zeros(count)
+        """How far the motor runs on beyond its ends, as a share of the stroke: its end switches have failed
+        and a spring takes what the seat does not (a fault to inject)."""
         self.travel: FloatArray = np.zeros(count)
         """Motor travel so far, strokes: what wears the actuator."""
 
     def step(self, open_s: FloatArray, close_s: FloatArray) -> FloatArray:
         """Run the motors for the relays' times and return the stems' positions, written in place."""
         before = self.motor
-        motor = np.clip(before + (open_s - close_s) / self.stroke_s, 0.0, 1.0)
+        run = (open_s - close_s) / self.stroke_s * self.direction * (1.0 - self.slip)
+        motor = np.clip(before + run, -self.overrun, 1.0 + self.overrun)
         self.travel += np.abs(motor - before)
         self.motor = motor
         # The stem rests anywhere within the play behind the motor; end stops press it home.

@@ -15,9 +15,9 @@ import socket
 import struct
 
 HELLO = "<HHI"  # magic, protocol, device index
-START = "<BBHQ8s32s8H"  # kind, reset cause, button, t_ms, device id, entropy, ADC counts
-GRANT = "<BBHQ8H"  # kind, flags, button, t_ms, ADC counts
-REPORT = "<BBHQIIIHHI"  # kind, flags or cause, free block, t_ms, open, close, pump ms, PWM 13, 14, heap
+START = "<BBHQ8s32s15H"  # kind, reset cause, button, t_ms, device id, entropy, ADC counts
+GRANT = "<BBHQ15H"  # kind, flags, button, t_ms, ADC counts
+REPORT = "<BBHQIIIHHIII"  # kind, flags or cause, free block, t_ms, relays ms, PWM 13, 14, heap, DHW relays ms
 MAGIC = 0x7450
 PROTOCOL = 1
 KIND_REPORT = 1
@@ -29,6 +29,8 @@ FOREVER_MS = 1 << 62
 PIN_OPEN = 10
 PIN_CLOSE = 11
 PIN_PUMP = 12
+PIN_DHW_OPEN = 13  # a relay of a substation; a pump station drives the pin by PWM
+PIN_DHW_CLOSE = 15
 PIN_PUMP_SPEED = 13
 PIN_HEAT_DEMAND = 14
 PIN_BUTTON = 20
@@ -70,8 +72,8 @@ class Link:
         self.gone = False  # the bench closed the line
         self.uarts = {}  # number: the end of a line that stands for the UART's pins
         # relay: switched on at (ms) or -1, and the time it was on since the last report
-        self.on_since = {PIN_OPEN: -1, PIN_CLOSE: -1, PIN_PUMP: -1}
-        self.on_ms = {PIN_OPEN: 0, PIN_CLOSE: 0, PIN_PUMP: 0}
+        self.on_since = {PIN_OPEN: -1, PIN_CLOSE: -1, PIN_PUMP: -1, PIN_DHW_OPEN: -1, PIN_DHW_CLOSE: -1}
+        self.on_ms = dict.fromkeys(self.on_since, 0)
         self.duty = {PIN_PUMP_SPEED: 0, PIN_HEAT_DEMAND: 0}
         self.reported = False
         self._measure = False
@@ -86,7 +88,7 @@ class Link:
             raise SystemExit(0)
 
     def counts(self, channel):
-        """Return the converter's 16-bit reading of channel 0..7."""
+        """Return the converter's 16-bit reading of channel 0..14."""
         return struct.unpack_from("<H", self._grant, self._counts_at + 2 * channel)[0]
 
     def button_down(self):
@@ -144,6 +146,8 @@ class Link:
             self.duty[PIN_PUMP_SPEED],
             self.duty[PIN_HEAT_DEMAND],
             heap,
+            take(PIN_DHW_OPEN),
+            take(PIN_DHW_CLOSE),
         )
         self.socket.write(self._report)
 
@@ -153,6 +157,10 @@ class Link:
         self.until_ms = struct.unpack_from("<Q", self._grant, 4)[0]
         self._measure = self._grant[1] & FLAG_MEASURE_HEAP
         self.reported = False
+        if self._grant[1] > FLAG_MEASURE_HEAP:
+            import mischief
+
+            mischief.act(self._grant[1])
 
     def block_until(self, t_ms):
         """Let time run to t_ms with the program standing still, as a blocking sleep does."""

@@ -60,17 +60,12 @@ class Pin:
         self.value(1 - self._level)
 
 
-# The plant drives channels 0 to 7. The others are bridged to these, so that a second circuit and DHW have
-# live readings: secondary supply and return, supply again, flow, primary supply and return, dp.
-BRIDGED = {8: 2, 9: 3, 10: 2, 11: 7, 12: 0, 13: 1, 14: 6}
-
-
 class ADC:
     def __init__(self, pin):
         channel = pin.id if isinstance(pin, Pin) else pin
         if not 0 <= channel <= 14:
             raise ValueError("the emulated board has ADC channels 0 to 14")
-        self._channel = BRIDGED.get(channel, channel)
+        self._channel = channel
 
     def read_u16(self):
         return link.counts(self._channel)

@@ -1,0 +1,251 @@
+"""Faults of the three-point actuator that is in use at the operating point, in the plant.
+
+The proof compares how long the relays were on with how the stem moved.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .injector import Injector
+from .rig import TICK_S, FaultRig
+
+
+class ActuatorFault(Injector):
+    """Notes in every tick what the relays asked of the actuator and what its stem did."""
+
+    def __init__(self, rig: FaultRig) -> None:
+        super().__init__(rig)
+        self.row = 0 if rig.heating_point else 1
+        self.opened_s = self.closed_s = 0.0
+        self.rose = self.fell = 0.0
+        self.against = 0.0
+        """Stem movement against what the relays asked in the same tick."""
+        self.reversals = 0
+        self.play = 0.0
+        """The most that the motor ran after a reversal before the stem followed, strokes."""
+        self._run = self._last_sign = 0.0
+        self._before = 0.0
+        self._kept: dict[str, Any] = {}
+
+    @property
+    def valves(self) -> Any:
+        return self.rig.valves
+
+    @property
+    def position(self) -> float:
+        return float(self.valves.position[0])
+
+    def put(self, **values: float | bool) -> None:
+        """Change the actuator's properties, noting what they were."""
+        for name, value in values.items():
+            array = getattr(self.valves, name)
+            self._kept.setdefault(name, array[0])
+            array[0] = value
+
+    def inject(self) -> None:
+        self._before = self.position
+        self.rig.recorders.append(self._look)
+        self.change()
+
+    def remove(self) -> None:
+        self.rig.recorders.remove(self._look)
+        for name, value in self._kept.items():
+            getattr(self.valves, name)[0] = value
+
+    def change(self) -> None:
+        raise NotImplementedError
+
+    def _look(self) -> None:
+        """The relays of a tick act on heating's stem in the next one; a sum over many ticks does not mind."""
+        opened, closed = (float(s) for s in self.rig.relays_s[self.row])
+        moved = self.position - self._before
+        self._before = self.position
+        self.opened_s += opened
+        self.closed_s += closed
+        self.rose += max(moved, 0.0)
+        self.fell += max(-moved, 0.0)
+        sign = math.copysign(1.0, opened - closed) if opened != closed else 0.0
+        if sign and sign != self._last_sign:
+            self.reversals += 1
+            self._run = 0.0
+        if sign:
+            self._last_sign = sign
+            self._run += abs(opened - closed) / float(self.valves.stroke_s[0])
+            if abs(moved) < 1e-6:
+                self.play = max(self.play, self._run)
+
+    @property
+    def asked(self) -> float:
+        """Strokes that the relays asked for, both ways."""
+        return (self.opened_s + self.closed_s) / float(self._kept.get("stroke_s", self.valves.stroke_s[0]))
+
+    @property
+    def moved(self) -> float:
+        return self.rose + self.fell
+
+
+class StuckStem(ActuatorFault):
+    """`at`: jammed where it stands with None, else found there."""
+
+    def __init__(self, rig: FaultRig, at: float | None = None) -> None:
+        super().__init__(rig)
+        self._at = at
+
+    def change(self) -> None:
+        if self._at is not None:
+            self.valves.position[0] = self._at
+            self._before = self._at
+        self.put(stuck=True)
+
+    def prove(self) -> str:
+        return self.seen(
+            self.asked > 0.02 and self.moved < 1e-9,
+            f"relays asked for {self.asked:.2f} strokes, the stem moved {self.moved:.2f}",
+        )
+
+
+class Reversed(ActuatorFault):
+    """restart: the controller loses its power as well, and looks for the end stop the wrong way."""
+
+    def __init__(self, rig: FaultRig, *, restart: bool = False) -> None:
+        super().__init__(rig)
+        self._restart = restart
+
+    def change(self) -> None:
+        self.put(direction=-1.0)
+        if self._restart:
+            self.rig.bench.cut(self.rig.controller)
+            self.rig.bench.power(self.rig.controller)
+
+    def prove(self) -> str:
+        net_s, net = self.opened_s - self.closed_s, self.rose - self.fell
+        return self.seen(
+            (abs(net_s) > 1.0 and abs(net) > 0.005 and net_s * net < 0.0)
+            or (self.closed_s > 10.0 and self.position > 0.9)
+            or (self.opened_s > 10.0 and self.position < 0.1),
+            f"relays {net_s:+.0f} s towards open, the stem moved {net:+.2f} to {self.position:.2f}",
+        )
+
+
+class Slower(ActuatorFault):
+    def __init__(self, rig: FaultRig, times: float) -> None:
+        super().__init__(rig)
+        self._times = times
+
+    def change(self) -> None:
+        self.put(stroke_s=float(self.valves.stroke_s[0]) * self._times)
+
+    def prove(self) -> str:
+        share = self.moved / self.asked if self.asked else 1.0
+        return self.seen(
+            self.asked > 0.05 and 0.0 < share < 0.75,
+            f"relays asked for {self.asked:.2f} strokes, the stem moved {self.moved:.2f}",
+        )
+
+
+class Slipping(Slower):
+    """Each movement loses a share between motor and spindle."""
+
+    def change(self) -> None:
+        self.put(slip=1.0 - 1.0 / self._times)
+
+
+class Play(ActuatorFault):
+    def __init__(self, rig: FaultRig, times: float) -> None:
+        super().__init__(rig)
+        self._times = times
+
+    def change(self) -> None:
+        # the play may be small or none at this plant: five times at least one per cent [estimate]
+        self.put(backlash=max(float(self.valves.backlash[0]), 0.01) * self._times)
+
+    def prove(self) -> str:
+        return self.seen(
+            self.reversals > 0 and self.play > 0.015,
+            f"the motor ran {self.play:.1%} of the stroke without the stem",
+        )
+
+
+class Leaking(ActuatorFault):
+    def __init__(self, rig: FaultRig, share: float) -> None:
+        super().__init__(rig)
+        self._share = share
+
+    def change(self) -> None:
+        self._clean = float(self.valves.leakage[0])
+        self.put(leakage=self._share)
+
+    def prove(self) -> str:
+        kv = float(self.valves.kv_m3_h()[0])
+        flow = (
+            float(self.rig.plant.primary_flow_kg_s[0])
+            if self.rig.heating_point
+            else self.rig.tap.primary_kg_s
+        )
+        return self.seen(
+            kv >= self._share * float(self.valves.kvs_m3_h[0]) * 0.999 and flow > 0.0,
+            f"kv {kv:.2f} m3/h at {self.position:.0%}: {flow:.3f} kg/s flow",
+        )
+
+
+class EndSwitchLost(ActuatorFault):
+    """The motor runs on beyond its ends into a spring, and has to come back all the way."""
+
+    def __init__(self, rig: FaultRig, share: float) -> None:
+        super().__init__(rig)
+        self._share = share
+        self._most = 0.0
+
+    def change(self) -> None:
+        self.put(overrun=self._share)
+
+    def remove(self) -> None:
+        super().remove()
+        self.valves.motor.clip(0.0, 1.0, out=self.valves.motor)
+
+    def _look(self) -> None:
+        super()._look()
+        motor = float(self.valves.motor[0])
+        self._most = max(self._most, -motor, motor - 1.0)
+
+    def prove(self) -> str:
+        return self.seen(self._most > 0.01, f"the motor ran {self._most:.1%} beyond its end")
+
+
+class RelayWelded(Injector):
+    """One contact of the actuator's relays stays closed; with both closed the motor stands."""
+
+    def __init__(self, rig: FaultRig, *, opens: bool) -> None:
+        super().__init__(rig)
+        self._opens = opens
+        self._was = 0.0
+        self._asked = 0.0
+        self._run = 0.0
+
+    def inject(self) -> None:
+        self._was = float(self.rig.valves.motor[0])
+        self.rig.relay_faults[self.rig.heating_point].append(self._weld)
+        self.rig.recorders.append(self._look)
+
+    def remove(self) -> None:
+        self.rig.relay_faults[self.rig.heating_point].remove(self._weld)
+        self.rig.recorders.remove(self._look)
+
+    def _weld(self, opened_s: float, closed_s: float) -> tuple[float, float]:
+        return (TICK_S, closed_s) if self._opens else (opened_s, TICK_S)
+
+    def _look(self) -> None:
+        opened, closed = (float(s) for s in self.rig.relays_s[0 if self.rig.heating_point else 1])
+        self._asked += (opened - closed) * (1.0 if self._opens else -1.0) / float(self.rig.valves.stroke_s[0])
+        here = float(self.rig.valves.motor[0])
+        self._run = (here - self._was) * (1.0 if self._opens else -1.0)
+
+    def prove(self) -> str:
+        at_end = float(self.rig.valves.motor[0]) in (0.0, 1.0)
+        way = "open" if self._opens else "closed"
+        return self.seen(
+            self._run > self._asked + 0.02 or (at_end and self._asked < -0.1),
+            f"{self._run:+.2f} strokes towards {way}, asked for were {self._asked:+.2f}",
+        )

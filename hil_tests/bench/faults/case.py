@@ -1,0 +1,159 @@
+"""One fault case from power-on to verdict: settle, break, prove, watch, mend, watch.
+
+Three verdicts: `met`, `not met` (the firmware did not show what is expected) and `error` (the bench could
+not prove the fault or reach the operating point, so nothing is known). It refuses to widen what is
+expected.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import BenchError
+from .checks import NORMAL, Check
+from .injector import Injector, NotPossible, NotProven
+from .rig import POINTS, FaultRig, too_cold, too_hot
+
+MET, NOT_MET, ERROR = "met", "not met", "error"
+PROVE_S = 60.0  # after so long a fault that is there must show
+RECOVER_S = 1_800.0  # the circuit's own settling from cold; the project's own figure
+
+
+@dataclass
+class Plan:
+    """What one case does. Times in virtual seconds.
+
+    inject: makes the injector on a rig. detect: what tells that the controller has noticed, None where nobody
+    inside a house can notice. reacts: what must be so, once within `react_s` after the injection. holds: what
+    must then be so until the end of `span_s`. prove_s: when the fault is looked for first. once: it is over by itself, so it is proved once. scene: changes the world as the fault begins.
+    """
+
+    inject: Callable[[FaultRig], Injector]
+    detect: Check | None = None
+    detect_s: float = 60.0
+    reacts: Check | None = None
+    react_s: float = 900.0
+    holds: Check | None = None
+    span_s: float = 600.0
+    prove_s: float = 4.0
+    once: bool = False
+    recovered: Check = NORMAL
+    recover_s: float = RECOVER_S
+    scene: Callable[[FaultRig], None] | None = None
+    wiring: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Result:
+    """What came of a case. Seconds after the injection, or after the repair for `recovered_s`."""
+
+    case: str
+    verdict: str = ERROR
+    proof: str = ""
+    why: str = ""
+    detected_s: float | None = None
+    reacted_s: float | None = None
+    recovered_s: float | None = None
+    dhw_over_s: float = 0.0
+    thermostat_trips: int = 0
+    room_least_c: float = 0.0
+    supply_most_c: float = 0.0
+    sha256: str = ""
+
+    def as_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def run(name: str, plan: Plan, point: str, folder: Path, bundle: Path, seed: int = 1) -> Result:
+    """Run one case in a folder of its own, which is taken away afterwards.
+
+    NotPossible for a fault that the target cannot have; every other failure is in the result.
+    """
+    result = Result(name)
+    try:
+        with FaultRig(folder, bundle, POINTS[point], seed=seed, **plan.wiring) as rig:
+            rig.settle()
+            _story(rig, plan, result)
+    except NotPossible:
+        raise
+    except NotProven as error:
+        result.verdict, result.why = ERROR, f"not proven: {error}"
+    except BenchError as error:
+        result.verdict, result.why = ERROR, str(error)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def _story(rig: FaultRig, plan: Plan, result: Result) -> None:
+    faults: list[str] = []
+    if plan.scene is not None:
+        plan.scene(rig)
+    injector = plan.inject(rig)
+    begun = rig.now_s
+    with injector:
+        rig.bench.run_for(plan.prove_s)
+        result.proof = _prove(rig, injector, begun)
+        _react(rig, plan, result, begun, faults)
+        until = begun + plan.span_s
+        broken_s = 0.0
+        while rig.now_s < until:
+            rig.clock.step()
+            if plan.holds is not None and not plan.holds.so(rig):
+                broken_s += 2.0
+        # a tick or two of a disturbed value are no break; a tenth of the span is
+        if plan.holds is not None and broken_s > max(20.0, 0.1 * plan.span_s):
+            faults.append(f"not so for {broken_s:g} s: {plan.holds.text}")
+        if not plan.once:
+            injector.prove()
+    mended = rig.now_s
+    while not plan.recovered.so(rig):
+        if rig.now_s - mended >= plan.recover_s:
+            faults.append(f"not recovered {plan.recover_s:g} s after the repair: {rig.not_normal()}")
+            break
+        rig.clock.step()
+    else:
+        result.recovered_s = rig.now_s - mended
+    result.dhw_over_s = rig.tap.over_most_s
+    result.thermostat_trips = rig.tap.trips
+    result.room_least_c = round(rig.room_least_c, 2)
+    result.supply_most_c = round(rig.supply_most_c, 2)
+    result.sha256 = rig.bench.sha256
+    faults += [text for text in (too_hot(rig), too_cold(rig)) if text]
+    result.verdict = NOT_MET if faults else MET
+    result.why = "; ".join(faults)
+
+
+def _prove(rig: FaultRig, injector: Injector, begun: float) -> str:
+    while True:
+        try:
+            return injector.prove()
+        except NotProven:
+            if rig.now_s - begun >= PROVE_S:
+                raise
+        rig.clock.step()
+
+
+def _react(rig: FaultRig, plan: Plan, result: Result, begun: float, faults: list[str]) -> None:
+    """Wait until the controller has noticed and has done what is expected, in either order."""
+    detect, reacts = plan.detect, plan.reacts
+    while detect is not None or reacts is not None:
+        after = rig.now_s - begun
+        if detect is not None:
+            if detect.so(rig):
+                result.detected_s, detect = after, None
+            elif after >= plan.detect_s:
+                faults.append(f"not noticed within {plan.detect_s:g} s: {detect.text}")
+                detect = None
+        if reacts is not None:
+            if reacts.so(rig):
+                result.reacted_s, reacts = after, None
+            elif after >= plan.react_s:
+                faults.append(f"not done within {plan.react_s:g} s: {reacts.text}")
+                reacts = None
+        if detect is not None or reacts is not None:
+            rig.clock.step()

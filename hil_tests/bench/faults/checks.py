@@ -1,0 +1,80 @@
+"""What a case waits for: one sentence and the question that answers it, each asked in every tick.
+
+A check looks at Modbus or at the plant. It refuses to look into an injector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .rig import DHW_NEAR_K, NEAR_K, FaultRig
+
+SHUT = 0.03  # of the stroke: within play and leakage of shut
+
+
+@dataclass(frozen=True)
+class Check:
+    """`text` completes the sentence "the controller shows that …"; `so` answers it now."""
+
+    text: str
+    so: Callable[[FaultRig], bool]
+
+    def __and__(self, other: Check) -> Check:
+        return Check(f"{self.text}; {other.text}", lambda rig: self.so(rig) and other.so(rig))
+
+    def __or__(self, other: Check) -> Check:
+        return Check(f"{self.text}, or {other.text}", lambda rig: self.so(rig) or other.so(rig))
+
+
+def alarm(name: str) -> Check:
+    return Check(f"alarm `{name}`", lambda rig: rig.alarm(name))
+
+
+def lost(register: str) -> Check:
+    """The reading is told as no value."""
+    return Check(f"`{register}` has no value", lambda rig: rig.read(register) is None)
+
+
+def at_least(register: str, least: float) -> Check:
+    return Check(f"`{register}` at least {least:g}", lambda rig: float(rig.read(register) or 0.0) >= least)
+
+
+def key_lost() -> Check:
+    return Check("the supply sensor has no value", lambda rig: rig.read(rig.key_sensor[1]) is None)
+
+
+def supply_near(temp_c: float) -> Check:
+    return Check(
+        f"supply at {temp_c:g} °C",
+        lambda rig: abs(float(rig.plant.secondary_supply_temp_c[0]) - temp_c) <= NEAR_K,
+    )
+
+
+def valve_near(share: float) -> Check:
+    return Check(
+        f"heating valve at {share:.0%}", lambda rig: abs(float(rig.plant.valve_position[0]) - share) <= SHUT
+    )
+
+
+PUMP_RUNS = Check("the circulation pump runs", lambda rig: int(rig.read("secondary_pump_out_number")) == 1)
+DHW_SHUT = Check("the DHW valve is shut", lambda rig: float(rig.tap.position[0]) <= SHUT)
+
+
+def _goes_on(rig: FaultRig) -> bool:
+    if not rig.heating_point:
+        return float(rig.plant.valve_position[0]) <= SHUT
+    wanted_c = rig.read("secondary_supply_temp_effective_c")
+    return abs(float(rig.plant.secondary_supply_temp_c[0]) - float(wanted_c)) <= 2.0 * NEAR_K
+
+
+# The true supply is compared, so the band is that of the sensor (class B) and of the control together.
+HEATING_GOES_ON = Check(
+    "the supply stays within 4 K of what is wanted (in summer: the valve is shut)", _goes_on
+)
+DHW_GOES_ON = Check(
+    "draws end within 5 K of 55 °C", lambda rig: abs(rig.tap.last_draw_end_c - 55.0) <= DHW_NEAR_K
+)
+ALL_GOES_ON = HEATING_GOES_ON & DHW_GOES_ON
+NORMAL = Check("all as before the fault", FaultRig.is_normal)
+QUIET = Check("no alarm", lambda rig: int(rig.read("alarm_bits")) & ~rig.tolerated_alarms == 0)

@@ -1,0 +1,178 @@
+"""Faults of network, exchanger and pump, in the plant, proved by pressures, flows and temperatures there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..wiring import HEAT_DEMAND_RANGE_C
+from .injector import Injector
+from .rig import FaultRig
+
+
+class PumpTrip(Injector):
+    """The pump of the plant runs out, for `seconds` or for as long as the fault lasts."""
+
+    def __init__(self, rig: FaultRig, seconds: float = np.inf) -> None:
+        super().__init__(rig)
+        self._until_s = rig.now_s + seconds
+
+    def inject(self) -> None:
+        self._before = float(self.rig.plant.primary_dp_pa[0])
+        self.rig.plant.inner.pump_tripped = True
+        self.rig.recorders.append(self._look)
+
+    def _look(self) -> None:
+        if self.rig.now_s >= self._until_s:
+            self.rig.plant.inner.pump_tripped = False
+
+    def remove(self) -> None:
+        self.rig.recorders.remove(self._look)
+        self.rig.plant.inner.pump_tripped = False
+
+    def prove(self) -> str:
+        now = float(self.rig.plant.primary_dp_pa[0])
+        return self.seen(
+            now < 0.1 * self._before, f"{now / 1e5:.3f} bar at the house, {self._before / 1e5:.3f} before"
+        )
+
+
+class PumpSpeed(Injector):
+    """The plant pumps at another speed: pressure is lost or surges."""
+
+    def __init__(self, rig: FaultRig, speed: float) -> None:
+        super().__init__(rig)
+        self._speed = speed
+
+    def inject(self) -> None:
+        self._before = float(self.rig.plant.primary_dp_pa[0])
+        self._kept = float(self.rig.plant.unwired.pump_speed[-1])
+        self.rig.plant.unwired.pump_speed[-1] = self._speed
+
+    def remove(self) -> None:
+        self.rig.plant.unwired.pump_speed[-1] = self._kept
+
+    def prove(self) -> str:
+        now = float(self.rig.plant.primary_dp_pa[0])
+        ratio = now / self._before
+        down = self._speed < self._kept
+        return self.seen(
+            ratio < 0.85 if down else ratio > 1.15,
+            f"{now / 1e5:.2f} bar at the house, {self._before / 1e5:.2f} before",
+        )
+
+
+class SupplyTemperature(Injector):
+    """The plant sends water of another temperature."""
+
+    def __init__(self, rig: FaultRig, temp_c: float) -> None:
+        super().__init__(rig)
+        self._temp_c = temp_c
+
+    def inject(self) -> None:
+        self._before = float(self.rig.plant.plant_supply_temp_c)
+        self._kept = float(self.rig.plant.unwired.heat_demand[-1])
+        self.rig.plant.unwired.heat_demand[-1] = self._temp_c / HEAT_DEMAND_RANGE_C
+
+    def remove(self) -> None:
+        self.rig.plant.unwired.heat_demand[-1] = self._kept
+
+    def prove(self) -> str:
+        now = float(self.rig.plant.plant_supply_temp_c)
+        away = (now - self._before) / (self._temp_c - self._before)
+        return self.seen(away > 0.1, f"{now:.1f} °C leave the plant, {self._before:.1f} before")
+
+
+class LowFlow(Injector):
+    """Air, or dirt in the strainer: this share of the exchangers' kv is left."""
+
+    def __init__(self, rig: FaultRig, left: float) -> None:
+        super().__init__(rig)
+        self._left = left
+
+    def _flow_per_opening(self) -> float:
+        rig = self.rig
+        if rig.heating_point:
+            kv = float(rig.plant.houses.valves.kv_m3_h()[0])
+            flow, dp = float(rig.plant.primary_flow_kg_s[0]), float(rig.plant.primary_dp_pa[0])
+        else:
+            kv = float(rig.tap.valves.kv_m3_h()[0])
+            flow, dp = rig.tap.primary_kg_s, float(rig.plant.primary_dp_pa[0])
+        return flow / (kv * float(np.sqrt(max(dp, 1.0))))
+
+    def inject(self) -> None:
+        self._before = self._flow_per_opening()
+        self.rig.plant.houses.throttled[:] = self._left
+        self.rig.tap.throttled = self._left
+
+    def remove(self) -> None:
+        self.rig.plant.houses.throttled[:] = 1.0
+        self.rig.tap.throttled = 1.0
+
+    def prove(self) -> str:
+        share = self._flow_per_opening() / self._before
+        return self.seen(
+            share < 0.9, f"{share:.0%} of the flow that the same opening and pressure gave before"
+        )
+
+
+class Fouled(Injector):
+    """Both exchangers have this share of their UA left."""
+
+    def __init__(self, rig: FaultRig, left: float) -> None:
+        super().__init__(rig)
+        self._left = left
+
+    @property
+    def _exchangers(self):  # type: ignore[no-untyped-def]
+        return (self.rig.plant.houses.exchangers, self.rig.tap.exchangers)
+
+    def inject(self) -> None:
+        self._worst = self._approach_k()
+        for exchangers in self._exchangers:
+            exchangers.fouling[:] = self._left
+
+    def remove(self) -> None:
+        for exchangers in self._exchangers:
+            exchangers.fouling[:] = 1.0
+
+    def _approach_k(self) -> float:
+        """How much warmer the primary leaves than the secondary enters, worst of a tick."""
+        plant = self.rig.plant
+        if self.rig.heating_point:
+            return float(plant.primary_return_temp_c[0] - plant.secondary_return_temp_c[0])
+        return float(self.rig.tap.exchangers.primary_return_c[0])
+
+    def prove(self) -> str:
+        now = self._approach_k()
+        return self.seen(
+            now > self._worst + 0.5,
+            f"the primary leaves {now:.1f} K above the cold side, {self._worst:.1f} before",
+        )
+
+
+class ColdPipe(Injector):
+    """Water that has stood in the service pipe comes first."""
+
+    def __init__(self, rig: FaultRig, kg: float, temp_c: float) -> None:
+        super().__init__(rig)
+        self._kg, self._temp_c = kg, temp_c
+        self._coldest = 999.0
+
+    def inject(self) -> None:
+        self._before = float(self.rig.plant.primary_supply_temp_c[0])
+        self.rig.plant.inner.cold_pipe_kg[0] = self._kg
+        self.rig.plant.inner.cold_pipe_c[0] = self._temp_c
+        self.rig.recorders.append(self._look)
+
+    def _look(self) -> None:
+        self._coldest = min(self._coldest, float(self.rig.plant.primary_supply_temp_c[0]))
+
+    def remove(self) -> None:
+        self.rig.recorders.remove(self._look)
+        self.rig.plant.inner.cold_pipe_kg[0] = 0.0
+
+    def prove(self) -> str:
+        return self.seen(
+            self._coldest < self._before - 10.0,
+            f"{self._coldest:.0f} °C at the house, {self._before:.0f} before",
+        )

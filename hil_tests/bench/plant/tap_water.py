@@ -1,0 +1,119 @@
+"""Instantaneous hot water of one house: exchanger, three-point valve, taps, sensors, safety thermostat.
+
+It hangs on the network water that a house gets; what it draws does not change the pressures of the
+network, as one tap hardly does. It refuses to run without the independent thermostat that every wiring
+plan has (docs/boards.md).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core_ext import fluid
+
+from .exchanger import Exchangers
+from .houses import PLATE_FLOW_EXPONENT, WATER_TEMP_C
+from .sensors import FloatArray
+from .valve import Valves
+
+COLD_C = 10.0  # cold water [estimate]
+WANTED_C = 55.0  # the firmware's default
+DRAW_KG_S = 0.15  # within the steps of 0.1 to 0.3 l/s of a level III test (hil.md G8)
+DRAW_S, PAUSE_S = 180.0, 120.0  # taps open and closed in turn [estimate]
+DESIGN_SUPPLY_C, DESIGN_RETURN_C = 72.0, 25.0  # 70 to 75 in summer (domain.md 4.2); return [estimate]
+KVS_M3_H = 1.6  # R5 step next above 0.9 at 0.6 bar and design flow
+STROKE_S = 35.0  # Siemens RVL481 over an exchanger: 10 to 35 s (hil.md 2.3)
+STRAIGHT = 1.05  # rangeability of an all but straight curve: the firmware's feed-forward reckons with one
+LEAKAGE = 5e-4  # of kvs: a valve with a soft seat [estimate]
+BACKLASH = 0.005  # [estimate]
+WATER_KG, METAL_J_K = 0.6, 1_500.0  # of each side of a 30 kW plate exchanger, and its plates [estimate]
+SENSOR_LAG_S = 3.0  # in the water itself [estimate]
+THERMOSTAT_C = 65.0  # the project's own DHW limit (hil.md G4)
+THERMOSTAT_LAG_S = 2.0  # capillary in the exchanger's outlet [estimate]
+THERMOSTAT_DIFFERENCE_K = 8.0  # it gives the actuator back so far below [estimate]
+SPRING_S = 10.0  # an actuator with spring return is shut so long after its supply is cut [estimate]
+
+
+class TapWater:
+    """State of one house's hot water. Temperatures degC, flows kg/s."""
+
+    def __init__(self) -> None:
+        self.cp_j_kgk = float(fluid.heat_capacity_j_kgk(WATER_TEMP_C))
+        self.density = float(fluid.density_kg_m3(WATER_TEMP_C))
+        heat_w = DRAW_KG_S * self.cp_j_kgk * (WANTED_C - COLD_C)
+        warm_k, cold_k = DESIGN_SUPPLY_C - WANTED_C, DESIGN_RETURN_C - COLD_C
+        mean_k = (warm_k - cold_k) / float(np.log(warm_k / cold_k))
+        self.primary_design_kg_s = heat_w / (self.cp_j_kgk * (DESIGN_SUPPLY_C - DESIGN_RETURN_C))
+        self.exchangers = Exchangers(
+            [heat_w / mean_k], [WATER_KG * self.cp_j_kgk], [WATER_KG * self.cp_j_kgk], [METAL_J_K],
+            self.cp_j_kgk, primary_design_kg_s=[self.primary_design_kg_s], secondary_design_kg_s=[DRAW_KG_S],
+            flow_exponent=PLATE_FLOW_EXPONENT, initial_temp_c=[30.0],
+        )  # fmt: skip
+        self.valves = Valves([KVS_M3_H], [STROKE_S], [BACKLASH], [LEAKAGE], [STRAIGHT])
+        self.throttled = 1.0
+        """What is left of the flow through the primary side, 1 = all (a fault to inject)."""
+        self.time_s = 0.0
+        self.draw_kg_s = 0.0
+        self.primary_kg_s = 0.0
+        self.tap_c = 30.0
+        """What leaves the exchanger, mean of the last step."""
+        self.sensor_c = 30.0
+        self.over_s = 0.0
+        """How long the water drawn has now been above the limit without a break."""
+        self.over_most_s = 0.0
+        self.last_draw_end_c = float("nan")
+        """What left the exchanger at the end of the newest draw."""
+        self.thermostat_open = False
+        """The safety thermostat has cut the actuator's supply; its spring shuts the valve."""
+        self.trips = 0
+        self._thermostat_c = 30.0
+
+    def step(self, dt_s: float, open_s: float, close_s: float, dp_pa: float, supply_c: float) -> None:
+        """Advance by dt_s with what the relays did and what the house gets from the network."""
+        before = self.draw_kg_s
+        self.time_s += dt_s
+        drawing = self.time_s % (DRAW_S + PAUSE_S) < DRAW_S
+        self.draw_kg_s = DRAW_KG_S if drawing else 0.0
+        if before > 0.0 and not drawing:
+            self.last_draw_end_c = self.tap_c
+        valves = self.valves
+        if self.thermostat_open:  # no supply: the motor is dead and the spring drives
+            valves.motor = np.maximum(valves.motor - dt_s / SPRING_S, 0.0)
+            stuck = bool(valves.stuck[0])
+            valves.step(np.zeros(1), np.zeros(1))
+            if not stuck:
+                valves.position = np.minimum(valves.position, valves.motor)
+        else:
+            valves.step(np.array([open_s]), np.array([close_s]))
+        kv = float(valves.kv_m3_h()[0]) * self.throttled
+        self.primary_kg_s = kv * float(np.sqrt(max(dp_pa, 0.0) / 1e5 * 1000.0 * self.density)) / 3600.0
+        one = np.ones(1)
+        self.exchangers.step(
+            dt_s, self.primary_kg_s * one, supply_c * one, self.draw_kg_s * one, COLD_C * one
+        )
+        self.tap_c = float(self.exchangers.secondary_supply_c[0])
+        out_c = float(self.exchangers.secondary_out_c[0])
+        self.sensor_c += (out_c - self.sensor_c) * float(-np.expm1(-dt_s / SENSOR_LAG_S))
+        self._watch(dt_s, out_c)
+        self.over_s = self.over_s + dt_s if self.draw_kg_s > 0.0 and self.tap_c > THERMOSTAT_C else 0.0
+        self.over_most_s = max(self.over_most_s, self.over_s)
+
+    def _watch(self, dt_s: float, out_c: float) -> None:
+        self._thermostat_c += (out_c - self._thermostat_c) * float(-np.expm1(-dt_s / THERMOSTAT_LAG_S))
+        if self._thermostat_c > THERMOSTAT_C and not self.thermostat_open:
+            self.thermostat_open = True
+            self.trips += 1
+        elif self._thermostat_c < THERMOSTAT_C - THERMOSTAT_DIFFERENCE_K:
+            self.thermostat_open = False
+
+    @property
+    def draw_m3_h(self) -> float:
+        return self.draw_kg_s * 3600.0 / self.density
+
+    @property
+    def primary_m3_h(self) -> float:
+        return self.primary_kg_s * 3600.0 / self.density
+
+    @property
+    def position(self) -> FloatArray:
+        return self.valves.position

@@ -1,0 +1,55 @@
+"""The whole catalogue in its order, and the names of its cases.
+
+56 types (hil.md 4.1) at three operating points in two severities: 336 cases, named such as
+`sensors.open/winter/severe`. It refuses a name that is none, with the nearest that is.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from ..bench.errors import WrongUse
+from ..bench.faults.rig import POINTS
+from . import actuators, hydraulics, sensors
+from .types import SEVERE, SEVERITIES, FaultType
+
+TYPES: tuple[FaultType, ...] = (*sensors.ROWS, *actuators.ROWS, *hydraulics.ROWS)
+
+
+@dataclass(frozen=True)
+class Case:
+    type: FaultType
+    point: str
+    severity: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.type.group}.{self.type.name}/{self.point}/{self.severity}"
+
+    @property
+    def severe(self) -> bool:
+        return self.severity == SEVERE
+
+
+def cases() -> list[Case]:
+    """Every case, in the order of the catalogue."""
+    return [Case(kind, point, severity) for kind in TYPES for point in POINTS for severity in SEVERITIES]
+
+
+def chosen(names: list[str]) -> list[Case]:
+    """Return the cases whose name is one of these or begins with one; all when there is none. WrongUse."""
+    every = cases()
+    if not names:
+        return every
+    found: list[Case] = []
+    for name in names:
+        stem = name.rstrip("/.")
+        some = [case for case in every if case.name == stem or case.name.startswith((stem + "/", stem + "."))]
+        if not some:
+            known = [case.name for case in every] + [f"{kind.group}.{kind.name}" for kind in TYPES]
+            near = difflib.get_close_matches(name, known, 3, 0.4)
+            hint = f" Near: {', '.join(near)}" if near else ""
+            raise WrongUse(f"{name}: no such fault case; nothing was started.{hint} All: docs/faults.md")
+        found += [case for case in some if case not in found]
+    return found
