@@ -11,10 +11,20 @@ from dataclasses import dataclass
 
 from ..bench.errors import WrongUse
 from ..bench.faults.rig import POINTS
-from . import actuators, hydraulics, sensors
+from . import actuators, hydraulics, memory, meters, power, sensors, serial_line, tcp, times
 from .types import SEVERE, SEVERITIES, FaultType
 
-TYPES: tuple[FaultType, ...] = (*sensors.ROWS, *actuators.ROWS, *hydraulics.ROWS)
+TYPES: tuple[FaultType, ...] = (
+    *sensors.ROWS,
+    *actuators.ROWS,
+    *hydraulics.ROWS,
+    *meters.ROWS,
+    *serial_line.ROWS,
+    *tcp.ROWS,
+    *times.ROWS,
+    *power.ROWS,
+    *memory.ROWS,
+)
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ ROWS = (
         "low: 50 °C",
         "high: 110 °C",
         "temperature after the plant",
-        "low: the house takes what there is, no alarm of its own; high: control copes, tap and circuit in their limits",
+        "low: the house takes what there is, no alarm; high: control copes, tap and circuit in their limits",
         "own: design limits of domain.md 4.2",
         _supply,
     ),

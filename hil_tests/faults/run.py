@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,7 +105,7 @@ def _write(
     for name, content in ((RESULT, json.dumps(result, indent=1) + "\n"), (PAGE, _page(result))):
         beside = folder / (name + ".new")
         beside.write_text(content)
-        os.replace(beside, folder / name)
+        beside.replace(folder / name)
     return result
 
 

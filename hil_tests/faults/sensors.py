@@ -146,7 +146,7 @@ ROWS = (
         "outdoor sensor",
         "key sensor",
         "the converter reads full scale",
-        "`sensor_lost`; outdoors: supply at 50 °C, pump runs; key sensor: heating valve at 30 % and pump runs, "
+        "`sensor_lost`; outdoors: supply at 50 °C, pump runs; key sensor: heating valve at 30 %, pump runs, "
         "in summer the DHW valve shut",
         f"Samson TROVIS 557x (firmware.md R19), Siemens RVL481 4.6.2 (hil.md 2.2); {SENSORS_OUT}",
         _lost(faults.Open, faults.Open),

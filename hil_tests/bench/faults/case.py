@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import BenchError
+from ..errors import BenchError, DeviceFailed, ModbusSilent
 from .checks import NORMAL, Check
 from .injector import Injector, NotPossible, NotProven
 from .rig import POINTS, FaultRig, too_cold, too_hot
@@ -29,7 +29,8 @@ class Plan:
 
     inject: makes the injector on a rig. detect: what tells that the controller has noticed, None where nobody
     inside a house can notice. reacts: what must be so, once within `react_s` after the injection. holds: what
-    must then be so until the end of `span_s`. prove_s: when the fault is looked for first. once: it is over by itself, so it is proved once. scene: changes the world as the fault begins.
+    must then be so until the end of `span_s`. prove_s: when the fault is looked for first. once: it is over
+    by itself, so it is proved once. scene: changes the world as the fault begins. wiring: of the rig.
     """
 
     inject: Callable[[FaultRig], Injector]
@@ -82,6 +83,12 @@ def run(name: str, plan: Plan, point: str, folder: Path, bundle: Path, seed: int
         raise
     except NotProven as error:
         result.verdict, result.why = ERROR, f"not proven: {error}"
+    except (
+        ModbusSilent,
+        DeviceFailed,
+        ConnectionError,
+    ) as error:  # the controller itself, whatever the fault was
+        result.verdict, result.why = NOT_MET, str(error).splitlines()[0]
     except BenchError as error:
         result.verdict, result.why = ERROR, str(error)
     finally:

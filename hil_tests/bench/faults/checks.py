@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from firmware.substation import registers
+
 from .rig import DHW_NEAR_K, NEAR_K, FaultRig
 
 SHUT = 0.03  # of the stroke: within play and leakage of shut
@@ -78,3 +80,14 @@ DHW_GOES_ON = Check(
 ALL_GOES_ON = HEATING_GOES_ON & DHW_GOES_ON
 NORMAL = Check("all as before the fault", FaultRig.is_normal)
 QUIET = Check("no alarm", lambda rig: int(rig.read("alarm_bits")) & ~rig.tolerated_alarms == 0)
+
+
+def normal_but(*names: str) -> Check:
+    """As NORMAL; these alarms may stand, because they tell of what has been."""
+    bits = sum(1 << registers.ALARM_BITS.index(name) for name in names)
+
+    def so(rig: FaultRig) -> bool:
+        rig.tolerated_alarms |= bits
+        return rig.is_normal()
+
+    return Check(f"all as before the fault, but for {', '.join(names)}, which tell of it", so)

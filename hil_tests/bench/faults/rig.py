@@ -19,12 +19,15 @@ from firmware.substation import registers
 from .. import board_io
 from ..board_io import BoardInputs
 from ..electronics import DIVIDER_OHM, FULL_SCALE, REFERENCE_V, SHUNT_OHM
-from ..errors import BenchError
+from ..errors import BenchError, ModbusSilent
 from ..lockstep import Lockstep
+from ..meter_bus import MeterBus, Slave
+from ..plant.heat_meter import HeatMeter
 from ..plant.sensors import pt1000_ohm
 from ..plant.tap_water import STROKE_S, THERMOSTAT_C, TapWater
 from ..station import Bench
 from ..wiring import HEAT_DEMAND_RANGE_C
+from .lines import SerialMaster, WatchedMeterLine
 
 CAPABILITIES = frozenset(
     {
@@ -47,6 +50,8 @@ TICK_S = 2.0
 SETTLE_S = 1_500.0  # the way to the end stop takes 132 s, the circuit some ten minutes more
 CONTRACT_M3_H = 1.5  # heating as the street has it, and the design flow of the hot water [estimate]
 HEAP = "216k"  # heating, hot water, serial line and meters at once: docs/memory.md
+METER = {"address": 1, "battery": False}
+METER_BAUD = 2400
 ROOM_FLOOR_C = 18.0  # the project's own figure for a room in use; frost protection alone begins at 5 (FG5)
 DHW_LIMIT_S = 10.0  # the project's own figure, hil.md G4
 NEAR_K = 2.0
@@ -103,6 +108,8 @@ class FaultRig:
     ) -> None:
         self.point = point
         self.folder = folder
+        self.bundle = bundle
+        self._rtu = rtu
         self.bench = Bench(
             folder, bundle=bundle, seed=seed, heap=HEAP, rtu=rtu, meters=meters, first_tick=first_tick
         )
@@ -130,12 +137,18 @@ class FaultRig:
             dhw_valve_flow_m3_h=float(self.tap.valves.kvs_m3_h[0]),
             contract_flow_limit_m3_h=CONTRACT_M3_H,
             legionella_interval_s=2_592_000.0,  # no run falls into a case
+            **({"mbus_meters": [METER], "mbus_baud": METER_BAUD} if meters else {}),
             **(settings or {}),
         )
         self.plant = self.bench.plant
         self.plant.unwired.heat_demand[-1] = point.supply_c / HEAT_DEMAND_RANGE_C
         self.clock: Lockstep = self.bench.clock
         self.fleet = self.bench.fleet
+        if meters:
+            self._lay_meter_line()
+        if rtu:
+            self.master = SerialMaster(self.fleet.serial_lines[0].path)
+            self.recorders.append(lambda: _ask(self.master))
         self.clock.adjust_inputs.append(self._wire)
         self.clock.recorders.append(self._watch)
 
@@ -145,7 +158,26 @@ class FaultRig:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._rtu:
+            self.master.close()
         self.bench.close()
+
+    def _lay_meter_line(self) -> None:
+        self.meter = HeatMeter(seed=7)
+        self.slave = Slave(self.meter, METER["address"], self._in_the_pipe)
+        self.line = WatchedMeterLine(self.fleet.meter_lines[0], lambda: self.now_s)
+        self.clock.recorders.append(MeterBus(self.line, [self.slave], METER_BAUD, seed=7).advance)
+
+    def _in_the_pipe(self) -> tuple[float, float, float]:
+        """Flow m3/h, supply and return degC of the whole house, as its meter has them."""
+        flow_m3_h = float(self.plant.primary_flow_kg_s[0]) * 3600.0 / self.tap.density + self.tap.primary_m3_h
+        back_c = float(self.plant.houses.exchangers.primary_out_c[0])
+        return flow_m3_h, float(self.plant.primary_supply_temp_c[0]), back_c
+
+    def restart(self) -> None:
+        """Take the controller's power and give it back."""
+        self.bench.cut(self.controller)
+        self.bench.power(self.controller)
 
     # every tick
 
@@ -204,7 +236,12 @@ class FaultRig:
         return self.point.heating
 
     def read(self, name: str) -> Any:
-        return self.controller.read(name)
+        """Read a register as any master does, who connects again where the connection is gone."""
+        try:
+            return self.controller.read(name)
+        except (ModbusSilent, ConnectionError):
+            self.controller.disconnect()
+            return self.controller.read(name)
 
     def alarm(self, name: str) -> bool:
         return bool(int(self.read("alarm_bits")) >> registers.ALARM_BITS.index(name) & 1)
@@ -262,6 +299,10 @@ class FaultRig:
         self.room_least_c, self.supply_most_c = 99.0, 0.0
         self.tap.over_most_s = 0.0
         self.tap.trips = 0
+
+
+def _ask(master: SerialMaster) -> None:
+    master.step()
 
 
 def too_hot(rig: FaultRig) -> str:

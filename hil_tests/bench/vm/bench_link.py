@@ -77,6 +77,7 @@ class Link:
         self.duty = {PIN_PUMP_SPEED: 0, PIN_HEAT_DEMAND: 0}
         self.reported = False
         self._measure = False
+        self._mischief = False
         self._grant = bytearray(struct.calcsize(GRANT))
         self._report = bytearray(struct.calcsize(REPORT))
         struct.pack_into(GRANT, self._grant, 0, 0, 0, start[2], self.now_ms, *start[6:])
@@ -157,9 +158,10 @@ class Link:
         self.until_ms = struct.unpack_from("<Q", self._grant, 4)[0]
         self._measure = self._grant[1] & FLAG_MEASURE_HEAP
         self.reported = False
-        if self._grant[1] > FLAG_MEASURE_HEAP:
+        if self._grant[1] > FLAG_MEASURE_HEAP or self._mischief:
             import mischief
 
+            self._mischief = self._grant[1] > FLAG_MEASURE_HEAP
             mischief.act(self._grant[1])
 
     def block_until(self, t_ms):

@@ -1,0 +1,227 @@
+"""Faults of power and flash: cuts, torn and rotten files, brown-outs. The files are read before and after."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from .injector import Injector
+from .mischief_faults import STORM_CONTROL
+from .rig import FaultRig
+
+POWER_CUTS = Path(__file__).parents[1] / "vm_flash" / "power_cuts.py"
+CHIP_S = 600
+
+
+class ChipCuts(Injector):
+    """Cuts at every program and erase of a story of records, on a flash chip of its own (vm_flash)."""
+
+    needs = frozenset({"flash.chip"})
+
+    def __init__(self, rig: FaultRig, story: str) -> None:
+        super().__init__(rig)
+        self._story = story
+        self.said = ""
+
+    def inject(self) -> None:
+        bundle = self.rig.bundle
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "micropython",
+                "-X",
+                "heapsize=64m",
+                str(POWER_CUTS),
+                str(bundle),
+                self._story,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=CHIP_S,
+            check=False,
+        )
+        self.said = done.stdout + done.stderr
+
+    def remove(self) -> None:
+        pass
+
+    def whole(self) -> bool:
+        """Whether old or new stood after every cut."""
+        return "cut in operation" not in self.said and "Traceback" not in self.said
+
+    def prove(self) -> str:
+        found = re.search(r"operations (\d+) cuts (\d+)", self.said)
+        return self.seen(
+            found is not None and int(found[2]) > 0,
+            f"{self._story}: {found[0] if found else self.said[-300:]}",
+        )
+
+
+class StateDamage(Injector):
+    """The controller is switched off, its newest records are damaged, and it is switched on again."""
+
+    needs = frozenset({"flash.files", "power.cut"})
+
+    def files(self) -> list[Path]:
+        """The newer generation of every record, and nothing that has only one."""
+        folder = self.rig.controller.device.board.flash / "state"
+        found = []
+        for first in sorted(folder.glob("*.0")):
+            second = first.with_suffix(".1")
+            if second.exists():
+                newer = max((first, second), key=lambda path: int.from_bytes(path.read_bytes()[:4], "big"))
+                found.append(newer)
+        return found
+
+    def inject(self) -> None:
+        rig = self.rig
+        rig.restart()  # so that every boot record has two generations
+        rig.bench.run_for(10.0)
+        rig.restart()
+        rig.bench.run_for(10.0)
+        self.boots = int(rig.read("boot_count"))
+        rig.bench.cut(rig.controller)
+        self._were = {path: path.read_bytes() for path in self.files()}
+        for path, content in self._were.items():
+            path.write_bytes(self.damaged(content))
+        self._are = {path: path.read_bytes() for path in self._were}
+        rig.bench.power(rig.controller)
+
+    def remove(self) -> None:
+        pass
+
+    def damaged(self, content: bytes) -> bytes:
+        raise NotImplementedError
+
+    def prove(self) -> str:
+        changed = sum(self._are[path] != content for path, content in self._were.items())
+        return self.seen(
+            changed > 0 and changed == len(self._were), f"{changed} records damaged on the flash"
+        )
+
+
+class Torn(StateDamage):
+    """The last part of each newer record was never programmed, or holds what nobody wrote."""
+
+    def __init__(self, rig: FaultRig, *, scrambled: bool) -> None:
+        super().__init__(rig)
+        self._scrambled = scrambled
+
+    def damaged(self, content: bytes) -> bytes:
+        half = len(content) // 2
+        rest = (
+            bytes((byte & 0x5A) ^ 0x24 for byte in content[half:])
+            if self._scrambled
+            else b"\xff" * (len(content) - half)
+        )
+        return content[:half] + rest
+
+
+class BitRot(StateDamage):
+    def __init__(self, rig: FaultRig, bits: int) -> None:
+        super().__init__(rig)
+        self._bits = bits
+
+    def damaged(self, content: bytes) -> bytes:
+        data = bytearray(content)
+        for bit in self.rig.random.choice(8 * len(data), self._bits, replace=False):
+            data[bit // 8] ^= 1 << (bit % 8)
+        return bytes(data)
+
+
+class BrownOut(Injector):
+    """Power goes and comes `times`, `on_s` apart."""
+
+    needs = frozenset({"power.cut"})
+
+    def __init__(self, rig: FaultRig, times: int, on_s: float) -> None:
+        super().__init__(rig)
+        self._times, self._on_s = times, on_s
+
+    def inject(self) -> None:
+        rig = self.rig
+        self._boots = rig.fleet.boots(0)
+        self._begun_s = rig.now_s
+        for _ in range(self._times):
+            rig.restart()
+            rig.bench.run_for(self._on_s)
+        self._took_s = rig.now_s - self._begun_s
+
+    def remove(self) -> None:
+        pass
+
+    def prove(self) -> str:
+        boots = self.rig.fleet.boots(0) - self._boots
+        return self.seen(boots >= self._times, f"{boots} boots in {self._took_s:g} s")
+
+
+class CutWhileMoving(Injector):
+    """The power goes while a relay of a valve is on; resets: its control task dies instead."""
+
+    needs = frozenset({"power.cut", "memory.mischief"})
+
+    def __init__(self, rig: FaultRig, *, resets: bool) -> None:
+        super().__init__(rig)
+        self._resets = resets
+
+    def inject(self) -> None:
+        rig = self.rig
+        row = 0 if rig.heating_point else 1
+        self._moving_s = 0.0
+        for _ in range(600):
+            rig.clock.step()
+            self._moving_s = float(rig.relays_s[row].sum())
+            if self._moving_s > 0.0:
+                break
+        if self._resets:
+            rig.fleet.mischief = STORM_CONTROL
+            rig.clock.step()
+            rig.fleet.mischief = 0
+        else:
+            rig.restart()
+
+    def remove(self) -> None:
+        pass
+
+    def prove(self) -> str:
+        return self.seen(
+            self._moving_s > 0.0 and self.rig.fleet.boots(0) > 1,
+            f"relay on for {self._moving_s:.1f} s of the last tick, then {self.rig.fleet.boots(0)} boots in all",
+        )
+
+
+class UpdateCut(Injector):
+    """The power goes while an image comes in."""
+
+    needs = frozenset({"power.cut", "flash.files"})
+
+    def __init__(self, rig: FaultRig, share: float) -> None:
+        super().__init__(rig)
+        self._share = share
+
+    def inject(self) -> None:
+        from .. import updater
+        from .image import signed_image
+
+        rig = self.rig
+        image = signed_image(rig)
+        self.hash = rig.read("firmware_hash_code")
+        rig.restart()  # the release key is read at boot
+        rig.bench.run_for(10.0)
+        self._receipt = updater.open_update(rig.controller, image)
+        self._size = len(image)
+        updater.send(rig.controller, image, rig.bench.run_for, stop_at=int(len(image) * self._share))
+        self._at = int(rig.read("update_next_b"))
+        rig.restart()
+
+    def remove(self) -> None:
+        pass
+
+    def prove(self) -> str:
+        return self.seen(
+            0 < self._at < self._size and self.rig.fleet.boots(0) >= 3,
+            f"{self._at} of {self._size} B had come, then the power went",
+        )

@@ -1,0 +1,261 @@
+"""Faults of TCP connections, by a client of their own; virtual time stands while sockets are served.
+
+They are proved by the kernel's table of connections or by the bytes that come back. The kernel here cannot
+lose packets (no netem): a client that vanished is one that keeps its connection and says nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+
+from ..provisioning import MODBUS_HOST
+from .injector import Injector
+from .lines import ESTABLISHED, READ_PDU, TIME_WAIT, connections
+from .rig import FaultRig
+
+DEADLINE_S = 10.0
+ANSWER_B = 9 + 8
+LONG = struct.pack(">HHHB", 1, 0, 254, 1) + b"\x04" + bytes(252)  # the longest frame there is
+
+
+def frame(tid: int, pdu: bytes = READ_PDU) -> bytes:
+    return struct.pack(">HHHB", tid, 0, len(pdu) + 1, 1) + pdu
+
+
+class TcpFault(Injector):
+    needs = frozenset({"clock.virtual", "bus.tcp"})
+
+    def __init__(self, rig: FaultRig) -> None:
+        super().__init__(rig)
+        self.port = rig.controller.device.port
+        self.open: list[socket.socket] = []
+
+    def inject(self) -> None:
+        self.before = connections(self.port)
+        self.step()
+        self.rig.recorders.append(self.step)
+
+    def remove(self) -> None:
+        self.rig.recorders.remove(self.step)
+        for link in self.open:
+            link.close()
+        self.open.clear()
+
+    def step(self) -> None:
+        """Do once in every tick what the fault does."""
+        raise NotImplementedError
+
+    def connect(self) -> socket.socket | None:
+        """Return one more connection, or None where the controller refuses it at once."""
+        try:
+            link = socket.create_connection((MODBUS_HOST, self.port), timeout=DEADLINE_S)
+        except OSError:
+            return None
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return link
+
+
+class Vanished(TcpFault):
+    """`each` clients more in every tick, up to `most`, that never say a word and never close."""
+
+    def __init__(self, rig: FaultRig, each: int, most: int) -> None:
+        super().__init__(rig)
+        self._each, self._most = each, most
+
+    def step(self) -> None:
+        for _ in range(min(self._each, self._most - len(self.open))):
+            link = self.connect()
+            if link is not None:
+                self.open.append(link)
+
+    def prove(self) -> str:
+        held = sum(_alive(link) for link in self.open)
+        return self.seen(
+            len(self.open) >= self._most, f"{self._most} clients without a word, {held} still connected"
+        )
+
+
+class Crowd(Vanished):
+    """As many as fill the table, or three times as many; each asks once and stays."""
+
+    def step(self) -> None:
+        before = len(self.open)
+        super().step()
+        for link in self.open[before:]:
+            with contextlib.suppress(OSError):
+                link.sendall(frame(1))
+
+
+class Resets(TcpFault):
+    """Connections that end by a reset in the middle of a frame."""
+
+    def __init__(self, rig: FaultRig, each: int) -> None:
+        super().__init__(rig)
+        self._each = each
+        self._done = 0
+
+    def step(self) -> None:
+        for _ in range(self._each):
+            link = self.connect()
+            if link is None:
+                continue
+            link.sendall(frame(1)[:9])
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            link.close()
+            self._done += 1
+
+    def prove(self) -> str:
+        waiting = connections(self.port, TIME_WAIT)
+        left = connections(self.port, ESTABLISHED) - self.before
+        return self.seen(
+            self._done > 0 and waiting == 0 and left <= 0,
+            f"{self._done} connections gone, {waiting} ended in order",
+        )
+
+
+class Split(TcpFault):
+    """A request in pieces; between two of them the controller's clock may move by a tick."""
+
+    def __init__(self, rig: FaultRig, *, ticks_between: bool) -> None:
+        super().__init__(rig)
+        self._slow = ticks_between
+        self._link: socket.socket | None = None
+        self._at = 0
+        self._early = 0
+        self.answered = 0
+        self.pieces = 0
+
+    def step(self) -> None:
+        if self._link is None:
+            self._link = self.connect()
+            if self._link is None:
+                return
+            self.open.append(self._link)
+        whole = frame(7)
+        while True:
+            self._link.sendall(whole[self._at : self._at + 1])
+            self.pieces += 1
+            self._at += 1
+            if self._at == len(whole):
+                got = _read(self._link, ANSWER_B)
+                self.answered += got[:2] == b"\0\x07" and len(got) == ANSWER_B
+                self._at = 0
+                return
+            self._early += _waiting(self._link)
+            if self._slow:
+                return
+
+    def prove(self) -> str:
+        return self.seen(
+            self.pieces >= 12 and self._early == 0,
+            f"{self.pieces} pieces of a byte, {self.answered} answers, none before the last piece",
+        )
+
+
+class Pipelined(TcpFault):
+    """`count` requests in one segment, in every tick; ids: one for each, or the same for all."""
+
+    def __init__(self, rig: FaultRig, count: int, *, same_id: bool) -> None:
+        super().__init__(rig)
+        self._ids = [9] * count if same_id else list(range(1, count + 1))
+        self._link: socket.socket | None = None
+        self.segments = 0
+        self.told: list[int] = []
+
+    def step(self) -> None:
+        if self._link is None:
+            self._link = self.connect()
+            if self._link is None:
+                return
+            self.open.append(self._link)
+        self._link.sendall(b"".join(frame(tid) for tid in self._ids))
+        self.segments += 1
+        got = _read(self._link, ANSWER_B * len(self._ids))
+        self.told = [
+            int.from_bytes(got[at : at + 2], "big") for at in range(0, len(got) - ANSWER_B + 1, ANSWER_B)
+        ]
+
+    def prove(self) -> str:
+        one = len(set(self.told)) == 1
+        same = len(set(self._ids)) == 1
+        return self.seen(
+            self.segments > 0 and len(self.told) > 1 and one == same,
+            f"{len(self._ids)} requests in a segment, answers to {self.told[:4]} and so on",
+        )
+
+    def all_answered(self) -> bool:
+        return self.told == self._ids
+
+
+class Loris(TcpFault):
+    """Clients that send a byte of a frame in every tick and never its end."""
+
+    def __init__(self, rig: FaultRig, clients: int) -> None:
+        super().__init__(rig)
+        self._clients = clients
+        self.bytes_sent = 0
+        self.dropped = 0
+        self.sent_of: dict[socket.socket, int] = {}
+
+    def step(self) -> None:
+        while len(self.open) < self._clients:
+            link = self.connect()
+            if link is None:
+                return
+            self.open.append(link)
+            self.sent_of[link] = 0
+        for link in list(self.open):
+            try:
+                link.sendall(LONG[self.sent_of[link] : self.sent_of[link] + 1])
+                self.sent_of[link] += 1
+                self.bytes_sent += 1
+            except OSError:
+                pass
+            if not _alive(link):
+                self.dropped += 1
+                self.open.remove(link)
+                link.close()
+
+    def prove(self) -> str:
+        return self.seen(
+            self.bytes_sent >= self._clients and len(self.open) + self.dropped > 0,
+            f"{self.bytes_sent} single bytes from {self._clients} clients, {self.dropped} dropped",
+        )
+
+
+def _waiting(link: socket.socket) -> int:
+    """Return 1 where bytes have come."""
+    link.setblocking(False)
+    try:
+        return int(bool(link.recv(1, socket.MSG_PEEK)))
+    except BlockingIOError:
+        return 0
+    finally:
+        link.settimeout(DEADLINE_S)
+
+
+def _alive(link: socket.socket) -> bool:
+    link.setblocking(False)
+    try:
+        return bool(link.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        link.settimeout(DEADLINE_S)
+
+
+def _read(link: socket.socket, count: int) -> bytes:
+    got = b""
+    while len(got) < count:
+        try:
+            part = link.recv(count - len(got))
+        except OSError:
+            break
+        if not part:
+            break
+        got += part
+    return got

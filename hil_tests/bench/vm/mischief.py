@@ -1,0 +1,100 @@
+"""What goes wrong inside an emulated controller: its heap, its tasks, its program, its flash.
+
+The bench asks for it by bits in a grant; the firmware itself stays as it was shipped. It refuses to act in
+silence: what it did is told on the console.
+"""
+
+import builtins
+import gc
+
+import bench_link
+
+HOG, SHRED, BLOCK_4_S, BLOCK_20_S, STORM_LINE, STORM_CONTROL, FULL = 2, 4, 8, 16, 32, 64, 128
+LEFT_B = 6_144  # of the heap that HOG leaves
+NEXT_TO_NOTHING_B = 256  # and that HOG and SHRED together leave
+SHRED_B = 64
+ENOSPC = 28
+
+_kept = []
+_open = builtins.open
+
+
+def _hog(left):
+    """Take the heap until so many bytes are left, and keep it until the next grant without the bit."""
+    if _kept:
+        return
+    gc.collect()
+    size = 4_096
+    while size >= 64:
+        if gc.mem_free() < left + size:
+            size //= 2
+            continue
+        try:
+            _kept.append(bytearray(size))
+        except MemoryError:
+            size //= 2
+    print("mischief: heap taken, %d B are left" % gc.mem_free())
+
+
+def _shred():
+    """Take the heap in small pieces and give every second one back."""
+    if _kept:
+        return
+    gc.collect()
+    try:
+        while gc.mem_free() > LEFT_B:
+            _kept.append(bytearray(SHRED_B))
+    except MemoryError:
+        pass
+    for i in range(0, len(_kept), 2):
+        _kept[i] = None
+    gc.collect()
+    print("mischief: heap shredded, %d B are free" % gc.mem_free())
+
+
+def _throw(name):
+    """Let the task whose outermost coroutine has this name end by an exception at its next turn."""
+    import virtual_asyncio
+
+    core = virtual_asyncio._core
+    found = [task for task in core._task_queue._tasks if name in repr(task.coro)]
+    for waiting in core._io_queue.map.values():
+        found += [task for task in waiting[:2] if task is not None and name in repr(task.coro)]
+    for task in found[:1]:
+        if task is not core.cur_task:
+            task.cancel()
+            task.data = RuntimeError("mischief")
+    print("mischief: %d task %s thrown out" % (len(found[:1]), name))
+
+
+def _refuse(path, mode="r", *more, **named):
+    if "w" in mode or "a" in mode or "+" in mode:
+        print("mischief: no space for %s" % path)
+        raise OSError(ENOSPC)
+    return _open(path, mode, *more, **named)
+
+
+def act(bits):
+    """Do what the bits of this grant ask for."""
+    builtins.open = _refuse if bits & FULL else _open
+    if bits & HOG:
+        _hog(NEXT_TO_NOTHING_B if bits & SHRED else LEFT_B)
+    elif bits & SHRED:
+        _shred()
+    elif _kept:
+        release()
+    if bits & STORM_LINE:
+        _throw("'serve'")
+    if bits & STORM_CONTROL:
+        _throw("'guarded_control'")
+    if bits & (BLOCK_4_S | BLOCK_20_S):
+        seconds = 4 if bits & BLOCK_4_S else 20
+        print("mischief: the program stands for %d s" % seconds)
+        bench_link.link.block_until(bench_link.link.now_ms + seconds * 1000)
+
+
+def release():
+    """Give back what HOG or SHRED hold."""
+    del _kept[:]
+    builtins.open = _open
+    print("mischief: heap given back")

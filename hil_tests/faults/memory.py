@@ -1,0 +1,151 @@
+"""Memory and processor: four types, inside the controller's own interpreter."""
+
+from __future__ import annotations
+
+from ..bench.faults import mischief_faults as faults
+from ..bench.faults.case import Plan
+from ..bench.faults.checks import ALL_GOES_ON, QUIET, Check, alarm, at_least, normal_but
+from ..bench.faults.rig import FaultRig
+from .tcp import SERVED
+from .types import FaultType
+
+BACK_S = 1_500.0
+STORM = 5
+RESET = normal_but("watchdog_reset")
+
+
+def _back_in_time(rig: FaultRig) -> bool:
+    """S8: back within 2 s of a reset, which is a tick; it answers, so it runs."""
+    return rig.fleet.powered(0) and rig.read("uptime_s") is not None
+
+
+BACK = Check("it is back within a tick", _back_in_time)
+
+
+def _hog(point: str, severe: bool) -> Plan:
+    bits = faults.HOG | faults.SHRED if severe else faults.HOG
+    return Plan(
+        lambda rig: faults.Mischief(rig, bits, "mischief: heap taken", times=150),
+        reacts=ALL_GOES_ON if severe else None,
+        react_s=BACK_S,
+        holds=None if severe else ALL_GOES_ON & QUIET,
+        span_s=300.0,
+        prove_s=20.0,
+        once=severe,
+        recovered=RESET,
+    )
+
+
+def _shred(point: str, severe: bool) -> Plan:
+    return Plan(
+        lambda rig: faults.Mischief(rig, faults.SHRED, "mischief: heap shredded"),
+        holds=ALL_GOES_ON & QUIET,
+        span_s=3_600.0 if severe else 600.0,
+        prove_s=20.0,
+    )
+
+
+def _block(point: str, severe: bool) -> Plan:
+    if not severe:
+        return Plan(
+            lambda rig: faults.Mischief(
+                rig, faults.BLOCK_4_S, "mischief: the program stands", times=5, every=10
+            ),
+            holds=ALL_GOES_ON & QUIET,
+            span_s=200.0,
+            prove_s=20.0,
+            once=True,
+        )
+    return Plan(
+        lambda rig: faults.Mischief(
+            rig, faults.BLOCK_20_S, "mischief: the program stands", times=1, resets=True
+        ),
+        alarm("watchdog_reset") & at_least("watchdog_reset_count", 1.0),
+        30.0,
+        BACK & ALL_GOES_ON,
+        BACK_S,
+        span_s=200.0,
+        prove_s=20.0,
+        once=True,
+        recovered=RESET,
+    )
+
+
+def _storm(point: str, severe: bool) -> Plan:
+    if not severe:
+        return Plan(
+            lambda rig: faults.Mischief(
+                rig, faults.STORM_LINE, "mischief: 1 task 'serve'", times=STORM, every=20
+            ),
+            at_least("task_restart_count", 1.0),
+            90.0,
+            SERVED,
+            90.0,
+            ALL_GOES_ON & QUIET,
+            span_s=STORM * 40.0,
+            prove_s=20.0,
+            once=True,
+        )
+    return Plan(
+        lambda rig: faults.Mischief(
+            rig, faults.STORM_CONTROL, "mischief: 1 task 'guarded_control'", times=3, every=20, resets=True
+        ),
+        alarm("watchdog_reset"),
+        90.0,
+        BACK & ALL_GOES_ON,
+        BACK_S,
+        span_s=200.0,
+        prove_s=20.0,
+        once=True,
+        recovered=RESET,
+    )
+
+
+GROUP = "memory"
+S8 = "S8: a dead control task resets the board, back in 2 s; a dead communication task restarts in place"
+ROWS = (
+    FaultType(
+        GROUP,
+        "heap-exhaustion",
+        "blocks taken from the controller's heap",
+        "until 6 kB are left",
+        "until next to nothing is left",
+        "what the board prints",
+        "6 kB: all goes on; nothing left: it starts anew at most, and heats",
+        f"{S8}; firmware.md: goals",
+        _hog,
+    ),
+    FaultType(
+        GROUP,
+        "fragmentation",
+        "the free heap in pieces of 64 B, every second one taken",
+        "for ten minutes",
+        "for an hour",
+        "what the board prints",
+        "heating and tap go on, no reset, no alarm",
+        "hil.md 4.1: fragmentation soak; docs/memory.md: no allocation in a control step",
+        _shred,
+    ),
+    FaultType(
+        GROUP,
+        "blocking",
+        "a callback that does not return",
+        "for 4 s, five times",
+        "for 20 s",
+        "what the board prints; the reset the bench has seen",
+        "4 s are borne; 20 s: the watchdog bites, `watchdog_reset`",
+        f"hil.md 4.1: watchdog must bite; {S8}",
+        _block,
+    ),
+    FaultType(
+        GROUP,
+        "exceptions",
+        "a task ends by an exception, again and again",
+        "the communication task",
+        "the control task",
+        "what the board prints; the reset the bench has seen",
+        "communication is begun again in place; a dead control task resets the board, `watchdog_reset`",
+        S8,
+        _storm,
+    ),
+)

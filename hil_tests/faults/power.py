@@ -1,0 +1,139 @@
+"""Flash and power: seven types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..bench.faults import mischief_faults
+from ..bench.faults import power_faults as faults
+from ..bench.faults.case import Plan
+from ..bench.faults.checks import ALL_GOES_ON, QUIET, Check, normal_but
+from ..bench.faults.injector import Injector
+from ..bench.faults.rig import FaultRig
+from .types import FaultType
+
+BACK_S = 1_500.0  # the way to the end stop and the circuit's own settling
+ON_S = 2.0  # between two brown-outs
+
+
+def _comes_back(make: Callable[[FaultRig, bool], Injector], *alarms: str) -> Callable[[str, bool], Plan]:
+    return lambda point, severe: Plan(
+        lambda rig: make(rig, severe),
+        reacts=ALL_GOES_ON if alarms else ALL_GOES_ON & QUIET,
+        react_s=BACK_S,
+        span_s=60.0,
+        prove_s=2.0,
+        once=True,
+        recovered=normal_but(*alarms),
+    )
+
+
+def _cut(point: str, severe: bool) -> Plan:
+    made: list[faults.ChipCuts] = []
+
+    def make(rig: FaultRig) -> faults.ChipCuts:
+        made.append(faults.ChipCuts(rig, "records" if severe else "log"))
+        return made[-1]
+
+    whole = Check("old or new stands after every cut", lambda rig: made[-1].whole())
+    return Plan(make, reacts=whole, react_s=10.0, holds=ALL_GOES_ON & QUIET, span_s=60.0, once=True)
+
+
+def _full(point: str, severe: bool) -> Plan:
+    def orders(rig: FaultRig) -> None:
+        """Give it something to write down."""
+        rig.controller.order(curve_shift_sp_k=-1.0, lease_s=300)
+
+    return Plan(
+        lambda rig: mischief_faults.Mischief(rig, mischief_faults.FULL, "mischief: no space"),
+        holds=ALL_GOES_ON & QUIET,
+        span_s=4_000.0 if severe else 600.0,
+        prove_s=60.0,
+        scene=orders,
+    )
+
+
+GROUP = "power"
+BACK = "back by itself, whole, on its own curve"
+ROWS = (
+    FaultType(
+        GROUP,
+        "cut",
+        "the power goes at every program and erase, on a flash chip in memory",
+        "the event log",
+        "all records",
+        "operations and cuts counted by the chip",
+        "after every cut old or new stands, never a mixture",
+        "S9; hil.md 4.5 and G5",
+        _cut,
+    ),
+    FaultType(
+        GROUP,
+        "torn-page",
+        "half of every newest record is not what was written",
+        "never programmed",
+        "scrambled",
+        "the files before and after",
+        f"the generation before is taken; {BACK}",
+        "S9; firmware/substation/persistence.py",
+        _comes_back(lambda rig, severe: faults.Torn(rig, scrambled=severe)),
+    ),
+    FaultType(
+        GROUP,
+        "bit-rot",
+        "bits of every newest record turned over",
+        "one bit",
+        "eight bits",
+        "the files before and after",
+        f"the generation before is taken; {BACK}",
+        "S9; hil.md 4.1",
+        _comes_back(lambda rig, severe: faults.BitRot(rig, 8 if severe else 1)),
+    ),
+    FaultType(
+        GROUP,
+        "full",
+        "no file can be written any more",
+        "for ten minutes",
+        "for more than an hour",
+        "what the board prints when it is refused",
+        "heating, tap and orders go on, no reset",
+        "own: design 3.9, recording never stops control",
+        _full,
+    ),
+    FaultType(
+        GROUP,
+        "brown-out",
+        "power goes and comes, two seconds apart",
+        "ten times",
+        "thirty times",
+        "boots counted by the bench",
+        BACK,
+        "hil.md 4.1: 10 boots in 30 s; Siemens RDF302 (hil.md 2.2): settings kept",
+        _comes_back(lambda rig, severe: faults.BrownOut(rig, 30 if severe else 10, ON_S)),
+    ),
+    FaultType(
+        GROUP,
+        "while-moving",
+        "it starts anew while a valve moves",
+        "by a power cut",
+        "because the control task died",
+        "relay times before, boots after",
+        BACK,
+        "S8; docs/decisions/0012",
+        lambda point, severe: _comes_back(
+            lambda rig, hard: faults.CutWhileMoving(rig, resets=hard),
+            *(("watchdog_reset",) if severe else ()),
+        )(point, severe),
+    ),
+    FaultType(
+        GROUP,
+        "update-cut",
+        "the power goes while a signed image comes in",
+        "after a tenth",
+        "after three fifths",
+        "bytes taken before the cut",
+        f"the program before runs on; {BACK}",
+        "S10; docs/updates.md",
+        _comes_back(lambda rig, severe: faults.UpdateCut(rig, 0.6 if severe else 0.1)),
+    ),
+)
