@@ -153,7 +153,7 @@ def hil_run(
     scenario: Annotated[
         str,
         typer.Argument(
-            help="week; year or seasons (one house); faults; a scenario such as l-2024, or a scenario file .yaml."
+            help="week; year or seasons (one house); faults; a scenario such as l-2024; or a scenario file."
         ),
     ],
     site: Annotated[

@@ -55,6 +55,7 @@ EARLY_RESETS = 8
 # On a board `machine`, time and asyncio's queue are machine code in flash. Here they are the bench's own
 # modules and lie in the same heap: 20 kB of it, so the VM gets that much more (a test measures it).
 BENCH_MODULES_B = 24 * 1024
+MISCHIEF_B = 6 * 1024  # that module and what it needs [estimate]
 RESETS_IN_A_TICK = 16  # more than this inside one tick is a board that cannot start
 CONSOLE_LINES = 15
 
@@ -106,14 +107,16 @@ class Fleet:
     deadline_s: real time a controller may need for one tick before it counts as hung. serial: each board
     has a serial line, see `serial_lines`; meters: and one to its heat meters, see `meter_lines`. first_tick:
     what every board's ticks_ms() says when it is switched on, to meet the wrap at 2**30 before 12 days.
+    mischief: the boards can be broken from inside, see `mischief` and vm/mischief.py.
     """
 
     boot_script = VMBOOT
 
     def __init__(self, boards: Sequence[Board], *, seed: int | None = None, heap: str = HEAP,
                  deadline_s: float = 30.0, serial: bool = False, meters: bool = False,
-                 first_tick: int = 0) -> None:  # fmt: skip
+                 first_tick: int = 0, mischief: bool = False) -> None:  # fmt: skip
         self._first_tick = first_tick
+        self._may_break = mischief
         self.boards = tuple(boards)
         self.now_ms = 0
         self._slots = [_Slot(board) for board in self.boards]
@@ -139,7 +142,7 @@ class Fleet:
         self.own_counts: dict[tuple[int, int], int] = {}
         """(device, channel): what a converter reads instead of what the plant puts there."""
         self.mischief = 0
-        """Bits of FLAG_… of vm/mischief.py that the next grant carries to every board; 0 = none."""
+        """Bits of vm/mischief.py that the next grant carries to every board; 0 = none."""
         self._set_inputs(BoardInputs.unconnected(count))
 
     def __enter__(self) -> Self:
@@ -266,6 +269,7 @@ class Fleet:
             self._slots[index].resets.append((at_ms, cause))
             self._kill(index)
             self._start([index], at_ms, cause)
+            self._grants["flags"][index] &= FLAG_MEASURE_HEAP  # mischief is done once
             self._send(index, self._grant_rows[index])
             self._receive(index)
             for name in RELAYS:
@@ -324,10 +328,12 @@ class Fleet:
                 lines[1] = self.serial_lines[i].board_end
             if self.meter_lines:
                 lines[0] = self.meter_lines[i].board_end
+            heap_b = vm_heap_b(self._heap) + (MISCHIEF_B if self._may_break else 0)
             slot.process = subprocess.Popen(
-                [sys.executable, "-m", "micropython", "-X", f"heapsize={vm_heap_b(self._heap)}",
-                 str(self.boot_script), host, str(port), str(i), str(slot.board.flash.resolve()),
-                 *(f"{uart}={handle}" for uart, handle in lines.items()), f"ticks={self._first_tick}"],
+                [sys.executable, "-m", "micropython", "-X", f"heapsize={heap_b}", str(self.boot_script),
+                 host, str(port), str(i), str(slot.board.flash.resolve()),
+                 *(f"{uart}={handle}" for uart, handle in lines.items()), f"ticks={self._first_tick}",
+                 *(["mischief=1"] if self._may_break else [])],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
                 close_fds=bool(lines), pass_fds=tuple(lines.values()), start_new_session=True,
             )  # fmt: skip

@@ -28,14 +28,15 @@ class Bench:
 
     seed: fixes keys, ids and every random draw; two benches with one seed give one digest. rtu: the
     controllers also serve Modbus RTU, each on a line of its own (`fleet.serial_lines`). meters: each has a
-    line to its heat meters (`fleet.meter_lines`).
+    line to its heat meters (`fleet.meter_lines`). mischief: they can be broken from inside.
     """
 
     def __init__(self, folder: Path, *, bundle: Path | None = None, houses: int = 1, seed: int | None = 1,
                  heap: str = HEAP, tick_ms: int = TICK_MS, rtu: bool = False,
-                 meters: bool = False, first_tick: int = 0) -> None:  # fmt: skip
+                 meters: bool = False, first_tick: int = 0, mischief: bool = False) -> None:  # fmt: skip
         self.folder = folder
         self._first_tick = first_tick
+        self._mischief = mischief
         self._rtu = rtu
         self._meters = meters
         self.seed = seed
@@ -100,7 +101,7 @@ class Bench:
         self.plant.wire([name for name, _, _ in wanted])
         fleet = Fleet([device.board for device in devices], seed=self.seed, heap=self._heap,
                       first_tick=self._first_tick,
-                      serial=self._rtu, meters=self._meters)  # fmt: skip
+                      serial=self._rtu, meters=self._meters, mischief=self._mischief)  # fmt: skip
         self._clock = Lockstep(self.plant, fleet, tick_ms=self._tick_ms, epoch_utc=self.plant.start)
         self._clock.power_on()
         self.controllers = [Controller(device, i) for i, device in enumerate(devices)]

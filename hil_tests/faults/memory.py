@@ -9,6 +9,7 @@ from ..bench.faults.rig import FaultRig
 from .tcp import SERVED
 from .types import FaultType
 
+WIRING = {"mischief": True}
 BACK_S = 1_500.0
 STORM = 5
 RESET = normal_but("watchdog_reset")
@@ -31,6 +32,7 @@ def _hog(point: str, severe: bool) -> Plan:
         holds=None if severe else ALL_GOES_ON & QUIET,
         span_s=300.0,
         prove_s=20.0,
+        wiring=WIRING,
         once=severe,
         recovered=RESET,
     )
@@ -42,6 +44,7 @@ def _shred(point: str, severe: bool) -> Plan:
         holds=ALL_GOES_ON & QUIET,
         span_s=3_600.0 if severe else 600.0,
         prove_s=20.0,
+        wiring=WIRING,
     )
 
 
@@ -54,6 +57,7 @@ def _block(point: str, severe: bool) -> Plan:
             holds=ALL_GOES_ON & QUIET,
             span_s=200.0,
             prove_s=20.0,
+            wiring=WIRING,
             once=True,
         )
     return Plan(
@@ -66,6 +70,7 @@ def _block(point: str, severe: bool) -> Plan:
         BACK_S,
         span_s=200.0,
         prove_s=20.0,
+        wiring=WIRING,
         once=True,
         recovered=RESET,
     )
@@ -84,6 +89,7 @@ def _storm(point: str, severe: bool) -> Plan:
             ALL_GOES_ON & QUIET,
             span_s=STORM * 40.0,
             prove_s=20.0,
+            wiring=WIRING,
             once=True,
         )
     return Plan(
@@ -96,6 +102,7 @@ def _storm(point: str, severe: bool) -> Plan:
         BACK_S,
         span_s=200.0,
         prove_s=20.0,
+        wiring=WIRING,
         once=True,
         recovered=RESET,
     )

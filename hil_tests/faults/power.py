@@ -25,6 +25,7 @@ def _comes_back(make: Callable[[FaultRig, bool], Injector], *alarms: str) -> Cal
         prove_s=2.0,
         once=True,
         recovered=normal_but(*alarms),
+        wiring={"mischief": True} if alarms else {},
     )
 
 
@@ -50,6 +51,7 @@ def _full(point: str, severe: bool) -> Plan:
         span_s=4_000.0 if severe else 600.0,
         prove_s=60.0,
         scene=orders,
+        wiring={"mischief": True},
     )
 
 

@@ -35,6 +35,7 @@ class Mischief(Injector):
         self._ticks = 0
 
     def inject(self) -> None:
+        """Needs a rig that was wired with `mischief`."""
         fleet = self.rig.fleet
         self._before = len(fleet.resets(0))
         self._told = fleet.console(0, 10_000).count(self._said)

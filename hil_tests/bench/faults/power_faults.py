@@ -189,7 +189,7 @@ class CutWhileMoving(Injector):
     def prove(self) -> str:
         return self.seen(
             self._moving_s > 0.0 and self.rig.fleet.boots(0) > 1,
-            f"relay on for {self._moving_s:.1f} s of the last tick, then {self.rig.fleet.boots(0)} boots in all",
+            f"relay on for {self._moving_s:.1f} s of the tick, then {self.rig.fleet.boots(0)} boots in all",
         )
 
 

@@ -104,6 +104,7 @@ class FaultRig:
         rtu: bool = False,
         meters: bool = False,
         first_tick: int = 0,
+        mischief: bool = False,
         settings: dict[str, Any] | None = None,
     ) -> None:
         self.point = point
@@ -111,7 +112,14 @@ class FaultRig:
         self.bundle = bundle
         self._rtu = rtu
         self.bench = Bench(
-            folder, bundle=bundle, seed=seed, heap=HEAP, rtu=rtu, meters=meters, first_tick=first_tick
+            folder,
+            bundle=bundle,
+            seed=seed,
+            heap=HEAP,
+            rtu=rtu,
+            meters=meters,
+            first_tick=first_tick,
+            mischief=mischief,
         )
         self.bench.plant.outdoor_temp_c = point.outdoor_c
         self.tap = TapWater()

@@ -77,7 +77,7 @@ class Link:
         self.duty = {PIN_PUMP_SPEED: 0, PIN_HEAT_DEMAND: 0}
         self.reported = False
         self._measure = False
-        self._mischief = False
+        self.mischief = None  # the module of that name, where this board can be broken from inside
         self._grant = bytearray(struct.calcsize(GRANT))
         self._report = bytearray(struct.calcsize(REPORT))
         struct.pack_into(GRANT, self._grant, 0, 0, 0, start[2], self.now_ms, *start[6:])
@@ -158,11 +158,8 @@ class Link:
         self.until_ms = struct.unpack_from("<Q", self._grant, 4)[0]
         self._measure = self._grant[1] & FLAG_MEASURE_HEAP
         self.reported = False
-        if self._grant[1] > FLAG_MEASURE_HEAP or self._mischief:
-            import mischief
-
-            self._mischief = self._grant[1] > FLAG_MEASURE_HEAP
-            mischief.act(self._grant[1])
+        if self.mischief is not None:
+            self.mischief.act(self._grant[1] & ~FLAG_MEASURE_HEAP)
 
     def block_until(self, t_ms):
         """Let time run to t_ms with the program standing still, as a blocking sleep does."""

@@ -16,6 +16,8 @@ SHRED_B = 64
 ENOSPC = 28
 
 _kept = []
+_tasks = []
+_core = None
 _open = builtins.open
 
 
@@ -52,19 +54,27 @@ def _shred():
     print("mischief: heap shredded, %d B are free" % gc.mem_free())
 
 
+def watch(queue):
+    """Know every task from its making on. queue: the module that holds Task."""
+    global _core
+    _core = queue._core
+    made = queue.Task.__init__
+
+    def init(self, coro, globals=None):
+        made(self, coro, globals)
+        _tasks.append(self)
+
+    queue.Task.__init__ = init
+
+
 def _throw(name):
     """Let the task whose outermost coroutine has this name end by an exception at its next turn."""
-    import virtual_asyncio
-
-    core = virtual_asyncio._core
-    found = [task for task in core._task_queue._tasks if name in repr(task.coro)]
-    for waiting in core._io_queue.map.values():
-        found += [task for task in waiting[:2] if task is not None and name in repr(task.coro)]
-    for task in found[:1]:
-        if task is not core.cur_task:
+    found = [task for task in _tasks if name in repr(task.coro) and not task.done()]
+    for task in found:
+        if task is not _core.cur_task:
             task.cancel()
             task.data = RuntimeError("mischief")
-    print("mischief: %d task %s thrown out" % (len(found[:1]), name))
+    print("mischief: %d task %s thrown out" % (len(found), name))
 
 
 def _refuse(path, mode="r", *more, **named):

@@ -1,7 +1,8 @@
 """Power-on of an emulated controller: hands the shipped bundle a board, then runs it as a board does.
 
 Arguments: bench host, bench port, device index, device folder, UART=FILE NUMBER for each serial line it has,
-and ticks=NUMBER, what ticks_ms() says at the start. The device folder becomes `/`. It adds nothing to the
+ticks=NUMBER, what ticks_ms() says at the start, and mischief=1 for a board that can be broken
+from inside. The device folder becomes `/`. It adds nothing to the
 bundle and leaves nothing out.
 """
 
@@ -20,6 +21,9 @@ for wired in sys.argv[5:]:
     if uart == "ticks":
         bench_link.link.first_tick = int(handle)
         continue
+    if uart == "mischief":
+        bench_link.link.mischief = __import__("mischief")
+        continue
     bench_link.link.uarts[int(uart)] = open(int(handle), "r+b", buffering=0)
 
 import virtual_time  # noqa: E402
@@ -29,7 +33,10 @@ sys.modules["time"] = virtual_time
 import machine  # noqa: E402
 import seeded_os  # noqa: E402
 import vfs  # noqa: E402
-import virtual_asyncio  # noqa: E402, F401
+import virtual_asyncio  # noqa: E402
+
+if bench_link.link.mischief is not None:
+    bench_link.link.mischief.watch(virtual_asyncio)
 
 sys.modules["os"] = seeded_os
 random.seed(int.from_bytes(bench_link.link.entropy[:4], "big"))
