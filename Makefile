@@ -15,7 +15,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0
 TEST_FLAGS ?= --numprocesses $(WORKERS) --dist worksteal hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak scenarios year seasons small-integers fuzz-modbus cross-build locks wheel wheel-check clean
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak scenarios year seasons small-integers faults fuzz-modbus cross-build locks wheel wheel-check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -90,6 +90,7 @@ docs: $(VENV)/.toplovod-installed  ## write the generated pages of docs/ anew
 	$(BIN)/toplovod bench core --from-json --json docs/performance.json --report docs/performance.md \
 	    --plot docs/images/performance.svg
 	$(BIN)/python -m tools.checks.shown_output --write docs/networks.md
+	$(BIN)/python -m hil_tests.faults.page
 
 bench: setup  ## the measurements
 	$(BIN)/python -m pytest -o python_files='measure_*.py' core_ext/measurements \
@@ -119,6 +120,10 @@ seasons: setup  ## run a house through one week of each season
 
 small-integers: setup  ## run every kind of site for a day with the small integers of a 32-bit board
 	TOPLOVOD_SMALL_INTEGER_HOURS=24 $(BIN)/python -m pytest -s firmware/tests/test_small_integers.py --timeout=7200
+
+FAULT_FLAGS ?=
+faults: setup  ## run all 336 fault cases; a rerun goes on where it stopped
+	$(BIN)/toplovod hil run faults --report build/faults $(FAULT_FLAGS)
 
 cross-build: $(VENV)/.locks-installed  ## compile every kernel for aarch64 (needs gcc-aarch64-linux-gnu)
 	sh tools/checks/aarch64.sh $(BIN)/python build/aarch64

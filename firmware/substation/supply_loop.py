@@ -217,14 +217,25 @@ class SupplyLoop:
         for valve in self._valves:
             closed = closed and valve.synced and valve.position_bp == 0
             opened = opened and valve.synced and valve.position_bp == FULL_BP
-        astray = False
-        if flow_l_h is not None:
-            if closed:  # closed for sure, yet a twentieth of the contract flows
-                astray = flow_l_h > max(50, limits.contract_l_h // 20)
-            elif opened and dp_mbar is not None:  # open, pressure there, yet nothing flows
-                astray = dp_mbar > LOW_DP_MBAR and flow_l_h == 0
-        self._astray_ms = min(self._astray_ms + dt_ms, ASTRAY_FOR_MS) if astray else 0
+        if flow_l_h is None:
+            self._astray_ms = 0
+        elif closed:  # closed for sure, yet a twentieth of the contract flows
+            self._judge(flow_l_h > max(50, limits.contract_l_h // 20), dt_ms)
+        elif opened and dp_mbar is not None:  # open, pressure there, yet nothing flows
+            self._judge(dp_mbar > LOW_DP_MBAR and flow_l_h == 0, dt_ms)
+        # else nothing can be judged: draw-offs would otherwise begin the time anew, again and again
         self._alarms.set(alarms.VALVE_NOT_FOLLOWING, self._astray_ms >= ASTRAY_FOR_MS)
+
+    def _judge(self, astray, dt_ms):
+        """Count how long valves do not follow; half-way every one is driven to its stop once more."""
+        if not astray:
+            self._astray_ms = 0
+            return
+        before_ms = self._astray_ms
+        self._astray_ms = min(before_ms + dt_ms, ASTRAY_FOR_MS)
+        if before_ms < ASTRAY_FOR_MS // 2 <= self._astray_ms:
+            for valve in self._valves:
+                valve.reassure()
 
 
 def valve_names(settings):

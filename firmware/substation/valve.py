@@ -54,6 +54,11 @@ class Valve:
         self._account()
         self._estimate_ms = self._stroke_ms // 2
 
+    def reassure(self):
+        """At an end stop: drive the whole way to it once more. The valve may be where nobody thinks it is."""
+        if self._estimate_ms in (0, self._stroke_ms):
+            self._beyond_ms = -self._stroke_ms
+
     def _account(self):
         """Book the time the motor ran since the last call."""
         now = ticks_ms()

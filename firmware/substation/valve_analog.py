@@ -26,6 +26,8 @@ class AnalogValve:
     def recentre(self):
         """The position is never in doubt."""
 
+    reassure = recentre
+
     def move_to(self, target_bp, period_ms):
         """Set the voltage; always 0, because nothing has to be stopped."""
         target_bp = max(0, min(FULL_BP, target_bp))

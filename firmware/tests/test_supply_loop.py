@@ -337,6 +337,30 @@ def test_a_valve_that_leaks_when_closed_is_told(rig):
     assert rig.alarm("VALVE_NOT_FOLLOWING")
 
 
+def test_a_closed_valve_that_lets_water_through_is_driven_shut_again(rig):
+    """It was opened by other hands, or a relay was stuck: the estimate alone would leave it open for good."""
+    rig.house.outdoor_c = 25.0
+    rig.step(1200)
+    assert rig.house.valve == 0.0
+    rig.house.valve = 0.9
+    rig.step(700)
+    assert rig.house.valve == 0.0
+    assert not rig.alarm("VALVE_NOT_FOLLOWING")
+
+
+def test_what_cannot_be_judged_begins_no_time_anew(rig):
+    """Draw-offs of hot water, or a valve at work, lie between two looks at closed valves."""
+    rig.house.outdoor_c = 25.0
+    rig.step(1200)
+    rig.house.step = lambda dt_s: setattr(rig.house, "flow_m3_h", 0.3)
+    for _ in range(8):
+        rig.step(90)
+        rig.loop._valves[0].synced = False  # not closed for sure
+        rig.step(90)
+        rig.loop._valves[0].synced = True
+    assert rig.alarm("VALVE_NOT_FOLLOWING")
+
+
 def test_energy_is_heat_times_time(rig):
     before = rig.read("primary_energy_kwh")
     rig.step(3600)

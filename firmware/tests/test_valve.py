@@ -87,6 +87,24 @@ def test_relays_rest_at_an_end_stop(valve, board, ticks):
     assert board.direction == 0
 
 
+def test_an_end_stop_in_doubt_is_driven_to_once_more_over_the_whole_stroke(valve, board, ticks):
+    drive(valve, ticks, 0, 200)
+    before_ms = board.moved_ms
+    valve.reassure()
+    drive(valve, ticks, 0, 200)
+    assert before_ms - board.moved_ms == pytest.approx(1.1 * STROKE_MS, abs=PERIOD_MS)
+    assert board.direction == 0
+
+
+def test_between_its_stops_a_position_is_not_doubted(valve, board, ticks):
+    drive(valve, ticks, 0, 200)
+    drive(valve, ticks, 5_000, 60)
+    switches = board.switches
+    valve.reassure()
+    drive(valve, ticks, 5_000, 60)
+    assert board.switches == switches
+
+
 def test_reversing_goes_the_right_way(valve, board, ticks):
     drive(valve, ticks, 9_000, 5)
     assert board.direction == 1

@@ -48,8 +48,9 @@ def _full(point: str, severe: bool) -> Plan:
     return Plan(
         lambda rig: mischief_faults.Mischief(rig, mischief_faults.FULL, "mischief: no space"),
         holds=ALL_GOES_ON & QUIET,
-        span_s=4_000.0 if severe else 600.0,
+        span_s=7_400.0 if severe else 3_800.0,
         prove_s=60.0,
+        show_s=3_700.0,  # records are written once an hour
         scene=orders,
         wiring={"mischief": True},
     )
@@ -95,8 +96,8 @@ ROWS = (
         GROUP,
         "full",
         "no file can be written any more",
-        "for ten minutes",
-        "for more than an hour",
+        "for an hour",
+        "for two hours",
         "what the board prints when it is refused",
         "heating, tap and orders go on, no reset",
         "own: design 3.9, recording never stops control",

@@ -11,6 +11,8 @@ from typing import Any
 from .injector import Injector
 from .rig import TICK_S, FaultRig
 
+FREE = 0.02  # of the stroke: nearer to an end the stem may rest while the motor runs
+
 
 class ActuatorFault(Injector):
     """Notes in every tick what the relays asked of the actuator and what its stem did."""
@@ -25,6 +27,9 @@ class ActuatorFault(Injector):
         self.reversals = 0
         self.play = 0.0
         """The most that the motor ran after a reversal before the stem followed, strokes."""
+        self.free_asked = self.free_moved = 0.0
+        """Strokes asked for and done away from both ends, where a motor may run in vain."""
+        self._relays = (0.0, 0.0)
         self._run = self._last_sign = 0.0
         self._before = 0.0
         self._kept: dict[str, Any] = {}
@@ -58,9 +63,13 @@ class ActuatorFault(Injector):
         raise NotImplementedError
 
     def _look(self) -> None:
-        """The relays of a tick act on heating's stem in the next one; a sum over many ticks does not mind."""
-        opened, closed = (float(s) for s in self.rig.relays_s[self.row])
+        """What the relays did in one tick acts on the stem in the next one."""
+        opened, closed = self._relays
+        self._relays = (float(self.rig.relays_s[self.row][0]), float(self.rig.relays_s[self.row][1]))
         moved = self.position - self._before
+        if all(FREE < at < 1.0 - FREE for at in (self.position, self._before)):
+            self.free_asked += (opened + closed) / self.stroke_s
+            self.free_moved += abs(moved)
         self._before = self.position
         self.opened_s += opened
         self.closed_s += closed
@@ -72,14 +81,19 @@ class ActuatorFault(Injector):
             self._run = 0.0
         if sign:
             self._last_sign = sign
-            self._run += abs(opened - closed) / float(self.valves.stroke_s[0])
-            if abs(moved) < 1e-6:
+            self._run += abs(opened - closed) / self.stroke_s
+            if abs(moved) < 1e-6 and FREE < self.position < 1.0 - FREE:
                 self.play = max(self.play, self._run)
 
     @property
     def asked(self) -> float:
         """Strokes that the relays asked for, both ways."""
-        return (self.opened_s + self.closed_s) / float(self._kept.get("stroke_s", self.valves.stroke_s[0]))
+        return (self.opened_s + self.closed_s) / self.stroke_s
+
+    @property
+    def stroke_s(self) -> float:
+        """What the actuator's label says."""
+        return float(self._kept.get("stroke_s", self.valves.stroke_s[0]))
 
     @property
     def moved(self) -> float:
@@ -138,10 +152,10 @@ class Slower(ActuatorFault):
         self.put(stroke_s=float(self.valves.stroke_s[0]) * self._times)
 
     def prove(self) -> str:
-        share = self.moved / self.asked if self.asked else 1.0
+        share = self.free_moved / self.free_asked if self.free_asked else 1.0
         return self.seen(
-            self.asked > 0.05 and 0.0 < share < 0.75,
-            f"relays asked for {self.asked:.2f} strokes, the stem moved {self.moved:.2f}",
+            self.free_asked > 0.03 and share < 0.5 + 0.5 / self._times,
+            f"between its ends the stem did {self.free_moved:.2f} of {self.free_asked:.2f} strokes",
         )
 
 
@@ -200,6 +214,8 @@ class EndSwitchLost(ActuatorFault):
 
     def change(self) -> None:
         self.put(overrun=self._share)
+        if self.rig.heating_point:  # a valve that controls meets no end; one that starts looks for it
+            self.rig.restart()
 
     def remove(self) -> None:
         super().remove()

@@ -10,6 +10,7 @@ from .rig import FaultRig
 
 # As in vm/mischief.py, which runs in another interpreter
 HOG, SHRED, BLOCK_4_S, BLOCK_20_S, STORM_LINE, STORM_CONTROL, FULL = 2, 4, 8, 16, 32, 64, 128
+STANDS_S = 8.0  # a grant, the 4 s, and the tick in which it has caught up
 WATCHDOG = 3  # machine.WDT_RESET
 
 
@@ -52,6 +53,8 @@ class Mischief(Injector):
         if due and self._left is not None:
             self._left -= 1
         self.rig.fleet.mischief = self._bits if due else 0
+        if due and self._bits & BLOCK_4_S:
+            self.rig.blind_until_s = self.rig.now_s + STANDS_S
 
     def prove(self) -> str:
         fleet = self.rig.fleet

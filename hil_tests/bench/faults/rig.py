@@ -134,6 +134,7 @@ class FaultRig:
         self.room_least_c = 99.0
         self.supply_most_c = 0.0
         self.recorders: list[Callable[[], None]] = []
+        self.blind_until_s = 0.0
         self.plant_seen: dict[str, float] = {}
         self.controller = self.bench.start_controller(
             dhw="instantaneous",
@@ -244,7 +245,12 @@ class FaultRig:
         return self.point.heating
 
     def read(self, name: str) -> Any:
-        """Read a register as any master does, who connects again where the connection is gone."""
+        """Read a register as any master does, who connects again where the connection is gone.
+
+        While the program stands nobody is answered: the clock goes on until it has caught up.
+        """
+        while self.now_s < self.blind_until_s:
+            self.clock.step()
         try:
             return self.controller.read(name)
         except (ModbusSilent, ConnectionError):

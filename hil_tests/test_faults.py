@@ -1,0 +1,58 @@
+"""Fault cases on the bench: proved active, and the house does what the catalogue expects.
+
+A fixed choice of the 336, one of each group that runs in a few seconds; all of them: make faults.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .bench.faults import sensor_faults
+from .bench.faults.case import ERROR, MET, Plan, run
+from .bench.faults.checks import ALL_GOES_ON
+from .bench.faults.injector import NotPossible
+from .bench.faults.rig import POINTS, FaultRig, Ohms
+from .faults.catalogue import chosen
+
+SHARE = (
+    "sensors.open/winter/severe", "hydraulics.dp-surge/transition/severe", "meter.no-answer/summer/severe",
+    "serial.bit-flip/transition/severe", "tcp.pipelining/winter/severe", "memory.blocking/transition/severe",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHARE)
+def test_a_case_is_proved_and_met(name: str, tmp_path: Path, firmware_bundle: Path) -> None:
+    (case,) = chosen([name])
+    result = run(
+        name, case.type.plan(case.point, case.severe), case.point, tmp_path / "case", firmware_bundle
+    )
+    assert result.verdict == MET, result
+
+
+class Asleep(sensor_faults.Offset):
+    """An injector that does nothing."""
+
+    def change(self, ohm: Ohms) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_a_fault_that_is_not_there_is_an_error_and_no_verdict(tmp_path: Path, firmware_bundle: Path) -> None:
+    plan = Plan(lambda rig: Asleep(rig, 0, 5.0), holds=ALL_GOES_ON, span_s=10.0)
+    result = run("asleep", plan, "transition", tmp_path / "case", firmware_bundle)
+    assert result.verdict == ERROR
+    assert result.why.startswith("not proven: Asleep: +0.0")
+
+
+def test_a_target_that_cannot_do_it_is_told(tmp_path: Path, firmware_bundle: Path) -> None:
+    with FaultRig(tmp_path, firmware_bundle, POINTS["summer"]) as rig:
+        rig.capabilities = frozenset({"bus.tcp"})
+        rig.target = "board:/dev/ttyACM0"
+        with pytest.raises(
+            NotPossible, match=r"Open: board:/dev/ttyACM0 has no clock.virtual, plant; nothing"
+        ):
+            sensor_faults.Open(rig, 0)
+        assert rig.terminal_faults == []

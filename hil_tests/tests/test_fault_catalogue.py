@@ -1,0 +1,106 @@
+"""The catalogue is whole, its page is its own, and a run of it can be stopped and taken up."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hil_tests.bench.errors import WrongUse
+from hil_tests.bench.faults.case import MET, NOT_MET, Plan, Result
+from hil_tests.faults.catalogue import TYPES, cases, chosen
+from hil_tests.faults.page import PAGE, RUN, markdown
+from hil_tests.faults.run import RESULT, run_faults
+
+# hil.md 4.1
+COUNTS = {"sensors": 10, "actuators": 8, "hydraulics": 7, "meter": 3, "serial": 8, "tcp": 6, "time": 3,
+          "power": 7, "memory": 4}  # fmt: skip
+NAMED = re.compile(r"own|docs/|hil\.md|firmware\.md|domain\.md|Samson|Siemens|EN \d+|\bS\d+\b|design|as open")
+
+
+def test_every_type_stands_at_every_point_in_both_severities() -> None:
+    assert Counter(kind.group for kind in TYPES) == COUNTS
+    names = [case.name for case in cases()]
+    assert len(names) == len(set(names)) == 336
+
+
+def test_every_type_says_how_it_is_proved_what_must_happen_and_why() -> None:
+    for kind in TYPES:
+        assert all((kind.injector, kind.mild, kind.severe, kind.probe, kind.reaction)), kind.name
+        assert NAMED.search(kind.source), f"{kind.name}: {kind.source} names no source"
+
+
+def test_every_case_waits_for_something() -> None:
+    """A plan without any expectation but safety is allowed only where its text says so."""
+    for case in cases():
+        plan = case.type.plan(case.point, case.severe)
+        assert isinstance(plan, Plan)
+        waits = plan.detect or plan.reacts or plan.holds
+        assert waits or "nobody inside one house can tell" in case.type.reaction, case.name
+
+
+def test_a_case_is_found_by_name_type_or_group() -> None:
+    assert len(chosen(["sensors"])) == 60
+    assert len(chosen(["sensors.open"])) == 6
+    assert [case.name for case in chosen(["serial.noise/winter/severe"])] == ["serial.noise/winter/severe"]
+    assert len(chosen(["sensors.open", "sensors.open/summer"])) == 6
+
+
+def test_an_unknown_case_is_refused_with_what_is_near() -> None:
+    with pytest.raises(
+        WrongUse, match=r"sensors\.opem: no such fault case; nothing was started\..*sensors\.open"
+    ):
+        chosen(["sensors.opem"])
+
+
+def test_the_page_is_made_from_catalogue_and_run() -> None:
+    assert PAGE.read_text() == markdown(json.loads(RUN.read_text())), "run python -m hil_tests.faults.page"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps({"sha256": "ab" * 32}))
+    return folder
+
+
+class Script:
+    """Stands for the bench: gives a verdict for each case, and may be interrupted."""
+
+    def __init__(self, stop_at: int | None = None, verdict: str = MET) -> None:
+        self.names: list[str] = []
+        self._stop_at, self._verdict = stop_at, verdict
+
+    def __call__(self, name: str, *_: Any) -> Result:
+        if len(self.names) == self._stop_at:
+            raise KeyboardInterrupt
+        self.names.append(name)
+        return Result(name, self._verdict)
+
+
+def test_a_stopped_run_is_kept_marked_partial_and_taken_up(tmp_path: Path, bundle: Path) -> None:
+    folder, said = tmp_path / "run", list[str]()
+    with pytest.raises(KeyboardInterrupt):
+        run_faults(["sensors.open"], folder, said.append, bundle=bundle, runner=Script(stop_at=4))
+    kept = json.loads((folder / RESULT).read_text())
+    assert (kept["partial"], kept["passed"], len(kept["cases"])) == (True, False, 4)
+    assert "Partial" in (folder / "faults.html").read_text()
+    rest = Script()
+    done = run_faults(["sensors.open"], folder, said.append, bundle=bundle, runner=rest)
+    assert rest.names == ["sensors.open/winter/mild", "sensors.open/winter/severe"]
+    assert (done["partial"], done["passed"], done["kpi"]["met"]) == (False, True, 6)
+
+
+def test_another_firmware_begins_anew(tmp_path: Path, bundle: Path) -> None:
+    folder = tmp_path / "run"
+    run_faults(["sensors.open"], folder, lambda _: None, bundle=bundle, runner=Script())
+    (bundle / "manifest.json").write_text(json.dumps({"sha256": "cd" * 32}))
+    again = Script(verdict=NOT_MET)
+    done = run_faults(["sensors.open"], folder, lambda _: None, bundle=bundle, runner=again)
+    assert len(again.names) == 6
+    assert not done["passed"]
