@@ -23,7 +23,7 @@ from .acceptance import acceptance, limit
 from .bench.chart import Band, Chart, Limit, Line
 from .bench.lockstep import EPOCH_UTC, TICK_MS
 from .bench.recording import Recording
-from .bench.report import write_report
+from .bench.report import Check, write_report
 from .scenario_file import Scenario
 from .scenario_run import RunResult
 
@@ -38,6 +38,23 @@ TRACE = (
     "source_heat_w", "index_dp_pa",
 )  # fmt: skip
 SPREAD = ("room_temp_c", "secondary_supply_temp_c", "primary_flow_kg_s", "valve_position")
+
+
+LABELS = {
+    "lowest_room_c": "Lowest room temperature",
+    "out_of_comfort": "Stations out of their comfort band",
+    "stopped_share": "Share of stations that stand still",
+    "supply_off_k": "Largest distance of a supply from its own curve, at the end",
+    "least_heat_share": "Least heat of any station, over the mean",
+    "index_dp_bar": "Lowest differential pressure of any station",
+    "refused_share": "Share of writes refused",
+    "altered": "Stations with other limits or other firmware",
+    "begun_share_in_a_minute": "Largest share that begins within a minute",
+    "restored_share": "Share of stations brought back",
+    "restore_min": "Time until the last one was back",
+    "worst_supply_off_k": "Largest distance below the attainable set-point, when back",
+    "old_keys_refused_share": "Share of orders with the old keys refused",
+}
 
 
 def plant_version() -> str:
@@ -106,7 +123,7 @@ def write_scenario_report(
 
 
 def _facts(scenario: Scenario) -> dict[str, Any]:
-    intro = [f"{fact}. Source: {source}." for fact, source in scenario.facts]
+    intro = [f"{fact[0].upper()}{fact[1:]}. Source: {source}." for fact, source in scenario.facts]
     return _plain("facts", "What this follows", intro)
 
 
@@ -154,8 +171,8 @@ def _section(number: int, result: RunResult) -> dict[str, Any]:
     names = list(dict.fromkeys(name for step in result.steps for name in step.figures))
     figures = [
         {
-            "name": name.replace("_", " "), "unit": _unit(name), "note": "",
-            "row": [_shown(step.figures.get(name, "")) for step in result.steps],
+            "name": LABELS[name], "unit": _unit(name), "note": "",
+            "row": [step.figures.get(name, "") for step in result.steps],
         }
         for name in names
     ]  # fmt: skip
@@ -166,13 +183,18 @@ def _section(number: int, result: RunResult) -> dict[str, Any]:
         "intro": intro,
         "columns": steps,
         "figures": figures,
-        "checks": [check.record() for check in result.checks],
+        "checks": [_record(step.do, check) for step in result.steps for check in step.checks],
         "events": events,
     }
 
 
-def _shown(value: float | str | None) -> float | str | None:
-    return float(value) if isinstance(value, (int, float)) else value
+def _record(do: str, check: Check) -> dict[str, Any]:
+    """A check as the page tells it: words for the figure, whole numbers for what is counted."""
+    figure, _, name = check.name.partition(" ")
+    told = {**check.record(), "name": f"{do}: {LABELS[figure].lower()} {name}"}
+    if check.unit == "stations":
+        told["limit"] = round(check.limit)
+    return {**told, "unit": check.unit.replace("degC", "°C")}
 
 
 def _unit(name: str) -> str:

@@ -485,7 +485,7 @@ def judge(expectation: Expectation, figures: dict[str, float | None]) -> Check:
     """Return the check of one expected figure."""
     wanted = expectation.limit
     return Check(
-        f"{expectation.figure.replace('_', ' ')} ({wanted.id})",
+        f"{expectation.figure} ({wanted.id})",
         figures.get(expectation.figure),
         wanted.value,
         wanted.relation,

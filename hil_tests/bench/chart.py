@@ -135,7 +135,7 @@ class Chart:
                 f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="mark"/>'
             )
             if at - named_x >= MARK_NAME_WIDTH:  # names that would cover each other are left to the table
-                parts.append(f'<text x="{at + 3:.1f}" y="{TOP + 10}" class="tick">{escape(name)}</text>')
+                parts.append(f'<text x="{at - 3:.1f}" y="{TOP + 10}" class="tick end">{escape(name)}</text>')
                 named_x = at
         for line, values in zip(self.lines, curves, strict=True):
             for run in _runs(_thin(hours, values, "mean")):
