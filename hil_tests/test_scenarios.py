@@ -24,13 +24,13 @@ from .scenario_run import RunResult, run_scenario
 
 # Minutes: long enough for a shut flow to be told from a small one where it is shut.
 SHORTER = {
-    ("shipped", "run"): 5,
+    ("shipped", "run"): 8,
     ("shipped", "plain_writes"): 4,
     ("shipped", "stolen_keys"): 5,
-    ("unprotected", "run"): 5,
-    ("unprotected", "plain_writes"): 12,
+    ("unprotected", "run"): 10,
+    ("unprotected", "plain_writes"): 14,
 }
-STATIONS = 4
+STATIONS = 3
 
 
 def shortened(scenario: Scenario) -> Scenario:
@@ -42,7 +42,7 @@ def shortened(scenario: Scenario) -> Scenario:
             values = dict(step.values)
             if (whole.firmware, step.do) in SHORTER:
                 values["for_min"] = SHORTER[whole.firmware, step.do]
-            # four stations begin within any minute or two, whatever is done; it takes many to be in step
+            # a few stations begin within any minute or two, whatever is done; it takes many to be in step
             expect = tuple(row for row in step.expect if row.figure != "begun_share_in_a_minute")
             steps.append(dataclasses.replace(step, values=values, expect=expect))
         return dataclasses.replace(whole, steps=tuple(steps))
