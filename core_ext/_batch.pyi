@@ -12,8 +12,10 @@ Array = npt.NDArray[Any]
 
 BAD_ROW: int
 NEEDS_LAYOUT: int
+LANES: int
 
 class Scenarios:
+    in_lanes: int
     def __init__(
         self,
         kernel: Newton,
@@ -21,6 +23,7 @@ class Scenarios:
         columns: Sequence[tuple[Array, Array]],
         laws: Sequence[Any],
         single: tuple[Array, Any, npt.NDArray[np.int32], Array] | None = None,
+        lanes: bool = True,
     ) -> None: ...
     def run(
         self, begin: int, end: int, tol_pa: float, tol_kg_s: float, flow_tol: float, most: int,

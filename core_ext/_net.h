@@ -79,6 +79,7 @@ typedef struct {
     int iterations, clipped, released;
     double worst, total, along, changed, carried, slack;
     double residual_pressure_pa, residual_mass_kg_s;
+    struct Lanes *lanes;
 } Net;
 
 /* Position of a parameter: field f of the link in a slot. */

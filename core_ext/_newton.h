@@ -19,12 +19,16 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "_simd.h"
 #if TOPLOVOD_X86
 #include <immintrin.h>
 #endif
 
+#include "_lanes.h"
 #include "_net.h"
 
 enum { NORMAL, CHORD, REFIT, LAWS };
@@ -46,6 +50,7 @@ enum { OPEN, THROTTLING, SHUT };
 #define RE_LINEAR 64.0
 
 static void others(Net *n, int mode, double wall);
+static void lanes_other(const Net *n, Lanes *e, int32_t slot);
 
 /* Where the sweeps read and write, by value: a pointer that no store can reach need not be loaded again. */
 typedef struct {
@@ -113,6 +118,13 @@ static void peeled_laws(Net *n) { DISPATCH(peeled_laws_baseline(n), peeled_laws_
 static void eliminate(Net *n) { DISPATCH(eliminate_baseline(n), eliminate_avx2(n), eliminate_avx512(n)); }
 static void substitute(Net *n) { DISPATCH(substitute_baseline(n), substitute_avx2(n), substitute_avx512(n)); }
 static void differences(Net *n) { DISPATCH(differences_baseline(n), differences_avx2(n), differences_avx512(n)); }
+static void lanes_eliminate(const Net *n, Lanes *e) {
+    DISPATCH(lanes_eliminate_baseline(n, e), lanes_eliminate_avx2(n, e), lanes_eliminate_avx512(n, e));
+}
+static void lanes_sweep(const Net *n, Lanes *e, int mode, int substitute) {
+    DISPATCH(lanes_sweep_baseline(n, e, mode, substitute), lanes_sweep_avx2(n, e, mode, substitute),
+             lanes_sweep_avx512(n, e, mode, substitute));
+}
 static double imbalance(Net *n) {
     return DISPATCH(imbalance_baseline(n), imbalance_avx2(n), imbalance_avx512(n));
 }
@@ -1516,4 +1528,6 @@ static void newton_laws(Net *n, const double *flow, double *drop, double *slope)
         }
     }
 }
+
+#include "_lanes_run.h"
 #endif

@@ -1,6 +1,10 @@
 # The state of one network's kernel, for the kernels that fill in its coefficients.
 from libc.stdint cimport int8_t, int32_t
 
+cdef extern from "_lanes.h":
+    ctypedef struct Lanes:
+        unsigned char spoiled
+
 cdef extern from "_net.h":
     ctypedef struct Column:
         double excess, rhs, pressure, injection
@@ -69,6 +73,7 @@ cdef extern from "_net.h":
         int32_t unreferenced
         int iterations
         double residual_pressure_pa, residual_mass_kg_s
+        Lanes* lanes
     void put_quadratic(Net* n, int32_t e, double k, double linear_below, double cold) noexcept nogil
     void put_other(Net* n, int32_t e, int field, double value) noexcept nogil
     void put_cold(Net* n, int32_t e, double cold) noexcept nogil
@@ -85,4 +90,12 @@ cdef class Newton:
                         bint penalised, double[::1] flow, double[::1] pressure, double[::1] inflow,
                         int8_t[::1] known) noexcept nogil
     cdef void take_state(self, Newton source) noexcept nogil
+    cdef bint open_lanes(self) noexcept nogil
+    cdef bint take_lane(self, int lane) noexcept nogil
+    cdef void begin_lanes(self, Newton source) noexcept nogil
+    cdef unsigned step_lanes(self, int step, bint cold) noexcept nogil
+    cdef unsigned spoiled_lanes(self) noexcept nogil
+    cdef int finish_lane(self, int lane, int steps, double tol_pa, double tol_kg_s, double flow_tol,
+                         int most, double[::1] flow, double[::1] pressure, double[::1] inflow,
+                         int8_t[::1] known) noexcept nogil
     cdef void mark(self, unsigned char[::1] out) noexcept nogil

@@ -31,6 +31,13 @@ cdef extern from "_newton.h":
     void newton_respond(const Net* n, const double* injection, double* change, int count,
                         double* x) noexcept nogil
     int state_of(const Net* n, int32_t e) noexcept nogil
+    int lanes_open(Net* n) noexcept nogil
+    void lanes_free(Net* n) noexcept nogil
+    int lanes_take(Net* n, int lane) noexcept nogil
+    void lanes_begin(Net* n, const Net* base) noexcept nogil
+    unsigned lanes_step(Net* n, int step, int cold) noexcept nogil
+    int lanes_finish(Net* n, int lane, int steps, double tol_pa, double tol_kg_s, double flow_tol,
+                     int most) noexcept nogil
     const int column_bytes "sizeof(Column)"
     const int other_bytes "sizeof(Other)"
     const int regulator_bytes "sizeof(Regulator)"
@@ -192,6 +199,7 @@ cdef class Newton:
     def __dealloc__(self):
         free(self.net.saved)
         free(self.net.border)
+        lanes_free(&self.net)
 
     @property
     def iterations(self):
@@ -314,6 +322,41 @@ cdef class Newton:
     cdef void take_state(self, Newton source) noexcept nogil:
         """Begin where another kernel of the same layout stands."""
         newton_take_state(&self.net, &source.net)
+
+    cdef bint open_lanes(self) noexcept nogil:
+        """Make room for scenarios that have open what is open now; False when lanes are not for this one."""
+        return lanes_open(&self.net) != 0
+
+    cdef bint take_lane(self, int lane) noexcept nogil:
+        """Put the scenario filled in into a lane; False when it must be solved alone."""
+        return lanes_take(&self.net, lane) != 0
+
+    cdef void begin_lanes(self, Newton source) noexcept nogil:
+        """Begin all lanes where another kernel of the same layout stands, or cold."""
+        if source is None:
+            lanes_begin(&self.net, NULL)
+        else:
+            lanes_begin(&self.net, &source.net)
+
+    cdef unsigned step_lanes(self, int step, bint cold) noexcept nogil:
+        """One Newton step; the lanes that have settled, as bits."""
+        return lanes_step(&self.net, step, cold)
+
+    cdef unsigned spoiled_lanes(self) noexcept nogil:
+        """Lanes that cannot be gone on with, as bits."""
+        return self.net.lanes.spoiled
+
+    cdef int finish_lane(
+        self, int lane, int steps, double tol_pa, double tol_kg_s, double flow_tol, int most,
+        double[::1] flow, double[::1] pressure, double[::1] inflow, int8_t[::1] known,
+    ) noexcept nogil:
+        """As solve_into, from where a lane has come."""
+        cdef Net* n = &self.net
+        cdef int status = lanes_finish(n, lane, steps, tol_pa, tol_kg_s, flow_tol, most)
+        if status == CONVERGED:
+            newton_publish(n, &flow[0] if n.links else NULL, &pressure[0] if n.nodes else NULL,
+                           &inflow[0] if n.nodes else NULL, &known[0] if n.nodes else NULL)
+        return status
 
     cdef void mark(self, unsigned char[::1] out) noexcept nogil:
         """As marks, into a given array."""

@@ -885,6 +885,8 @@ static double FN(imbalance)(Net *n) {
     return FN(largest)(worst);
 }
 
+#include "_lanes_body.h"
+
 #undef SPLATF
 #undef HALVES
 #undef EACH

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ..batch import BatchResult
+from ..batch import Base, BatchResult, Buffers, Worker
 from ..network import LINK_ENDS, BadNetwork, FloatArray, Network
 from ..result import HydraulicResult, NotConverged, SolverBusy
 from ..solver import HydraulicSolver
-from .made_networks import district, looped_mesh
+from .made_networks import WATER_75, district, looped_mesh
 from .test_regulators import line
 
 
@@ -40,6 +40,26 @@ def same_as_one_by_one(solver: HydraulicSolver, batch: BatchResult, changes: dic
         assert outcome.certificate == alone.certificate
         assert outcome.residual_pressure_pa <= 1e-5
         assert batch.converged[i]
+
+
+def two_pumps() -> Network:
+    """Two pumps side by side lift water from a low reservoir to a high one; each has a check."""
+    return Network(
+        nodes={"id": ["low", "b", "mid", "high"], "fixed_pressure_pa": [1e5, np.nan, np.nan, 3e5]},
+        pipes={
+            "id": ["p", "q"],
+            "from_node": ["b", "mid"],
+            "to_node": ["mid", "high"],
+            "length_m": [200.0, 100.0],
+            "inner_diameter_m": [0.0825, 0.0825],
+        },
+        pumps={
+            "id": ["u", "v"], "from_node": ["low"] * 2, "to_node": ["b"] * 2, "curve": ["c"] * 2,
+            "speed": [1.0, 1.0],
+        },
+        curves={"id": ["c"] * 3, "mass_flow_kg_s": [0.0, 3.0, 6.0], "dp_pa": [4e5, 3.6e5, 2e5]},
+        fluid=WATER_75,
+    )  # fmt: skip
 
 
 CASES: list[tuple[str, Any, tuple[str, ...]]] = [
@@ -71,6 +91,106 @@ def test_neither_workers_nor_order_change_a_digit(keys: tuple[str, ...]) -> None
     flows[3] = flows[3][::-1]
     for other in flows[1:]:
         assert np.array_equal(flows[0], other)
+
+
+def in_lanes(
+    solver: HydraulicSolver, changes: dict[str, Any], warm: bool = True, flow_tol: float = 0.0
+) -> tuple[Buffers, int]:
+    """Results of one worker, and how many scenarios came to them side by side."""
+    stacks = {key: np.ascontiguousarray(stack, np.float64) for key, stack in changes.items()}
+    count = len(next(iter(stacks.values())))
+    limits = solver._limits(1e9 if flow_tol else None, flow_tol)
+    worker = Worker(Base(solver, stacks, limits, warm), stacks, limits)
+    buffers = Buffers(count, solver._links, solver._nodes)
+    worker.run(0, count, buffers)
+    return buffers, worker.scenarios.in_lanes
+
+
+VALVES = district(5, streets=40)
+LANE_CASES: list[tuple[str, Network, tuple[str, ...], bool, str]] = [
+    (f"{name}, {'from a solution' if warm else 'cold'}", net, keys, warm, "swamee-jain")
+    for warm in (True, False)
+    for name, net, keys in (
+        ("valves", VALVES, ("consumers_kv_m3_h", "sources_dp_pa")),
+        ("flows", district(5, streets=40, mode="flow"), ("consumers_mass_flow_kg_s",)),
+        ("injections", looped_mesh(3, nodes=60), ("nodes_mass_injection_kg_s",)),
+        ("pumps", two_pumps(), ("nodes_mass_injection_kg_s", "pumps_speed")),
+    )
+]
+LANE_CASES += [
+    (friction, VALVES, ("consumers_kv_m3_h",), False, friction)
+    for friction in ("colebrook", "pandapipes", "nikuradse")
+]
+
+
+@pytest.mark.parametrize(
+    ("net", "keys", "warm", "friction"), [c[1:] for c in LANE_CASES], ids=[c[0] for c in LANE_CASES]
+)
+def test_side_by_side_comes_to_what_each_comes_to_alone(
+    net: Network, keys: tuple[str, ...], warm: bool, friction: str
+) -> None:
+    solver = HydraulicSolver(net, friction=friction)
+    changes = stacks(solver, 19, *keys)
+    if "pumps_speed" in changes:
+        # both alike: none is to be shut by the other
+        changes["pumps_speed"] = np.repeat(changes["pumps_speed"][:, :1], 2, axis=1)
+        changes["nodes_mass_injection_kg_s"] = np.linspace(-1.0, 1.0, 19)[:, None] * [0.0, 0.0, 1.0, 0.0]
+    together, count = in_lanes(solver, changes, warm)
+    assert count == 19
+    assert (together.residual[:, 0] <= solver._default_tol_pa).all()
+    assert (together.residual[:, 1] <= 1e-8).all()
+    for i in range(19):
+        alone = solver.copy().solve(**{key: stack[i] for key, stack in changes.items()})
+        assert together.flow[i] == pytest.approx(alone._flow, rel=1e-7, abs=2e-8)
+        assert together.pressure[i] == pytest.approx(alone.pressure_pa, rel=1e-9, abs=1e-3)
+
+
+@pytest.mark.parametrize("warm", [True, False])
+@pytest.mark.parametrize("flow_tol", [0.0, 1e-5])
+def test_neighbours_change_no_digit_of_a_scenario(warm: bool, flow_tol: float) -> None:
+    """Alone in its lane, beside others, beside slow ones, beside some that are solved by themselves."""
+    solver = HydraulicSolver(district(5, streets=40))
+    kv = stacks(solver, 13, "consumers_kv_m3_h")["consumers_kv_m3_h"]
+    kv[3] *= 1e-2  # takes more steps than its neighbours
+    kv[5, 4] = 0.0  # shut: another topology, which goes by itself
+    kv[9, 2:9] *= 300.0
+    whole, count = in_lanes(solver, {"consumers_kv_m3_h": kv}, warm, flow_tol)
+    assert count == 12
+    assert whole.iterations[[3, 9]].max() > np.median(whole.iterations)
+    for rows in ([0], [3], [5], [9], [12], [11, 3, 0], [5, 2, 9, 1, 5, 7, 8, 12, 6, 10]):
+        part, _ = in_lanes(solver, {"consumers_kv_m3_h": kv[rows]}, warm, flow_tol)
+        for at, row in enumerate(rows):
+            assert np.array_equal(part.flow[at], whole.flow[row])
+            assert np.array_equal(part.pressure[at], whole.pressure[row])
+            assert np.array_equal(part.residual[at], whole.residual[row])
+            assert part.iterations[at] == whole.iterations[row]
+
+
+def test_what_differs_in_more_than_numbers_goes_by_itself() -> None:
+    """Shut links, limits and regulators are no work for lanes; neither is a value that no law has."""
+    solver = HydraulicSolver(district(3))
+    kv = np.tile(solver._columns["consumers_kv_m3_h"], (3, 1))
+    kv[0, 0] = kv[2, 5] = 0.0
+    assert in_lanes(solver, {"consumers_kv_m3_h": kv})[1] == 1
+    limited = HydraulicSolver(district(3, max_flow_kg_s=0.3))
+    assert in_lanes(limited, stacks(limited, 3, "consumers_kv_m3_h"))[1] == 0
+    regulated = HydraulicSolver(line("pressure_reducing", 2e5))
+    assert in_lanes(regulated, stacks(regulated, 3, "sources_supply_pressure_pa"))[1] == 0
+
+
+def test_a_lane_that_runs_into_a_limit_is_solved_by_itself() -> None:
+    """A pump too slow to lift would run backwards and is held shut by its check; the others stay in lanes."""
+    solver = HydraulicSolver(two_pumps())
+    speed = np.ones((4, 2))
+    speed[1, 0], speed[2, 1] = 0.97, 0.5
+    for warm in (True, False):
+        found, count = in_lanes(solver, {"pumps_speed": speed}, warm)
+        assert count == 3
+        assert (found.status == 0).all()
+        for i in range(4):
+            alone = solver.copy().solve(pumps_speed=speed[i])
+            assert found.flow[i] == pytest.approx(alone._flow, rel=1e-7, abs=2e-8)
+        assert found.flow[2, 3] == 0.0  # pipes p and q come first, then pumps u and v
 
 
 def test_the_solver_stays_as_it_was() -> None:
