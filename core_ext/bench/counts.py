@@ -33,11 +33,16 @@ PHASES = (
         "laws of pipes and valves",
         ("evaluate", "pipes", "quadratic", "limited", "peeled_laws", "others", "law_of"),
     ),
-    ("elimination", ("eliminate",)),
+    # the factor is cleared by memset before it is summed up
+    ("elimination", ("eliminate", "memset")),
     ("substitution, flows", ("substitute", "differences")),
     ("masses", ("imbalance",)),
-    ("injections, peeled trees, start", ("connect", "begin_cold", "label", "descend", "take_up")),
-    ("results out", ("publish",)),
+    (
+        "injections, peeled trees, start",
+        ("connect", "begin_cold", "label", "descend", "take_up", "solve_as_is", "memcpy", "memmove"),
+    ),
+    # publishing is built into the function that a solve is called by
+    ("results out", ("publish", "solve_into")),
 )
 
 
