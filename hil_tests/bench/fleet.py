@@ -55,6 +55,7 @@ EARLY_RESETS = 8
 # On a board `machine`, time and asyncio's queue are machine code in flash. Here they are the bench's own
 # modules and lie in the same heap: 20 kB of it, so the VM gets that much more (a test measures it).
 BENCH_MODULES_B = 24 * 1024
+BREAKABLE = ("serve", "guarded_control")  # coroutines of the program that can be made to raise
 MISCHIEF_B = 6 * 1024  # that module and what it needs [estimate]
 RESETS_IN_A_TICK = 16  # more than this inside one tick is a board that cannot start
 CONSOLE_LINES = 15
@@ -107,16 +108,17 @@ class Fleet:
     deadline_s: real time a controller may need for one tick before it counts as hung. serial: each board
     has a serial line, see `serial_lines`; meters: and one to its heat meters, see `meter_lines`. first_tick:
     what every board's ticks_ms() says when it is switched on, to meet the wrap at 2**30 before 12 days.
-    mischief: the boards can be broken from inside, see `mischief` and vm/mischief.py.
+    mischief: what the program calls BREAKABLE, for boards that can be broken from inside, see `mischief`
+    and vm/mischief.py.
     """
 
     boot_script = VMBOOT
 
     def __init__(self, boards: Sequence[Board], *, seed: int | None = None, heap: str = HEAP,
                  deadline_s: float = 30.0, serial: bool = False, meters: bool = False,
-                 first_tick: int = 0, mischief: bool = False) -> None:  # fmt: skip
+                 first_tick: int = 0, mischief: Sequence[str] = ()) -> None:  # fmt: skip
         self._first_tick = first_tick
-        self._may_break = mischief
+        self._may_break = tuple(mischief)
         self.boards = tuple(boards)
         self.now_ms = 0
         self._slots = [_Slot(board) for board in self.boards]
@@ -333,7 +335,7 @@ class Fleet:
                 [sys.executable, "-m", "micropython", "-X", f"heapsize={heap_b}", str(self.boot_script),
                  host, str(port), str(i), str(slot.board.flash.resolve()),
                  *(f"{uart}={handle}" for uart, handle in lines.items()), f"ticks={self._first_tick}",
-                 *(["mischief=1"] if self._may_break else [])],
+                 *([f"mischief={','.join(self._may_break)}"] if self._may_break else [])],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
                 close_fds=bool(lines), pass_fds=tuple(lines.values()), start_new_session=True,
             )  # fmt: skip

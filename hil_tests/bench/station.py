@@ -6,6 +6,7 @@ refuses to reach into a controller.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Any, Self
 
 from .controller import Controller
 from .errors import BenchError
-from .fleet import HEAP, Fleet
+from .fleet import BREAKABLE, HEAP, Fleet
 from .lockstep import EPOCH_UTC, TICK_MS, Lockstep
 from .provisioning import RTU_BAUD, Device, Ports, firmware_bundle, provision
 from .street import controller_settings, street
@@ -21,6 +22,12 @@ from .wiring import WiredPlant
 
 SUBSTATION = "substation"
 PUMP_STATION = "pump_station"
+
+
+def breakable(bundle: Path) -> list[str]:
+    """Return what BREAKABLE is called in this bundle, whose names are short."""
+    names = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["names"]
+    return [names.get(name, name) for name in BREAKABLE]
 
 
 class Bench:
@@ -101,7 +108,8 @@ class Bench:
         self.plant.wire([name for name, _, _ in wanted])
         fleet = Fleet([device.board for device in devices], seed=self.seed, heap=self._heap,
                       first_tick=self._first_tick,
-                      serial=self._rtu, meters=self._meters, mischief=self._mischief)  # fmt: skip
+                      serial=self._rtu, meters=self._meters,
+                      mischief=breakable(bundle) if self._mischief else ())  # fmt: skip
         self._clock = Lockstep(self.plant, fleet, tick_ms=self._tick_ms, epoch_utc=self.plant.start)
         self._clock.power_on()
         self.controllers = [Controller(device, i) for i, device in enumerate(devices)]

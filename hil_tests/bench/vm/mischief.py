@@ -18,6 +18,7 @@ ENOSPC = 28
 _kept = []
 _tasks = []
 _core = None
+_called = {}  # name in the sources: the name that the bundle has for it
 _open = builtins.open
 
 
@@ -54,6 +55,11 @@ def _shred():
     print("mischief: heap shredded, %d B are free" % gc.mem_free())
 
 
+def called(names):
+    """Know the coroutines that serve and that control by their names in the bundle, comma between."""
+    _called["serve"], _called["guarded_control"] = names.split(",")
+
+
 def watch(queue):
     """Know every task from its making on. queue: the module that holds Task."""
     global _core
@@ -69,12 +75,15 @@ def watch(queue):
 
 def _throw(name):
     """Let the task whose outermost coroutine has this name end by an exception at its next turn."""
-    found = [task for task in _tasks if name in repr(task.coro) and not task.done()]
+    mark = "'%s'" % _called[name]
+    found = [task for task in _tasks if mark in repr(task.coro) and not task.done()]
+    ran_last = _core.cur_task
+    _core.cur_task = None  # between two tasks none runs, and the one that ran last can be cancelled as well
     for task in found:
-        if task is not _core.cur_task:
-            task.cancel()
-            task.data = RuntimeError("mischief")
-    print("mischief: %d task %s thrown out" % (len(found), name))
+        task.cancel()
+        task.data = RuntimeError("mischief")
+    _core.cur_task = ran_last
+    print("mischief: %d task '%s' thrown out" % (len(found), name))
 
 
 def _refuse(path, mode="r", *more, **named):
@@ -94,9 +103,9 @@ def act(bits):
     elif _kept:
         release()
     if bits & STORM_LINE:
-        _throw("'serve'")
+        _throw("serve")
     if bits & STORM_CONTROL:
-        _throw("'guarded_control'")
+        _throw("guarded_control")
     if bits & (BLOCK_4_S | BLOCK_20_S):
         seconds = 4 if bits & BLOCK_4_S else 20
         print("mischief: the program stands for %d s" % seconds)

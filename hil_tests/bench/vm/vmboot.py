@@ -1,9 +1,9 @@
 """Power-on of an emulated controller: hands the shipped bundle a board, then runs it as a board does.
 
 Arguments: bench host, bench port, device index, device folder, UART=FILE NUMBER for each serial line it has,
-ticks=NUMBER, what ticks_ms() says at the start, and mischief=1 for a board that can be broken
-from inside. The device folder becomes `/`. It adds nothing to the
-bundle and leaves nothing out.
+ticks=NUMBER, what ticks_ms() says at the start, and mischief=NAME,NAME for a board that can be broken
+from inside: what its program calls the coroutines that serve and that control. The device folder
+becomes `/`. It adds nothing to the bundle and leaves nothing out.
 """
 
 import sys
@@ -23,6 +23,7 @@ for wired in sys.argv[5:]:
         continue
     if uart == "mischief":
         bench_link.link.mischief = __import__("mischief")
+        bench_link.link.mischief.called(handle)
         continue
     bench_link.link.uarts[int(uart)] = open(int(handle), "r+b", buffering=0)
 
