@@ -798,7 +798,8 @@ class HydraulicSolver:
         kernel = self._kernel
         marks, robust = kernel.marks(), kernel.robust
         # what is known about pressures may be written to by whoever holds the result
-        kept = known.copy() if kernel.unreferenced else np.ones(0, np.bool_)
+        # (a regulator that shut may have parted nodes that the topology does not)
+        kept = np.ones(0, np.bool_) if known.all() else known.copy()
         return lambda: self._certify(True, marks, kept, robust)
 
     def _certify(
