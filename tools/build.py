@@ -28,7 +28,7 @@ from typing import Any
 
 from firmware.substation import registers
 
-from . import constants, linking, short_names, unused
+from . import constants, linking, on_board, short_names, unused
 from .errors import WRONG_USE, ToolError
 
 FORMAT = "toplovod-bundle/1"
@@ -116,6 +116,7 @@ def _prepared(folder: Path) -> tuple[dict[str, bytes], dict[str, str]]:
     modules = {path: text.decode() for path, text in content.items() if path not in SOURCE_AT_ROOT}
     modules[REGISTERS] = without_row_texts(modules[REGISTERS])
     untouched = {path: text.decode() for path, text in content.items() if path in SOURCE_AT_ROOT}
+    untouched.update((f"run on the board: {k}", program) for k, program in enumerate(on_board.PROGRAMS))
     used = unused.without_unused(constants.fold(modules), untouched)
     shortened, names = short_names.shorten(used, untouched)
     linked, tops = short_names.shorten_tops(linking.link(shortened), untouched)

@@ -12,6 +12,7 @@ from typing import Any
 
 from .errors import WRONG_USE, ToolError
 from .json_file import read_json
+from .on_board import JUDGE
 from .serial_line import SerialLine
 from .vault import Vault, checked_id
 from .whole_file import PRIVATE, write_whole
@@ -22,14 +23,6 @@ RELEASE_KEY = "release.pub"
 LIMITS_KEY = "limits.pub"
 RELEASE_KEY_BYTES = 32
 FORMAT = "toplovod-device/1"
-
-# The firmware judges: the same code reads the file at every boot.
-JUDGE = """
-import json, boards
-from substation import site
-s = site.read('/site.json.check', bytes(8), boards)
-print(json.dumps([list(m) for m in s.mistakes]))
-"""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ program = test_app.program
 
 VM = """
 import gc, machine, time
-from substation import mbus_link
 c = app.Controller(boards)
 gc.collect()
 uart = machine.UART

@@ -1,5 +1,6 @@
 """The bundle: complete, reproducible, provable, and the same program that the sources describe."""
 
+import ast
 import concurrent.futures
 import hashlib
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from firmware.substation import registers
+from tools import on_board
 from tools.build import build_bundle, firmware_folder, read_bundle, without_row_texts, write_bundle
 from tools.errors import ToolError
 
@@ -146,3 +148,12 @@ def test_the_vm_computes_the_same_map_hash_from_the_bundle(tmp_path: Path):
         timeout=60,
     )
     assert int(done.stdout) == registers.map_hash()
+
+
+def test_what_the_tools_run_on_a_board_finds_its_names_there():
+    names = build_bundle().names
+    for program in on_board.PROGRAMS:
+        tree = ast.parse(program)
+        called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        called |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert called.isdisjoint(names), called & names.keys()
