@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ..bench.board_io import BoardInputs, BoardOutputs
-from ..bench.electronics import adc_counts
+from ..bench.electronics import BRIDGED, adc_counts
 from ..bench.errors import ConditionNotMet, MemberFailed
 from ..bench.fleet import Fleet
 from ..bench.lockstep import Lockstep
@@ -140,7 +140,7 @@ def test_the_converters_see_opens_shorts_and_lost_loops() -> None:
     inputs.resistance_ohm[0] = [np.nan, 0.0, 1000.0, 1385.055, 1500.0, 803.063]
     inputs.current_ma[0] = [4.0, np.nan]
     counts = adc_counts(inputs)[0].tolist()
-    assert counts == [
+    assert counts[:8] == [
         65535,
         0,
         round(65535 * 1000.0 / 2500.0),
@@ -150,3 +150,4 @@ def test_the_converters_see_opens_shorts_and_lost_loops() -> None:
         round(65535 * 0.6 / 3.3),
         0,
     ]
+    assert counts[8:] == [counts[channel] for channel in BRIDGED]  # terminals that nothing of its own drives
