@@ -176,8 +176,8 @@ def test_the_committed_run_names_every_goal_and_every_answer_agreed() -> None:
     assert [goal.text for goal, value in report.judged(document) if value is None] == []
     for row in report.rows_of(document):
         if row.get("stop") == "certified" and row["work"].startswith(("cold", "tick", "scenario")):
-            # A tick of 67 740 links ends 3e-8 beside EPANET, which stops by the change of its flows; the core's
-            # own flows stay as they are when its tolerance is a thousandth (measured on five ticks).
+            # A tick of 67 740 links ends 3e-8 beside EPANET, which stops by the change of its flows; the
+            # core's own flows stay as they are when its tolerance is a thousandth (five ticks measured).
             bound = 1e-7 if row["work"].startswith("tick") else 1e-8
             assert row["epanet_difference"] <= bound, row["work"]
 
