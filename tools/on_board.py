@@ -1,6 +1,7 @@
 """Programs that the tools run on a controller through its REPL.
 
 They call the shipped program by name, so the bundle keeps every name that stands in them (`tools/build.py`).
+They refuse to change anything: what is written goes by files, which are compared.
 """
 
 # The firmware judges settings: the same code reads the file at every boot.
