@@ -12,6 +12,7 @@ heap (measured in the 64-bit VM).
 """
 
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -107,10 +108,12 @@ def without_row_texts(source: str) -> str:
     return re.sub(r"^([a-z0-9_]+(?: [-a-z0-9.]+){4,5})  .*$", r"\1", source, flags=re.MULTILINE)
 
 
-def _prepared(folder: Path) -> tuple[dict[str, bytes], dict[str, str]]:
+@functools.lru_cache(maxsize=1)
+def _prepared(folder: Path, _digest: str) -> tuple[dict[str, bytes], dict[str, str]]:
     """Every source as it is compiled: constants written out, names shared, the map's texts emptied.
 
-    And the names that attributes have got.
+    And the names that attributes have got. It takes seconds and is the same for every architecture, so the
+    last one is kept; _digest: of the sources as they are now.
     """
     content = {path: file.read_bytes() for path, file in sources(folder)}
     modules = {path: text.decode() for path, text in content.items() if path not in SOURCE_AT_ROOT}
@@ -178,7 +181,7 @@ def _compile_into(folder: Path, target: Path, architecture: str | None = None) -
     files = []
     options = [f"-msmall-int-bits={SMALL_INT_BITS}"] + ([f"-march={architecture}"] if architecture else [])
     with tempfile.TemporaryDirectory() as scratch:
-        prepared, names = _prepared(folder)
+        prepared, names = _prepared(folder, source_digest(folder))
         for path, content in prepared.items():
             if path not in SOURCE_AT_ROOT:
                 source = Path(scratch) / "module.py"
