@@ -156,14 +156,14 @@ def connect(device, town, who):
             assert time.monotonic() < until
 
 
-def order(device, client, slot, pairs=((100, (4500,)),)):
-    """Return the response to an authentic order of the slot, brought by the client."""
+def order(device, client, slot, pairs=((100, (4500,)),), root_key=ROOT_KEY):
+    """Return the response to an order of the slot, authentic with the right key, brought by the client."""
     head = exchange(client, struct.pack(">BHH", 4, 0, registers.IDENTITY_WORDS))
     words = struct.unpack(f">{registers.IDENTITY_WORDS}H", head[2:])
     nonce, uptime_s = struct.pack(">6H", *words[9:15]), (words[15] << 16) | words[16]
     device.counter += 1
     frame = of.encode_order(
-        of.slot_key(ROOT_KEY, slot, 1), bytes.fromhex(DEVICE_ID), MAP_HASH, nonce,
+        of.slot_key(root_key, slot, 1), bytes.fromhex(DEVICE_ID), MAP_HASH, nonce,
         of.Order(slot, 1, device.counter, uptime_s + 30, 1800, pairs),
     )  # fmt: skip
     receipts = registers.RECEIPTS + registers.RECEIPT_WORDS * slot
@@ -216,13 +216,11 @@ def test_another_role_or_none_only_reads(device, town, who, warm):
 
 def test_a_role_never_replaces_the_mac(device, town, warm):
     with connect(device, town, "supervisor") as client:
-        count = device.read("refused_mac_count")
-        frame = bytes(2) + bytes((1, 0)) + bytes(28)
-        frame = bytes((1, 0)) + frame[2:]
-        request = struct.pack(">BHHB", 16, registers.ORDER_MAILBOX, len(frame) // 2, len(frame)) + frame
-        assert exchange(client, request) == bytes((0x90, 2))
+        count, accepted = refused(device)[0], device.read("accepted_order_count")
+        order(device, client, of.SUPERVISOR, root_key=bytes(32))
+        assert refused(device) == (count + 1, "mac")
         assert exchange(client, struct.pack(">BHH", 6, 100, 4500)) == bytes((0x86, 2))
-        assert device.read("refused_mac_count") in (count, count + 1)
+        assert device.read("accepted_order_count") == accepted
 
 
 @pytest.mark.parametrize("who", ["stranger", "expired", None])
@@ -266,7 +264,7 @@ def test_handshakes_that_stand_still_and_a_flood_of_them_cost_the_others_nothing
 
 # In a process of its own: firmware/ imports nothing but itself.
 PYMODBUS = """
-import ssl, sys
+import ssl, sys, time
 from pymodbus.client import ModbusTlsClient
 folder, port, address = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -274,9 +272,10 @@ context.check_hostname = False
 context.load_verify_locations(folder + "/authority.pem")
 context.load_cert_chain(folder + "/reader.pem", folder + "/reader.key")
 client = ModbusTlsClient("127.0.0.1", port=port, sslctx=context, timeout=20, retries=0)
-for attempt in range(100):
-    if client.connect():
-        break
+until = time.monotonic() + 40
+while not client.connect():  # the handshakes before may have used up their pace
+    assert time.monotonic() < until
+    time.sleep(0.1)
 print(client.read_input_registers(address, count=1).registers[0])
 """
 
@@ -287,8 +286,9 @@ def test_pymodbus_reads_through_tls(device, town, warm):
         pass  # what the tests before used up of the pace is made good
     done = subprocess.run(
         [sys.executable, "-c", PYMODBUS, str(town.folder), str(device.tls_port), str(row.address)],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     raw = registers.raw_of_words(row, (int(done.stdout),))
     assert registers.from_raw(row, raw) == pytest.approx(-5.0, abs=0.05)
 
