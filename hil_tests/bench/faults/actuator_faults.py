@@ -51,18 +51,16 @@ class ActuatorFault(Injector):
 
     def inject(self) -> None:
         self._before = self.position
-        self.rig.recorders.append(self._look)
         self.change()
 
     def remove(self) -> None:
-        self.rig.recorders.remove(self._look)
         for name, value in self._kept.items():
             getattr(self.valves, name)[0] = value
 
     def change(self) -> None:
         raise NotImplementedError
 
-    def _look(self) -> None:
+    def each_tick(self) -> None:
         """What the relays did in one tick acts on the stem in the next one."""
         opened, closed = self._relays
         self._relays = (float(self.rig.relays_s[self.row][0]), float(self.rig.relays_s[self.row][1]))
@@ -221,8 +219,8 @@ class EndSwitchLost(ActuatorFault):
         super().remove()
         self.valves.motor.clip(0.0, 1.0, out=self.valves.motor)
 
-    def _look(self) -> None:
-        super()._look()
+    def each_tick(self) -> None:
+        super().each_tick()
         motor = float(self.valves.motor[0])
         self._most = max(self._most, -motor, motor - 1.0)
 
@@ -243,16 +241,14 @@ class RelayWelded(Injector):
     def inject(self) -> None:
         self._was = float(self.rig.valves.motor[0])
         self.rig.relay_faults[self.rig.heating_point].append(self._weld)
-        self.rig.recorders.append(self._look)
 
     def remove(self) -> None:
         self.rig.relay_faults[self.rig.heating_point].remove(self._weld)
-        self.rig.recorders.remove(self._look)
 
     def _weld(self, opened_s: float, closed_s: float) -> tuple[float, float]:
         return (TICK_S, closed_s) if self._opens else (opened_s, TICK_S)
 
-    def _look(self) -> None:
+    def each_tick(self) -> None:
         opened, closed = (float(s) for s in self.rig.relays_s[0 if self.rig.heating_point else 1])
         self._asked += (opened - closed) * (1.0 if self._opens else -1.0) / float(self.rig.valves.stroke_s[0])
         here = float(self.rig.valves.motor[0])

@@ -19,14 +19,12 @@ class PumpTrip(Injector):
     def inject(self) -> None:
         self._before = float(self.rig.plant.primary_dp_pa[0])
         self.rig.plant.inner.pump_tripped = True
-        self.rig.recorders.append(self._look)
 
-    def _look(self) -> None:
+    def each_tick(self) -> None:
         if self.rig.now_s >= self._until_s:
             self.rig.plant.inner.pump_tripped = False
 
     def remove(self) -> None:
-        self.rig.recorders.remove(self._look)
         self.rig.plant.inner.pump_tripped = False
 
     def prove(self) -> str:
@@ -162,13 +160,11 @@ class ColdPipe(Injector):
         self._before = float(self.rig.plant.primary_supply_temp_c[0])
         self.rig.plant.inner.cold_pipe_kg[0] = self._kg
         self.rig.plant.inner.cold_pipe_c[0] = self._temp_c
-        self.rig.recorders.append(self._look)
 
-    def _look(self) -> None:
+    def each_tick(self) -> None:
         self._coldest = min(self._coldest, float(self.rig.plant.primary_supply_temp_c[0]))
 
     def remove(self) -> None:
-        self.rig.recorders.remove(self._look)
         self.rig.plant.inner.cold_pipe_kg[0] = 0.0
 
     def prove(self) -> str:

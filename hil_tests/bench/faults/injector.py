@@ -44,13 +44,18 @@ class Injector:
             )
 
     def __enter__(self) -> Self:
+        self.rig.recorders.append(self.each_tick)  # first: what injecting makes happen is seen as well
         self.inject()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.rig.recorders.remove(self.each_tick)
         self.remove()
+
+    def each_tick(self) -> None:
+        """Look, or act, after every tick for as long as the fault is there."""
 
     def inject(self) -> None:
         """Put the fault there. What it wants to compare later it notes here."""

@@ -131,17 +131,15 @@ class LateAnswer(MeterFault):
 
     def change(self) -> None:
         self.rig.line.spoil_answer.append(self._keep)
-        self.rig.recorders.append(self._flush)
 
     def remove(self) -> None:
         self.rig.line.spoil_answer.remove(self._keep)
-        self.rig.recorders.remove(self._flush)
 
     def _keep(self, data: bytes) -> bytes:
         self._waiting.append((self.rig.now_s + self._late_s, data))
         return b""
 
-    def _flush(self) -> None:
+    def each_tick(self) -> None:
         while self._waiting and self._waiting[0][0] <= self.rig.now_s:
             self.rig.line.put(self._waiting.pop(0)[1])
 

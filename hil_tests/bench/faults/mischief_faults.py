@@ -40,14 +40,12 @@ class Mischief(Injector):
         fleet = self.rig.fleet
         self._before = len(fleet.resets(0))
         self._told = fleet.console(0, 10_000).count(self._said)
-        self._next()
-        self.rig.recorders.append(self._next)
+        self.each_tick()
 
     def remove(self) -> None:
-        self.rig.recorders.remove(self._next)
         self.rig.fleet.mischief = 0
 
-    def _next(self) -> None:
+    def each_tick(self) -> None:
         due = self._ticks % self._every == 0 and self._left != 0
         self._ticks += 1
         if due and self._left is not None:

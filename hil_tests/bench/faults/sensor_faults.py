@@ -147,15 +147,7 @@ class Noise(TerminalFault):
         self._sigma_k = sigma_k
         self._seen: list[float] = []
 
-    def inject(self) -> None:
-        super().inject()
-        self.rig.recorders.append(self._look)
-
-    def remove(self) -> None:
-        super().remove()
-        self.rig.recorders.remove(self._look)
-
-    def _look(self) -> None:
+    def each_tick(self) -> None:
         self._seen.append(self.difference_k())
 
     def change(self, ohm: Ohms) -> None:
@@ -180,15 +172,7 @@ class Slow(TerminalFault):
         self._first: tuple[float, float] | None = None
         self._best = (0.0, 0.0)
 
-    def inject(self) -> None:
-        super().inject()
-        self.rig.recorders.append(self._look)
-
-    def remove(self) -> None:
-        super().remove()
-        self.rig.recorders.remove(self._look)
-
-    def _look(self) -> None:
+    def each_tick(self) -> None:
         """Keep the moment at which the terminals were furthest behind on the pipe's way."""
         now = (temp_c(self.rig.true_ohm[self.channel]), temp_c(self.rig.resistance_ohm(self.channel)))
         if self._first is None:
@@ -240,15 +224,7 @@ class Loose(TerminalFault):
         self._open_s, self._period_s = open_s, period_s
         self._seen: list[bool] = []
 
-    def inject(self) -> None:
-        super().inject()
-        self.rig.recorders.append(self._look)
-
-    def remove(self) -> None:
-        super().remove()
-        self.rig.recorders.remove(self._look)
-
-    def _look(self) -> None:
+    def each_tick(self) -> None:
         self._seen.append(math.isnan(self.rig.resistance_ohm(self.channel)))
 
     def change(self, ohm: Ohms) -> None:

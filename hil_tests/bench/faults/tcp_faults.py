@@ -34,18 +34,12 @@ class TcpFault(Injector):
 
     def inject(self) -> None:
         self.before = connections(self.port)
-        self.step()
-        self.rig.recorders.append(self.step)
+        self.each_tick()
 
     def remove(self) -> None:
-        self.rig.recorders.remove(self.step)
         for link in self.open:
             link.close()
         self.open.clear()
-
-    def step(self) -> None:
-        """Do once in every tick what the fault does."""
-        raise NotImplementedError
 
     def connect(self) -> socket.socket | None:
         """Return one more connection, or None where the controller refuses it at once."""
@@ -64,7 +58,7 @@ class Vanished(TcpFault):
         super().__init__(rig)
         self._each, self._most = each, most
 
-    def step(self) -> None:
+    def each_tick(self) -> None:
         for _ in range(min(self._each, self._most - len(self.open))):
             link = self.connect()
             if link is not None:
@@ -80,9 +74,9 @@ class Vanished(TcpFault):
 class Crowd(Vanished):
     """As many as fill the table, or three times as many; each asks once and stays."""
 
-    def step(self) -> None:
+    def each_tick(self) -> None:
         before = len(self.open)
-        super().step()
+        super().each_tick()
         for link in self.open[before:]:
             with contextlib.suppress(OSError):
                 link.sendall(frame(1))
@@ -96,7 +90,7 @@ class Resets(TcpFault):
         self._each = each
         self._done = 0
 
-    def step(self) -> None:
+    def each_tick(self) -> None:
         for _ in range(self._each):
             link = self.connect()
             if link is None:
@@ -127,7 +121,7 @@ class Split(TcpFault):
         self.answered = 0
         self.pieces = 0
 
-    def step(self) -> None:
+    def each_tick(self) -> None:
         if self._link is None:
             self._link = self.connect()
             if self._link is None:
@@ -164,7 +158,7 @@ class Pipelined(TcpFault):
         self.segments = 0
         self.told: list[int] = []
 
-    def step(self) -> None:
+    def each_tick(self) -> None:
         if self._link is None:
             self._link = self.connect()
             if self._link is None:
@@ -199,7 +193,7 @@ class Loris(TcpFault):
         self.dropped = 0
         self.sent_of: dict[socket.socket, int] = {}
 
-    def step(self) -> None:
+    def each_tick(self) -> None:
         while len(self.open) < self._clients:
             link = self.connect()
             if link is None:
