@@ -1,11 +1,12 @@
-"""With a valid key and the worst will, two days at -10 degC of valid orders leave no room below its floor.
+"""With a valid key and the worst will, days at -10 degC of valid orders leave no room below its floor.
 
 Three houses, three ways to take as much heat as the controller lets anyone take. A fourth is left alone:
-what the attack costs is the difference to it.
+what the attack costs is the difference to it. Two days of it: `make worst-case`; one stands in the suite.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -19,7 +20,7 @@ from .bench.station import Bench
 
 OUTDOOR_C = -10.0
 SETTLE_H = 6
-ATTACK_H = 48
+ATTACK_H = int(os.environ.get("TOPLOVOD_ATTACK_HOURS", "24"))
 EVERY_S = 300
 
 Attack = Callable[[Controller, int], dict[str, float]]
@@ -61,9 +62,9 @@ ATTACKS: tuple[Attack, ...] = (no_flow, everything, in_turns)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)  # 97,200 ticks of four controllers: two minutes alone, more in company
+@pytest.mark.timeout(2400)  # 54,000 ticks of four controllers: a minute alone, more in company
 @pytest.mark.street(houses=len(ATTACKS) + 1)
-def test_48_hours_of_worst_case_orders_leave_every_room_above_its_floor(bench: Bench) -> None:
+def test_days_of_worst_case_orders_leave_every_room_above_its_floor(bench: Bench) -> None:
     bench.plant.outdoor_temp_c = OUTDOOR_C
     controllers = bench.start_controllers()
     bench.run_for(SETTLE_H * 3600)

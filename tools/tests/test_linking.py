@@ -102,10 +102,10 @@ def test_every_name_of_the_bundle_is_bound(tmp_path: Path) -> None:
     import ast
     import builtins
 
-    from ..build import SOURCE_AT_ROOT, _prepared
+    from ..build import SOURCE_AT_ROOT, _prepared, source_digest
     from ..scopes import scopes_of
 
-    content, _ = _prepared(firmware_folder())
+    content, _ = _prepared(firmware_folder(), source_digest(firmware_folder()))
     tops = {}
     for path, text in content.items():
         for scope in scopes_of(ast.parse(text)):
