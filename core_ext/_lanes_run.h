@@ -284,10 +284,7 @@ static int lanes_finish(Net *n, int lane, int steps, double tol_pa, double tol_k
         /* a lane is a convenience; it must not be the reason of a failure */
         return newton_solve(n, 0, tol_pa, tol_kg_s, flow_tol, most, 0);
     }
-    if (n->peeled) {
-        double miss = descend(n);
-        n->residual_pressure_pa = miss > n->residual_pressure_pa ? miss : n->residual_pressure_pa;
-    }
-    n->warm = 1;
-    return CONVERGED;
+    status = outwards(n);
+    n->warm = status == CONVERGED;
+    return status;
 }

@@ -838,13 +838,13 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
                 }
             }
             n->residual_pressure_pa = n->worst;
-            if (n->quick == 0 && n->clipped == 0 && n->worst <= tol_pa) {
+            if (n->quick == 0 && n->clipped == 0 && n->worst <= tol_pa && n->total < 1e300) {
                 n->residual_mass_kg_s = mass = imbalance(n);
                 if (mass <= tol_kg_s) {
                     return CONVERGED;
                 }
             } else if (n->quick == 0 && trial > 12 && n->clipped == 0 &&
-                       n->worst <= 4e-15 * highest_pressure(n) && rounded_only(n, tol_pa)) {
+                       n->total < 1e300 && n->worst <= 4e-15 * highest_pressure(n) && rounded_only(n, tol_pa)) {
                 /* beyond some 10^9 Pa rounding alone is more than the tolerance */
                 n->residual_mass_kg_s = mass = imbalance(n);
                 if (mass <= tol_kg_s) {
@@ -948,9 +948,10 @@ static int solve_carefully(Net *n, double tol_pa, double tol_kg_s, int most, int
     return loop(n, most, tol_pa, tol_kg_s, 0.0, 0.0, 1, 0);
 }
 
-/* Pressures along the peeled trees, outwards. Returns the largest residual that rounding leaves. */
+/* Pressures along the peeled trees, outwards. Returns the largest residual that rounding leaves, NaN where a
+ * pressure is no finite number. */
 static double descend(Net *n) {
-    double worst = 0.0;
+    double worst = 0.0, all = 0.0;
     const int32_t begin = 8 * n->peeled_pipe_at, end = 8 * n->peeled_other_at;
     memcpy(n->w + begin, n->q + begin, sizeof(double) * (size_t)(end - begin));
     peeled_laws(n);
@@ -969,8 +970,21 @@ static double descend(Net *n) {
         c->pressure = parent + drop;
         double miss = fabs((c->pressure - parent) - drop);
         worst = miss > worst ? miss : worst;
+        all += c->pressure - c->pressure;
     }
-    return worst;
+    return worst + all;
+}
+
+/* The peeled trees of a solution: CONVERGED, or OVERFLOWED where it does not reach their ends in finite numbers. */
+static int outwards(Net *n) {
+    if (n->peeled) {
+        double miss = descend(n);
+        if (!(miss < 1e300)) {
+            return OVERFLOWED;
+        }
+        n->residual_pressure_pa = miss > n->residual_pressure_pa ? miss : n->residual_pressure_pa;
+    }
+    return CONVERGED;
 }
 
 /* Solve with the numbers, and the states of regulators, as they are. */
@@ -999,11 +1013,8 @@ static int solve_as_is(Net *n, int warm, double tol_pa, double tol_kg_s, double 
             take_up(n);
             status = loop(n, 60, tol_pa, tol_kg_s, 0.0, 0.0, 0, attempt == 1);
         }
+        status = status == CONVERGED ? outwards(n) : status;
         n->warm = status == CONVERGED;
-        if (status == CONVERGED && n->peeled) {
-            double miss = descend(n);
-            n->residual_pressure_pa = miss > n->residual_pressure_pa ? miss : n->residual_pressure_pa;
-        }
         return status;
     }
     if (!penalised) {
@@ -1028,10 +1039,7 @@ static int solve_as_is(Net *n, int warm, double tol_pa, double tol_kg_s, double 
     if (status != CONVERGED && (n->limited_now || penalised)) {
         status = solve_carefully(n, tol_pa, tol_kg_s, most, 1);
     }
-    if (status == CONVERGED && n->peeled) {
-        double miss = descend(n);
-        n->residual_pressure_pa = miss > n->residual_pressure_pa ? miss : n->residual_pressure_pa;
-    }
+    status = status == CONVERGED ? outwards(n) : status;
     n->warm = status == CONVERGED;
     return status;
 }

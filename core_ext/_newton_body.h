@@ -610,7 +610,7 @@ static void FN(evaluate)(Net *n, int mode, double wall) {
     }
     FN(limited)(n, mode, wall, &tally);
     n->worst = FN(largest)(tally.worst);
-    n->total = FN(sum)(tally.total);
+    n->total = FN(sum)(tally.total); /* NaN, which comparisons pass over, stays in a sum */
     n->along = FN(sum)(tally.along);
     others(n, mode, wall);
 }
@@ -860,29 +860,33 @@ static void FN(differences)(Net *n) {
     }
 }
 
-/* What is missing to balance at every place, into rhs, from the flows in q: largest of the columns. */
+/* What is missing to balance at every place, into rhs, from the flows in q: largest of the columns, or NaN where
+ * a flow or a pressure is no finite number. */
 static double FN(imbalance)(Net *n) {
-    V worst = SPLAT(0.0);
+    V worst = SPLAT(0.0), finite = SPLAT(0.0);
     begin_sums(n);
     for (int32_t g = 0; g < n->groups; ++g) {
         const Group *group = n->group + g;
         const int32_t *links = n->link + group->link_at, *rows = n->row + 8 * (int64_t)group->row_at;
         for (int h = 0; h < group->lanes; h += WIDTH) {
             double *column = (double *)(n->column + 8 * (int64_t)g + h);
-            V unused, t, zero = SPLAT(0.0);
+            V unused, t, p, zero = SPLAT(0.0);
             FN(load_pairs)(column, &unused, &t);
+            FN(load_pairs)(column + 2, &p, &unused);
             for (int i = 0; i < group->blocks; ++i) {
                 V m = FN(load)(n->q + links[2 * i] + h);
                 t = t - m;
                 FN(push_pairs)(n->column, rows + 8 * links[2 * i + 1] + h, zero, m);
             }
             FN(store_pairs)(column, zero, t);
+            /* a comparison passes over NaN, a sum does not */
+            finite = finite + (t - t) + (p - p);
             if (g < n->alias_group) {
                 worst = FN(greater)(FN(absolute)(t), worst);
             }
         }
     }
-    return FN(largest)(worst);
+    return FN(largest)(worst) + FN(sum)(finite);
 }
 
 #include "_lanes_body.h"

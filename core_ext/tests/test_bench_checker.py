@@ -221,6 +221,19 @@ def test_a_random_network_that_was_not_solved_rightly(seed: int) -> None:
         assert found, found.problems
 
 
+def test_pressures_that_contradict_each_other_without_bound_are_refused_and_no_number_is_made_up() -> None:
+    """Seed 8318: its steps run to infinity. NaN, which is not larger than anything, was once taken for small."""
+    case = random_case(8318)
+    for solver in (
+        HydraulicSolver(case.net, friction=case.friction),
+        HydraulicSolver(case.net.changed(**case.changes), friction=case.friction),
+    ):
+        with pytest.raises(NotConverged, match="contradicting pressures"):
+            solver.solve()
+        with pytest.raises(NotConverged, match="contradicting pressures"):
+            solver.solve(**case.changes)
+
+
 def test_a_regulator_that_cannot_reach_its_setting_is_named() -> None:
     """Seed 237: a plant of fixed flow leaves its controller of pressure difference nothing to decide."""
     case = random_case(237)
