@@ -222,7 +222,7 @@ def test_a_random_network_that_was_not_solved_rightly(seed: int) -> None:
 
 
 def test_pressures_that_contradict_each_other_without_bound_are_refused_and_no_number_is_made_up() -> None:
-    """Seed 8318: its steps run to infinity. NaN, which is not larger than anything, was once taken for small."""
+    """Seed 8318: its steps run to infinity; NaN, which exceeds nothing, was once taken for small."""
     case = random_case(8318)
     for solver in (
         HydraulicSolver(case.net, friction=case.friction),
