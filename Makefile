@@ -7,7 +7,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 SHELL  := /bin/sh
 FIRMWARE_STUBS := build/typings
-LOCKS  := requirements-build.lock requirements-dev.lock
+# the set-up's parts that do not need each other go side by side: compiling beside downloading
+MAKEFLAGS += --jobs=2
 DEMO_FLAGS ?=
 # A worker for every core and one for the time that tests wait, for a browser or a line; each takes over what
 # another has left. The longest stand first.
@@ -29,8 +30,12 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 # --require-hashes: a package whose bytes differ from the lock is refused
-$(VENV)/.locks-installed: $(LOCKS) | $(BIN)/pip
-	$(PIP) install --quiet --require-hashes $(LOCKS:%=-r %)
+$(VENV)/.build-lock-installed: requirements-build.lock | $(BIN)/pip
+	$(PIP) install --quiet --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.locks-installed: requirements-dev.lock $(VENV)/.build-lock-installed | $(BIN)/pip
+	$(PIP) install --quiet --require-hashes -r $<
 	@touch $@
 
 # the kernels are compiled once, by `core`; without the variable pip would compile them again
@@ -40,7 +45,7 @@ $(VENV)/.toplovod-installed: pyproject.toml setup.py $(VENV)/.locks-installed | 
 
 setup: prerequisites $(VENV)/.toplovod-installed vendor  ## make .venv, build the core, fetch the screens' parts
 
-core: $(VENV)/.locks-installed  ## rebuild the Cython kernels that changed
+core: $(VENV)/.build-lock-installed  ## rebuild the Cython kernels that changed
 	$(BIN)/python setup.py --quiet build_ext --inplace
 
 vendor: $(VENV)/.toplovod-installed  ## fetch the screens' third-party part, by lock and digest
@@ -55,13 +60,13 @@ test: setup  ## set up from nothing, then run every test (the browser's when Chr
 browser: setup  ## the browser tests alone
 	$(BIN)/python -m pytest -m browser
 
-$(FIRMWARE_STUBS)/.installed: requirements-stubs.lock | $(VENV)/.locks-installed
+$(FIRMWARE_STUBS)/.installed: requirements-stubs.lock | $(BIN)/pip
 	rm -rf $(FIRMWARE_STUBS)
 	$(PIP) install --quiet --require-hashes --no-deps --target $(FIRMWARE_STUBS) -r requirements-stubs.lock
 	@touch $@
 
 # a folder for each port: they have modules of the same names
-$(FIRMWARE_STUBS)-%/.installed: requirements-stubs-%.lock | $(VENV)/.locks-installed
+$(FIRMWARE_STUBS)-%/.installed: requirements-stubs-%.lock | $(BIN)/pip
 	rm -rf $(FIRMWARE_STUBS)-$*
 	$(PIP) install --quiet --require-hashes --no-deps --target $(FIRMWARE_STUBS)-$* -r $<
 	@touch $@

@@ -27,9 +27,11 @@ def adc_counts(inputs: BoardInputs) -> NDArray[np.uint16]:
 
     NaN ohm is an open circuit and reads full scale; NaN mA is a cut loop and reads 0.
     """
-    counts = np.empty((len(inputs.button), CHANNELS))
+    share = np.empty((len(inputs.button), CHANNELS))
     ohm = inputs.resistance_ohm
-    counts[:, :PT1000_CHANNELS] = np.where(np.isnan(ohm), 1.0, ohm / (ohm + DIVIDER_OHM))
-    counts[:, PT1000_CHANNELS:DRIVEN] = np.nan_to_num(inputs.current_ma) * (SHUNT_OHM / 1000.0 / REFERENCE_V)
-    counts[:, DRIVEN:] = counts[:, BRIDGED]
-    return np.rint(np.clip(counts, 0.0, 1.0) * FULL_SCALE).astype(np.uint16)
+    # of a number and NaN, fmin and fmax take the number
+    share[:, :PT1000_CHANNELS] = np.fmax(np.fmin(ohm / (ohm + DIVIDER_OHM), 1.0), 0.0)
+    of_reference = inputs.current_ma * (SHUNT_OHM / 1000.0 / REFERENCE_V)
+    share[:, PT1000_CHANNELS:DRIVEN] = np.fmin(np.fmax(of_reference, 0.0), 1.0)
+    share[:, DRIVEN:] = share[:, BRIDGED]
+    return np.rint(share * FULL_SCALE).astype(np.uint16)
