@@ -9,7 +9,7 @@ from firmware.substation import order_frame, registers
 from .bench.controller import Controller
 from .bench.station import PUMP_STATION, SUBSTATION, Bench
 
-HOURS = 8  # a month of everything at once: `make soak`
+HOURS = 6  # a month of everything at once: `make soak`
 POLL_S = 10
 RENEW_S = 900
 # Between two collections of the same program the heap differs by a few boxed numbers and a half-full

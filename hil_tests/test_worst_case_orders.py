@@ -1,7 +1,7 @@
 """With a valid key and the worst will, days at -10 degC of valid orders leave no room below its floor.
 
 Three houses, three ways to take as much heat as the controller lets anyone take. A fourth is left alone:
-what the attack costs is the difference to it. Two days of it: `make worst-case`; one stands in the suite.
+what the attack costs is the difference to it. Half a day stands in the suite, two days are `make worst-case`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .bench.station import Bench
 
 OUTDOOR_C = -10.0
 SETTLE_H = 6
-ATTACK_H = int(os.environ.get("TOPLOVOD_ATTACK_HOURS", "24"))
+ATTACK_H = int(os.environ.get("TOPLOVOD_ATTACK_HOURS", "12"))
 EVERY_S = 300
 
 Attack = Callable[[Controller, int], dict[str, float]]

@@ -2,7 +2,8 @@
 
 It refuses to know any command by name. Each room offers a Typer app in the entry-point group
 `toplovod.commands`; the apps' commands appear side by side at the top level. A room that cannot be
-imported costs only its own commands: the rest work, and asking for an unknown command says why.
+imported costs only its own commands: the rest work, and asking for an unknown command says why. Where a
+command is asked for, rooms are loaded until one has it.
 
 An exception that carries a `code` (text) is shown as one sentence without a traceback; its
 `exit_status` (default 1) becomes the exit status and `changed` says whether anything was changed.
@@ -36,8 +37,11 @@ def rooms() -> list[EntryPoint]:
     )
 
 
-def assemble() -> tuple[typer.Typer, dict[str, str]]:
-    """Return the whole command and, for each room that did not load, the reason."""
+def assemble(wanted: str | None = None) -> tuple[typer.Typer, dict[str, str]]:
+    """Return the whole command and, for each room that did not load, the reason.
+
+    wanted: a command at the top level; rooms that come after the one that has it are left out.
+    """
     app = typer.Typer(
         name=DISTRIBUTION,
         help="Open control stack for district heating.",
@@ -47,16 +51,20 @@ def assemble() -> tuple[typer.Typer, dict[str, str]]:
         rich_markup_mode=None,
     )
     broken: dict[str, str] = {}
-    for room in rooms():
+    # the last first: a wish for keys or a controller need not wait for numpy to load
+    for room in rooms() if wanted is None else reversed(rooms()):
         try:
             room_app = room.load()
-            typer.main.get_command(room_app)  # reads every signature: a bad one is this room's fault alone
+            # reads every signature: a bad one is this room's fault alone
+            command = typer.main.get_command(room_app)
         # a room's import may fail in any way; the others must still work
         except Exception as reason:
             broken[room.name] = f"{type(reason).__name__}: {reason}"
             continue
         app.registered_commands += room_app.registered_commands
         app.registered_groups += room_app.registered_groups
+        if wanted in getattr(command, "commands", {}):
+            break
 
     # a callback keeps Typer from collapsing a lone command into the root
     app.callback(no_args_is_help=True)(_root)
@@ -152,9 +160,9 @@ def _signals_later() -> Iterator[None]:
 
 
 def _run(arguments: list[str]) -> None:
-    with _signals_later():
-        app, broken = assemble()
     wanted = _wanted(arguments)
+    with _signals_later():
+        app, broken = assemble(wanted)
     if broken and wanted is not None and wanted not in command_names(app):
         for room, reason in broken.items():
             print(

@@ -350,7 +350,7 @@ def break_and_run(folder, file, changes, test):
 
 
 def run_unbroken(folder, file):
-    """Run the first test that a row names in one file, in a sound copy; in the tree all of them run anyway."""
+    """Run the first test that a row names in a file, in a sound copy; all of them run in the tree anyway."""
     first = next(test for *_, test in BREAKS if test.startswith(file + "::"))
     return run(copied(folder), f"firmware/tests/{first}")
 
