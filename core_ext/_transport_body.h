@@ -4,129 +4,9 @@
  * are pipes without content in which nothing moves. Lanes that do not fit the common case (more than one
  * parcel, or too much clock in one piece) are computed again by _transport.h, one at a time.
  */
-#if LEVEL == LEVEL_AVX512
-#define WIDTH 8
-typedef __m512d FN(TV);
-#define FMA(a, b, c) _mm512_fmadd_pd(a, b, c)
-#elif LEVEL == LEVEL_AVX2
-#define WIDTH 4
-typedef __m256d FN(TV);
-#define FMA(a, b, c) _mm256_fmadd_pd(a, b, c)
-#else
-#define WIDTH 2
-typedef double FN(TV) __attribute__((vector_size(16)));
-#define FMA(a, b, c) ((a) * (b) + (c))
-#endif
-#define V FN(TV)
-typedef unsigned long long FN(TB) __attribute__((vector_size(8 * WIDTH)));
-typedef long long FN(TM) __attribute__((vector_size(8 * WIDTH)));
-#define B FN(TB)
-#define M FN(TM)
+#include "_vectors_body.h"
 
-ALWAYS_INLINE V FN(splat)(double x) {
-    V v;
-    for (int l = 0; l < WIDTH; ++l) {
-        v[l] = x;
-    }
-    return v;
-}
-#define SPLAT(x) FN(splat)(x)
-
-ALWAYS_INLINE V FN(load)(const double *p) {
-    V v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return v;
-}
-
-ALWAYS_INLINE M FN(load_mask)(const int64_t *p) {
-    M v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return v;
-}
-
-ALWAYS_INLINE void FN(store)(double *p, V v) { __builtin_memcpy(p, &v, sizeof v); }
-
-ALWAYS_INLINE V FN(pick)(M mask, V yes, V no) {
-#if LEVEL == LEVEL_AVX512
-    return _mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)mask), no, yes);
-#elif LEVEL == LEVEL_AVX2
-    return _mm256_blendv_pd(no, yes, (__m256d)mask);
-#else
-    return (V)(((B)mask & (B)yes) | (~(B)mask & (B)no));
-#endif
-}
-
-ALWAYS_INLINE V FN(absolute)(V v) { return (V)((B)v & ~(B)SPLAT(-0.0)); }
-
-ALWAYS_INLINE V FN(greater)(V a, V b) {
-#if LEVEL == LEVEL_AVX512
-    return _mm512_max_pd(a, b);
-#elif LEVEL == LEVEL_AVX2
-    return _mm256_max_pd(a, b);
-#else
-    return FN(pick)((M)(a > b), a, b);
-#endif
-}
-
-ALWAYS_INLINE V FN(lesser)(V a, V b) {
-#if LEVEL == LEVEL_AVX512
-    return _mm512_min_pd(a, b);
-#elif LEVEL == LEVEL_AVX2
-    return _mm256_min_pd(a, b);
-#else
-    return FN(pick)((M)(a < b), a, b);
-#endif
-}
-
-ALWAYS_INLINE unsigned FN(bits)(M mask) {
-#if LEVEL == LEVEL_AVX512
-    return (unsigned)_mm512_movepi64_mask((__m512i)mask);
-#elif LEVEL == LEVEL_AVX2
-    return (unsigned)_mm256_movemask_pd((__m256d)mask);
-#else
-    return (unsigned)((mask[0] & 1) | (mask[1] & 2));
-#endif
-}
-
-/* exp(-x) for -700 < x, to 3e-16 of itself; 0 beyond 700. Taylor's series: to degree 13 on half an ln 2, to
- * degree 8 where all lanes are within 0.05, which is where most water is when it leaves a pipe. */
-ALWAYS_INLINE V FN(decays)(V x) {
-    static const double c[14] = {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040,
-                                 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800,
-                                 1.0 / 479001600, 1.0 / 6227020800.0};
-    if (!FN(bits)((M)(FN(absolute)(x) > SPLAT(0.05)))) {
-        const V s = x * x, even = FMA(FMA(FMA(FMA(SPLAT(c[8]), s, SPLAT(c[6])), s, SPLAT(c[4])), s, SPLAT(c[2])), s,
-                                      SPLAT(1.0));
-        return FMA(-x, FMA(FMA(FMA(SPLAT(c[7]), s, SPLAT(c[5])), s, SPLAT(c[3])), s, SPLAT(1.0)), even);
-    }
-    const V bounded = FN(lesser)(x, SPLAT(700.0)), magic = SPLAT(6755399441055744.0);
-    const V shifted = FMA(bounded, SPLAT(-1.4426950408889634074), magic), k = shifted - magic;
-    /* ln 2 in two parts: the first is exact when multiplied by a power */
-    const V r = FMA(k, SPLAT(-1.90821492927058770002e-10), FMA(k, SPLAT(-0.693147180369123816490), -bounded));
-    const V s = r * r, q = s * s;
-    V p[7];
-    for (int i = 0; i < 7; ++i) {
-        p[i] = FMA(SPLAT(c[2 * i + 1]), r, SPLAT(c[2 * i]));
-    }
-    const V low = FMA(p[1], s, p[0]), middle = FMA(p[3], s, p[2]), high = FMA(p[5], s, p[4]);
-    const V sum = FMA(FMA(FMA(p[6], q, high), q, middle), q, low);
-    const V power = (V)(((B)shifted << 52) + (B)SPLAT(1.0)) * sum;
-    return FN(pick)((M)(x < SPLAT(700.0)), power, SPLAT(0.0));
-}
-
-/* Means of exp(2 z u) and u exp(2 z u) for u in -1/2..1/2, for |z| <= 1/50 (three
- * terms), 1/4 (six) or 1 (ten). */
-ALWAYS_INLINE V FN(flat)(V z, int terms) {
-    static const double c[9] = {1.0 / 6, 1.0 / 20, 1.0 / 42, 1.0 / 72, 1.0 / 110, 1.0 / 156, 1.0 / 210,
-                                1.0 / 272, 1.0 / 342};
-    const V s = z * z;
-    V sum = SPLAT(1.0);
-    for (int i = terms - 2; i >= 0; --i) {
-        sum = FMA(s * SPLAT(c[i]), sum, SPLAT(1.0));
-    }
-    return sum;
-}
-
+/* Mean of u exp(2 z u) for u in -1/2..1/2, with the terms of `flat`. */
 ALWAYS_INLINE V FN(slope)(V z, int terms) {
     static const double c[9] = {1.0 / 10, 1.0 / 28, 1.0 / 54, 1.0 / 88, 1.0 / 130, 1.0 / 180, 1.0 / 238,
                                 1.0 / 304, 1.0 / 378};
@@ -136,13 +16,6 @@ ALWAYS_INLINE V FN(slope)(V z, int terms) {
         sum = FMA(s * SPLAT(c[i]), sum, SPLAT(1.0));
     }
     return z * SPLAT(1.0 / 6) * sum;
-}
-
-/* (1 - exp(-x)) / x. */
-ALWAYS_INLINE V FN(mean_decay)(V x) {
-    const V half = SPLAT(0.5) * FN(lesser)(x, SPLAT(2.0));
-    const V series = FN(decays)(half) * FN(flat)(half, 10);
-    return FN(pick)((M)(x < SPLAT(2.0)), series, (SPLAT(1.0) - FN(decays)(x)) / x);
 }
 
 /* What follows from flows and step length alone.
@@ -323,9 +196,4 @@ static double FN(fill)(Pipes *n) {
     return sum;
 }
 
-#undef WIDTH
-#undef FMA
-#undef V
-#undef B
-#undef M
-#undef SPLAT
+#include "_vectors_end.h"

@@ -8,9 +8,9 @@ temperature for each house, no sun, no wind and no hot water.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
+from .column import Column, FloatArray
 
 RADIATOR_EXPONENT = 1.3
 CELLS = 3
@@ -58,15 +58,18 @@ def _steady_heat(k: FloatArray, capacity_w_k: FloatArray, excess_k: float) -> Fl
 class Radiators:
     """Three water cells in a row; the last one's temperature is the circuit's return."""
 
+    conductance_w_kn, cell_j_k = Column(), Column()
+    cell_c = Column()
+    """Temperature of each cell, inlet first."""
+
     def __init__(
         self, conductance_w_kn: ArrayLike, capacity_j_k: ArrayLike, cp_j_kgk: float, initial_temp_c: ArrayLike
     ) -> None:
-        self.conductance_w_kn: FloatArray = np.array(conductance_w_kn, dtype=np.float64)
+        self.conductance_w_kn = conductance_w_kn
         count = len(self.conductance_w_kn)
-        self.cell_j_k: FloatArray = np.asarray(capacity_j_k, float) / CELLS + np.zeros(count)
+        self.cell_j_k = np.asarray(capacity_j_k, float) / CELLS + np.zeros(count)
         self.cp_j_kgk = cp_j_kgk
-        self.cell_c: FloatArray = np.asarray(initial_temp_c, float) + np.zeros((CELLS, count))
-        """Temperature of each cell, inlet first."""
+        self.cell_c = np.asarray(initial_temp_c, float) + np.zeros((CELLS, count))
 
     @property
     def return_c(self) -> FloatArray:
@@ -112,6 +115,13 @@ class Radiators:
 class Buildings:
     """Two capacities per house: room air with what stands in it, and the structure."""
 
+    air_to_outdoor_w_k, air_to_mass_w_k, mass_to_outdoor_w_k = Column(), Column(), Column()
+    air_j_k, mass_j_k, gain_w, room_c = Column(), Column(), Column(), Column()
+    mass_c = Column()
+    """Temperature of the structure; starts where a long day with this weather would leave it."""
+    loss_w = Column()
+    """Heat lost to the outside in the last step, W."""
+
     def __init__(
         self,
         air_to_outdoor_w_k: ArrayLike,
@@ -123,18 +133,16 @@ class Buildings:
         room_temp_c: ArrayLike,
         outdoor_temp_c: float,
     ) -> None:
-        self.air_to_outdoor_w_k: FloatArray = np.array(air_to_outdoor_w_k, dtype=np.float64)
-        self.air_to_mass_w_k: FloatArray = np.array(air_to_mass_w_k, dtype=np.float64)
-        self.mass_to_outdoor_w_k: FloatArray = np.array(mass_to_outdoor_w_k, dtype=np.float64)
-        self.air_j_k: FloatArray = np.array(air_j_k, dtype=np.float64)
-        self.mass_j_k: FloatArray = np.array(mass_j_k, dtype=np.float64)
-        self.gain_w: FloatArray = np.asarray(gain_w, float) + np.zeros(len(self.air_j_k))
-        self.room_c: FloatArray = np.asarray(room_temp_c, float) + np.zeros(len(self.air_j_k))
+        self.air_to_outdoor_w_k = air_to_outdoor_w_k
+        self.air_to_mass_w_k = air_to_mass_w_k
+        self.mass_to_outdoor_w_k = mass_to_outdoor_w_k
+        self.air_j_k, self.mass_j_k = air_j_k, mass_j_k
+        nothing = np.zeros(len(self.air_j_k))
+        self.gain_w = np.asarray(gain_w, float) + nothing
+        self.room_c = np.asarray(room_temp_c, float) + nothing
         inner = self.air_to_mass_w_k / (self.air_to_mass_w_k + self.mass_to_outdoor_w_k)
-        self.mass_c: FloatArray = inner * self.room_c + (1.0 - inner) * outdoor_temp_c
-        """Temperature of the structure; starts where a long day with this weather would leave it."""
-        self.loss_w: FloatArray = np.zeros(len(self.air_j_k))
-        """Heat lost to the outside in the last step, W."""
+        self.mass_c = inner * self.room_c + (1.0 - inner) * outdoor_temp_c
+        self.loss_w = nothing
 
     @property
     def loss_coefficient_w_k(self) -> FloatArray:

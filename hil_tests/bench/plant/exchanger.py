@@ -8,9 +8,9 @@ the temperature along the plates: three cells were measured 9 to 12 K wrong, so 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
+from .column import Column, FloatArray
 
 # How strongly an outlet's deviation from its steady value pulls on the heat flow, over UA, and the share of
 # the secondary side's capacity that moves with its outlet: fitted to rise times of a 40-cell exchanger.
@@ -45,6 +45,19 @@ class Exchangers:
     capacity of the water held by each side; the metal's is shared half and half.
     """
 
+    ua_w_k, primary_j_k, secondary_j_k = Column(), Column(), Column()
+    _primary_design, _secondary_design = Column(), Column()
+    primary_out_c = Column()
+    """State: temperature at the primary outlet at the end of the step."""
+    secondary_out_c = Column()
+    """State: temperature at the secondary outlet at the end of the step."""
+    primary_return_c = Column()
+    """Mean temperature of the primary water that left in the last step."""
+    secondary_supply_c = Column()
+    """Mean temperature of the secondary water that left in the last step."""
+    fouling = Column()
+    """Factor on UA (a fault to inject); 1 = clean."""
+
     def __init__(
         self,
         ua_w_k: ArrayLike,
@@ -58,27 +71,18 @@ class Exchangers:
         flow_exponent: float = 0.0,
         initial_temp_c: ArrayLike = 20.0,
     ) -> None:
-        self.ua_w_k: FloatArray = np.array(ua_w_k, dtype=np.float64)
-        shape = self.ua_w_k.shape
+        self.ua_w_k = ua_w_k
+        nothing = np.zeros(self.ua_w_k.shape)
         half_metal = 0.5 * np.asarray(metal_j_k, dtype=np.float64)
-        self.primary_j_k: FloatArray = np.asarray(primary_j_k, float) + half_metal + np.zeros(shape)
-        self.secondary_j_k: FloatArray = SECONDARY_SHARE * (
-            np.asarray(secondary_j_k, float) + half_metal + np.zeros(shape)
-        )
+        self.primary_j_k = np.asarray(primary_j_k, float) + half_metal + nothing
+        self.secondary_j_k = SECONDARY_SHARE * (np.asarray(secondary_j_k, float) + half_metal + nothing)
         self.cp_j_kgk = cp_j_kgk
-        self._primary_design: FloatArray = np.asarray(primary_design_kg_s, float) + np.zeros(shape)
-        self._secondary_design: FloatArray = np.asarray(secondary_design_kg_s, float) + np.zeros(shape)
+        self._primary_design = np.asarray(primary_design_kg_s, float) + nothing
+        self._secondary_design = np.asarray(secondary_design_kg_s, float) + nothing
         self._exponent = flow_exponent
-        self.primary_out_c: FloatArray = np.asarray(initial_temp_c, float) + np.zeros(shape)
-        """State: temperature at the primary outlet at the end of the step."""
-        self.secondary_out_c: FloatArray = self.primary_out_c.copy()
-        """State: temperature at the secondary outlet at the end of the step."""
-        self.primary_return_c: FloatArray = self.primary_out_c.copy()
-        """Mean temperature of the primary water that left in the last step."""
-        self.secondary_supply_c: FloatArray = self.primary_out_c.copy()
-        """Mean temperature of the secondary water that left in the last step."""
-        self.fouling: FloatArray = np.ones(shape)
-        """Factor on UA (a fault to inject); 1 = clean."""
+        self.primary_out_c = np.asarray(initial_temp_c, float) + nothing
+        self.secondary_out_c = self.primary_return_c = self.secondary_supply_c = self.primary_out_c
+        self.fouling = nothing + 1.0
 
     def step(
         self,

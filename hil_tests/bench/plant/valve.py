@@ -7,9 +7,9 @@ the controllers it serves have none either.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
+from .column import Column, FloatArray
 
 
 class Valves:
@@ -18,6 +18,23 @@ class Valves:
     `stroke_s`: time from end to end. `backlash`: play between motor and stem as a share of the stroke.
     `rangeability`: kvs over the smallest kv of the equal-percentage curve. `leakage`: closed kv over kvs.
     """
+
+    kvs_m3_h, stroke_s, backlash, leakage, _log_range = Column(), Column(), Column(), Column(), Column()
+    motor = Column()
+    """Where the motor stands, 0..1."""
+    position = Column()
+    """Where the stem stands, 0..1."""
+    stuck = Column()
+    """1 for stems that no longer follow their motor (a fault to inject)."""
+    direction = Column()
+    """-1 where the motor's two wires are exchanged (a fault to inject)."""
+    slip = Column()
+    """Share of each movement that is lost between motor and spindle (a fault to inject)."""
+    overrun = Column()
+    """How far the motor runs on beyond its ends, as a share of the stroke: its end switches have failed
+    and a spring takes what the seat does not (a fault to inject)."""
+    travel = Column()
+    """Motor travel so far, strokes: what wears the actuator."""
 
     def __init__(
         self,
@@ -28,27 +45,16 @@ class Valves:
         rangeability: ArrayLike,
         position: ArrayLike = 0.0,
     ) -> None:
-        self.kvs_m3_h: FloatArray = np.array(kvs_m3_h, dtype=np.float64)
+        self.kvs_m3_h = kvs_m3_h
         count = len(self.kvs_m3_h)
-        self.stroke_s: FloatArray = np.broadcast_to(np.asarray(stroke_s, float), (count,)).copy()
-        self.backlash: FloatArray = np.broadcast_to(np.asarray(backlash, float), (count,)).copy()
-        self.leakage: FloatArray = np.broadcast_to(np.asarray(leakage, float), (count,)).copy()
-        self._log_range: FloatArray = np.log(np.broadcast_to(np.asarray(rangeability, float), (count,)))
-        self.motor: FloatArray = np.broadcast_to(np.asarray(position, float), (count,)).copy()
-        """Where the motor stands, 0..1."""
-        self.position: FloatArray = self.motor.copy()
-        """Where the stem stands, 0..1."""
-        self.stuck: NDArray[np.bool_] = np.zeros(count, dtype=np.bool_)
-        """Stems that no longer follow their motor (a fault to inject)."""
-        self.direction: FloatArray = np.ones(count)
-        """-1 where the motor's two wires are exchanged (a fault to inject)."""
-        self.slip: FloatArray = np.zeros(count)
-        """Share of each movement that is lost between motor and spindle (a fault to inject)."""
-        self.overrun: FloatArray = np.zeros(count)
-        """How far the motor runs on beyond its ends, as a share of the stroke: its end switches have failed
-        and a spring takes what the seat does not (a fault to inject)."""
-        self.travel: FloatArray = np.zeros(count)
-        """Motor travel so far, strokes: what wears the actuator."""
+        self.stroke_s = np.broadcast_to(stroke_s, (count,))
+        self.backlash = np.broadcast_to(backlash, (count,))
+        self.leakage = np.broadcast_to(leakage, (count,))
+        self._log_range = np.log(np.broadcast_to(np.asarray(rangeability, float), (count,)))
+        self.motor = np.broadcast_to(position, (count,))
+        self.position = self.motor
+        self.stuck = self.slip = self.overrun = self.travel = np.zeros(count)
+        self.direction = np.ones(count)
 
     def step(self, open_s: FloatArray, close_s: FloatArray) -> FloatArray:
         """Run the motors for the relays' times and return the stems' positions, written in place."""
@@ -62,7 +68,7 @@ class Valves:
         low = np.where(motor >= 1.0, 1.0, motor - half)
         high = np.where(motor <= 0.0, 0.0, motor + half)
         moved = np.clip(np.minimum(np.maximum(self.position, low), high), 0.0, 1.0)
-        self.position = np.where(self.stuck, self.position, moved)
+        self.position = np.where(self.stuck != 0.0, self.position, moved)
         return self.position
 
     def kv_m3_h(self) -> FloatArray:
