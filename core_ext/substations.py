@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 
 from . import simd
 from ._substations import Kernel, columns
+from ._thermometers import follow
 
 FloatArray = NDArray[np.float64]
+
+__all__ = ["COLUMNS", "Constants", "SubstationBlock", "follow"]
 
 COLUMNS = columns()
 GROUP = 8  # houses that are never parted, so that threads cannot change a bit

@@ -57,6 +57,25 @@ def test_errors_differ_by_sensor_and_stay_within_class_b():
     assert not np.array_equal(other.resistance_ohm, inputs.resistance_ohm)
 
 
+def test_the_kernel_is_the_plain_formula_in_cold_and_warm():
+    random = np.random.default_rng(3)
+    connected = np.ones((40, PT1000_CHANNELS), dtype=np.bool_)
+    connected[7, 2] = False
+    sensors = Sensors(40, 20.0, seed=4, connected=connected)
+    sensors.fail(3, 1, "offset", -5.0)
+    inputs = BoardInputs.unconnected(40)
+    lag_s = np.array([300.0, 8.0, 8.0, 8.0, 8.0, 300.0])  # air outside and in the room, pockets between
+    shown = None
+    for _ in range(50):
+        truth = random.uniform(-40.0, 120.0, (40, PT1000_CHANNELS))
+        sensors.step(2.0, truth, np.zeros(40), np.zeros(40), inputs)
+        shown = truth if shown is None else shown + (truth - shown) * -np.expm1(-2.0 / lag_s)
+        seen = shown + sensors.error_share * (0.3 + 0.005 * np.abs(shown))
+        seen[3, 1] -= 5.0
+        expected = np.where(connected, pt1000_ohm(seen), np.nan)
+        assert inputs.resistance_ohm == pytest.approx(expected, rel=1e-13, nan_ok=True)
+
+
 def test_a_sensor_in_its_pocket_lags():
     sensors = Sensors(1, 20.0, seed=0, tolerance_share=0.0)
     inputs = settled(sensors, 20.0, steps=1, devices=1)

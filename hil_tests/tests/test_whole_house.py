@@ -1,60 +1,23 @@
-"""The house of the year: plain numbers are the arrays', heat adds up, taps and weather are the sources'."""
+"""The house of the year: heat adds up, taps and weather are the sources'."""
 
 from __future__ import annotations
 
-import random
 from importlib.resources import files
 
-import numpy as np
 import pytest
 
 from hil_tests.bench.board_io import BoardOutputs
 from hil_tests.bench.plant.draw_offs import DAY_S, KWH_PER_KG, PROFILE_M, DrawOffs
-from hil_tests.bench.plant.houses import Houses
-from hil_tests.bench.plant.scalar import Circuit
 from hil_tests.bench.plant.weather import BadWeather
-from hil_tests.bench.plant.whole_house import WholeHouse, rows
+from hil_tests.bench.plant.whole_house import WholeHouse
 from hil_tests.bench.plant.year_weather import HOURS, YearWeather
 
 DT_S = 2.0
 
 
-def test_one_house_in_plain_numbers_is_the_house_in_arrays() -> None:
-    """Valves driven to and fro, pumps switched, supply and weather jumping: 4 000 steps of both."""
-    data, chance = rows(), random.Random(3)
-    arrays, circuits = Houses(data, 4.0), [Circuit(data, row, 4.0) for row in range(2)]
-    opens, closes, pumps = np.zeros(2), np.zeros(2), np.ones(2)
-    supply, outdoor = 75.0, 4.0
-    for step in range(4_000):
-        if step % 40 == 0:
-            opens = np.array([chance.choice((0.0, 0.0, DT_S)) for _ in range(2)])
-            closes = np.array([chance.choice((0.0, 0.0, 0.7)) for _ in range(2)])
-            pumps = np.array([chance.choice((0.0, 1.0, 1.0)) for _ in range(2)])
-            supply, outdoor = chance.uniform(20.0, 90.0), chance.uniform(-15.0, 25.0)
-        kv = arrays.move_valves(opens, closes)
-        own_kv = [circuit.move(float(opens[i]), float(closes[i])) for i, circuit in enumerate(circuits)]
-        assert own_kv == pytest.approx(kv.tolist(), rel=1e-12)
-        flow = kv * 0.2
-        back = arrays.step(DT_S, flow, np.full(2, supply), pumps, outdoor)
-        own_back = [
-            circuit.step(DT_S, float(flow[i]), supply, float(pumps[i]), outdoor)
-            for i, circuit in enumerate(circuits)
-        ]
-        assert own_back == pytest.approx(back.tolist(), abs=1e-7)
-    assert [c.room_c for c in circuits] == pytest.approx(arrays.buildings.room_c.tolist(), abs=1e-7)
-    assert [c.exchanger.out_2_c for c in circuits] == pytest.approx(
-        arrays.exchangers.secondary_out_c.tolist(), abs=1e-7
-    )
-
-
 def stored_j(house: WholeHouse) -> float:
     """Heat in the water and metal of both circuits, counted from 0 degC."""
-    total = 0.0
-    for circuit in house.circuits:
-        exchanger = circuit.exchanger
-        total += sum(circuit.cell_c) * circuit.cell_j_k
-        total += exchanger.primary_j_k * exchanger.out_1_c + exchanger.secondary_j_k * exchanger.out_2_c
-    return total
+    return house.circuits.exchangers.stored_j() + house.circuits.radiators.stored_j()
 
 
 def test_what_the_network_gives_is_what_rooms_and_taps_take_and_water_keeps() -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from core_ext.substations import follow
+
 from ..board_io import (
     CURRENT_CHANNELS,
     DIFFERENTIAL_PRESSURE,
@@ -28,6 +30,7 @@ R0_OHM = 1000.0
 A_PER_K = 3.9083e-3
 B_PER_K2 = -5.775e-7
 C_PER_K4 = -4.183e-12
+BAND_K, BAND_SHARE = 0.3, 0.005
 
 POCKET_LAG_S = 8.0  # sensor in a pocket in the pipe (estimate)
 AIR_LAG_S = 300.0  # sensor in air: outdoor and room (estimate)
@@ -75,7 +78,7 @@ class Sensors:
         self._range = np.empty((devices, CURRENT_CHANNELS))
         self._range[:, DIFFERENTIAL_PRESSURE] = DP_RANGE_BAR
         self._range[:, VOLUME_FLOW] = flow_range_m3_h
-        self._connected = np.ones(shape, dtype=np.bool_) if connected is None else connected
+        self._gap: FloatArray = np.zeros(shape) if connected is None else np.where(connected, 0.0, np.nan)
         self._lag = np.full(shape, POCKET_LAG_S)
         self._lag[:, [OUTDOOR, ROOM]] = AIR_LAG_S
         self._temp: FloatArray | None = None
@@ -94,13 +97,14 @@ class Sensors:
         if self._temp is None:
             self._temp = temp_c.copy()
             self._current[:] = signal
-            self._shares = (0.0, self._lag, 0.0)
+            self._shares = (0.0, np.zeros_like(self._lag), 0.0)
         if self._shares[0] != dt_s:
             self._shares = (dt_s, -np.expm1(-dt_s / self._lag), float(-np.expm1(-dt_s / CURRENT_LAG_S)))
-        self._temp += (temp_c - self._temp) * self._shares[1]
         self._current += (signal - self._current) * self._shares[2]
-        shown = self._temp + self.error_share * (0.3 + 0.005 * np.abs(self._temp)) + self._fault_offset
-        inputs.resistance_ohm[:] = np.where(self._connected, pt1000_ohm(shown), np.nan)
+        follow(
+            self._temp, temp_c, self._shares[1], self.error_share, self._fault_offset, self._gap,
+            R0_OHM, A_PER_K, B_PER_K2, C_PER_K4, BAND_K, BAND_SHARE, inputs.resistance_ohm,
+        )  # fmt: skip
         inputs.current_ma[:] = current_ma(self._current, self._range)
         for (device, channel), ohm in self._fault_ohm.items():
             inputs.resistance_ohm[device, channel] = ohm

@@ -1,4 +1,4 @@
-"""Instantaneous hot water of one house: exchanger, three-point valve, taps, sensors, safety thermostat.
+"""Taps of one house: who draws when, with the sensor and the safety thermostat of its water heater.
 
 It hangs on the network water that a house gets; what it draws does not change the pressures of the
 network, as one tap hardly does. It refuses to run without the independent thermostat that every wiring
@@ -11,45 +11,30 @@ import numpy as np
 
 from core_ext import fluid
 
-from .exchanger import Exchangers
-from .houses import PLATE_FLOW_EXPONENT, WATER_TEMP_C
-from .sensors import FloatArray
-from .valve import Valves
+from .column import FloatArray
+from .houses import WATER_TEMP_C
+from .water_heater import COLD_C, STROKE_S, WaterHeaters
 
-COLD_C = 10.0  # cold water [estimate]
-WANTED_C = 55.0  # the firmware's default
 DRAW_KG_S = 0.15  # within the steps of 0.1 to 0.3 l/s of a level III test (hil.md G8)
 DRAW_S, PAUSE_S = 180.0, 120.0  # taps open and closed in turn [estimate]
 DESIGN_SUPPLY_C, DESIGN_RETURN_C = 72.0, 25.0  # 70 to 75 in summer (domain.md 4.2); return [estimate]
 KVS_M3_H = 1.6  # R5 step next above 0.9 at 0.6 bar and design flow
-STROKE_S = 35.0  # Siemens RVL481 over an exchanger: 10 to 35 s (hil.md 2.3)
-STRAIGHT = 1.05  # rangeability of an all but straight curve: the firmware's feed-forward reckons with one
-LEAKAGE = 5e-4  # of kvs: a valve with a soft seat [estimate]
-BACKLASH = 0.005  # [estimate]
-WATER_KG, METAL_J_K = 0.6, 1_500.0  # of each side of a 30 kW plate exchanger, and its plates [estimate]
 SENSOR_LAG_S = 3.0  # in the water itself [estimate]
 THERMOSTAT_C = 65.0  # the project's own DHW limit (hil.md G4)
 THERMOSTAT_LAG_S = 2.0  # capillary in the exchanger's outlet [estimate]
 THERMOSTAT_DIFFERENCE_K = 8.0  # it gives the actuator back so far below [estimate]
 SPRING_S = 10.0  # an actuator with spring return is shut so long after its supply is cut [estimate]
 
+__all__ = ["STROKE_S", "THERMOSTAT_C", "TapWater"]
+
 
 class TapWater:
     """State of one house's hot water. Temperatures degC, flows kg/s."""
 
     def __init__(self) -> None:
-        self.cp_j_kgk = float(fluid.heat_capacity_j_kgk(WATER_TEMP_C))
+        self.heater = WaterHeaters(1, DRAW_KG_S, DESIGN_SUPPLY_C, DESIGN_RETURN_C, KVS_M3_H)
+        self.exchangers, self.valves = self.heater.exchangers, self.heater.valves
         self.density = float(fluid.density_kg_m3(WATER_TEMP_C))
-        heat_w = DRAW_KG_S * self.cp_j_kgk * (WANTED_C - COLD_C)
-        warm_k, cold_k = DESIGN_SUPPLY_C - WANTED_C, DESIGN_RETURN_C - COLD_C
-        mean_k = (warm_k - cold_k) / float(np.log(warm_k / cold_k))
-        self.primary_design_kg_s = heat_w / (self.cp_j_kgk * (DESIGN_SUPPLY_C - DESIGN_RETURN_C))
-        self.exchangers = Exchangers(
-            [heat_w / mean_k], [WATER_KG * self.cp_j_kgk], [WATER_KG * self.cp_j_kgk], [METAL_J_K],
-            self.cp_j_kgk, primary_design_kg_s=[self.primary_design_kg_s], secondary_design_kg_s=[DRAW_KG_S],
-            flow_exponent=PLATE_FLOW_EXPONENT, initial_temp_c=[30.0],
-        )  # fmt: skip
-        self.valves = Valves([KVS_M3_H], [STROKE_S], [BACKLASH], [LEAKAGE], [STRAIGHT])
         self.throttled = 1.0
         """What is left of the flow through the primary side, 1 = all (a fault to inject)."""
         self.time_s = 0.0
@@ -79,18 +64,12 @@ class TapWater:
         valves = self.valves
         if self.thermostat_open:  # no supply: the motor is dead and the spring drives
             valves.motor = np.maximum(valves.motor - dt_s / SPRING_S, 0.0)
-            stuck = bool(valves.stuck[0])
-            valves.step(np.zeros(1), np.zeros(1))
-            if not stuck:
+            if not valves.stuck[0]:
                 valves.position = np.minimum(valves.position, valves.motor)
-        else:
-            valves.step(np.array([open_s]), np.array([close_s]))
-        kv = float(valves.kv_m3_h()[0]) * self.throttled
+            open_s = close_s = 0.0
+        kv = float(self.heater.move_valves(open_s, close_s)[0]) * self.throttled
         self.primary_kg_s = kv * float(np.sqrt(max(dp_pa, 0.0) / 1e5 * 1000.0 * self.density)) / 3600.0
-        one = np.ones(1)
-        self.exchangers.step(
-            dt_s, self.primary_kg_s * one, supply_c * one, self.draw_kg_s * one, COLD_C * one
-        )
+        self.heater.step(dt_s, self.primary_kg_s, supply_c, self.draw_kg_s, COLD_C)
         self.tap_c = float(self.exchangers.secondary_supply_c[0])
         out_c = float(self.exchangers.secondary_out_c[0])
         self.sensor_c += (out_c - self.sensor_c) * float(-np.expm1(-dt_s / SENSOR_LAG_S))

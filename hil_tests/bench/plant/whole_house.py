@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import exp, inf, log, sqrt
+from math import exp, inf, sqrt
 from random import Random
 from typing import Any
+
+import numpy as np
 
 from core_ext import fluid
 
 from ..board_io import DP_RANGE_BAR, SUBSTATION_FLOW_RANGE_M3_H, BoardInputs, BoardOutputs
 from . import sizing
-from .draw_offs import COLD_C, HOT_C, DrawOffs
+from .building import CELLS
+from .draw_offs import DrawOffs
 from .heat_meter import HeatMeter
-from .houses import WATER_TEMP_C
-from .scalar import Circuit, Exchanger, Valve, series_kv
+from .houses import WATER_TEMP_C, Houses
 from .sensors import (
     A_PER_K,
     AIR_LAG_S,
@@ -35,6 +37,7 @@ from .sensors import (
 from .single import DESIGN_OUTDOOR_C
 from .town import Substations, substation_columns
 from .town_maker import Consumer, substation_row
+from .water_heater import COLD_C, STROKE_S, WaterHeaters, primary_design_kg_s
 from .year_weather import YearWeather
 
 # The example house [own choice]: radiators of 12 kW at 55/40 degC, and large surfaces for 8 kW that are twice
@@ -52,10 +55,6 @@ GROUND_C = 8.0
 # DHW: 0.17 kg/s from 10 to 55 degC, which is two taps of the profile at once
 DHW_DESIGN_KG_S = 0.17
 DHW_SUPPLY_C, DHW_RETURN_C = 70.0, 25.0  # the return [estimate]
-DHW_STROKE_S = 35.0  # Siemens RVL481 over an exchanger: 10 to 35 s [hil.md 2.3]
-DHW_RANGEABILITY = 1.05  # an all but straight curve, as the firmware's feed-forward reckons
-DHW_BACKLASH, DHW_LEAKAGE = 0.005, 5e-4  # [estimate]
-DHW_WATER_KG, DHW_METAL_J_K = 0.6, 1_500.0  # each side of a 30 kW exchanger, and its plates [estimate]
 DHW_LAG_S = 3.0  # a sensor in the water itself [estimate]
 DHW_FLOW_SPAN_M3_H = 4.0
 LOOP_KG_S, LOOP_KG, LOOP_W_K, CELLAR_C = 0.05, 10.0, 5.0, 20.0  # circulation [estimate]
@@ -121,19 +120,20 @@ class WholeHouse:
         self.time_s = 0.0
         self.outdoor_c = weather.outdoor_c(start_s)
         data = rows()
-        self.circuits = [Circuit(data, row, self.outdoor_c) for row in range(2)]
-        self.cp = cp = self.circuits[0].cp_j_kgk
+        self.circuits = circuits = Houses(data, self.outdoor_c)
+        """The two heating circuits; the rooms of one lose nothing to those of the other."""
+        self.cp = circuits.cp_j_kgk
         self.density = float(fluid.density_kg_m3(WATER_TEMP_C))
-        heat_w = DHW_DESIGN_KG_S * cp * (HOT_C - COLD_C)
-        warm_k, cold_k = DHW_SUPPLY_C - HOT_C, DHW_RETURN_C - COLD_C
-        mean_k = warm_k if warm_k == cold_k else (warm_k - cold_k) / log(warm_k / cold_k)
-        primary = heat_w / (cp * (DHW_SUPPLY_C - DHW_RETURN_C))
-        water = DHW_WATER_KG * cp
-        self.dhw = Exchanger(heat_w / mean_k, water, water, DHW_METAL_J_K, cp, primary, DHW_DESIGN_KG_S, 50.0)
+        primary = primary_design_kg_s(DHW_DESIGN_KG_S, DHW_SUPPLY_C, DHW_RETURN_C)
         size = sizing.size_valve(primary, DHW_SUPPLY_C)
-        self.dhw_kvs_m3_h, self._dhw_fixed_kv = size.kvs_m3_h, size.exchanger_kv_m3_h
-        self.dhw_valve = Valve(size.kvs_m3_h, DHW_STROKE_S, DHW_BACKLASH, DHW_LEAKAGE, DHW_RANGEABILITY)
-        self.valves = (self.circuits[0].valve, self.circuits[1].valve, self.dhw_valve)
+        self.dhw_kvs_m3_h = size.kvs_m3_h
+        self.dhw = WaterHeaters(
+            1, DHW_DESIGN_KG_S, DHW_SUPPLY_C, DHW_RETURN_C, size.kvs_m3_h,
+            series_kv_m3_h=size.exchanger_kv_m3_h, initial_temp_c=50.0,
+        )  # fmt: skip
+        self.dhw_out_c = self.dhw_supply_c = 50.0
+        """Hot water leaving the heater: at the end of the last step, and its mean."""
+        self._opens, self._closes, self._pumps = np.zeros(2), np.zeros(2), np.zeros(2)
         self.draws = DrawOffs(seed)
         self.loop_c = 48.0
         self.pipe_kg = SERVICE_PIPE_M * 3.14159 / 4.0 * SERVICE_PIPE_DN25_M**2 * self.density
@@ -176,15 +176,18 @@ class WholeHouse:
         self.series = []
         self._hour_starts = [0] * len(RELAYS)
         self._hour = int(self.time_s) // HOUR_S
-        self._travel_from = [valve.travel for valve in self.valves]
+        self._travel_from = self._travel()
         self.meter.energy_wh = self.meter.true_energy_wh = 0.0
 
     def strokes(self) -> dict[str, float]:
         """Travel of each valve since `begin`, in whole strokes."""
         return {
-            name: valve.travel - before
-            for name, valve, before in zip(VALVES, self.valves, self._travel_from, strict=True)
+            name: now - before
+            for name, now, before in zip(VALVES, self._travel(), self._travel_from, strict=True)
         }
+
+    def _travel(self) -> list[float]:
+        return [*self.circuits.valves.travel.tolist(), *self.dhw.valves.travel.tolist()]
 
     # the board's side
 
@@ -208,12 +211,14 @@ class WholeHouse:
         now_s = self.start_s + self.time_s
         self.outdoor_c = outdoor = self.weather.outdoor_c(now_s)
         further, share = self._further_ms, 1e-3
-        first, second = self.circuits
+        circuits = self.circuits
         head = sqrt(DP_BAR * 1000.0 * self.density) / 3600.0
-        flow_1 = head * first.move(float(outputs.open_s[0]), float(outputs.close_s[0]))
-        flow_2 = head * second.move(further[0] * share, further[1] * share)
-        valve_kv = self.dhw_valve.step(further[2] * share, further[3] * share)
-        flow_3 = head * series_kv(valve_kv, self._dhw_fixed_kv)
+        opens, closes = self._opens, self._closes
+        opens[0], closes[0] = outputs.open_s[0], outputs.close_s[0]
+        opens[1], closes[1] = further[0] * share, further[1] * share
+        flows = circuits.move_valves(opens, closes) * head
+        flow_1, flow_2 = flows.tolist()
+        flow_3 = head * float(self.dhw.move_valves(further[2] * share, further[3] * share)[0])
         flow = self.flow_kg_s = flow_1 + flow_2 + flow_3
         # service pipe: stirred, warmed by what comes, cooled by the ground; exact for any step
         network_c = self._network_c()
@@ -226,22 +231,25 @@ class WholeHouse:
             further[4] * share / dt_s,
             further[5] * share / dt_s,
         )
-        back_1 = first.step(dt_s, flow_1, supply, pump_1, outdoor)
-        back_2 = second.step(dt_s, flow_2, supply, pump_2, outdoor)
+        pumps = self._pumps
+        pumps[0], pumps[1] = pump_1, pump_2
+        back_1, back_2 = circuits.step(dt_s, flows, supply, pumps, outdoor).tolist()
         drawn = self.drawn_kg_s = self.draws.flow_kg_s(now_s)
         circulating = LOOP_KG_S * loop
         through = drawn + circulating
-        inlet = (drawn * COLD_C + circulating * self.loop_c) / through if through > 0.0 else self.dhw.out_2_c
-        dhw = self.dhw
-        dhw.step(dt_s, flow_3, supply, through, inlet)
+        inlet = (drawn * COLD_C + circulating * self.loop_c) / through if through > 0.0 else self.dhw_out_c
+        self.dhw.step(dt_s, flow_3, supply, through, inlet)
+        dhw = self.dhw.exchangers
+        dhw_back, self.dhw_supply_c = float(dhw.primary_return_c[0]), float(dhw.secondary_supply_c[0])
+        self.dhw_out_c = float(dhw.secondary_out_c[0])
         to_loop, to_cellar = circulating * self.cp, LOOP_W_K
-        loop_target = (to_loop * dhw.mean_2_c + to_cellar * CELLAR_C) / (to_loop + to_cellar)
+        loop_target = (to_loop * self.dhw_supply_c + to_cellar * CELLAR_C) / (to_loop + to_cellar)
         self.loop_c = loop_target + (self.loop_c - loop_target) * exp(
             -(to_loop + to_cellar) * dt_s / (LOOP_KG * self.cp)
         )
-        back = (flow_1 * back_1 + flow_2 * back_2 + flow_3 * dhw.mean_1_c) / flow
+        back = (flow_1 * back_1 + flow_2 * back_2 + flow_3 * dhw_back) / flow
         self.return_c = back
-        self._note(dt_s, supply, back, (pump_1, pump_2, loop), flow_3 * (supply - dhw.mean_1_c))
+        self._note(dt_s, supply, back, (pump_1, pump_2, loop), flow_3 * (supply - dhw_back))
         self._further_ms = [0] * 6
         return self._sense(dt_s)
 
@@ -260,7 +268,7 @@ class WholeHouse:
         count.volume_m3 += volume
         count.return_m3_k += volume * back
         count.plant_j += kg * self.cp * (supply - back)
-        count.heating_j += (self.circuits[0].heat_w + self.circuits[1].heat_w) * dt_s
+        count.heating_j += float(self.circuits.heat_to_building_w.sum()) * dt_s
         count.dhw_j += dhw_kg_k_s * self.cp * dt_s
         for (name, running), share in zip(count.pump_s.items(), pumps, strict=True):
             count.pump_s[name] = running + share * dt_s
@@ -286,7 +294,7 @@ class WholeHouse:
             self._end_hour(whole // HOUR_S)
 
     def _note_draw(self, dt_s: float) -> None:
-        count, tap = self.count, self.dhw.mean_2_c
+        count, tap = self.count, self.dhw_supply_c
         if not self._draw_running_s:
             count.draws += 1
         self._draw_running_s += dt_s
@@ -308,13 +316,16 @@ class WholeHouse:
         count.coldest_drawn_c = min(count.coldest_drawn_c, tap)
 
     def _sample(self) -> None:
-        first, second = self.circuits
+        (room_1, room_2), (supply_1, supply_2) = (
+            column.tolist()
+            for column in (self.circuits.buildings.room_c, self.circuits.exchangers.secondary_supply_c)
+        )
         volume, weighted, drawn, warmth = self._sum
         self.series.append(
             (
-                self.outdoor_c, first.room_c, second.room_c, self.primary_c,
-                weighted / volume if volume > 0.0 else float("nan"), first.exchanger.mean_2_c,
-                second.exchanger.mean_2_c, warmth / drawn if drawn > 0.0 else float("nan"),
+                self.outdoor_c, room_1, room_2, self.primary_c,
+                weighted / volume if volume > 0.0 else float("nan"), supply_1,
+                supply_2, warmth / drawn if drawn > 0.0 else float("nan"),
                 volume * 3600.0 / SAMPLE_S,
             )
         )  # fmt: skip
@@ -330,11 +341,14 @@ class WholeHouse:
         self._hour = hour
 
     def _sense(self, dt_s: float) -> BoardInputs:
-        first, second = self.circuits
+        circuits = self.circuits
+        out_1, out_2 = circuits.exchangers.secondary_out_c.tolist()
+        back_1, back_2 = circuits.radiators.cell_c[CELLS - 1].tolist()
+        room_1, room_2 = circuits.buildings.room_c.tolist()
         truth = (
-            self.outdoor_c, self.primary_c, self.return_c, first.exchanger.out_2_c, first.cell_c[-1],
-            first.room_c, second.exchanger.out_2_c, second.cell_c[-1], self.dhw.out_2_c, self.loop_c,
-            second.room_c,
+            self.outdoor_c, self.primary_c, self.return_c, out_1, back_1,
+            room_1, out_2, back_2, self.dhw_out_c, self.loop_c,
+            room_2,
         )  # fmt: skip
         seen = self._seen
         if seen is None:
@@ -380,7 +394,7 @@ def settings(house: WholeHouse) -> dict[str, Any]:
         "curve2_warm_outdoor_temp_c": 15, "curve2_warm_supply_temp_c": 27, "valve2_stroke_s": 120,
         "contract_flow_limit_m3_h": round(1.3 * design_kg_s * 3600.0 / house.density, 3),
         "contract_heat_limit_kw": 60, "return_difference_limit_k": 15,
-        "dhw_valve_flow_m3_h": house.dhw_kvs_m3_h, "dhw_valve_stroke_s": round(DHW_STROKE_S),
+        "dhw_valve_flow_m3_h": house.dhw_kvs_m3_h, "dhw_valve_stroke_s": round(STROKE_S),
         "legionella_temp_c": 65,  # within the 65 to 70 of domain.md 4.2; the summer's supply is 70
         "inputs": {
             "secondary2_supply_temp_c": {"channel": 8, **pt},
