@@ -31,6 +31,7 @@ def test_a_valve_put_by_hand_stands_out_and_goes_back_to_the_house_by_itself(ben
     assert house.read("valve_position_out_pct") == pytest.approx(5.0, abs=1.5)
     assert house.read("control_mode_number") == MANUAL
     assert house.read("alarm_bits") & ALARM
+    assert house.read("manual_seconds_left_s") == pytest.approx(LASTS_S - 120, abs=8)
     # another's order is taken, told what stands above it, and not lost
     receipt = house.order(curve_shift_sp_k=-1.0, lease_s=3_600)
     assert receipt.result == order_frame.ACCEPTED

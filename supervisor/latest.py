@@ -125,7 +125,7 @@ class _Table:
         self.read_s = np.full(shape, -np.inf)
         self.words = {block.name: np.zeros((len(devices), block.count), dtype=np.uint16) for block in blocks}
         self.substituted = np.zeros(shape, dtype=np.bool_)
-        slow = {"setpoints", "config"}
+        slow = {"setpoints", "config", "beside"}
         self.stale_after_s = np.empty(len(self.points))
         for block in blocks:
             cycle = site.polling.slow_s if block.name in slow else site.polling.cycle_s

@@ -14,7 +14,8 @@ LASTS_S = 1_800  # Samson's control system monitoring gives a point back after 3
 class Manual:
     """Each hand is a part of the loop with a manual_bp, which it follows unless that is None.
 
-    hands: in the order of commands.MANUAL, None where there is none. points: where each is shown.
+    hands: in the order of commands.MANUAL, None where there is none. points: where each is shown,
+    and behind them the seconds left.
     """
 
     def __init__(self, bank, points, hands):
@@ -43,6 +44,7 @@ class Manual:
         self._hands[which].manual_bp = position_bp
         self._bank.put(self._points[which], position_bp)
         self.address = address
+        self._bank.put(self._points[-1], LASTS_S)
         self._fresh = self.active = True
 
     def end(self):
@@ -53,6 +55,7 @@ class Manual:
             if self._hands[which] is not None:
                 self._hands[which].manual_bp = None
             self._bank.put(self._points[which], None)
+        self._bank.put(self._points[-1], 0)
 
     def step(self, now_s):
         """Take notice of the time; return whether anything is by hand."""
@@ -62,4 +65,6 @@ class Manual:
         elif self.active and now_s >= self._ends_s:
             print("manual: time is over, back to automatic")
             self.end()
+        if self.active:
+            self._bank.put(self._points[-1], self._ends_s - now_s)
         return self.active

@@ -267,6 +267,11 @@ def _meters(address):
 
 HEAT_METERS = _meters(400)
 
+# Input 480, on every profile: what acts beside orders.
+BESIDE_ORDERS = rows_of(INPUT, DIAGNOSTIC, """
+manual_seconds_left_s 480 u16 1 0 1800  Manual operation ends in; 0 in automatic
+""")
+
 # Input 200..214, without gaps: one read.
 PUMP_STATION_INPUTS = rows_of(INPUT, MEASUREMENT, """
 plant_supply_temp_c 200 i16 0.01 -40 150  Water leaving the plant
@@ -420,7 +425,7 @@ manual_pump_pct 136 u16 0.01 0 100  As manual_valve_pct: circulation pump, 0 off
 manual_pump2_pct 137 u16 0.01 0 100  As manual_pump_pct, of the second circuit
 manual_end_number 138 u16 1 1 1  1: everything back to automatic
 """)
-COMMON = IDENTITY + IMAGE + STATUS + COMMANDS
+COMMON = IDENTITY + IMAGE + STATUS + BESIDE_ORDERS + COMMANDS
 
 _OF_SUBSTATION = (
     SUBSTATION_INPUTS + SUBSTATION_FUNCTIONS + HEAT_METERS + SUBSTATION_SETPOINTS

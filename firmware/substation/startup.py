@@ -59,7 +59,8 @@ def assemble(boards, running, publish_uptime, restart, control_allowed_ms, versi
         )
     )  # fmt: skip
     parts.manual_points = tuple(
-        bank.point("manual_%s_pct" % name) for name in ("valve", "valve2", "dhw_valve", "pump", "pump2")
+        bank.point("manual_" + name)
+        for name in ("valve_pct", "valve2_pct", "dhw_valve_pct", "pump_pct", "pump2_pct", "seconds_left_s")
     )
     parts.network = settings.network
     parts.settings = settings

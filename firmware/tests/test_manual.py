@@ -19,6 +19,7 @@ from .dhw_rig import INSTANTANEOUS, FunctionRig
 from .loop_rig import LoopRig, StationRig
 from .test_app import device, program  # noqa: F401
 
+LEFT = "manual_seconds_left_s"
 POSITION = "valve_position_out_pct"
 
 
@@ -36,7 +37,7 @@ NAMES = (
 
 
 def served(rig):
-    rig.commands.by_hand = (rig.bank, [rig.bank.point(name) for name in NAMES], rig.loop.hands())
+    rig.commands.by_hand = (rig.bank, [rig.bank.point(name) for name in (*NAMES, LEFT)], rig.loop.hands())
     return rig
 
 
@@ -133,6 +134,22 @@ def test_each_order_begins_the_time_anew_and_one_ends_it(rig):
     assert rig.read("manual_pump_pct") is None
 
 
+def test_how_long_it_still_lasts_can_be_read(rig):
+    assert rig.read(LEFT) == 0
+    by_hand(rig, manual_valve_pct=10)
+    assert rig.read(LEFT) == LASTS_S
+    run(rig, 600)
+    assert rig.read(LEFT) == pytest.approx(LASTS_S - 600, abs=2)
+    by_hand(rig, manual_pump_pct=100)
+    run(rig, 2)
+    assert rig.read(LEFT) == pytest.approx(LASTS_S, abs=2)  # for everything that is by hand
+    run(rig, LASTS_S)
+    assert rig.read(LEFT) == 0
+    by_hand(rig, manual_valve_pct=10)
+    by_hand(rig, manual_end_number=1)
+    assert rig.read(LEFT) == 0
+
+
 def test_it_goes_back_without_a_bump(rig):
     by_hand(rig, manual_valve_pct=60)
     run(rig, 120)
@@ -217,8 +234,9 @@ def test_s13_in_the_vm_manual_raises_its_alarm_and_ends_at_a_restart(device):  #
         "before = c._alarms.bits\n"
         "c._commands._hand().put(0, 5000, 133)\n"
         "c.step()\n"
-        "print([before, c._alarms.bits, c._bank.raw(c._mode_point)])\n"
+        "left = c._bank.raw(c._commands.manual._points[-1])\n"
+        "print([before, c._alarms.bits, c._bank.raw(c._mode_point), left])\n"
     )
     manual = 1 << registers.ALARM_BITS.index("manual")
     for _ in range(2):
-        assert device.script(script, heap="512k").splitlines()[-1] == str([0, manual, 2])
+        assert device.script(script, heap="512k").splitlines()[-1] == str([0, manual, 2, LASTS_S])

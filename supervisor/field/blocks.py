@@ -101,6 +101,7 @@ def _of_profile(profile: str) -> dict[str, Block]:
                 registers.SUBSTATION_SETPOINTS if substation else registers.PUMP_STATION_SETPOINTS,
             ),
             Block.of("config", registers.SUBSTATION_CONFIG if substation else registers.PUMP_STATION_CONFIG),
+            Block.of("beside", registers.BESIDE_ORDERS),
         )
     }
 
@@ -138,4 +139,10 @@ def stretches(profile: str, names: tuple[str, ...]) -> tuple[Stretch, ...]:
 
 
 BLOCKS: dict[str, dict[str, Block]] = {profile: _of_profile(profile) for profile in registers.PROFILES}
-VALUE_BLOCKS = ("status", "inputs", "setpoints", "config")  # everything a table of latest values holds
+VALUE_BLOCKS = (
+    "status",
+    "inputs",
+    "setpoints",
+    "config",
+    "beside",
+)  # all a table of latest values holds

@@ -20,7 +20,7 @@ from ..clock import PRIORITY_FIELD, Clock
 from ..latest import Latest, Link
 from ..site import Device, Site
 from . import credentials
-from .blocks import BLOCKS, Stretch, stretches
+from .blocks import BLOCKS, VALUE_BLOCKS, Stretch, stretches
 from .errors import DeviceLost, FieldRefused, FieldTimeout, UnknownMap
 from .identity import OUR_MAP_HASH, Identity, decode_identity
 from .line import FACEPLATE, POLL, WRITE, Answer, Line, LineDown, LineError, LineRefused
@@ -31,6 +31,7 @@ ANSWER_S = 3.0  # and never more than half a cycle
 CONNECTS_PER_S = 200.0  # reference/supervisor.md §3.1: a TLS handshake costs 1.1 ms of CPU
 IDENTITY_S = 60.0  # a restart behind a gateway breaks no connection: only uptime and nonce tell
 BACK_OFF_MAX_S = 60.0  # own choice: a controller that comes back is seen within about a minute
+BESIDE_MODES = (2,)  # control_mode_number: manual
 LATENESS_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, math.inf)
 
 
@@ -95,6 +96,8 @@ class _Contact:
     phase: float
     nudge: asyncio.Event = field(default_factory=asyncio.Event)
     refresh: bool = False
+    beside: bool = False
+    """Something acts there beside orders, as of its last status."""
     generation: int = -1
     identity: Identity | None = None
     refusal: Link | None = None
@@ -275,7 +278,7 @@ class Poller:
         if now - contact.normal_at >= polling.cycle_s - slack:
             blocks = ("status", "inputs")
         if now - contact.slow_at >= polling.slow_s - slack:
-            blocks = ("status", "inputs", "setpoints", "config")
+            blocks = VALUE_BLOCKS
         return blocks
 
     async def _attempt(self, contact: _Contact, blocks: tuple[str, ...], priority: int) -> bool:
@@ -292,12 +295,13 @@ class Poller:
                 if contact.refusal is None and (
                     fresh or before is None or before.boot_nonce != identity.boot_nonce
                 ):
-                    blocks = ("status", "inputs", "setpoints", "config")
+                    blocks = VALUE_BLOCKS
             if contact.refusal is None:
                 for stretch in stretches(contact.device.profile, blocks):
                     await self._read(contact, stretch, priority)
                 if "status" in blocks:
                     contact.normal_at = now
+                    await self._look_beside(contact, "beside" in blocks, priority)
                 if "config" in blocks:
                     contact.slow_at = now
         except LineError as error:
@@ -310,6 +314,15 @@ class Poller:
         contact.retry_at = -math.inf
         self._latest.answered(contact.device.id, contact.refusal, contact.refusal_text)
         return True
+
+    async def _look_beside(self, contact: _Contact, done: bool, priority: int) -> None:
+        """Read what acts beside orders while it does, and once more when it has ended."""
+        mode = self._latest.point(contact.device.id, "control_mode_number").value
+        acts = mode in BESIDE_MODES
+        if (acts or contact.beside) and not done:
+            for stretch in stretches(contact.device.profile, ("beside",)):
+                await self._read(contact, stretch, priority)
+        contact.beside = acts
 
     async def _connect(self, contact: _Contact, priority: int) -> None:
         if not contact.line.connected:

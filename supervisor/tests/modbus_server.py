@@ -34,7 +34,7 @@ class Controller:
         self.name = name
         self.profile = profile
         self.unit = unit
-        self.input = [0] * 256
+        self.input = [0] * 512
         self.holding = [0] * (HOLDING_TO - HOLDING_FROM)
         self.device_id = hashlib.sha256(name.encode()).digest()[:8]
         self.requests: list[tuple[int, int, int]] = []

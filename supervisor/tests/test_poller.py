@@ -453,6 +453,9 @@ async def test_manual_and_substituted_values_never_look_live(town: Town) -> None
     await town.run(10.0)
     assert town.latest.point("house-01", "valve_position_out_pct").quality is Quality.manual
     assert town.latest.point("house-01", "primary_supply_temp_c").quality is Quality.good
+    house.put("manual_seconds_left_s", 1_200)
+    await town.run(15.0)
+    assert town.latest.point("house-01", "manual_seconds_left_s").value == 1_200
     snapshot = town.latest.snapshot(registers.SUBSTATION)
     assert snapshot.quality[0, snapshot.column("valve_position_out_pct")] == Quality.manual
 
@@ -463,6 +466,22 @@ async def test_manual_and_substituted_values_never_look_live(town: Town) -> None
     town.latest.substitute("house-01", "room_temp_c", None)
     await town.run(10.0)
     assert town.latest.point("house-01", "room_temp_c").quality is Quality.good
+
+
+async def test_what_acts_beside_orders_is_read_while_it_acts_and_once_more(town: Town) -> None:
+    house = Controller("house-01")
+    await town.start(house)
+    await town.run(30.0)
+    house.put("manual_seconds_left_s", 7)  # nothing is by hand: nobody looks before the slow tier does
+    await town.run(30.0)
+    assert town.latest.point("house-01", "manual_seconds_left_s").value == 0
+    house.put("control_mode_number", 2)
+    await town.run(30.0)
+    assert town.latest.point("house-01", "manual_seconds_left_s").value == 7
+    house.put("control_mode_number", 0)
+    house.put("manual_seconds_left_s", 0)
+    await town.run(30.0)
+    assert town.latest.point("house-01", "manual_seconds_left_s").value == 0
 
 
 async def test_a_slow_device_misses_slots_and_is_never_asked_in_a_burst(tmp_path: Path) -> None:

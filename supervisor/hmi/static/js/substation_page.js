@@ -14,6 +14,7 @@ import { known, t } from "./strings.js";
 import { alarmSymbol } from "./symbols.js";
 import { penLine, TrendPlot } from "./trend_plot.js";
 
+const MANUAL_MODE = 2; // of control_mode_number
 const SPAN_S = 24 * 3600;
 const LEASES_S = [300, 900, 1800, 3600];
 const STEPS = ["selected", "previewed", "executed", "sent", "accepted", "effective"];
@@ -474,10 +475,12 @@ function refresh() {
   showSetpoints();
   const link = live.link(deviceId);
   const mode = read("control_mode_number");
+  const left = read("manual_seconds_left_s");
+  const lasts = mode.value === MANUAL_MODE && left.value ? ` ${format.duration(left.value)}` : "";
   const limiter = read("active_limiter_number");
   byId("device-state").replaceChildren(
     h("span", { class: `tag${link === "ok" ? "" : " strong"}` }, t(`link.${link}`)), " ",
-    h("span", { class: "tag" }, mode.value === null ? format.NO_VALUE : t(`value.control_mode_number.${mode.value}`)), " ",
+    h("span", { class: "tag" }, mode.value === null ? format.NO_VALUE : `${t(`value.control_mode_number.${mode.value}`)}${lasts}`), " ",
     limiter.value ? h("span", { class: "tag strong" }, t(`value.active_limiter_number.${limiter.value}`)) : "",
     h("span", { class: "muted" }, ` ${t("faceplate.age", { age: format.duration(read("outdoor_temp_c").age_s) })}`));
   if (/** @type {HTMLDetailsElement} */ (byId("diagnostics-panel")).open) {
