@@ -112,6 +112,7 @@ the allowed range; the controller then heats on defaults and takes no orders. Be
 |---|---|"""
 
 KEYS = (
+    ("epochs", "`{slot: 0 to 65534}`: the lowest epoch still taken of %s; 1 where none is given" % ", ".join(site.SLOTS)),
     ("heating_circuits", "1 or 2; a second one needs `inputs.secondary2_supply_temp_c`"),
     ("dhw", " · ".join(site_functions.DHW_KINDS)),
     ("dhw_priority", " · ".join(site_functions.PRIORITIES)),

@@ -25,19 +25,13 @@ SIGNATURE, VERSION = 2, 3  # update_cause_number
 CONFIRMED, ON_TRIAL, PROVISIONAL, GIVEN_UP = range(4)  # image_state_number
 CONFIRMED_WITHIN_S = 3 * 3600
 PROJECT = Path(__file__).parent.parent
-NEWER_FORMAT = (
-    ("site.py", 'FORMAT = "toplovod-device/1"', 'FORMAT = "toplovod-device/2"'),
-    ("site.py", 'number("deficit_budget_kh"', 'number("deficit_kelvin_hours"'),
-    ("site_migrations.py", "STEPS = ()", "STEPS = (('toplovod-device/1', 'toplovod-device/2', _renamed),)"),
+OLDER_FORMAT = (
+    ("site.py", 'FORMAT = "toplovod-device/2"', 'FORMAT = "toplovod-device/1"'),
+    ("site.py", 'self._epochs(taken("epochs", {}))', 'list(taken("epochs", [1, 1, 1, 1]))'),
     (
         "site_migrations.py",
-        "STEPS = (",
-        """def _renamed(content):
-    content["deficit_kelvin_hours"] = content.pop("deficit_budget_kh", 48)
-    return content
-
-
-STEPS = (""",
+        '"toplovod-device/1", "toplovod-device/2"',
+        '"toplovod-device/0", "toplovod-device/1"',
     ),
 )
 
@@ -82,17 +76,17 @@ class Release:
         (folder / "manifest.json").write_text(json.dumps(manifest))
         return folder
 
-    def newer_format(self) -> Path:
-        """A bundle of a program that wants site.json in another format, built from altered sources."""
-        tree = self.folder / "newer"
+    def older_format(self) -> Path:
+        """A bundle of the program before, with site.json in format 1, built from altered sources."""
+        tree = self.folder / "older"
         for room in ("firmware", "tools"):
             shutil.copytree(PROJECT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__"))
-        for file, right, altered in NEWER_FORMAT:
+        for file, right, altered in OLDER_FORMAT:
             path = tree / "firmware" / "substation" / file
             text = path.read_text()
             assert right in text, (file, right)
             path.write_text(text.replace(right, altered))
-        out = self.folder / "newer-bundle"
+        out = self.folder / "older-bundle"
         subprocess.run(
             [sys.executable, "-m", "tools.cli", "build", "--out", str(out)],
             check=True, capture_output=True, cwd=tree, env={**os.environ, "PYTHONPATH": str(PROJECT)},
@@ -222,22 +216,38 @@ def test_an_image_that_does_not_live_gives_way_to_the_program_before(
     assert house.read("control_mode_number") == 0
 
 
-def test_a_program_of_another_settings_format_is_given_up_and_the_one_before_finds_its_own(
-    bench: Bench, house: Controller, release: Release
+def test_settings_of_format_one_are_taken_by_an_update_and_found_again_by_the_program_before(
+    tmp_path: Path, release: Release
 ) -> None:
+    with Bench(tmp_path, bundle=release.older_format()) as bench:
+        _take_and_give_back(bench, release)
+
+
+def _take_and_give_back(bench: Bench, release: Release) -> None:
+    bench.plant.outdoor_temp_c = -5.0
+    house = bench.start_controller(format="toplovod-device/1", epochs=[1, 1, 1, 1])
     flash = house.device.board.flash
+    shutil.copy(release.public, flash)
+    bench.run_for(60)
     settings = (flash / "site.json").read_bytes()
-    limits = house.read("limits_hash_code")
-    update(house, release.image(8, release.newer_format()), bench.run_for)
+    limits, before = house.read("limits_hash_code"), house.read("firmware_hash_code")
+    assert house.read("control_mode_number") == 0  # the program before takes its own format
+    update(house, release.image(8), bench.run_for)
     restart(bench, house)
     assert house.read("image_state_number") == ON_TRIAL
-    assert json.loads((flash / "site.2.json").read_text())["deficit_kelvin_hours"]
-    assert house.read("limits_hash_code") == limits  # the same limits under another name
+    kept = json.loads((flash / "site.2.json").read_text())
+    assert kept["epochs"] == dict.fromkeys(order_frame.SLOTS, 1)
+    assert house.read("limits_hash_code") == limits
     assert house.read("control_mode_number") == 0  # no safe start
+    assert (
+        house.order(curve_shift_sp_k=-1.0).result == order_frame.ACCEPTED
+    )  # the epochs are the ones there were
     assert (flash / "site.json").read_bytes() == settings
     assert command(house, GO_BACK).result == order_frame.ACCEPTED
     restart(bench, house)
     assert (house.read("image_slot_number"), house.read("image_state_number")) == (0, GIVEN_UP)
+    assert house.read("firmware_hash_code") == before
     assert house.read("limits_hash_code") == limits
     assert house.read("control_mode_number") == 0
+    assert house.order(curve_shift_sp_k=-1.0).result == order_frame.ACCEPTED
     assert (flash / "site.json").read_bytes() == settings

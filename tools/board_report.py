@@ -199,10 +199,10 @@ def site_heaps(bundle: Bundle) -> list[SiteHeap]:
         (folder / "measure.py").write_text(bundle.in_its_words(MEASURE))
         for name, changes in SITES.items():
             site = {
-                "format": "toplovod-device/1",
+                "format": "toplovod-device/2",
                 "device_id": "0011223344556677",
                 "board": "emulated",
-                "epochs": [1, 1, 1, 1],  # as `provision` leaves them
+                "epochs": {},  # as `provision` leaves them
                 **changes,
             }
             (folder / "site.json").write_text(json.dumps(site))

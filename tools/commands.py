@@ -517,7 +517,7 @@ def flash(
 def provision(
     port: Port,
     settings: Annotated[
-        Path, typer.Option(help="Settings of this device, JSON of format toplovod-device/1.")
+        Path, typer.Option(help="Settings of this device, JSON of format toplovod-device/2.")
     ],
     vault: VaultFile,
     passphrase_file: PassphraseFile = None,

@@ -22,7 +22,10 @@ KEYS = "keys.bin"
 RELEASE_KEY = "release.pub"
 LIMITS_KEY = "limits.pub"
 RELEASE_KEY_BYTES = 32
-FORMAT = "toplovod-device/1"
+FORMATS = (
+    "toplovod-device/2",
+    "toplovod-device/1",
+)  # the firmware on the board takes the older one by a step
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,12 @@ class Provisioned:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return the settings file (JSON of format toplovod-device/1); ToolError settings_unreadable."""
+    """Return the settings file (JSON of a format in FORMATS); ToolError settings_unreadable."""
     content = read_json(path, "settings_unreadable", "nothing was changed")
-    if not isinstance(content, dict) or content.get("format") != FORMAT or "device_id" not in content:
+    if not isinstance(content, dict) or content.get("format") not in FORMATS or "device_id" not in content:
         raise ToolError(
             "settings_unreadable",
-            f"{path}: needs the format {FORMAT!r} and a device_id; nothing was changed",
+            f"{path}: needs the format {FORMATS[0]!r} and a device_id; nothing was changed",
             exit_status=WRONG_USE,
         )
     return dict(content)

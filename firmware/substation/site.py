@@ -10,9 +10,15 @@ import hashlib
 from .sensors import LOOP, PT1000
 from .settings import Settings
 
-FORMAT = "toplovod-device/1"
+FORMAT = "toplovod-device/2"
 SUBSTATION = "substation"
 PUMP_STATION = "pump_station"
+SLOTS = (
+    "supervisor",
+    "standby",
+    "technician",
+    "utility",
+)  # of keys, as in order_frame, which is loaded later
 
 # Defaults for a file without the key. Estimates, chosen so that any of them keeps a house warm.
 DEFAULTS = {
@@ -117,7 +123,7 @@ class Site(Settings):
         self.rtu_stop_bits = self.choice("rtu_stop_bits", 2 if self.rtu_parity == "none" else 1, (1, 2))
         self.rtu_unit = int(number("rtu_unit", self.modbus_unit, 1, 247, whole=True))
         self.network = taken("network") if isinstance(taken("network"), dict) else {}
-        self.epochs = self._epochs(taken("epochs", [1, 1, 1, 1]))
+        self.epochs = self._epochs(taken("epochs", {}))
         self.deficit_budget_mkh = int(number("deficit_budget_kh", DEFICIT_BUDGET_KH, 0, 655) * 1000)
         proportional_band_mk = int(number("proportional_band_k", PROPORTIONAL_BAND_K, 5, 300) * 1000)
         integral_time_ms = int(number("integral_time_s", INTEGRAL_TIME_S, 5, 3600) * 1000)
@@ -227,15 +233,21 @@ class Site(Settings):
         return (bytes(board_device_id) + bytes(8))[:8]
 
     def _epochs(self, epochs):
-        if (
-            isinstance(epochs, list)
-            and len(epochs) == 4
-            and all(isinstance(e, int) and not isinstance(e, bool) and 0 <= e <= 65534 for e in epochs)
-        ):
-            return epochs
+        """Return the lowest epoch of each slot, in the order of the slots. epochs: {slot: number}."""
+        floors = [1] * 4
+        try:
+            for slot, epoch in epochs.items():
+                if isinstance(epoch, bool) or not isinstance(epoch, int) or not 0 <= epoch <= 65534:
+                    raise ValueError(epoch)
+                floors[SLOTS.index(slot)] = epoch
+            return floors
+        except (AttributeError, ValueError):
+            pass
         # the highest floor: with a damaged key setting nobody gives orders
         self._mistake(
-            "epochs", "%r must be four whole numbers between 0 and 65534; no order is accepted" % (epochs,)
+            "epochs",
+            "%r must be an object with whole numbers between 0 and 65534 for any of %s; no order is accepted"
+            % (epochs, ", ".join(SLOTS)),
         )
         return [65534] * 4
 

@@ -22,13 +22,13 @@ MAP_HASH = registers.map_hash()
 SOURCE = 0x0A000301
 
 SITE = {
-    "format": "toplovod-device/1",
+    "format": "toplovod-device/2",
     "device_id": DEVICE_ID,
     "profile": "substation",
     "name": "house-01",
     "board": "emulated",
     "modbus_port": 15020,
-    "epochs": [1, 1, 1, 1],
+    "epochs": {"supervisor": 1, "standby": 1, "technician": 1, "utility": 1},
     "contract_flow_limit_m3_h": 2.0,
     "deficit_budget_kh": 20,
 }

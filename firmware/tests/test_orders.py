@@ -251,7 +251,7 @@ def test_an_epoch_that_cannot_be_kept_is_not_accepted(ticks):
 def test_the_site_file_cannot_lower_a_floor_kept_in_flash(ticks):
     flash = MemoryFlash()
     OrderRig(ticks, flash=flash).order({SUPPLY: 45.0}, epoch=5)
-    rig = OrderRig(ticks, flash=flash, epochs=[2, 2, 2, 2])
+    rig = OrderRig(ticks, flash=flash, epochs=dict.fromkeys(of.SLOTS, 2))
     assert [rig.read(f"{slot}_key_epoch_number") for slot in of.SLOTS] == [5, 2, 2, 2]
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from firmware import boards
-from firmware.substation import registers, site, site_functions
+from firmware.substation import order_frame, registers, site, site_functions
 
 from .order_rig import DEVICE_ID, SITE, settings_of
 
@@ -35,10 +35,11 @@ def test_every_config_register_has_a_default_inside_its_range():
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("format", "toplovod-device/2"), ("profile", "boiler"), ("board", "toaster"), ("device_id", "0011"),
+        ("format", "toplovod-device/3"), ("profile", "boiler"), ("board", "toaster"), ("device_id", "0011"),
         ("device_id", "zz11223344556677"), ("device_id", None), ("modbus_port", 0), ("modbus_port", 65536),
         ("modbus_port", 502.5), ("modbus_port", "502"), ("modbus_unit", 0), ("modbus_unit", 248),
-        ("epochs", [1, 1, 1]), ("epochs", [1, 1, 1, -1]), ("epochs", [1, 1, 1, True]), ("epochs", "1111"),
+        ("epochs", [1, 1, 1, 1]), ("epochs", {"utility": -1}), ("epochs", {"utility": True}),
+        ("epochs", {"utlity": 2}), ("epochs", {"standby": 65535}), ("epochs", "1111"),
         ("deficit_budget_kh", -1), ("deficit_budget_kh", 656), ("valve_stroke_s", 4),
         ("valve_stroke_s", True), ("curve_cold_supply_temp_c", None),
         ("curve_cold_supply_temp_c", 91), ("curve_cold_supply_temp_c", "70"),
@@ -93,6 +94,11 @@ def test_limits_that_cross_are_named_and_replaced(low, high, values):
     settings = settings_of(**{low: values[0], high: values[1]})
     assert [k for k, _ in settings.mistakes] == [low]
     assert settings.fixed(low) < settings.fixed(high)
+
+
+def test_an_epoch_is_given_by_its_slot_and_one_left_out_is_the_first():
+    assert site.SLOTS == order_frame.SLOTS
+    assert settings_of(epochs={"technician": 7, "standby": 2}).epochs == [1, 2, 7, 1]
 
 
 def test_damaged_epochs_shut_everybody_out():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from firmware import boards
-from firmware.substation import site, site_migrations
+from firmware.substation import order_frame, site, site_migrations
 from firmware.substation.persistence import Persistence
 
 from .order_rig import SITE
@@ -27,7 +27,7 @@ STEPS = (
     ("toplovod-device/1", "toplovod-device/2", to_two),
     ("toplovod-device/2", NEWER, to_three),
 )
-OLD = {**SITE, "deficit_budget_kh": 21}
+OLD = {**SITE, "format": "toplovod-device/1", "deficit_budget_kh": 21}
 NEW = {**SITE, "format": NEWER, "deficit_kelvin_hours": 21, "steps": 2}
 NEW.pop("deficit_budget_kh", None)
 
@@ -96,7 +96,36 @@ def test_the_controller_goes_by_it(device, monkeypatch):
     settings = site.read("site.json", bytes(8), boards, Persistence())
     assert settings.mistakes == []
     assert settings.deficit_budget_mkh == 21_000
-    assert (device / "site.1.json").exists()
+    assert (device / "site.2.json").exists()
+
+
+def of_format_one(device, epochs):
+    (device / "site.json").write_text(json.dumps({**OLD, "epochs": epochs}, indent=3))
+    before = (device / "site.json").read_bytes()
+    settings = site.read("site.json", bytes(8), boards, Persistence())
+    assert (device / "site.json").read_bytes() == before
+    return settings
+
+
+def test_the_epochs_of_format_one_get_the_names_of_their_slots(device):
+    settings = of_format_one(device, [4, 3, 2, 1])
+    assert (settings.mistakes, settings.epochs) == ([], [4, 3, 2, 1])
+    kept = json.loads((device / "site.2.json").read_text())
+    assert kept["epochs"] == {"supervisor": 4, "standby": 3, "technician": 2, "utility": 1}
+    assert site_migrations.SLOTS == order_frame.SLOTS
+
+
+@pytest.mark.parametrize("epochs", [[1, 1, 1], [1, 1, 1, -1], [1, 1, 1, True], "1111"])
+def test_damaged_epochs_of_format_one_still_shut_everybody_out(device, epochs):
+    settings = of_format_one(device, epochs)
+    assert [key for key, _ in settings.mistakes] == ["epochs"]
+    assert settings.epochs == [65534] * 4
+
+
+def test_settings_of_format_one_without_epochs_get_none(device):
+    content = {key: value for key, value in OLD.items() if key != "epochs"}
+    made = site_migrations.migrated(content, site.FORMAT, site_migrations.STEPS)
+    assert made == {**content, "format": site.FORMAT}
 
 
 def test_a_format_that_nobody_knows_is_still_a_mistake(device):

@@ -28,7 +28,7 @@ from .fleet import Board
 PROJECT = Path(__file__).parents[2]
 KEY_EPOCH = 1
 KEY_FILE_FORMAT = "toplovod-keys/1"
-SITE_FORMAT = "toplovod-device/1"
+SITE_FORMAT = "toplovod-device/2"
 MODBUS_HOST = "127.0.0.1"
 MODBUS_UNIT = 1
 RTU_BAUD = 19_200  # of the serial line, where a controller has one
@@ -169,7 +169,7 @@ def provision(
         "modbus_address": MODBUS_HOST,
         "modbus_port": port,
         "modbus_unit": MODBUS_UNIT,
-        "epochs": [KEY_EPOCH] * len(order_frame.SLOTS),
+        "epochs": dict.fromkeys(order_frame.SLOTS, KEY_EPOCH),
     }
     (flash / "site.json").write_text(json.dumps({**site, **(settings or {})}, indent=1) + "\n")
     _write_private(flash / "keys.bin", root_key)

@@ -54,8 +54,8 @@ micropython.qstr_info()
 """
 
 BASE = {
-    "format": "toplovod-device/1", "device_id": "0011223344556677", "board": "emulated",
-    "epochs": [1, 1, 1, 1],
+    "format": "toplovod-device/2", "device_id": "0011223344556677", "board": "emulated",
+    "epochs": {},
 }  # fmt: skip
 PT = {"kind": "pt1000"}
 WEEK = {"mon-fri": ["06:00-22:00"]}
