@@ -5,7 +5,7 @@ part of the bundle.
 """
 
 from . import function_tables as tables
-from .substation import registers, site, site_functions, site_meters
+from .substation import registers, site, site_functions, site_legacy, site_meters
 
 PAGE = __file__.rsplit("firmware", 1)[0] + "docs/firmware.md"
 
@@ -133,6 +133,8 @@ KEYS = (
     ("mbus_baud", " · ".join(str(baud) for baud in site_meters.BAUDS)),
     ("mbus_meters", "at most %d of `{\"address\": 1 to 250, \"battery\": true, \"interval_s\": %d}`, or `\"number\"` for the "
      "address: [mbus.md](mbus.md)" % (site_meters.METERS_HIGH, site_meters.BATTERY_INTERVAL_S)),
+    ("legacy", "`{\"from\": \"rtu\" or an IPv4 address, \"registers\": [setpoints], \"lease_s\": %d to %d}`: "
+     "[legacy mode](security.md#legacy-mode)" % site_legacy.LEASE_S),
     ("pumps", "1 or 2 (pump station)"),
     ("proportional_band_k, integral_time_s", "of the first circuit; `proportional2_band_k`, `integral2_time_s`"),
 )  # fmt: skip

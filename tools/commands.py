@@ -529,6 +529,9 @@ def provision(
         Path | None, typer.Option(help="Public key for limit bundles; the release key where there is none.")
     ] = None,
     tls: Annotated[Path | None, typer.Option(help="Folder that toplovod tls device wrote.")] = None,
+    legacy: Annotated[
+        bool, typer.Option("--legacy", help="Take the writes without a proof that the settings name.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Write identity, settings and keys onto the flashed board at PORT, and restart it.
@@ -545,13 +548,15 @@ def provision(
     opened = Vault.open(vault, passphrase)
     result = provision(
         port, content, opened, lambda: opened.save(vault, passphrase), rekey=rekey, release_key=release_key,
-        limits_key=limits_key, tls=tls,
+        limits_key=limits_key, tls=tls, legacy=legacy,
     )  # fmt: skip
     if json:
         _print_json(asdict(result))
         return
     key = "a new root key, kept in the vault" if result.new_key else "its root key from the vault"
     typer.echo(f"{port}: {result.name} {result.device_id} ({result.profile}) has its settings and {key}")
+    if legacy:
+        typer.echo(f"{port}: it takes writes without a proof, as its settings name them (docs/security.md)")
 
 
 @limits_app.command("sign")

@@ -34,7 +34,7 @@ KINDS = (
     "none", "boot", "program", "order", "release", "more", "lease_ended", "refused", "alarm_on", "alarm_off",
     "service", "epoch", "update", "time", "task", "died", "lost",
 )  # fmt: skip
-WHO = ("device", *order_frame.SLOTS, "button")
+WHO = ("device", *order_frame.SLOTS, "unauthenticated", "button")
 RESET_CAUSES = ("unknown", "power on", "hard reset", "watchdog", "deep sleep", "soft reset")
 IMAGE_STATES = ("confirmed", "on trial", "provisional", "confirmed")
 GIVEN_UP = ("", "was damaged", "ended by itself", "controlled worse", "was ordered back")

@@ -54,12 +54,15 @@ def read_settings(path: Path) -> dict[str, Any]:
 def provision(
     port: str, settings: dict[str, Any], vault: Vault, save_vault: Any, *, rekey: bool = False,
     release_key: Path | None = None, limits_key: Path | None = None, tls: Path | None = None,
+    legacy: bool = False,
 ) -> Provisioned:  # fmt: skip
     """Write settings and keys onto the board and reset it.
 
+    legacy: whoever provisions has said that writes without a proof shall be taken as the settings name them.
     save_vault() is called before the board learns a new key, so that no key exists only in a cellar.
     """
     device_id = checked_id(str(settings["device_id"]))
+    _check_legacy(settings, legacy)
     public_keys = [(key, at) for key, at in ((release_key, RELEASE_KEY), (limits_key, LIMITS_KEY)) if key]
     for public_key, _ in public_keys:
         _check_release_key(public_key)
@@ -105,6 +108,19 @@ def provision(
     return Provisioned(
         port, device_id, str(settings.get("name", "")), str(settings.get("profile", "")), new_key
     )
+
+
+def _check_legacy(settings: dict[str, Any], wanted: bool) -> None:
+    """Let nobody set legacy mode by copying a file: it is said in the file and on the command line, or not."""
+    if ("legacy" in settings) == wanted:
+        return
+    said = (
+        "the settings have `legacy`: writes without a proof would be taken. Add --legacy if that is meant, "
+        "or take it out of the settings"
+        if not wanted
+        else "--legacy is given, and the settings have no `legacy` to say who may write what"
+    )
+    raise ToolError("legacy_not_agreed", f"{said}; nothing was changed.", exit_status=WRONG_USE)
 
 
 def _check_release_key(path: Path) -> None:

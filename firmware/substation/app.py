@@ -27,7 +27,7 @@ WATCHDOG_CAUSE = 3  # machine.WDT_RESET on the ports we run on
 # collection, what stays lies scattered, and the interpreter's table of names finds no 13 kB to grow into.
 BOOT_COLLECT_B = 4096
 
-OWN_CURVE, ORDER, MANUAL, SERVICE, SAFE_START = range(5)
+OWN_CURVE, ORDER, MANUAL, SERVICE, SAFE_START, UNAUTHENTICATED = range(6)
 CONTROL = 0  # position in Progress
 
 
@@ -59,6 +59,7 @@ class Controller:
         self.meters = None
         self._updating = parts.updating
         self._commands = parts.commands
+        self._legacy = parts.legacy
         self._network = parts.network
         self._safe_start = parts.safe_start
         (
@@ -102,6 +103,8 @@ class Controller:
             mode = SAFE_START
         elif self._service.active:
             mode = SERVICE
+        elif self._legacy is not None and self._legacy.holds():
+            mode = UNAUTHENTICATED
         else:
             mode = ORDER if self._loop.remote else OWN_CURVE
         self._bank.put(self._mode_point, mode)

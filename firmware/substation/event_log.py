@@ -11,7 +11,8 @@ of what 350 sectors of 100 000 erases stand [W25Q16JV data sheet].
 
 A record, big-endian: sequence number, uptime, unix time or 0 (4 bytes each), kind, who (1 each), what (2),
 value, source (4 each), then eight bytes of the chain (see `log_segments`). who: 0 the device, 1 to 4 a key
-slot and 1, 5 the button; its upper half is the number of an order's registers less 1.
+slot and 1, 5 a master without a key (`legacy`), 6 the button; its upper half is the number of an order's
+registers less 1.
 """
 
 from struct import pack_into
@@ -23,7 +24,7 @@ from .log_segments import BODY_BYTES, RECORD_BYTES, link
     NONE, BOOT, PROGRAM, ORDER, RELEASE, MORE, LEASE_ENDED, REFUSED, ALARM_ON, ALARM_OFF, SERVICE, EPOCH,
     UPDATE, TIME, TASK, DIED, LOST,
 ) = range(17)  # fmt: skip
-BUTTON = 5
+BUTTON = 6
 PENDING = 24  # records that wait
 KIND = 12  # its place in a record
 
@@ -69,7 +70,7 @@ class EventLog:
         self._allowance_s = 4 * COST_S
         self._allowed_s = 0
         self._due_s = [0] * (TASKS + 1)
-        self._more = [0] * 4
+        self._more = [0] * 5
         self._told = newest.told
         self._told_due_s = [0] * CAUSES
         self._alarms = 0

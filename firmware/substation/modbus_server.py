@@ -1,7 +1,8 @@
 """Modbus requests in, responses out: bytes only, no sockets and no serial line.
 
 Reading is always plain: registers, counters, identification, refusals and events as file records. The one
-thing that acts is an order frame written to its mailbox by FC 16 or FC 23. It refuses all else:
+thing that acts is an order frame written to its mailbox by FC 16 or FC 23, besides what `legacy` takes by
+FC 6 or FC 16 where site.json sets that. It refuses all else:
 exception 02 for a known function that would act or an address that is not mapped, 01 for a function it
 lacks, 03 for a quantity, value or length that no request may have. A broadcast never acts.
 
@@ -40,6 +41,7 @@ class ModbusServer:
     """
 
     response_begins = 0  # where the bytes to send begin in the caller's buffer
+    legacy = None  # takes plain writes of one master, where site.json names one
     drops_stale = False  # a length field tells how much is missing, however long it takes
 
     def __init__(self, bank, mailbox, refusals, unit, before_read, diagnostics, records, updating=None):
@@ -150,6 +152,16 @@ class ModbusServer:
         self._refusals.note(self._broadcast_cause if broadcast else self._function_cause, source)
         return -ILLEGAL_ADDRESS
 
+    def _plain_write(self, frame, pdu, values, address, count, out, source):
+        """Offer a write without a proof to legacy mode; what that leaves alone is refused as ever."""
+        answer = self.legacy.write(frame, pdu + values, address, count, source)
+        if answer < 0:
+            return self._refused_write(False, source)
+        if answer:
+            return -answer
+        out[8:12] = frame[pdu + 1 : pdu + 5]
+        return 5
+
     def _no_request(self, source):
         self._refusals.note(self._malformed_cause, source)
         return -ILLEGAL_VALUE
@@ -160,6 +172,8 @@ class ModbusServer:
             return self._no_request(source)
         address = (frame[pdu + 1] << 8) | frame[pdu + 2]
         if address != self._order_mailbox or count > self._order_words or broadcast:
+            if self.legacy is not None and not broadcast:
+                return self._plain_write(frame, pdu, 6, address, count, out, source)
             return self._refused_write(broadcast, source)
         if not self._mailbox.take(bytes(frame[pdu + 6 : pdu + 6 + 2 * count]), source):
             return -ILLEGAL_ADDRESS
@@ -226,6 +240,9 @@ class ModbusServer:
             whole = size == 5 and frame[pdu + 3] in (0, 255) and frame[pdu + 4] == 0
         elif function == 6:
             whole = size == 5
+            if whole and self.legacy is not None and not broadcast:
+                address = (frame[pdu + 1] << 8) | frame[pdu + 2]
+                return self._plain_write(frame, pdu, 3, address, 1, out, source)
         elif function == 22:
             whole = size == 7
         elif function == 15:

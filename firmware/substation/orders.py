@@ -41,7 +41,8 @@ from .order_frame import (
     order_verifies,
 )
 
-RANK = {SUPERVISOR: 2, STANDBY: 2, TECHNICIAN: 3, UTILITY: 1}
+LEGACY = 4  # behind the key slots: who writes without a proof where `legacy` lets it; gives way to every key
+RANK = {SUPERVISOR: 2, STANDBY: 2, TECHNICIAN: 3, UTILITY: 1, LEGACY: 0}
 UTILITY_POINTS = ("primary_flow_limit_sp_m3_h", "curve_shift_sp_k")
 
 CAUSE_OF_RESULT = {

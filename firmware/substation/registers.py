@@ -137,7 +137,7 @@ limits_version_number 38 u32 1 0 4294967294  Version of the limit bundle in forc
 STATUS = rows_of(INPUT, MEASUREMENT, """
 outdoor_temp_c 40 i16 0.01 -40 60  Outdoor air
 """) + rows_of(INPUT, DIAGNOSTIC, """
-control_mode_number 41 u16 1 0 9  0 own curve, 1 order, 2 manual, 3 service, 4 safe start
+control_mode_number 41 u16 1 0 9  0 own curve, 1 order, 2 manual, 3 service, 4 safe start, 5 unauthenticated value (legacy mode)
 active_limiter_number 42 u16 1 0 9  0 none, 1 return, 2 flow, 3 frost, 4 supply maximum, 5 sensor fallback, 6 heat, 7 difference of returns, 8 tariff window, 9 DHW first
 sensor_fault_bits 43 u16 1 0 65534  One bit for each sensor input, in the board's order
 alarm_bits 44 u16 1 0 65534  See ALARM_BITS
@@ -183,13 +183,13 @@ primary_flow_limit_effective_m3_h 92 u16 0.001 0 60  Flow limit in force
 primary_return_limit_effective_c 93 i16 0.01 0 110  Return limit in force
 curve_shift_effective_k 94 i16 0.01 -30 30  Shift of the curve in force
 """) + rows_of(INPUT, DIAGNOSTIC, """
-secondary_supply_temp_lease_number 95 u16 1 0 4  Owner: 0 nobody, else key slot + 1
+secondary_supply_temp_lease_number 95 u16 1 0 5  Owner: 0 nobody, else key slot + 1; 5 unauthenticated (legacy mode)
 secondary_supply_temp_lease_s 96 u16 1 0 3600  Seconds left
-primary_flow_limit_lease_number 97 u16 1 0 4  Owner: 0 nobody, else key slot + 1
+primary_flow_limit_lease_number 97 u16 1 0 5  Owner: 0 nobody, else key slot + 1; 5 unauthenticated (legacy mode)
 primary_flow_limit_lease_s 98 u16 1 0 3600  Seconds left
-primary_return_limit_lease_number 99 u16 1 0 4  Owner: 0 nobody, else key slot + 1
+primary_return_limit_lease_number 99 u16 1 0 5  Owner: 0 nobody, else key slot + 1; 5 unauthenticated (legacy mode)
 primary_return_limit_lease_s 100 u16 1 0 3600  Seconds left
-curve_shift_lease_number 101 u16 1 0 4  Owner: 0 nobody, else key slot + 1
+curve_shift_lease_number 101 u16 1 0 5  Owner: 0 nobody, else key slot + 1; 5 unauthenticated (legacy mode)
 curve_shift_lease_s 102 u16 1 0 3600  Seconds left
 """)
 
@@ -267,9 +267,11 @@ def _meters(address):
 
 HEAT_METERS = _meters(400)
 
-# Input 480, on every profile: what acts beside orders.
+# Input 480..483, on every profile, without gaps: what acts beside orders.
 BESIDE_ORDERS = rows_of(INPUT, DIAGNOSTIC, """
 manual_seconds_left_s 480 u16 1 0 1800  Manual operation ends in; 0 in automatic
+legacy_mode_number 481 u16 1 0 2  Writes without a proof: 0 all refused, 1 some taken from the serial line, 2 some from one address
+legacy_write_count 482 u32 1 0 4294967294  Writes without a proof taken since boot
 """)
 
 # Input 200..214, without gaps: one read.
@@ -285,9 +287,9 @@ plant_supply_temp_out_c 208 i16 0.01 0 130  Temperature demanded from the heat s
 plant_dp_effective_bar 209 u16 0.001 0 16  Differential pressure the loop follows now
 plant_supply_temp_effective_c 210 i16 0.01 0 130  Supply temperature the loop follows now
 """) + rows_of(INPUT, DIAGNOSTIC, """
-plant_dp_lease_number 211 u16 1 0 4  Owner: 0 nobody, else key slot + 1
+plant_dp_lease_number 211 u16 1 0 5  Owner: 0 nobody, else key slot + 1; 5 unauthenticated (legacy mode)
 plant_dp_lease_s 212 u16 1 0 3600  Seconds left
-plant_supply_temp_lease_number 213 u16 1 0 4  Owner: 0 nobody, else key slot + 1
+plant_supply_temp_lease_number 213 u16 1 0 5  Owner: 0 nobody, else key slot + 1; 5 unauthenticated (legacy mode)
 plant_supply_temp_lease_s 214 u16 1 0 3600  Seconds left
 """)
 

@@ -11,6 +11,8 @@ PUMP_STATION = "pump_station"
 class Settings:
     """Plain attributes, set by `site`; read while booting only."""
 
+    legacy = None  # (source, addresses, lease in s) of who may write without a proof
+
     def __init__(self):
         self.profile = self.dhw = self.priority = self.summer_time = ""
         self.circuits = self.pumps = self.utc_offset_min = 0

@@ -125,6 +125,10 @@ class Site(Settings):
         self.network = taken("network") if isinstance(taken("network"), dict) else {}
         self.epochs = self._epochs(taken("epochs", {}))
         self.deficit_budget_mkh = int(number("deficit_budget_kh", DEFICIT_BUDGET_KH, 0, 655) * 1000)
+        if "legacy" in content:
+            from . import site_legacy
+
+            site_legacy.read(self, registers)
         proportional_band_mk = int(number("proportional_band_k", PROPORTIONAL_BAND_K, 5, 300) * 1000)
         integral_time_ms = int(number("integral_time_s", INTEGRAL_TIME_S, 5, 3600) * 1000)
         self._controllers = [(proportional_band_mk, integral_time_ms)] * 2

@@ -22,7 +22,7 @@ class Parts:
         self.progress = self.tcp = self.serial = self.sensors = None
         self.settings = self.influences = self.deficit = self.persistence = self.hashes = None
         self.network = {}
-        self.updating = self.log = self.commands = None
+        self.updating = self.log = self.commands = self.legacy = None
         self.command_places = ()
         self.safe_start = False
         self.points = self.meter_points = self.manual_points = ()
@@ -101,6 +101,7 @@ def _read_settings(boards, running, version, persistence):
         "site_functions",
         "site_meters",
         "site_tls",
+        "site_legacy",
         "bundled_limits",
         "limits_record",
         "site_migrations",
@@ -186,6 +187,12 @@ def _make_server(
         parts.log,
         parts.updating,
     )
+    if settings.legacy:
+        from .legacy import Legacy
+
+        parts.legacy = server.legacy = Legacy(
+            mailbox, bank, influences, settings.legacy, parts.refusals, parts.uptime
+        )
     rtu = None
     if settings.rtu_baud or settings.rtu_tcp_port:
         from .modbus_rtu import Rtu

@@ -438,7 +438,7 @@ def test_button_program_and_tasks_are_told(rig):
     rig.log.task(1, KeyError())
     found = rig.records()[1:]
     assert [(r["kind"], r["who"], r["what"]) for r in found] == [
-        (SERVICE, 5, 1), (SERVICE, 5, 0), (PROGRAM, 0, 1), (PROGRAM, 0, 0), (TASK, 0, 1),
+        (SERVICE, 6, 1), (SERVICE, 6, 0), (PROGRAM, 0, 1), (PROGRAM, 0, 0), (TASK, 0, 1),
     ]  # fmt: skip
 
 

@@ -60,4 +60,4 @@ def profiles() -> dict[str, Any]:
     return answer
 
 
-LEASE_OWNERS = ("", *order_frame.SLOTS)
+LEASE_OWNERS = ("", *order_frame.SLOTS, "unauthenticated")

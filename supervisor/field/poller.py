@@ -31,7 +31,7 @@ ANSWER_S = 3.0  # and never more than half a cycle
 CONNECTS_PER_S = 200.0  # reference/supervisor.md §3.1: a TLS handshake costs 1.1 ms of CPU
 IDENTITY_S = 60.0  # a restart behind a gateway breaks no connection: only uptime and nonce tell
 BACK_OFF_MAX_S = 60.0  # own choice: a controller that comes back is seen within about a minute
-BESIDE_MODES = (2,)  # control_mode_number: manual
+BESIDE_MODES = (2, 5)  # control_mode_number: manual, an unauthenticated value
 LATENESS_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, math.inf)
 
 
