@@ -66,6 +66,7 @@ LEASE_LOST_SLACK_S = 5.0
 SHOWN_WITHIN_S = 2 * PERIOD_S
 KEPT_ENDED = 2000  # ended orders kept in memory; all are on disk
 MANUAL_MODE, SERVICE_MODE = 2, 3  # control_mode_number
+LEASE_OWNERS = ("", *order_frame.SLOTS, "unauthenticated")  # of the owner registers
 
 # How far the effective value may have moved between preview and execute (own estimates: more would
 # surprise the person who read the preview; weather compensation moves less within two minutes).
@@ -1130,9 +1131,9 @@ class Desk:
 
 
 def _owner_name(slot_number: float | None) -> str:
-    """Return the key slot's name of an owner register: 0 is nobody, else slot + 1."""
+    """Return who an owner register means: 0 is nobody, else key slot + 1, behind them who needs no key."""
     number = int(slot_number or 0)
-    return order_frame.SLOTS[number - 1] if 1 <= number <= len(order_frame.SLOTS) else ""
+    return LEASE_OWNERS[number] if number < len(LEASE_OWNERS) else ""
 
 
 def _not_sent(order: Order, refusal: Refusal) -> str:

@@ -111,7 +111,7 @@ def provision(
 
 
 def _check_legacy(settings: dict[str, Any], wanted: bool) -> None:
-    """Let nobody set legacy mode by copying a file: it is said in the file and on the command line, or not."""
+    """Let nobody set legacy mode by copying a file: it is said in file and command line, or not."""
     if ("legacy" in settings) == wanted:
         return
     said = (

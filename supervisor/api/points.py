@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from firmware.substation import order_frame, registers
+from firmware.substation import registers
 
 from ..field.blocks import BLOCKS, VALUE_BLOCKS
 from ..orders import unit_of
@@ -58,6 +58,3 @@ def profiles() -> dict[str, Any]:
             "leases": [lease._asdict() for lease in registers.LEASES if lease.setpoint in names],
         }
     return answer
-
-
-LEASE_OWNERS = ("", *order_frame.SLOTS, "unauthenticated")

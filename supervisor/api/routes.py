@@ -18,10 +18,11 @@ from firmware.substation import order_frame, registers
 
 from ..clock import LockstepClock
 from ..latest import Reading
+from ..setpoints import LEASE_OWNERS
 from ..site import Device
 from .alarm_text import as_json as alarm_json
 from .map_lines import map_lines
-from .points import LEASE_OWNERS, profiles
+from .points import profiles
 from .refusals import language_of
 from .security import Reader, Writer, check_origin, client_of, give_cookie, take_cookie
 

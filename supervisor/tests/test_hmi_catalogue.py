@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware.substation import order_frame, registers
+from firmware.substation import registers
 
 from .. import orders
 from ..alarms import RECORDS
@@ -18,6 +18,7 @@ from ..field.blocks import BLOCKS, VALUE_BLOCKS
 from ..hmi import catalogue
 from ..hmi.pages import PAGES
 from ..latest import Link, Quality
+from ..setpoints import LEASE_OWNERS
 
 HMI = Path(catalogue.__file__).parent
 SUPERVISOR = HMI.parent
@@ -78,7 +79,7 @@ def test_every_register_that_is_shown_has_a_name() -> None:
         assert f"short.{lease.setpoint}" in SL
     for number in range(len(registers.REFUSALS)):
         assert f"value.last_refusal_number.{number}" in SL
-    for number in range(len(order_frame.SLOTS) + 1):
+    for number in range(len(LEASE_OWNERS)):
         assert f"value.lease_owner.{number}" in SL
 
 
