@@ -63,11 +63,14 @@ ALWAYS = (
     "supply_off_k",
     "least_heat_share",
     "index_dp_bar",
+    "plant_dp_bar",
+    "own_control_share",
 )
 FIGURES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(STEPS, ALWAYS),
     "plain_writes": (*ALWAYS, "refused_share", "altered"),
     "stolen_keys": (*ALWAYS, "altered"),
+    "order": (*ALWAYS, "ordered_share"),
     "switch_on": (*ALWAYS, "begun_share_in_a_minute"),
     "mass_restore": (
         *ALWAYS, "restored_share", "restore_min", "worst_supply_off_k", "begun_share_in_a_minute", "altered",

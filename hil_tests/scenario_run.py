@@ -18,6 +18,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware.substation import order_frame
+
 from .acceptance import limit
 from .attackers import (
     KeyThief,
@@ -45,6 +47,7 @@ BATCH = 24  # boards that are switched on together: on a busy machine the last o
 DEADLINE_S = 300.0  # real time for one tick of all stations, machine busy
 FLOW_MEAN_S = 120.0
 SURVEY_S = 60.0
+OWN_CONTROL = 0  # of control_mode_number
 PROGRESS_S = 2.0
 
 Progress = Callable[[str], None]
@@ -162,7 +165,7 @@ class Stations:
         self.lowest_room = self.room_before.copy()
         self._heat_j = np.zeros(len(self.room_before))
         self._spent_s = 0.0
-        self.lowest_dp_pa = np.inf
+        self.lowest_dp_pa = self.lowest_plant_dp_pa = np.inf
 
     def run_for(
         self,
@@ -200,6 +203,7 @@ class Stations:
         self._heat_j += plant.primary_heat_w * dt_s
         self._spent_s += dt_s
         self.lowest_dp_pa = min(self.lowest_dp_pa, float(plant.primary_dp_pa.min()))
+        self.lowest_plant_dp_pa = min(self.lowest_plant_dp_pa, plant.plant_dp_pa)
 
     def stopped(self) -> NDArray[np.bool_]:
         """Which stations take less than a tenth of the flow they took at the mark."""
@@ -217,7 +221,19 @@ class Stations:
             "supply_off_k": self._supply_off(),
             "least_heat_share": float(heat.min()) / mean if mean > 0.0 else None,
             "index_dp_bar": self.lowest_dp_pa / 1e5 if self._spent_s else None,
+            "plant_dp_bar": self.lowest_plant_dp_pa / 1e5 if self._spent_s else None,
+            "own_control_share": self._own_control_share(),
         }
+
+    def _own_control_share(self) -> float | None:
+        """Share of the powered stations that follow nobody's order, nor are on their way back from one."""
+        assert self.clock is not None
+        alone = []
+        for row, house in enumerate(self.houses):
+            if self.clock.fleet.powered(row):
+                alone.append(int(house.read("control_mode_number")) == OWN_CONTROL)
+                house.disconnect()
+        return sum(alone) / len(alone) if alone else None
 
     def _supply_off(self) -> float | None:
         """Largest distance of any powered station's true supply from its own curve, as it is now."""
@@ -324,12 +340,12 @@ def _order(stations: Stations, v: dict[str, Any]) -> Given:
         receipt = house.order(
             secondary_supply_temp_sp_c=v["secondary_supply_temp_sp_c"], lease_s=round(v["lease_min"] * 60)
         )
-        taken += receipt.result == 1
+        taken += receipt.result == order_frame.ACCEPTED
         house.disconnect()
     stations.note(
         f"{taken} stations take {v['secondary_supply_temp_sp_c']:g} degC for {v['lease_min']:g} min"
     )
-    return {}, {"taken": taken}
+    return {"ordered_share": taken / len(stations.houses)}, {"taken": taken}
 
 
 def _switch_on(stations: Stations, v: dict[str, Any]) -> Given:
@@ -462,7 +478,7 @@ def _is_back(stations: Stations, house: Controller, wanted: tuple[int, int]) -> 
         return False
     finally:
         house.disconnect()
-    own_control = status.control_mode == 0
+    own_control = status.control_mode == OWN_CONTROL
     same = (status.limits_hash, status.firmware_hash) == wanted
     return own_control and same and _below_attainable_k(stations, house) <= limit("restore-supply")
 

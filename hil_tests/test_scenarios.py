@@ -121,6 +121,39 @@ def test_a_run_that_is_broken_off_is_marked_partial(
     assert [suite.get("errors") for suite in ET.parse(tmp_path / "junit.xml").getroot()] == ["1"]
 
 
+def silent(whole: Scenario) -> Scenario:
+    """The same steps with the shortest lease, and hours instead of days."""
+    minutes = iter((30, 4, 40, 10))
+    run = whole.runs[0]
+    steps = []
+    for step in run.steps:
+        values = dict(step.values)
+        if step.do == "order":
+            values["lease_min"] = 5
+        else:
+            values["for_min"] = next(minutes)
+        steps.append(dataclasses.replace(step, values=values))
+    return dataclasses.replace(whole, runs=(dataclasses.replace(run, steps=tuple(steps)),))
+
+
+@pytest.mark.slow
+def test_a_dead_supervisor_leaves_no_house_cold(tmp_path: Path, firmware_bundle: Path) -> None:
+    """`make scenarios` lets it be dead for the whole 48 h, with twenty houses."""
+    (result,) = run_scenario(
+        tmp_path,
+        silent(read(find("supervisor-silent"))),
+        stations=2,
+        seed=1,
+        say=lambda line: None,
+        shipped=firmware_bundle,
+    )
+    assert result.whole, result.stopped_by
+    assert [(check.name, check.value) for check in result.checks if not check.passed] == []
+    assert len(result.checks) == 8
+    # it was colder than the curve asks for while the order held, so that there was a way back to go
+    assert result.steps[2].figures["supply_off_k"] > 3.0
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_every_controller_and_keeps_the_partial_report(tmp_path: Path) -> None:
     plan = tmp_path / "long.yaml"
