@@ -1,13 +1,18 @@
-"""pytest fixtures of the bench: `bench` and what it needs, for this project's tests and for others'.
+"""pytest fixtures of the bench, for this project's tests and for others'.
+
+`target` is one controller with the hands around it: `power`, `console`, `bus`, `io`, `clock`, `controller`.
+It is an emulated VM unless --bench-target names another. `bench` is a street of VMs with its plant.
 
 It imports nothing of the bench until a test asks for one, because it is loaded by every pytest run of
 an environment that has the product installed. It refuses to pretend: a test that needs what the target
-cannot do is skipped under the name of what is missing.
+cannot do is skipped under the name of what is missing, and a run record names the gap.
 """
 
 from __future__ import annotations
 
+import shlex
 import signal
+import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,34 +20,121 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from .bench.controller import Controller
     from .bench.station import Bench
+    from .bench.target import IO, Bus, Clock, Console, Power, Target
 
-# What the emulated controllers (the unix VM in lockstep) can do.
-CAPABILITIES = frozenset(
-    {"clock.virtual", "power.cut", "bus.tcp", "bus.rtu", "plant", "entropy.seeded", "heap.measured"}
-)
-TARGET = "the emulated VM"
+VM, EMULATED = "vm", "emulated"
+_RECORD = pytest.StashKey["RunRecord"]()
+_UNUSABLE = pytest.StashKey[str]()
+_RUN_ID = pytest.StashKey[str]()
 
-_REPORT = pytest.StashKey[pytest.TestReport]()
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("toplovod", "controllers on the bench")
+    group.addoption(
+        "--bench-target", default=None, metavar="TARGET",
+        help="vm (the default), emulated, board:/dev/ttyACM0, board:10.0.3.17, or a name of the bench file",
+    )  # fmt: skip
+    group.addoption(
+        "--bench-file",
+        type=Path,
+        default=None,
+        metavar="YAML",
+        help="the boards of a laboratory: docs/bench.md",
+    )
+    group.addoption(
+        "--bench-record", type=Path, default=None, metavar="JSON", help="write the run record: docs/bench.md"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # A shell lets what it starts in the background ignore Ctrl-C, and so would every process of a test.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line(
-        "markers", "needs(capability): skipped, by that name, on a target that cannot do it"
-    )
-    config.addinivalue_line(
-        "markers", "street(houses=1, seed=1, heap='192k', tick_ms=2000, rtu=False): the bench a test gets"
-    )
+    for marker in (
+        "needs(capability): skipped, by that name, on a target that cannot do it",
+        "street(houses=1, seed=1, heap='192k', tick_ms=2000, rtu=False): the bench a test gets",
+        "on_targets(name, ...): runs on each, unless the command line names one",
+    ):
+        config.addinivalue_line("markers", marker)
+    config.stash[_RUN_ID] = uuid.uuid4().hex[:12]
+    spec = config.getoption("--bench-target")
+    record = config.getoption("--bench-record")
+    if spec or record:
+        # asked to end by anybody, it ends its boards and keeps its record, as with Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if spec not in (None, VM, EMULATED):
+        from .bench.errors import WrongUse
+        from .bench_file import wiring_of
+
+        try:
+            wiring_of(spec, config.getoption("--bench-file"))
+        except WrongUse as error:
+            raise pytest.UsageError(f"{error.code}: {error}") from None
+    if record is not None and not hasattr(config, "workerinput"):
+        from .bench.errors import WrongUse
+        from .run_record import RunRecord
+
+        try:
+            command = shlex.join(["pytest", *map(str, config.invocation_params.args)])
+            config.stash[_RECORD] = RunRecord(record, config.stash[_RUN_ID], command)
+        except WrongUse as error:
+            raise pytest.UsageError(f"{error.code}: {error}") from None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    mark = metafunc.definition.get_closest_marker("on_targets")
+    if mark is not None and metafunc.config.getoption("--bench-target") is None:
+        metafunc.parametrize("target", mark.args, indirect=True, scope="function")
+
+
+def _spec(item: pytest.Item) -> str:
+    """Return the target that this test runs on."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and "target" in callspec.params:
+        return str(callspec.params["target"])
+    if "bench" in getattr(item, "fixturenames", ()):
+        return VM
+    return item.config.getoption("--bench-target") or VM
+
+
+def _capabilities(spec: str, bench_file: Path | None) -> tuple[str, frozenset[str]]:
+    if spec == VM:
+        from .bench.vm_target import NAME as vm_name
+        from .bench.vm_target import VM_CAPABILITIES
+
+        return vm_name, VM_CAPABILITIES
+    if spec == EMULATED:
+        from .bench.emulated_target import EMULATED_CAPABILITIES
+        from .bench.emulated_target import NAME as board_name
+
+        return board_name, EMULATED_CAPABILITIES
+    from .bench_file import wiring_of
+
+    wiring = wiring_of(spec, bench_file)
+    return wiring.label, wiring.capabilities
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for mark in item.iter_markers("needs"):
-        for capability in mark.args:
-            if capability not in CAPABILITIES:
-                pytest.skip(f"needs {capability}, which {TARGET} has not")
+    needed = [capability for mark in item.iter_markers("needs") for capability in mark.args]
+    asked = item.config.getoption("--bench-target")
+    if "bench" in getattr(item, "fixturenames", ()) and asked not in (None, VM):
+        item.user_properties.append(("gap", "plant"))
+        pytest.skip(f"needs plant, which {asked} has not")
+    if not needed:
+        return
+    from .bench.target import CAPABILITIES
+
+    name, able = _capabilities(_spec(item), item.config.getoption("--bench-file"))
+    for capability in needed:
+        if capability not in CAPABILITIES:
+            pytest.fail(
+                f"needs({capability!r}): there is no such capability. Known: {', '.join(CAPABILITIES)}"
+            )
+        if capability not in able:
+            item.user_properties.append(("gap", capability))
+            pytest.skip(f"needs {capability}, which {name} has not")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -51,13 +143,64 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "call":
-        item.stash[_REPORT] = report
         bench = getattr(item, "funcargs", {}).get("bench")
         if report.failed and bench is not None:
             for controller in bench.controllers:
                 text = bench.fleet.console(controller.position)
                 report.sections.append((f"console of {controller.name}", text))
     return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    config = _Session.config
+    record = None if config is None else config.stash.get(_RECORD, None)
+    if record is None or (report.when != "call" and report.passed):
+        return
+    properties = dict(report.user_properties)
+    outcome = report.outcome if report.when == "call" or report.skipped else "error"
+    why = "" if report.passed else report.longreprtext
+    if report.skipped and isinstance(report.longrepr, tuple):
+        why = report.longrepr[2]
+    record.add(report.nodeid, outcome, report.duration, properties, why)
+
+
+class _Session:
+    """pytest tells a report without its session."""
+
+    config: pytest.Config | None = None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    _Session.config = session.config
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    record = session.config.stash.get(_RECORD, None)
+    _Session.config = None
+    if record is None:
+        return
+    why = session.config.stash.get(_UNUSABLE, "")
+    if not why and exitstatus == pytest.ExitCode.INTERRUPTED:
+        why = "interrupted"
+    elif not why and exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        why = f"pytest ended with {int(exitstatus)}"
+    elif not why and (session.shouldstop or session.shouldfail):
+        why = str(session.shouldstop or session.shouldfail)
+    record.finish(why)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    record = config.stash.get(_RECORD, None)
+    if record is None:
+        return
+    from .run_record import evidence
+
+    terminalreporter.section("run record")
+    for capability, tests in record.content["gaps"].items():
+        terminalreporter.line(f"gap: {capability}, {len(tests)} tests not run")
+    terminalreporter.line(f"{record.path}: {evidence(record.content)}")
 
 
 @pytest.fixture(scope="session")
@@ -68,13 +211,128 @@ def firmware_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("firmware") / "bundle")
 
 
+def _street(request: pytest.FixtureRequest) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for mark in request.node.iter_markers("street"):
+        options = {**mark.kwargs, **options}
+    return options
+
+
 @pytest.fixture
 def bench(request: pytest.FixtureRequest, tmp_path: Path, firmware_bundle: Path) -> Iterator[Bench]:
     """A street with its plant; controllers start at the test's word. Configured by `street`."""
     from .bench.station import Bench
 
-    options: dict[str, Any] = {}
-    for mark in request.node.iter_markers("street"):
-        options = {**mark.kwargs, **options}
-    with Bench(tmp_path, bundle=firmware_bundle, **options) as made:
+    with Bench(tmp_path, bundle=firmware_bundle, **_street(request)) as made:
         yield made
+
+
+class _Boards:
+    """The boards that this session has opened; each stays open until the session ends."""
+
+    def __init__(self, config: pytest.Config, folders: pytest.TempPathFactory) -> None:
+        self._config = config
+        self._folders = folders
+        self._open: dict[str, Any] = {}
+
+    def get(self, spec: str, request: pytest.FixtureRequest) -> Any:
+        if spec not in self._open:
+            from .bench.errors import BenchError
+
+            try:
+                self._open[spec] = self._opened(spec, request)
+            except BenchError as error:
+                # every other test would say the same; nothing is left running
+                why = f"{error.code}: {error}"
+                self._config.stash[_UNUSABLE] = why
+                pytest.exit(why, returncode=getattr(error, "exit_status", 1))
+        return self._open[spec]
+
+    def _opened(self, spec: str, request: pytest.FixtureRequest) -> Any:
+        if spec == EMULATED:
+            from .bench.emulated_target import EmulatedBoard
+
+            return EmulatedBoard(self._folders.mktemp("board"), request.getfixturevalue("firmware_bundle"))
+        from .bench.board_target import BoardTarget
+        from .bench_file import wiring_of
+
+        return BoardTarget(wiring_of(spec, self._config.getoption("--bench-file")))
+
+    def close(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+@pytest.fixture(scope="session")
+def _boards(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Boards]:
+    made = _Boards(request.config, tmp_path_factory)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
+    """One controller under power, with its terminals as they are wired, and the hands around it."""
+    run_id = f"{request.config.stash[_RUN_ID]}-{uuid.uuid4().hex[:6]}"
+    spec = _spec(request.node)
+    if spec == VM:
+        from .bench.station import Bench
+        from .bench.vm_target import VmTarget
+
+        options = _street(request)
+        if any("bus.rtu" in mark.args for mark in request.node.iter_markers("needs")):
+            from .bench.emulation import RTU_TICK_MS
+
+            options = {"rtu": True, "tick_ms": RTU_TICK_MS, **options}
+        with Bench(tmp_path, bundle=request.getfixturevalue("firmware_bundle"), **options) as bench:
+            vm = VmTarget(bench)
+            try:
+                vm.begin(run_id)
+                request.node.user_properties.append(("target", vm.describe()))
+                yield vm
+            finally:
+                vm.close()
+        return
+    board = request.getfixturevalue("_boards").get(spec, request)
+    board.begin(run_id)
+    request.node.user_properties.append(("target", board.describe()))
+    yield board
+    board.io.restore()
+
+
+@pytest.fixture
+def power(target: Target) -> Power:
+    """The supply of `target`."""
+    return target.power
+
+
+@pytest.fixture
+def console(target: Target) -> Console:
+    """What `target` prints, and its REPL."""
+    return target.console
+
+
+@pytest.fixture
+def bus(target: Target) -> Bus:
+    """The ways to the Modbus of `target`."""
+    return target.bus
+
+
+@pytest.fixture
+def io(target: Target) -> IO:
+    """The terminals of `target`."""
+    return target.io
+
+
+@pytest.fixture
+def clock(target: Target) -> Clock:
+    """The time that `target` goes by."""
+    return target.clock
+
+
+@pytest.fixture
+def controller(target: Target) -> Controller:
+    """The controller of `target` as the world sees it: registers by name, signed orders."""
+    return target.controller

@@ -71,6 +71,10 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML comes without ty
     pass
 
 
+class _ForeignLoader(_Loader):
+    pass
+
+
 def _mapping(loader: Any, node: Any) -> Mapped:
     made = Mapped()
     made.line = node.start_mark.line + 1
@@ -87,6 +91,8 @@ def _mapping(loader: Any, node: Any) -> Mapped:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_ForeignLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_ForeignLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
 class Reader:
@@ -95,10 +101,14 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def load(self, format_: str) -> Mapped:
-        """Return the outermost mapping. BadFile when the file is no YAML, no mapping or of another format."""
+    def load(self, format_: str, *, foreign_tags: bool = False) -> Mapped:
+        """Return the outermost mapping. BadFile when the file is no YAML, no mapping or of another format.
+
+        foreign_tags: values with a tag of somebody else's (`!template`) are None, and no mistake.
+        """
+        loader = _ForeignLoader if foreign_tags else _Loader
         try:
-            content = yaml.load(self.path.read_text(encoding="utf-8"), Loader=_Loader)
+            content = yaml.load(self.path.read_text(encoding="utf-8"), Loader=loader)
         except OSError as error:
             raise BadFile(f"{self.path}: {error.strerror}; nothing was started. Check the name") from None
         except UnicodeDecodeError:

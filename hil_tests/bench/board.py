@@ -61,6 +61,12 @@ PT1000_A, PT1000_B, PT1000_C = 3.9083e-3, -5.775e-7, -4.183e-12
 TEMPERATURES_C = (-5.0, 80.0, 50.0, 55.0, 40.0, 21.0)
 CURRENTS_MA = (8.0, 6.0)
 
+# The file of the terminals, see vm_board/machine.py: eight readings of the converter, the button, 32 pins.
+READINGS = struct.Struct("<8H")
+BUTTON_AT = READINGS.size
+LEVELS_AT, LEVELS = 32, 32
+PINS_B = LEVELS_AT + LEVELS
+
 
 def pt1000_counts(temp_c: float) -> int:
     """Return the ADC reading of a Pt1000 at temp_c in the board's divider."""
@@ -75,11 +81,12 @@ def current_counts(current_ma: float) -> int:
 
 
 class SerialBoard:
-    """The board; `port` is the path that mpremote connects to."""
+    """The board; `port` is the path that mpremote connects to. pins: the file of its terminals."""
 
-    def __init__(self, flash: Path, settings: Path, heap: str = HEAP) -> None:
+    def __init__(self, flash: Path, settings: Path, heap: str = HEAP, pins: Path | None = None) -> None:
         self._flash = flash
         self._settings = settings
+        self._pins = pins
         self._heap = heap
         if not flash.exists():
             flash.write_bytes(b"\xff" * (BLOCK_BYTES * BLOCKS))
@@ -100,15 +107,21 @@ class SerialBoard:
         self._control = -1
         self._quick = 0
 
-    def serve(self) -> NoReturn:
-        """Carry bytes between host and VM for ever, restarting the VM when it ends."""
+    def serve(self, owner: int | None = None) -> NoReturn:
+        """Carry bytes between host and VM for ever, restarting the VM when it ends.
+
+        owner: a file number; at its end the board ends too, however its owner came to its own.
+        """
         self._power_on(main=True)
+        owned = [] if owner is None else [owner]
         while True:
             self._to_vm()
             waiting = bool(self._held) or self._interrupt_due is not None
             ready, _, _ = select.select(
-                [self._outer, self._inner, self._control], [], [], LOOK_AGAIN_S if waiting else None
+                [self._outer, self._inner, self._control, *owned], [], [], LOOK_AGAIN_S if waiting else None
             )
+            if owner in ready and not os.read(owner, 16):
+                raise SystemExit(0)
             if self._outer in ready:
                 self._from_host(os.read(self._outer, 4096))
             if self._inner in ready:
@@ -200,6 +213,10 @@ class SerialBoard:
         os.write(self._outer, data)
 
     def _power_on(self, *, main: bool) -> None:
+        if self._pins is not None:  # a chip without its program drives nothing
+            with self._pins.open("r+b") as file:
+                file.seek(LEVELS_AT)
+                file.write(bytes(LEVELS))
         inner, slave = pty.openpty()
         tty.setraw(slave)
         # the VM's own terminal handling covers the REPL; while a program runs, Ctrl-C must be a signal
@@ -289,16 +306,23 @@ def main() -> None:
     parser.add_argument("--device-id", default="0011223344556677", help="16 hexadecimal digits")
     parser.add_argument("--temp", type=float, nargs=6, default=TEMPERATURES_C, help="Pt1000 inputs, degC")
     parser.add_argument("--current", type=float, nargs=2, default=CURRENTS_MA, help="current inputs, mA")
+    parser.add_argument("--pins", type=Path, help="file of its terminals, made anew: vm_board/machine.py")
+    parser.add_argument("--owned", action="store_true", help="end when the standard input ends")
     wanted = parser.parse_args()
     flash = wanted.flash.resolve()
     settings = flash.with_name(flash.name + ".json")
     counts = [pt1000_counts(t) for t in wanted.temp] + [current_counts(c) for c in wanted.current]
-    settings.write_text(json.dumps({"device_id": wanted.device_id, "counts": counts}))
-    board = SerialBoard(flash, settings)
+    pins = wanted.pins.resolve() if wanted.pins else None
+    if pins is not None:
+        pins.write_bytes(READINGS.pack(*counts).ljust(PINS_B, b"\0"))
+    settings.write_text(
+        json.dumps({"device_id": wanted.device_id, "counts": counts, "pins": str(pins) if pins else ""})
+    )
+    board = SerialBoard(flash, settings, pins=pins)
     signal.signal(signal.SIGTERM, _stop)
     print(json.dumps({"port": board.port, "flash": str(flash), "device_id": wanted.device_id}), flush=True)
     try:
-        board.serve()
+        board.serve(sys.stdin.fileno() if wanted.owned else None)
     finally:
         board.close()
 

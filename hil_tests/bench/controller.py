@@ -13,7 +13,7 @@ from typing import Any
 from firmware.substation import order_frame, registers
 
 from .modbus import ModbusTcp
-from .provisioning import KEY_EPOCH, MODBUS_HOST, Device
+from .provisioning import Device
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Controller:
 
     def connect(self) -> ModbusTcp:
         """Return a connection of its own, which the caller closes."""
-        return ModbusTcp(MODBUS_HOST, self.device.port)
+        return ModbusTcp(self.device.host, self.device.port)
 
     def disconnect(self) -> None:
         """Drop the standing connection, for instance after a power cut."""
@@ -96,7 +96,7 @@ class Controller:
         *,
         lease_s: int = order_frame.LEASE_DEFAULT_S,
         slot: int = order_frame.SUPERVISOR,
-        epoch: int = KEY_EPOCH,
+        epoch: int | None = None,
         key: bytes | None = None,
         identity: Identity | None = None,
         counter: int | None = None,
@@ -104,6 +104,7 @@ class Controller:
     ) -> tuple[int, ...]:
         """Return the words of an order frame that sets `values`; every part can be given, to be wrong."""
         who = self.identity() if identity is None else identity
+        epoch = self.device.key_epoch if epoch is None else epoch
         order = order_frame.Order(
             slot,
             epoch,

@@ -52,8 +52,16 @@ class Device:
         return self.board.device_id
 
     @property
+    def host(self) -> str:
+        return MODBUS_HOST
+
+    @property
+    def key_epoch(self) -> int:
+        return KEY_EPOCH
+
+    @property
     def address(self) -> str:
-        return f"{MODBUS_HOST}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def slot_key(self, slot: int, epoch: int = KEY_EPOCH) -> bytes:
         key: bytes = order_frame.slot_key(self.root_key, slot, epoch)

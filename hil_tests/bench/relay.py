@@ -28,10 +28,15 @@ Way = Callable[[socket.socket, socket.socket], None]
 
 
 class Relay:
-    """Listens at `port` of the loopback and passes on to the controller's. Threads, because it is a wire."""
+    """Listens at `port` of the loopback and passes on to the controller's. Threads, because it is a wire.
 
-    def __init__(self, host: str, port: int) -> None:
+    sniff: keep every frame in `frames`, with the way it went.
+    """
+
+    def __init__(self, host: str, port: int, *, sniff: bool = False) -> None:
         self.mode = PASS
+        self.frames: list[tuple[str, bytes]] = []
+        self._sniff = sniff
         self.orders: list[tuple[int, ...]] = []
         """The words of every order frame that came from the supervisor, kept ones included."""
         self.kept = threading.Event()
@@ -93,6 +98,8 @@ class Relay:
 
     def _requests(self, near: socket.socket, far: socket.socket) -> None:
         while frame := _frame(near):
+            if self._sniff:
+                self.frames.append((">", frame))
             words = _order(frame)
             if words is not None:
                 self.orders.append(words)
@@ -103,6 +110,8 @@ class Relay:
 
     def _answers(self, near: socket.socket, far: socket.socket) -> None:
         while frame := _frame(far):
+            if self._sniff:
+                self.frames.append(("<", frame))
             if self.mode == KEEP_ANSWER and frame[MBAP.size] == READ_WRITE:
                 self.kept.set()
                 continue

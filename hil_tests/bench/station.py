@@ -94,6 +94,12 @@ class Bench:
 
     def start(self, wanted: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Controller]:
         """Provision and power these (name, profile, settings) together. Once for each bench."""
+        self.prepare(wanted)
+        self.clock.power_on()
+        return self.controllers
+
+    def prepare(self, wanted: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Controller]:
+        """As `start`, and none of them has power yet: `clock.power_on()` gives it."""
         if self._clock is not None:
             raise BenchError("the controllers of a bench start together; make another bench for more")
         bundle = self._bundle or firmware_bundle(self.folder / "bundle")
@@ -111,7 +117,6 @@ class Bench:
                       serial=self._rtu, meters=self._meters,
                       mischief=breakable(bundle) if self._mischief else ())  # fmt: skip
         self._clock = Lockstep(self.plant, fleet, tick_ms=self._tick_ms, epoch_utc=self.plant.start)
-        self._clock.power_on()
         self.controllers = [Controller(device, i) for i, device in enumerate(devices)]
         return self.controllers
 

@@ -74,6 +74,8 @@ def _start():
     machine.control = open(control, "wb", buffering=0)
     with open(settings) as file:
         content = json.load(file)
+    if content.get("pins"):
+        machine.terminals = open(content["pins"], "r+b", buffering=0)
     _mount(image, int(count), content)
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv[:] = []

@@ -1,8 +1,10 @@
 """MicroPython's `machine` for the board on a serial line: fixed resistors stand in for its sensors.
 
-Its time is the host's. It has no plant: outputs lead nowhere, and its watchdog counts but cannot bite,
-because nothing outside the program watches it. `settings` (JSON): "device_id" (16 hex digits) and
-"counts" (eight ADC readings, 0 to 65535).
+Its time is the host's. It has no plant, and its watchdog counts but cannot bite, because nothing outside
+the program watches it. `settings` (JSON): "device_id" (16 hex digits) and "counts" (eight ADC readings, 0 to
+65535). `terminals`, where there is such a file: eight readings as 16 bits, low byte first, that stand
+instead of "counts"; at 16 whether the button is down; from 32 the levels of pins 0 to 31, written when
+they change.
 """
 
 import os
@@ -14,7 +16,13 @@ WDT_RESET = 3
 DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
 
+PIN_BUTTON = 20
+LEVELS_AT = 32
+
 settings = {}
+terminals = None
+_word = bytearray(2)
+_byte = bytearray(1)
 control = None  # the line to board.py, which cannot tell a reset from a program's end
 
 
@@ -35,8 +43,17 @@ class Pin:
 
     def value(self, level=None):
         if level is None:
+            if self.id == PIN_BUTTON and terminals is not None:
+                terminals.seek(16)
+                terminals.readinto(_byte)
+                return 0 if _byte[0] else 1
             return self._level
-        self._level = 1 if level else 0
+        level = 1 if level else 0
+        if level != self._level and terminals is not None and 0 <= self.id < 32:
+            _byte[0] = level
+            terminals.seek(LEVELS_AT + self.id)
+            terminals.write(_byte)
+        self._level = level
 
     __call__ = value
 
@@ -48,6 +65,10 @@ class ADC:
             raise ValueError("this board has ADC channels 0 to 7")
 
     def read_u16(self):
+        if terminals is not None:
+            terminals.seek(2 * self._channel)
+            terminals.readinto(_word)
+            return _word[0] | _word[1] << 8
         return settings["counts"][self._channel]
 
 
