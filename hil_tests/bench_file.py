@@ -77,9 +77,7 @@ def _wiring(reader: Reader, row: Any, path: Path, targets: set[str]) -> Wiring:
             raise bad(other, f"{other} and {one} both. Leave one out")
     for key in ("labgrid_power", "labgrid_console"):
         if key in row and row[key] not in targets:
-            raise bad(
-                key, f"{key} is {row[key]}, and there is no such labgrid target. Add it under `targets`"
-            )
+            raise bad(key, f"{key} is {row[key]}, no labgrid target of this file. Add it under `targets`")
     if not any(key in row for key in ("serial", "modbus", "labgrid_console")):
         raise bad("name", f"{name} has neither serial nor modbus. Add one, or nobody can speak to it")
     if "modbus" in row:
@@ -102,8 +100,8 @@ def wiring_of(spec: str, bench_file: Path | None) -> Wiring:
         return Wiring(modbus=at)
     if bench_file is None:
         raise WrongUse(
-            f"--bench-target {spec}: no such target; nothing was started. Give vm, emulated, board:/dev/ttyACM0, "
-            "board:10.0.3.17, or a board's name with --bench-file"
+            f"--bench-target {spec}: no such target; nothing was started. Give vm, emulated, "
+            "board:/dev/ttyACM0, board:10.0.3.17, or a board's name with --bench-file"
         )
     boards = read(bench_file)
     if spec not in boards:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 VM, EMULATED = "vm", "emulated"
 _RECORD = pytest.StashKey["RunRecord"]()
-_UNUSABLE = pytest.StashKey[str]()
+_UNUSABLE = pytest.StashKey[tuple[str, int]]()
 _RUN_ID = pytest.StashKey[str]()
 
 
@@ -179,9 +179,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     record = session.config.stash.get(_RECORD, None)
     _Session.config = None
+    why, status = session.config.stash.get(_UNUSABLE, ("", 0))
+    if status:
+        session.exitstatus = status
     if record is None:
         return
-    why = session.config.stash.get(_UNUSABLE, "")
     if not why and exitstatus == pytest.ExitCode.INTERRUPTED:
         why = "interrupted"
     elif not why and exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
@@ -244,8 +246,9 @@ class _Boards:
             except BenchError as error:
                 # every other test would say the same; nothing is left running
                 why = f"{error.code}: {error}"
-                self._config.stash[_UNUSABLE] = why
-                pytest.exit(why, returncode=getattr(error, "exit_status", 1))
+                self._config.stash[_UNUSABLE] = (why, getattr(error, "exit_status", 1))
+                request.session.shouldstop = why
+                pytest.fail(why, pytrace=False)
         return self._open[spec]
 
     def _opened(self, spec: str, request: pytest.FixtureRequest) -> Any:

@@ -8,7 +8,6 @@ named board that told its own chip.
 from __future__ import annotations
 
 import json
-import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +18,7 @@ from .bench.errors import WrongUse
 
 FORMAT = "toplovod-run/1"
 BOARD = "board"
+IDENTITY = ("name", "board", "platform", "device_id", "firmware")
 # kind of a target: what a record of it shows at most
 KINDS = {
     "emulated VM": "the firmware in lockstep on the host; nothing of a chip",
@@ -85,7 +85,7 @@ class RunRecord:
         """Replace the file as a whole."""
         fresh = self.path.with_name(self.path.name + ".new")
         fresh.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
-        os.replace(fresh, self.path)
+        fresh.replace(self.path)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Every verb of the bench does the same on the emulated VM and on the emulated board; and on a board that is named.
+"""Every verb of the bench does the same on the emulated VM and on the emulated board, or on a named one.
 
 What one of them cannot do is skipped by the name of that, never left out in silence.
 """
@@ -135,7 +135,7 @@ def test_power_and_what_the_console_says_at_each_start(target: Target) -> None:
     assert controller.read("boot_count") == boots + 1
     power.brownout(ms=100)
     assert controller.read("boot_count") == boots + 2
-    with pytest.raises(NotOnThisTarget, match="power.voltage"):
+    with pytest.raises(NotOnThisTarget, match=r"power\.voltage"):
         power.brownout(ms=100, volts=2.5)
     power.off()
     power.on()

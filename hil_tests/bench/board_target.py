@@ -31,9 +31,7 @@ from .target import BoardMissing, BoardSilent, NotOnThisTarget, PortInUse, Wrong
 from .vm_target import TcpBus
 
 MODBUS_PORT = 502
-ANSWERS_WITHIN_S = (
-    90.0  # from power to the first Modbus answer [estimate: 10 s on a board, more beside other work]
-)
+ANSWERS_WITHIN_S = 90.0  # from power to its first answer [estimate: 10 s on a board, more beside other work]
 REFUSES_WITHIN_S = 5.0  # the same where nobody has just switched it on
 LOOK_S = 0.1
 COMMAND_S = 30.0
@@ -50,7 +48,8 @@ def _read(path):
         return {}
 site = _read('/site.json')
 print(json.dumps({
-    'platform': sys.platform, 'machine': os.uname().machine, 'device_id': machine.unique_id().hex(),
+    'platform': sys.platform, 'machine': getattr(sys.implementation, '_machine', ''),
+    'device_id': machine.unique_id().hex(),
     'name': site.get('name', ''), 'board': site.get('board', ''), 'address': site.get('modbus_address', ''),
     'port': site.get('modbus_port', 502), 'unit': site.get('modbus_unit', 1),
     'profile': site.get('profile', ''), 'main': 'main.py' in os.listdir('/')}))
@@ -180,8 +179,8 @@ class CommandSupply(Supply):
             ) from None
         if done.returncode:
             raise BenchError(
-                f"{self._name}: `{line}` ended with {done.returncode}: {done.stderr.strip()[-300:]}. Try it by "
-                "hand, then correct it in the bench file"
+                f"{self._name}: `{line}` ended with {done.returncode}: {done.stderr.strip()[-300:]}. "
+                "Try it by hand, then correct it in the bench file"
             )
 
 
@@ -371,8 +370,9 @@ class BoardTarget:
             try:
                 self._told = json.loads(self.console.exec(ASK).strip().splitlines()[-1])
             except (ValueError, IndexError):
-                raise BoardSilent(f"{self.name}: its REPL gave no sense; no test was run. Switch it off and on") \
-                    from None  # fmt: skip
+                raise BoardSilent(
+                    f"{self.name}: its REPL gave no sense; no test was run. Switch it off and on"
+                ) from None
             if not self._told["main"]:
                 raise WrongFirmware(
                     f"{self.name}: MicroPython without our firmware; no test was run. First: toplovod flash "
@@ -409,8 +409,9 @@ class BoardTarget:
             probe.disconnect()
         if self.wiring.firmware and not self._firmware.startswith(self.wiring.firmware[:8]):
             raise WrongFirmware(
-                f"{self.name}: it runs firmware {self._firmware}, the bench file says {self.wiring.firmware}; "
-                "no test was run. Flash that firmware, or correct `firmware` in the bench file"
+                f"{self.name}: it runs firmware {self._firmware}, the bench file says "
+                f"{self.wiring.firmware}; no test was run. Flash that firmware, or correct `firmware` in the "
+                "bench file"
             )
         board = Board(self.name, identity.device_id, Path(), Path())
         keys = read_keys(self.wiring.keys, identity.device_id) if self.wiring.keys else None

@@ -1,4 +1,4 @@
-"""What a test may do to a controller, whatever it is: an emulated VM, an emulated board, a board in a laboratory.
+"""What a test may do to a controller, whatever it is: an emulated VM, an emulated board, a real one.
 
 Each protocol is one hand of the bench. A verb that a target cannot do raises NotOnThisTarget and has done
 nothing; a test that needs it says so by `needs(capability)` and is then skipped by that name. This module
@@ -105,7 +105,7 @@ class Power(Protocol):
         """Lie ready without power: nothing runs. BenchError while it is under power."""
 
     def on(self) -> None:
-        """Give it power and wait until it answers. Does nothing where it has power. BoardSilent, DeviceFailed."""
+        """Give it power and wait until it answers. Nothing where it has power. BoardSilent."""
 
     def cut(self) -> None:
         """Pull the plug, now, whatever it is doing."""
@@ -114,14 +114,14 @@ class Power(Protocol):
         """Switch it off while it is idle."""
 
     def brownout(self, ms: int, volts: float = 0.0) -> None:
-        """Let the supply fall to `volts` for at least `ms` milliseconds, then be whole; return once it answers.
+        """Let the supply fall to `volts` for at least `ms` milliseconds; return once it answers.
 
         NotOnThisTarget where volts is not 0 and the supply knows only on and off.
         """
 
 
 class Console(Protocol):
-    """What the controller prints, and its REPL. `run_id` names this test's run of this target and no other."""
+    """What the controller prints, and its REPL. `run_id` names this test's run, no other."""
 
     run_id: str
 
