@@ -1,0 +1,278 @@
+"""What goes wrong on a bench is told with its remedy, ends everything, and leaves the partial record."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import tty
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from firmware.substation import registers
+
+from ..bench import board_target
+from ..bench.board_target import BoardTarget, CommandSupply, Hold, Wiring, read_keys
+from ..bench.errors import BenchError, WrongUse
+from ..bench.lab import LabMissing
+from ..bench.provisioning import PROJECT
+from ..bench.serial_console import SerialStream, StreamConsole
+from ..bench.target import BoardMissing, BoardSilent, NotOnThisTarget, PortInUse, WrongFirmware
+
+DEADLINE_S = 120.0
+
+
+@contextmanager
+def a_pty() -> Iterator[tuple[int, str]]:
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    try:
+        yield ours, os.ttyname(theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+@contextmanager
+def server(answers: dict[int, int] | None) -> Iterator[str]:
+    """Serve input registers; None takes connections and says nothing. Yields HOST:PORT."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    held: list[socket.socket] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                link, _ = listener.accept()
+            except OSError:
+                return
+            held.append(link)
+            while answers is not None and len(asked := link.recv(12, socket.MSG_WAITALL)) == 12:
+                first, count = struct.unpack_from(">HH", asked, 8)
+                body = struct.pack(f">{count}H", *(answers.get(first + i, 0) for i in range(count)))
+                link.sendall(asked[:4] + struct.pack(">HBBB", 3 + len(body), 1, 4, len(body)) + body)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for link in held:
+            link.close()
+
+
+def identity(map_hash: int, firmware: int) -> dict[int, int]:
+    return {2: map_hash >> 16, 3: map_hash & 0xFFFF, 17: firmware >> 16, 18: firmware & 0xFFFF}
+
+
+def test_a_port_that_is_not_there():
+    with pytest.raises(BoardMissing, match="no such port; no test was run"):
+        SerialStream("/dev/no-such-board")
+
+
+def test_a_port_that_another_program_holds():
+    with a_pty() as (_, port):
+        first = SerialStream(port)
+        with pytest.raises(PortInUse, match="another program holds it; nothing was sent"):
+            SerialStream(port)
+        first.close()
+        SerialStream(port).close()
+
+
+def test_a_board_that_another_bench_holds():
+    with server(identity(registers.map_hash(), 0x1A2B3C4D)) as address:
+        board = BoardTarget(Wiring(modbus=address))
+        with pytest.raises(PortInUse, match="another bench on this machine"):
+            BoardTarget(Wiring(modbus=address))
+        board.close()
+        BoardTarget(Wiring(modbus=address)).close()
+
+
+def test_a_device_that_never_answers_its_console():
+    with a_pty() as (_, port):
+        console = StreamConsole("cellar-3", lambda: SerialStream(port), lambda: None)
+        with pytest.raises(BoardSilent, match="cellar-3: no REPL within 1 s; nothing was changed"):
+            console.exec("pass", greeting_s=1.0)
+        console.close()
+
+
+def test_a_device_that_never_answers_its_bus(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(board_target, "REFUSES_WITHIN_S", 0.3)
+    with server(None) as address, pytest.raises(BoardSilent, match="does not answer"):
+        BoardTarget(Wiring(modbus=address))
+    with pytest.raises(BoardMissing, match=r"cannot be reached .* toplovod read"):
+        BoardTarget(Wiring(modbus=address))
+    Hold(address).close()  # nothing is held after a failure
+
+
+def test_another_firmware():
+    ours = registers.map_hash()
+    with server(identity(ours ^ 1, 0x1A2B3C4D)) as address:
+        with pytest.raises(WrongFirmware, match="register map"):
+            BoardTarget(Wiring(modbus=address))
+    with server(identity(ours, 0x1A2B3C4D)) as address:
+        with pytest.raises(WrongFirmware, match="runs firmware 1a2b3c4d, the bench file says"):
+            BoardTarget(Wiring(modbus=address, firmware="99999999"))
+        board = BoardTarget(Wiring(name="cellar-3", board="nucleo_h743", modbus=address, firmware="1a2b3c4d"))
+        assert board.describe()["kind"] == "unidentified controller"  # nobody asked its chip
+        with pytest.raises(NotOnThisTarget, match=r'io\.sensors.*nothing was done.*needs\("io.sensors"\)'):
+            board.io.set_resistance(0, 1000.0)
+        with pytest.raises(NotOnThisTarget, match=r"power\.cut"):
+            board.power.cut()
+        with pytest.raises(NotOnThisTarget, match="orders"):
+            board.controller.order(curve_shift_sp_k=-1.0)
+        board.close()
+
+
+@pytest.mark.parametrize(
+    ("platform", "kind"), [("rp2", "board"), ("esp32", "board"), ("linux", "emulated board")]
+)
+def test_what_a_chip_says_of_itself(monkeypatch: pytest.MonkeyPatch, platform: str, kind: str):
+    with server(identity(registers.map_hash(), 0x1A2B3C4D)) as address:
+        host, port = address.split(":")
+        told = {
+            "platform": platform, "machine": "", "device_id": "", "name": "", "board": "", "address": host,
+            "port": int(port), "unit": 1, "profile": "substation", "main": True,
+        }  # fmt: skip
+        monkeypatch.setattr(StreamConsole, "exec", lambda self, program: json.dumps(told))
+        monkeypatch.setattr(StreamConsole, "reset", lambda self: None)
+        board = BoardTarget(Wiring(name="cellar-3", board="nucleo_h743", serial="/dev/x"))
+        assert board.describe()["kind"] == kind
+        board.close()
+        told["main"] = False
+        with pytest.raises(WrongFirmware, match="toplovod flash"):
+            BoardTarget(Wiring(name="cellar-3", board="nucleo_h743", serial="/dev/x"))
+
+
+def test_a_supply_by_commands(tmp_path: Path):
+    mark = tmp_path / "on"
+    supply = CommandSupply("cellar-3", f"touch {mark}", "false")
+    supply.on()
+    assert mark.exists()
+    with pytest.raises(BenchError, match=r"cellar-3: `false` ended with 1.*bench file"):
+        supply.cut()
+    with pytest.raises(BenchError, match="correct it in the bench file"):
+        CommandSupply("cellar-3", "/no/such/tool", "").on()
+
+
+def test_labgrid_that_is_not_there_and_one_that_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    file = tmp_path / "bench.yaml"
+    monkeypatch.setitem(sys.modules, "labgrid", None)
+    with pytest.raises(LabMissing, match=r"pip install 'toplovod\[lab\]'"):
+        BoardTarget(Wiring(modbus="127.0.0.1:1", labgrid_power="main", file=file))
+
+    switched: list[str] = []
+    driver = types.SimpleNamespace(on=lambda: switched.append("on"), off=lambda: switched.append("off"))
+    target = types.SimpleNamespace(get_driver=lambda protocol: driver, activate=lambda which: None)
+    environment = types.SimpleNamespace(get_target=lambda name: target if name == "main" else None)
+    fake = types.SimpleNamespace(Environment=lambda name: environment)
+    monkeypatch.setitem(sys.modules, "labgrid", fake)
+    with server(identity(registers.map_hash(), 0x1A2B3C4D)) as address:
+        board = BoardTarget(Wiring(modbus=address, labgrid_power="main", file=file))
+        board.power.brownout(ms=10)
+        board.close()
+    assert switched == ["on", "off", "on"]
+    with pytest.raises(WrongUse, match="labgrid gives no PowerProtocol"):
+        BoardTarget(Wiring(modbus="127.0.0.1:1", labgrid_power="other", file=file))
+
+
+def test_a_key_file_of_another_device(tmp_path: Path):
+    path = tmp_path / "keys.json"
+    path.write_text(
+        json.dumps({"format": "toplovod-keys/1", "slot": "supervisor", "epoch": 1, "devices": {}})
+    )
+    with pytest.raises(WrongUse, match="toplovod keys export"):
+        read_keys(path, bytes(8))
+    path.write_text("{")
+    with pytest.raises(WrongUse, match="no key file"):
+        read_keys(path, bytes(8))
+
+
+CONFTEST = """
+import pathlib, pytest
+from hil_tests.conftest import pytest_configure
+@pytest.fixture(scope="session")
+def firmware_bundle():
+    return pathlib.Path({bundle!r})
+"""
+STORY = """
+import pathlib, pytest
+def test_passes(target):
+    assert target.controller.read("boot_count") > 0
+@pytest.mark.needs("bus.rtu")
+def test_gap(target):
+    raise AssertionError("never begun")
+@pytest.mark.needs("tea")
+def test_unknown(target):
+    raise AssertionError("never begun")
+def test_waits(target):
+    process_id = target.supply.process_id
+    pathlib.Path(__file__).with_name("waiting").write_text(
+        str(process_id) + " " + pathlib.Path(f"/proc/{process_id}/task/{process_id}/children").read_text())
+    target.clock.advance(600)
+"""
+
+
+@contextmanager
+def session(folder: Path, *options: str, bundle: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    (folder / "conftest.py").write_text(CONFTEST.format(bundle=str(bundle)))
+    (folder / "test_story.py").write_text(STORY)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder),
+         "--bench-record", str(folder / "record.json"), *options, str(folder / "test_story.py")],
+        cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_a_missing_board_ends_the_session_at_once(tmp_path: Path):
+    with session(tmp_path, "--bench-target", "board:/dev/no-such-board") as process:
+        out, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 3, out
+    assert "bench.board_missing: /dev/no-such-board: there is no such port" in out and "Traceback" not in out
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["partial"] and "bench.board_missing" in record["why_partial"]
+    assert [row["outcome"] for row in record["tests"]] == ["error"]
+
+
+def test_ctrl_c_in_the_middle_ends_the_board_and_keeps_the_record(tmp_path: Path, firmware_bundle: Path):
+    with session(tmp_path, "--bench-target", "emulated", bundle=firmware_bundle) as process:
+        deadline = time.monotonic() + DEADLINE_S
+        waiting = tmp_path / "waiting"
+        while not (waiting.exists() and waiting.read_text().endswith(" ")):
+            assert process.poll() is None and time.monotonic() < deadline
+            select.select([], [], [], 0.05)
+        ends = [os.pidfd_open(int(each)) for each in waiting.read_text().split()]
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 2, out
+        for end in ends:
+            assert select.select([end], [], [], DEADLINE_S)[0], "a process of the board is left"
+            os.close(end)
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert (record["partial"], record["why_partial"]) == (True, "interrupted")
+    assert {row["test"].split("::")[1]: row["outcome"] for row in record["tests"]} == {
+        "test_passes": "passed", "test_gap": "skipped", "test_unknown": "error",
+    }  # fmt: skip
+    assert list(record["gaps"]) == ["bus.rtu"]
+    assert record["targets"][0]["kind"] == "emulated board"
+    assert "partial: interrupted" in out and "board-proven" not in out
