@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .bench.controller import Controller
     from .bench.station import Bench
     from .bench.target import IO, Bus, Clock, Console, Power, Target
+    from .run_record import RunRecord
 
 VM, EMULATED = "vm", "emulated"
 _RECORD = pytest.StashKey["RunRecord"]()
@@ -48,6 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def _option(config: pytest.Config, name: str) -> Any:
+    """Return an option; None where the plugin was loaded by conftest.py, after the command line was read."""
+    return config.getoption(name, default=None)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # A shell lets what it starts in the background ignore Ctrl-C, and so would every process of a test.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -59,8 +65,8 @@ def pytest_configure(config: pytest.Config) -> None:
     ):
         config.addinivalue_line("markers", marker)
     config.stash[_RUN_ID] = uuid.uuid4().hex[:12]
-    spec = config.getoption("--bench-target")
-    record = config.getoption("--bench-record")
+    spec = _option(config, "--bench-target")
+    record = _option(config, "--bench-record")
     if spec or record:
         # asked to end by anybody, it ends its boards and keeps its record, as with Ctrl-C
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -69,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from .bench_file import wiring_of
 
         try:
-            wiring_of(spec, config.getoption("--bench-file"))
+            wiring_of(spec, _option(config, "--bench-file"))
         except WrongUse as error:
             raise pytest.UsageError(f"{error.code}: {error}") from None
     if record is not None and not hasattr(config, "workerinput"):
@@ -85,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker("on_targets")
-    if mark is not None and metafunc.config.getoption("--bench-target") is None:
+    if mark is not None and _option(metafunc.config, "--bench-target") is None:
         metafunc.parametrize("target", mark.args, indirect=True, scope="function")
 
 
@@ -96,7 +102,7 @@ def _spec(item: pytest.Item) -> str:
         return str(callspec.params["target"])
     if "bench" in getattr(item, "fixturenames", ()):
         return VM
-    return item.config.getoption("--bench-target") or VM
+    return _option(item.config, "--bench-target") or VM
 
 
 def _capabilities(spec: str, bench_file: Path | None) -> tuple[str, frozenset[str]]:
@@ -118,7 +124,7 @@ def _capabilities(spec: str, bench_file: Path | None) -> tuple[str, frozenset[st
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     needed = [capability for mark in item.iter_markers("needs") for capability in mark.args]
-    asked = item.config.getoption("--bench-target")
+    asked = _option(item.config, "--bench-target")
     if "bench" in getattr(item, "fixturenames", ()) and asked not in (None, VM):
         item.user_properties.append(("gap", "plant"))
         pytest.skip(f"needs plant, which {asked} has not")
@@ -126,7 +132,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     from .bench.target import CAPABILITIES
 
-    name, able = _capabilities(_spec(item), item.config.getoption("--bench-file"))
+    name, able = _capabilities(_spec(item), _option(item.config, "--bench-file"))
     for capability in needed:
         if capability not in CAPABILITIES:
             pytest.fail(
@@ -259,7 +265,7 @@ class _Boards:
         from .bench.board_target import BoardTarget
         from .bench_file import wiring_of
 
-        return BoardTarget(wiring_of(spec, self._config.getoption("--bench-file")))
+        return BoardTarget(wiring_of(spec, _option(self._config, "--bench-file")))
 
     def close(self) -> None:
         while self._open:

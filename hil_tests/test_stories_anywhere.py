@@ -1,6 +1,6 @@
-"""Stories that a controller lives through on any target: in lockstep, and in the world's time on the stock scheduler.
+"""Stories of a controller on any target: in lockstep, and in the world's time on the stock scheduler.
 
-They need no plant: what the sensors see is set at the terminals, what happens is read from the bus and the relays.
+They need no plant: what the sensors see is set at the terminals, what happens is read from bus and relays.
 """
 
 from __future__ import annotations

@@ -124,7 +124,8 @@ What stands in a cell under *pump station* replaces what the pin is in a substat
 UNPROVEN = """
 ## What is unproven until a board's run record exists
 
-A run record is the report of `toplovod commission` on the board, with the figures below beside it. There is none yet.
+A run record is written by the bench ([bench.md](bench.md)); the report of `toplovod commission` and the figures below stand
+beside it. There is none yet.
 
 - that the firmware starts on the board at all, and how much heap it leaves beside the network stack
 - that outputs stay off through power-on, reset, watchdog and a brown-out

@@ -447,7 +447,7 @@ class BoardTarget:
                     raise (BoardSilent if silent else BoardMissing)(
                         f"{self.name}: {host}:{port} "
                         + (f"takes the connection and does not answer ({error})" if silent
-                           else f"cannot be reached ({error.strerror or error})")
+                           else f"cannot be reached ({getattr(error, 'strerror', None) or error})")
                         + f" for {within_s:g} s. Check power, network and address, then: toplovod read "
                         f"{host}:{port}"
                     ) from None  # fmt: skip

@@ -184,14 +184,22 @@ class IO(Protocol):
 class Target(Protocol):
     """One controller and the hands of the bench around it."""
 
-    name: str
-    capabilities: frozenset[str]
-    power: Power
-    console: Console
-    bus: Bus
-    io: IO
-    clock: Clock
-    controller: Controller
+    @property
+    def name(self) -> str: ...
+    @property
+    def capabilities(self) -> frozenset[str]: ...
+    @property
+    def power(self) -> Power: ...
+    @property
+    def console(self) -> Console: ...
+    @property
+    def bus(self) -> Bus: ...
+    @property
+    def io(self) -> IO: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def controller(self) -> Controller: ...
 
     def describe(self) -> dict[str, Any]:
         """Return what a run record says of it; see `run_record`."""

@@ -14,7 +14,8 @@ from ..bench.errors import WrongUse
 from ..bench.provisioning import PROJECT
 
 BOARD = {
-    "kind": "board", "name": "cellar-3", "board": "w5500_evb_pico2", "platform": "rp2", "machine": "W5500-EVB-Pico2",
+    "kind": "board", "name": "cellar-3", "board": "w5500_evb_pico2", "platform": "rp2",
+    "machine": "W5500-EVB-Pico2",
     "device_id": "0011223344556677", "firmware": "1a2b3c4d", "map": "00000001",
 }  # fmt: skip
 SAYS_SO = re.compile(r"board[- ]proven", re.IGNORECASE)

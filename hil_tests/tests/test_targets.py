@@ -119,9 +119,11 @@ def test_a_device_that_never_answers_its_bus(monkeypatch: pytest.MonkeyPatch):
 
 def test_another_firmware():
     ours = registers.map_hash()
-    with server(identity(ours ^ 1, 0x1A2B3C4D)) as address:
-        with pytest.raises(WrongFirmware, match="register map"):
-            BoardTarget(Wiring(modbus=address))
+    with (
+        server(identity(ours ^ 1, 0x1A2B3C4D)) as address,
+        pytest.raises(WrongFirmware, match="register map"),
+    ):
+        BoardTarget(Wiring(modbus=address))
     with server(identity(ours, 0x1A2B3C4D)) as address:
         with pytest.raises(WrongFirmware, match="runs firmware 1a2b3c4d, the bench file says"):
             BoardTarget(Wiring(modbus=address, firmware="99999999"))
@@ -202,7 +204,6 @@ def test_a_key_file_of_another_device(tmp_path: Path):
 
 CONFTEST = """
 import pathlib, pytest
-from hil_tests.conftest import pytest_configure
 @pytest.fixture(scope="session")
 def firmware_bundle():
     return pathlib.Path({bundle!r})
@@ -230,9 +231,11 @@ def session(folder: Path, *options: str, bundle: Path | None = None) -> Iterator
     (folder / "conftest.py").write_text(CONFTEST.format(bundle=str(bundle)))
     (folder / "test_story.py").write_text(STORY)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder),
-         "--bench-record", str(folder / "record.json"), *options, str(folder / "test_story.py")],
-        cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "hil_tests.plugin",
+         "--rootdir", str(folder), "--bench-record", str(folder / "record.json"), *options,
+         str(folder / "test_story.py")],
+        cwd=PROJECT, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
         yield process
