@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .run_record import RunRecord
 
 VM, EMULATED = "vm", "emulated"
-_RECORD = pytest.StashKey["RunRecord"]()
+_RECORD: pytest.StashKey[RunRecord] = pytest.StashKey()
 _UNUSABLE = pytest.StashKey[tuple[str, int]]()
 _RUN_ID = pytest.StashKey[str]()
 

@@ -77,7 +77,12 @@ class Wiring:
 
     @property
     def label(self) -> str:
-        return self.name or self.serial or self.modbus or self.labgrid_console
+        return self.name or self.place
+
+    @property
+    def place(self) -> str:
+        """Where it is, whatever it is called; empty where the bench brings it along."""
+        return self.modbus or self.serial or self.labgrid_console
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -330,7 +335,7 @@ class BoardTarget:
         self._told: dict[str, Any] = {}
         self._at: tuple[str, int, int] | None = None
         self.controller: Any = None  # known once it has answered
-        self._hold = Hold(wiring.label)
+        self._hold = Hold(wiring.place) if wiring.place else None
         try:
             self._wire(supply, console_opens)
             self._open()

@@ -202,6 +202,23 @@ def test_a_key_file_of_another_device(tmp_path: Path):
         read_keys(path, bytes(8))
 
 
+def test_a_board_ends_with_its_bench_however_that_ends(tmp_path: Path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hil_tests.bench.board", "--flash", str(tmp_path / "flash.img"), "--owned"],
+        cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.readline()
+        process.stdin.close()  # what the system does for a bench that was killed
+        assert process.wait(DEADLINE_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
 CONFTEST = """
 import pathlib, pytest
 @pytest.fixture(scope="session")
