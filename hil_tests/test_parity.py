@@ -31,6 +31,7 @@ def test_what_a_target_promises_has_a_name(target: Target) -> None:
     assert target.capabilities <= set(CAPABILITIES)
     assert target.describe()["kind"] in ("emulated VM", "emulated board", "unidentified controller", "board")
     assert target.describe()["device_id"] == target.controller.identity().device_id.hex()
+    assert target.describe()["firmware"] == f"{target.controller.read('firmware_hash_code'):08x}"
 
 
 def test_clock_now_advance_and_run_until(clock: Clock) -> None:

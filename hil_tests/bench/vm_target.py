@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from firmware.substation import registers
+
 from .board_io import CURRENT_CHANNELS, PT1000_CHANNELS, BoardInputs
 from .electronics import DRIVEN, adc_counts
 from .errors import BenchError, ConditionNotMet, WrongUse
@@ -69,12 +71,15 @@ class VmTarget:
         self.io = PlantIO(bench)
 
     def describe(self) -> dict[str, Any]:
+        """As a record has it; asks the controller, which has to be under power."""
         device = self.controller.device
         return {
             "kind": "emulated VM",
             "name": device.name,
-            "device_id": device.device_id.hex(),
             "board": "emulated",
+            "device_id": device.device_id.hex(),
+            "firmware": f"{self.controller.read('firmware_hash_code'):08x}",
+            "map": f"{registers.map_hash():08x}",
         }
 
     def begin(self, run_id: str) -> None:
