@@ -35,10 +35,14 @@ START = struct.Struct(f"<BBHQ8s32s{CHANNELS}H")
 GRANT = np.dtype(
     [("kind", "<u1"), ("flags", "<u1"), ("button", "<u2"), ("t_ms", "<u8"), ("counts", "<u2", (CHANNELS,))]
 )
+RELAYS = (
+    "open_ms", "close_ms", "pump_ms", "valve2_open_ms", "valve2_close_ms", "dhw_open_ms", "dhw_close_ms",
+    "pump2_ms", "circulation_ms",
+)  # fmt: skip
 REPORT = np.dtype(
-    [("kind", "<u1"), ("flags", "<u1"), ("free_block", "<u2"), ("t_ms", "<u8"), ("open_ms", "<u4"),
-     ("close_ms", "<u4"), ("pump_ms", "<u4"), ("pump_speed", "<u2"), ("heat_demand", "<u2"),
-     ("heap_b", "<u4"), ("dhw_open_ms", "<u4"), ("dhw_close_ms", "<u4")]
+    [("kind", "<u1"), ("flags", "<u1"), ("free_block", "<u2"), ("t_ms", "<u8"), ("pump_speed", "<u2"),
+     ("heat_demand", "<u2"), ("heap_b", "<u4"), *((name, "<u4") for name in RELAYS),
+     ("starts", "<u1", (len(RELAYS),))]
 )  # fmt: skip
 MAGIC = 0x7450
 PROTOCOL = 1
@@ -46,7 +50,6 @@ KIND_START, KIND_GRANT = 0, 1
 KIND_REPORT, KIND_RESET = 1, 2
 FLAG_MEASURE_HEAP = 1
 FLAG_ENDED = 1
-RELAYS = ("open_ms", "close_ms", "pump_ms", "dhw_open_ms", "dhw_close_ms")
 FREE_UNIT_B = 64  # of a report's free_block
 
 POWER_ON = 1  # machine.reset_cause()
@@ -111,8 +114,6 @@ class Fleet:
     mischief: what the program calls BREAKABLE, for boards that can be broken from inside, see `mischief`
     and vm/mischief.py.
     """
-
-    boot_script = VMBOOT
 
     def __init__(self, boards: Sequence[Board], *, seed: int | None = None, heap: str = HEAP,
                  deadline_s: float = 30.0, serial: bool = False, meters: bool = False,
@@ -276,6 +277,7 @@ class Fleet:
             self._receive(index)
             for name in RELAYS:
                 self.reports[name][index] += before[name]
+            self.reports["starts"][index] += before["starts"]
         else:
             self._fail(index, f"reset {RESETS_IN_A_TICK} times within one tick")
         if self.reports["flags"][index] & FLAG_ENDED:
@@ -332,7 +334,7 @@ class Fleet:
                 lines[0] = self.meter_lines[i].board_end
             heap_b = vm_heap_b(self._heap) + (MISCHIEF_B if self._may_break else 0)
             slot.process = subprocess.Popen(
-                [sys.executable, "-m", "micropython", "-X", f"heapsize={heap_b}", str(self.boot_script),
+                [sys.executable, "-m", "micropython", "-X", f"heapsize={heap_b}", str(VMBOOT),
                  host, str(port), str(i), str(slot.board.flash.resolve()),
                  *(f"{uart}={handle}" for uart, handle in lines.items()), f"ticks={self._first_tick}",
                  *([f"mischief={','.join(self._may_break)}"] if self._may_break else [])],

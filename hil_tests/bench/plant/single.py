@@ -56,7 +56,7 @@ class SinglePlant:
 
     Settable at any time, one number for all or one per device: `outdoor_temp_c` (one for all),
     `primary_supply_temp_c`, `primary_dp_bar`, `button`. Sensor faults: `plant.sensors.fail(device, channel,
-    kind)`.
+    kind)`. threads: how many step the houses at once; the bits do not depend on it.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class SinglePlant:
         primary_supply_temp_c: ArrayLike = 75.0,
         primary_dp_bar: ArrayLike = 0.6,
         tolerance_share: float = 0.5,
+        threads: int = 1,
     ) -> None:
         data = houses if houses is not None else substations(count)
         self.devices = len(data)
@@ -78,7 +79,7 @@ class SinglePlant:
         self.primary_dp_bar: ArrayLike = primary_dp_bar
         self.button: ArrayLike = False
         self.time_s = 0.0
-        self.houses = Houses(data, outdoor_temp_c)
+        self.houses = Houses(data, outdoor_temp_c, threads=threads)
         self._density = float(fluid.density_kg_m3(WATER_TEMP_C))
         self.sensors = Sensors(
             self.devices, SUBSTATION_FLOW_RANGE_M3_H, seed, tolerance_share=tolerance_share

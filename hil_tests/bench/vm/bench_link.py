@@ -17,7 +17,9 @@ import struct
 HELLO = "<HHI"  # magic, protocol, device index
 START = "<BBHQ8s32s15H"  # kind, reset cause, button, t_ms, device id, entropy, ADC counts
 GRANT = "<BBHQ15H"  # kind, flags, button, t_ms, ADC counts
-REPORT = "<BBHQIIIHHIII"  # kind, flags or cause, free block, t_ms, relays ms, PWM 13, 14, heap, DHW relays ms
+# kind, flags or cause, free block, t_ms, PWM 13 and 14, heap, ms that each of RELAYS was on; then, a byte
+# each, how often it was switched on
+REPORT = "<BBHQHHI9I"
 MAGIC = 0x7450
 PROTOCOL = 1
 KIND_REPORT = 1
@@ -31,6 +33,14 @@ PIN_CLOSE = 11
 PIN_PUMP = 12
 PIN_DHW_OPEN = 13  # a relay of a substation; a pump station drives the pin by PWM
 PIN_DHW_CLOSE = 15
+PIN_VALVE2_OPEN = 6
+PIN_VALVE2_CLOSE = 7
+PIN_PUMP2 = 2
+PIN_CIRCULATION = 27
+RELAYS = (
+    PIN_OPEN, PIN_CLOSE, PIN_PUMP, PIN_VALVE2_OPEN, PIN_VALVE2_CLOSE, PIN_DHW_OPEN, PIN_DHW_CLOSE, PIN_PUMP2,
+    PIN_CIRCULATION,
+)  # fmt: skip
 PIN_PUMP_SPEED = 13
 PIN_HEAT_DEMAND = 14
 PIN_BUTTON = 20
@@ -72,14 +82,15 @@ class Link:
         self.gone = False  # the bench closed the line
         self.uarts = {}  # number: the end of a line that stands for the UART's pins
         # relay: switched on at (ms) or -1, and the time it was on since the last report
-        self.on_since = {PIN_OPEN: -1, PIN_CLOSE: -1, PIN_PUMP: -1, PIN_DHW_OPEN: -1, PIN_DHW_CLOSE: -1}
-        self.on_ms = dict.fromkeys(self.on_since, 0)
+        self.on_since = dict.fromkeys(RELAYS, -1)
+        self.on_ms = dict.fromkeys(RELAYS, 0)
         self.duty = {PIN_PUMP_SPEED: 0, PIN_HEAT_DEMAND: 0}
         self.reported = False
         self._measure = False
         self.mischief = None  # the module of that name, where this board can be broken from inside
         self._grant = bytearray(struct.calcsize(GRANT))
-        self._report = bytearray(struct.calcsize(REPORT))
+        self._starts_at = struct.calcsize(REPORT)
+        self._report = bytearray(self._starts_at + len(RELAYS))
         struct.pack_into(GRANT, self._grant, 0, 0, 0, start[2], self.now_ms, *start[6:])
         self._counts_at = struct.calcsize("<BBHQ")
 
@@ -101,6 +112,8 @@ class Link:
         if on:
             if since < 0:
                 self.on_since[pin] = self.now_ms
+                at = self._starts_at + RELAYS.index(pin)
+                self._report[at] = min(self._report[at] + 1, 255)
         elif since >= 0:
             self.on_ms[pin] += self.now_ms - since
             self.on_since[pin] = -1
@@ -141,16 +154,23 @@ class Link:
             flags,
             free,
             self.now_ms,
-            take(PIN_OPEN),
-            take(PIN_CLOSE),
-            take(PIN_PUMP),
             self.duty[PIN_PUMP_SPEED],
             self.duty[PIN_HEAT_DEMAND],
             heap,
+            take(PIN_OPEN),
+            take(PIN_CLOSE),
+            take(PIN_PUMP),
+            take(PIN_VALVE2_OPEN),
+            take(PIN_VALVE2_CLOSE),
             take(PIN_DHW_OPEN),
             take(PIN_DHW_CLOSE),
+            take(PIN_PUMP2),
+            take(PIN_CIRCULATION),
         )
         self.socket.write(self._report)
+        if self.now_ms != self.boot_ms:  # what the first report tells, the bench does not count
+            for at in range(self._starts_at, len(self._report)):
+                self._report[at] = 0
 
     def take_grant(self):
         """Read the next grant; waits for it when it has not come yet."""
