@@ -16,7 +16,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0
 TEST_FLAGS ?= --numprocesses $(WORKERS) --dist worksteal hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak scenarios year seasons small-integers worst-case faults fuzz-modbus cross-build locks wheel wheel-check clean
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak scenarios year seasons small-integers worst-case fleet faults fuzz-modbus cross-build locks wheel wheel-check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -128,6 +128,10 @@ small-integers: setup  ## run every kind of site for a day with the small intege
 
 worst-case: setup  ## give four houses the worst valid orders for two days at -10 degC
 	TOPLOVOD_ATTACK_HOURS=48 $(BIN)/python -m pytest -s hil_tests/test_worst_case_orders.py
+
+FLEET_FLAGS ?= --devices 100 --hours 24
+fleet: setup  ## measure 100 controllers with plant and supervisor for 24 virtual hours
+	$(BIN)/python -m hil_tests.measurements.measure_fleet $(FLEET_FLAGS)
 
 FAULT_FLAGS ?=
 faults: setup  ## run all 336 fault cases; a rerun goes on where it stopped

@@ -1,0 +1,16 @@
+"""What is measured of a fleet is a fleet at work: `make fleet` runs it at full size."""
+
+from pathlib import Path
+
+import pytest
+
+from .measurements.measure_fleet import measure
+
+
+@pytest.mark.slow
+def test_the_fleet_that_is_measured_lives_and_is_warm(tmp_path: Path, firmware_bundle: Path) -> None:
+    told = measure(tmp_path, 3, 0.05, firmware_bundle)
+    assert told["live"] == told["devices"] == 3
+    assert told["virtual_s"] == 180.0
+    assert told["firmware_cpu_s"] > 0.0 and told["supervisor_cpu_s"] > 0.0
+    assert 19.0 < told["coldest_room_c"] < 21.0
