@@ -21,7 +21,10 @@ ROOMS = ("firmware", "core_ext", "supervisor", "tools", "hil_tests", "examples")
 PYTHONS = ((3, 11), (3, 13))
 SQLITE_LEAST = (3, 50, 0)  # what the supervisor asserts at its start
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-KERNELS = ("_batch", "_elements", "_newton", "_ordering", "_program", "_settings", "_simd", "_transport")
+KERNELS = (
+    "_batch", "_elements", "_newton", "_ordering", "_program", "_settings", "_simd", "_substations",
+    "_thermometers", "_transport",
+)  # fmt: skip
 SAY_TIMEOUT_S = 30.0
 
 OK, OPTIONAL, MISSING = "ok", "optional", "missing"
