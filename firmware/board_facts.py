@@ -97,7 +97,7 @@ PUMP_WORDS = ("heating circuit", "second circuit", "DHW charging", "DHW circulat
 def uses(pins, profile):
     """Return (what for, pin, kind) of every pin that a controller of this profile may claim at most.
 
-    pins: a board's pin map. kind: relay, voltage (0-10 V or a relay), contact, wire, transmit, receive, bus.
+    pins: a board's pin map. kind: relay, voltage (by a timer, or a relay), contact, wire, transmit, receive, bus.
     """
     rows = []
     if profile == SUBSTATION:
@@ -106,7 +106,14 @@ def uses(pins, profile):
                 ("valve, %s: open, or 0-10 V" % VALVE_WORDS[place], opens, "voltage"),
                 ("valve, %s: close" % VALVE_WORDS[place], closes, "relay"),
             ]
-        rows += [("pump, %s" % PUMP_WORDS[place], pin, "relay") for place, pin in enumerate(pins.PUMPS)]
+        for place, pin in enumerate(pins.PUMPS):
+            pulses = place < pins.PWM_PUMPS
+            what = "pump, %s%s" % (PUMP_WORDS[place], ": relay, or pulses" if pulses else "")
+            rows.append((what, pin, "voltage" if pulses else "relay"))
+        rows += [
+            ("feedback of the pump, %s" % PUMP_WORDS[place], pin, "receive")
+            for place, pin in enumerate(pins.PUMP_FEEDBACK)
+        ]
     else:
         rows.append(("pumps: enable", pins.PUMPS[0], "relay"))
         rows += [("speed of pump %d, 0-10 V" % (n + 1), pin, "voltage") for n, pin in enumerate(pins.SPEEDS)]

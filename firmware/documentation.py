@@ -36,6 +36,8 @@ FUNCTIONS = (
     ("Frost protection", "heating_circuit.py", "always", "supply, return and room; beats every order"),
     ("Exercise of pumps and valves", "pump.py, heating_circuit.py", "always",
      "Samson 5573: pumps after 24 h; spread by device id"),
+    ("Circulation pump by PWM, with its feedback", "pump_pwm.py, pump_feedback.py", "`pump_pwm`, `pump2_pwm`",
+     "Grundfos UPM3 data sheet: profiles A and C, feedback"),
     ("Instantaneous DHW with flow feed-forward", "dhw_instantaneous.py", "`dhw: instantaneous`",
      "Siemens RVL481, bench study of the feed-forward"),
     ("DHW in a tank: coil, or exchanger outside", "dhw_storage.py", "`dhw: storage`, `dhw: storage_charging`", ""),
@@ -135,6 +137,8 @@ KEYS = (
      "address: [mbus.md](mbus.md)" % (site_meters.METERS_HIGH, site_meters.BATTERY_INTERVAL_S)),
     ("legacy", "`{\"from\": \"rtu\" or an IPv4 address, \"registers\": [setpoints], \"lease_s\": %d to %d}`: "
      "[legacy mode](security.md#legacy-mode)" % site_legacy.LEASE_S),
+    ("pump_pwm, pump2_pwm", "`{\"profile\": \"heating\" or \"solar\", \"speed_pct\": 1 to 100, \"feedback\": true}`: a circulation pump "
+     "commanded by pulses of 1 kHz in place of the relay: [boards](boards.md)"),
     ("pumps", "1 or 2 (pump station)"),
     ("proportional_band_k, integral_time_s", "of the first circuit; `proportional2_band_k`, `integral2_time_s`"),
 )  # fmt: skip

@@ -19,6 +19,7 @@ SCHEDULE = "schedule and curve"
 RANKS = (
     ("Valve of a heating circuit", "heating_circuit.HeatingCircuit", HEATING_VALVE, {
         "over_maximum": (SAFETY, "Supply 5 K above its maximum: close"),
+        "pump_stands": (SAFETY, "The pump says for 30 s that it does not turn: closed, in frost 5 %"),
         "supply_lost": (SAFETY, "Supply sensor lost: the fallback position"),
         "frost": (SAFETY, "Frost protection: the supply controller alone, every limiter off"),
         "manual": (MANUAL, "Put by hand, once the end stop is sure; the controllers follow, so it goes back without a bump"),

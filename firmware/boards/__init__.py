@@ -4,8 +4,9 @@ A board file knows electronics and nothing of heat. It refuses to interpret a re
 
 Every board offers: equip(settings), sample(), resistance_mohm(channel), current_ua(channel),
 voltage_mv(channel), one_wire_mc(channel), pulse_count(channel), valve(direction, which), valve_voltage(bp,
-which), pump(on, which), pump_speed(bp, which), heat_demand(bp), button_pressed(), start_network(settings),
-serial_line(baud, parity, stop_bits), meter_line(baud), watchdog(timeout_ms), reset(), reset_cause, device_id.
+which), pump(on, which), pump_state(which), pump_speed(bp, which), heat_demand(bp), button_pressed(),
+start_network(settings), serial_line(baud, parity, stop_bits), meter_line(baud), watchdog(timeout_ms),
+reset(), reset_cause, device_id.
 
 Which valve: 0 and 1 heating circuits, 2 DHW. Which pump: 0 and 1 heating circuits, 2 DHW charging, 3 DHW
 circulation; of a pump station 0 and 1. Pins beyond the first circuit's are claimed by equip(), off.

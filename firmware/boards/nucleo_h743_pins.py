@@ -5,6 +5,8 @@ It refuses names such as D12: they are the connector's and lead to other pins. N
 
 VALVES = (("PD12", "PE2"), ("PD13", "PE4"), ("PD14", "PE5"))  # (open, close); PD12 to PD15: timer 4
 PUMPS = ("PF3", "PE6", "PE3", "PF8")
+PWM_PUMPS = 0  # no timer reaches the pumps' pins
+PUMP_FEEDBACK = ()
 SPEEDS = ("PC8", "PC9")  # timer 8
 DEMAND = "PD15"
 ONE_WIRE = None  # the port has no driver of the DS18B20

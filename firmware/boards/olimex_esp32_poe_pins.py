@@ -6,6 +6,8 @@ GPIO numbers. None: no such pin.
 
 VALVES = ((32, 33),)  # (open, close); one moved by 0-10 V takes its opening pin
 PUMPS = (4,)
+PWM_PUMPS = 1  # so many circulation pumps may be commanded by pulses in place of a relay
+PUMP_FEEDBACK = (39,)  # without a pull-up of its own
 SPEEDS = (32,)  # a pump station has no valve: its pins are taken over
 DEMAND = 33
 ONE_WIRE = None  # only GPIO2 is left, and the bus's pull-up there would keep the chip from being flashed

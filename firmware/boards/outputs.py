@@ -68,6 +68,8 @@ class Outputs:
             self._claim_valve(2)
             self._claim_pump(2)
             self._claim_pump(3)
+        for which, profile, speed_bp, feedback in settings.pump_pwm:
+            self._pumps[which] = self._pwm_pump(which, profile, speed_bp, feedback)
         numbers = {}
         for _, channel, kind, span in settings.inputs:
             if kind == ONE_WIRE:
@@ -76,6 +78,12 @@ class Outputs:
                 self._counters[channel] = _made(_counter, pins.PULSES)
         if numbers:
             self._one_wire = _made(_one_wire, (pins.ONE_WIRE, numbers))
+
+    def _pwm_pump(self, which, profile, speed_bp, feedback):
+        from .pump_pwm import Feedback, PwmPump
+
+        told = _made(Feedback, self._pins.PUMP_FEEDBACK[which]) if feedback else None
+        return PwmPump(self._pins.PUMPS[which], profile, speed_bp, told)
 
     def _pwm(self, pin):
         return machine.PWM(machine.Pin(pin), freq=PWM_HZ, duty_u16=0)
@@ -112,6 +120,10 @@ class Outputs:
 
     def pump(self, on, which=0):
         self._pumps[which].value(1 if on else 0)
+
+    def pump_state(self, which=0):
+        """Return what a pump commanded by pulses says of itself, as pump_pwm counts it."""
+        return self._pumps[which].state()
 
     def pump_speed(self, bp, which=0):
         self._speeds[which].duty_u16(bp * PWM_FULL // 10000)

@@ -5,6 +5,8 @@ It refuses to know what a chip can do with a pin: see firmware/board_facts.py. G
 
 VALVES = ((10, 11), (6, 7), (13, 15))  # (open, close); one moved by 0-10 V takes its opening pin
 PUMPS = (12, 2, 26, 27)
+PWM_PUMPS = 2  # so many circulation pumps, from the first on, may be commanded by pulses in place of a relay
+PUMP_FEEDBACK = (14,)  # of the first; a pump station has another use for it
 SPEEDS = (13, 6)  # of a pump station, 0-10 V by PWM and amplifier; it has no second valve and no DHW
 DEMAND = 14
 ONE_WIRE = 28

@@ -10,7 +10,7 @@ from .fixed_point import FULL_BP
 from .heating_curve import line
 from .limiters import ValveLimiter
 from .pi_controller import PI
-from .precedence import FALLBACK, FROST, HEATING_VALVE, MAXIMUM, NO_LIMITER, PRIORITY
+from .precedence import FALLBACK, FROST, HEATING_VALVE, MAXIMUM, NO_LIMITER, PRIORITY, PUMP_STANDS
 from .pump import Pump
 
 POWER_ON = 1  # machine.PWRON_RESET
@@ -62,7 +62,12 @@ class HeatingCircuit:
         self._pi.track(self.valve.position_bp, 0)
         self._limiter = ValveLimiter(limits, self.valve)
         self.pump = Pump(board, number, bank, bank.point(name("secondary_pump_out_number")), spread_s)
-        self._schedule = self._room = None
+        self._schedule = self._room = self._feedback = None
+        for row in settings.pump_pwm:
+            if row[0] == number and row[3]:
+                from .pump_feedback import PumpFeedback
+
+                self._feedback = PumpFeedback(board, bank, number, self.pump)
         if settings.schedule(number):
             from .comfort import Comfort
 
@@ -206,6 +211,12 @@ class HeatingCircuit:
             return self._decide(MAXIMUM, 0, error_mk)
         return None
 
+    def _pump_stands(self, supply_mc, error_mk, dt_ms):
+        if not self.pump.stands:
+            return None
+        # in frost the exchanger keeps what a valve hardly open gives it
+        return self._decide(PUMP_STANDS, EXERCISE_BP if self.frost else 0, error_mk)
+
     def _supply_lost(self, supply_mc, error_mk, dt_ms):
         if supply_mc is not None:
             return None
@@ -270,6 +281,8 @@ class HeatingCircuit:
         if self.pump.manual_bp is not None:
             asked = self.pump.manual_bp > 0
         self.pump.wanted(asked or self.frost or cold, dt_ms)
+        if self._feedback is not None:
+            self._feedback.step(dt_ms)
 
     def save_when_due(self, now_s):
         if self._room is not None:

@@ -6,10 +6,13 @@ the rank below it wants.
 """
 
 # as the registers tell them
-NO_LIMITER, RETURN, FLOW, FROST, MAXIMUM, FALLBACK, HEAT, DIFFERENCE, CAPACITY, PRIORITY = range(10)
+NO_LIMITER, RETURN, FLOW, FROST, MAXIMUM, FALLBACK, HEAT, DIFFERENCE, CAPACITY, PRIORITY, PUMP_STANDS = range(
+    11
+)
 
 HEATING_VALVE = (
-    "over_maximum", "supply_lost", "frost", "manual", "exercise", "no_heat", "end_stop", "controlled",
+    "over_maximum", "pump_stands", "supply_lost", "frost", "manual", "exercise", "no_heat", "end_stop",
+    "controlled",
 )  # fmt: skip
 DHW_VALVE = ("scald", "lost", "end_stop", "manual", "no_demand", "controlled")
 PUMP = ("demand", "afterrun", "exercise")

@@ -12,6 +12,8 @@ EXERCISE_MS = 60_000
 class Pump:
     """which: the board's number of the pump. spread_s: by how much later than others it is exercised."""
 
+    stands = False  # it is told to run and says that it does not: see pump_feedback
+
     def __init__(self, board, which, bank, point, spread_s):
         self._board = board
         self._which = which

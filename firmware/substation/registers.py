@@ -138,7 +138,7 @@ STATUS = rows_of(INPUT, MEASUREMENT, """
 outdoor_temp_c 40 i16 0.01 -40 60  Outdoor air
 """) + rows_of(INPUT, DIAGNOSTIC, """
 control_mode_number 41 u16 1 0 9  0 own curve, 1 order, 2 manual, 3 service, 4 safe start, 5 unauthenticated value (legacy mode)
-active_limiter_number 42 u16 1 0 9  0 none, 1 return, 2 flow, 3 frost, 4 supply maximum, 5 sensor fallback, 6 heat, 7 difference of returns, 8 tariff window, 9 DHW first
+active_limiter_number 42 u16 1 0 10  0 none, 1 return, 2 flow, 3 frost, 4 supply maximum, 5 sensor fallback, 6 heat, 7 difference of returns, 8 tariff window, 9 DHW first, 10 pump does not turn
 sensor_fault_bits 43 u16 1 0 65534  One bit for each sensor input, in the board's order
 alarm_bits 44 u16 1 0 65534  See ALARM_BITS
 deficit_used_kh 45 u16 0.01 0 655  Kelvin-hours taken below the own curve in 24 h
@@ -203,7 +203,7 @@ valve2_position_out_pct 106 u16 0.01 0 100  Estimated position of the second cir
 secondary2_pump_out_number 107 u16 1 0 1  Second circulation pump: 0 off, 1 on
 own2_curve_temp_c 108 i16 0.01 0 110  What the second circuit's own curve asks for
 secondary2_supply_temp_effective_c 109 i16 0.01 0 110  Setpoint the second circuit follows now
-active2_limiter_number 110 u16 1 0 9  As active_limiter_number, of the second circuit
+active2_limiter_number 110 u16 1 0 10  As active_limiter_number, of the second circuit
 schedule_mode_number 111 u16 1 0 5  0 comfort, 1 set-back, 2 holiday, 3 early start, 4 early stop, 5 comfort for lack of time
 schedule2_mode_number 112 u16 1 0 5  As schedule_mode_number, of the second circuit
 room_shift_k 113 i16 0.01 -30 30  What room influence and adaptation add to the curve
@@ -267,11 +267,13 @@ def _meters(address):
 
 HEAT_METERS = _meters(400)
 
-# Input 480..483, on every profile, without gaps: what acts beside orders.
+# Input 480..485, on every profile, without gaps: what acts beside orders.
 BESIDE_ORDERS = rows_of(INPUT, DIAGNOSTIC, """
 manual_seconds_left_s 480 u16 1 0 1800  Manual operation ends in; 0 in automatic
 legacy_mode_number 481 u16 1 0 2  Writes without a proof: 0 all refused, 1 some taken from the serial line, 2 some from one address
 legacy_write_count 482 u32 1 0 4294967294  Writes without a proof taken since boot
+pump_feedback_number 484 u16 1 0 6  Circulation pump by its own word: 0 not wired, 1 runs, 2 standby, 3 warning, 4 electrical fault, 5 blocked, 6 no signal
+pump2_feedback_number 485 u16 1 0 6  As pump_feedback_number, of the second circuit
 """)
 
 # Input 200..214, without gaps: one read.

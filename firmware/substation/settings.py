@@ -11,6 +11,7 @@ PUMP_STATION = "pump_station"
 class Settings:
     """Plain attributes, set by `site`; read while booting only."""
 
+    pump_pwm = ()  # (circuit, profile, speed in basis points, feedback) of pumps commanded by pulses
     legacy = None  # (source, addresses, lease in s) of who may write without a proof
 
     def __init__(self):

@@ -143,6 +143,9 @@ class Site(Settings):
             from . import site_meters
 
             site_meters.read(self)
+        by_pulses = substation and ("pump_pwm" in content or "pump2_pwm" in content)
+        if by_pulses:
+            self._known.update(("pump_pwm", "pump2_pwm"))
         if self._plain(used):
             self.circuits, self.pumps = (1, 0) if substation else (0, 1)
             self.dhw = "none"
@@ -154,6 +157,10 @@ class Site(Settings):
             used = site_functions.read(self, registers, content, used, pins)
             defaults.update(site_functions.OPTION_DEFAULTS)
             ordered += site_functions.OPTION_ORDERED
+        if by_pulses:
+            from . import site_pumps
+
+            site_pumps.read(self, pin_map(self.board) if pin_map else None)
         rows = [
             row
             for row in registers.BY_PROFILE[self.profile]

@@ -102,6 +102,7 @@ def _read_settings(boards, running, version, persistence):
         "site_meters",
         "site_tls",
         "site_legacy",
+        "site_pumps",
         "bundled_limits",
         "limits_record",
         "site_migrations",

@@ -43,7 +43,7 @@ machine.I2C = I2C; machine.SPI = SPI; machine.UART = Line
 class network: WIZNET5K = Nic; LAN = Nic; PHY_LAN8720 = 1
 sys.modules["network"] = network
 import boards
-class Station: circuits = 0; dhw = 'none'; pumps = 1; inputs = ()
+class Station: circuits = 0; dhw = 'none'; pumps = 1; inputs = pump_pwm = ()
 """
 
 INTERFACE = (
@@ -212,6 +212,7 @@ def wired(*inputs):
     class Settings:
         circuits = pumps = 1
         dhw = "none"
+        pump_pwm = ()
     Settings.inputs = inputs
     return Settings
 def number(rom): return int.from_bytes(rom, "big")

@@ -26,7 +26,7 @@ def test_no_address_is_given_twice(profile, space):
         (registers.SUBSTATION_INPUTS, 78, 102),
         (registers.PUMP_STATION_INPUTS, 200, 214),
         (registers.HEAT_METERS, 400, 474),
-        (registers.BESIDE_ORDERS, 480, 483),
+        (registers.BESIDE_ORDERS, 480, 485),
     ],
 )
 def test_polled_blocks_have_no_gap(rows, first, last):

@@ -22,6 +22,7 @@ class Pin:
     OUT = 1
     PULL_UP = 1
     IRQ_FALLING = 4
+    IRQ_RISING = 8
 
     def __init__(self, id, mode=-1, pull=-1, value=None):
         self.id = id

@@ -96,6 +96,8 @@ class PWM:
             raise ValueError("duty_u16 lies between 0 and 65535")
         if self._id in link.duty:
             link.duty[self._id] = duty
+        elif self._id in link.on_since:  # a pump: it stands near either end of the duty, whatever its profile
+            link.switch(self._id, 1 if 3277 < duty < 62258 else 0)
 
     def deinit(self):
         if self._id in link.duty:
