@@ -152,11 +152,13 @@ class ModbusServer:
         self._refusals.note(self._broadcast_cause if broadcast else self._function_cause, source)
         return -ILLEGAL_ADDRESS
 
-    def _plain_write(self, frame, pdu, values, address, count, out, source):
+    def _plain_write(self, frame, pdu, values, address, count, broadcast, out, source):
         """Offer a write without a proof to legacy mode; what that leaves alone is refused as ever."""
-        answer = self.legacy.write(frame, pdu + values, address, count, source)
+        answer = -1
+        if self.legacy is not None and not broadcast:
+            answer = self.legacy.write(frame, pdu + values, address, count, source)
         if answer < 0:
-            return self._refused_write(False, source)
+            return self._refused_write(broadcast, source)
         if answer:
             return -answer
         out[8:12] = frame[pdu + 1 : pdu + 5]
@@ -172,9 +174,7 @@ class ModbusServer:
             return self._no_request(source)
         address = (frame[pdu + 1] << 8) | frame[pdu + 2]
         if address != self._order_mailbox or count > self._order_words or broadcast:
-            if self.legacy is not None and not broadcast:
-                return self._plain_write(frame, pdu, 6, address, count, out, source)
-            return self._refused_write(broadcast, source)
+            return self._plain_write(frame, pdu, 6, address, count, broadcast, out, source)
         if not self._mailbox.take(bytes(frame[pdu + 6 : pdu + 6 + 2 * count]), source):
             return -ILLEGAL_ADDRESS
         out[8:12] = frame[pdu + 1 : pdu + 5]
@@ -240,9 +240,9 @@ class ModbusServer:
             whole = size == 5 and frame[pdu + 3] in (0, 255) and frame[pdu + 4] == 0
         elif function == 6:
             whole = size == 5
-            if whole and self.legacy is not None and not broadcast:
+            if whole:
                 address = (frame[pdu + 1] << 8) | frame[pdu + 2]
-                return self._plain_write(frame, pdu, 3, address, 1, out, source)
+                return self._plain_write(frame, pdu, 3, address, 1, broadcast, out, source)
         elif function == 22:
             whole = size == 7
         elif function == 15:

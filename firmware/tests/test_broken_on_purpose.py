@@ -167,7 +167,7 @@ BREAKS = [
      [("            if place not in self._addresses:", "            if place < 0:")],
      "test_legacy.py::test_s7_nobody_else_and_nothing_else"),
     ("S7 legacy mode takes no broadcast", "substation/modbus_server.py",
-     [("if whole and self.legacy is not None and not broadcast:", "if whole and self.legacy is not None:")],
+     [("if self.legacy is not None and not broadcast:", "if self.legacy is not None:")],
      "test_legacy.py::test_s7_nobody_else_and_nothing_else"),
     ("S7 keys go before legacy mode", "substation/orders.py",
      [("UTILITY: 1, LEGACY: 0}", "UTILITY: 1, LEGACY: 3}")],
