@@ -99,10 +99,7 @@ def _read_settings(boards, running, version, persistence):
     let_go_of(
         "site",
         "site_functions",
-        "site_meters",
-        "site_tls",
-        "site_legacy",
-        "site_pumps",
+        "site_options",
         "bundled_limits",
         "limits_record",
         "site_migrations",
