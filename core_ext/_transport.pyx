@@ -14,35 +14,7 @@ cdef extern from "_transport.h" nogil:
     ctypedef struct Parcel:
         double mass, tag, rise, x_in, x_out
 
-    ctypedef struct Pipes:
-        int32_t pipes, padded, nodes, capacity, level, sorted, ground_still
-        double merge_k, dt, loss, entered, left
-        const int32_t *from_ "from"
-        const int32_t *to
-        const int32_t *slot_start
-        const int32_t *slot_pipe
-        const double *plug_kg
-        const double *wall_kg
-        const double *share
-        const double *rate
-        const double *held_kg
-        double *node_temp
-        double *inflow
-        double *flow
-        double *moved
-        double *gone
-        double *part
-        double *filled
-        double *pass_in
-        double *pass_old
-        double *take_in
-        double *take_old
-        double *clock_step
-        double *keep
-        double *half
-        double *through
-        double *fresh
-        double *energy
+    ctypedef struct Eight:
         double *tag
         double *rise
         double *x_in
@@ -50,45 +22,78 @@ cdef extern from "_transport.h" nogil:
         double *clock
         double *w_in
         double *w_out
+        double *energy
         double *base
-        double *base_next
-        double *squeezed_k
         int64_t *ringed
+        double *wall_kg
+        double *plug_kg
+
+    ctypedef struct EightGiven:
+        double *share
+        double *rate
+        double *held_kg
+
+    ctypedef struct Mix:
+        double inverse
+
+    ctypedef struct Pipes:
+        int32_t pipes, padded, nodes, capacity, level, sorted, ground_still
+        double merge_k, dt, loss, entered, left
+        const int32_t *from_ "from"
+        const int32_t *to
+        const int32_t *slot_start
+        const int32_t *slot_pipe
+        double *node_temp
+        double *inflow
+        double *flow
+        double *squeezed_k
         int32_t *head
         int32_t *count
-        Parcel *ring
-        double *delivered
-        double *retained
-        double *offset
-        double *gain
-        double *fed
+        int32_t *place
         int32_t *up
         int32_t *down
+        int8_t *sign
+        int8_t *turned
+        Parcel *ring
+        Eight *eight
+        EightGiven *eight_given
+        int32_t *pipe
+        int32_t *up_at
+        double *base_next
+        double *offset
+        double *gain
+        double *delivered
+        double *retained
+        double *fed
         int32_t *order
         int32_t *waiting
         int32_t *in_start
-        int32_t *in_pipe
-        int32_t *in_node
+        int32_t *in_place
+        int32_t *in_up
         int32_t *in_cut
         int32_t *standing
         int32_t *back
-        int8_t *sign
-        int8_t *turned
-        double *in_kg
-        int8_t *kind
+        Mix *mix
+        double *temp
         double *enters_kg
         double *leaves_kg
-        double *inverse
-        double *work
         double *cut
         double *system
         double *answer
+        double *moving
 
     const int MOST_CUTS
     int32_t transport_step(Pipes *n, double dt, const double *flow, const double *inflow,
                            const double *given, const double *ground)
     double mean_excess(double tag, double rise, double x_in, double x_out, double now)
     Parcel *ring_at(const Pipes *n, int32_t p, int32_t i)
+
+
+cdef double held_heat(const Pipes *n, Py_ssize_t s) noexcept nogil:
+    """Heat in the pipe at place s and its wall, above its ground, kg K."""
+    cdef const Eight *e = n.eight + s // 8
+    cdef int lane = s % 8
+    return e.energy[lane] + e.wall_kg[lane] * (e.w_in[lane] + e.w_out[lane])
 
 
 cdef void* address(object array):
@@ -130,52 +135,65 @@ cdef class Transport:
         n.node_temp = <double*> address(np.asarray(node_temp_c))
         n.inflow = <double*> address(np.asarray(inflow_temp_c))
 
-        excess = np.asarray(initial_temp_c) - np.asarray(ground_temp_c)
-        n.plug_kg = self._column(plug_kg)
-        n.wall_kg = self._column(wall_kg)
-        n.share = self._column(share, 1.0)
-        n.rate = self._column(rate_per_s)
-        n.held_kg = self._column(np.asarray(plug_kg) + 2.0 * np.asarray(wall_kg))
-        n.energy = self._column(np.asarray(plug_kg) * excess)
-        n.flow = self._column(None)
-        n.moved = self._column(None)
-        n.gone, n.part, n.filled = self._column(None), self._column(None), self._column(None)
-        n.pass_in, n.pass_old = self._column(None), self._column(None)
-        n.take_in, n.take_old = self._column(None), self._column(None)
-        n.clock_step, n.keep, n.half = self._column(None), self._column(None), self._column(None)
-        n.through, n.fresh = self._column(None), self._column(None)
-        n.tag, n.rise = self._column(excess), self._column(None)
-        n.x_in, n.x_out, n.clock = self._column(None), self._column(None), self._column(None)
-        n.w_in, n.w_out = self._column(excess), self._column(excess)
-        n.base, n.base_next = self._column(ground_temp_c), self._column(None)
-        n.squeezed_k = self._column(None)
-        n.delivered, n.retained = self._column(None), self._column(None)
-        n.offset, n.gain, n.fed = self._column(None), self._column(None), self._column(None)
-        n.ringed = <int64_t*> self._zeros(padded, np.int64)
-        n.head = <int32_t*> self._zeros(padded, np.int32)
-        n.count = <int32_t*> self._zeros(padded, np.int32)
+        n.eight = <Eight*> self._lines(padded // 8 * sizeof(Eight))
+        n.eight_given = <EightGiven*> self._lines(padded // 8 * sizeof(EightGiven))
+        n.offset = <double*> self._lines(padded * 8)
+        n.gain = <double*> self._lines(padded * 8)
+        n.mix = <Mix*> self._lines(nodes * sizeof(Mix))
+        n.flow = <double*> self._zeros(pipes, np.float64)
+        n.squeezed_k = <double*> self._zeros(pipes, np.float64)
+        n.base_next = <double*> self._zeros(pipes, np.float64)
+        n.delivered = <double*> self._lines(padded * 8)
+        n.retained = <double*> self._lines(padded * 8)
+        n.fed = <double*> self._lines(padded * 8)
+        n.head = <int32_t*> self._zeros(pipes, np.int32)
+        n.count = <int32_t*> self._zeros(pipes, np.int32)
         n.ring = <Parcel*> self._zeros(pipes * capacity * 5, np.float64)
+        n.place = <int32_t*> self._zeros(pipes, np.int32, np.arange(pipes))
+        n.pipe = <int32_t*> self._zeros(pipes, np.int32, np.arange(pipes))
+        n.up_at = <int32_t*> self._zeros(padded, np.int32)
         n.up = <int32_t*> self._zeros(pipes, np.int32, from_node)
         n.down = <int32_t*> self._zeros(pipes, np.int32, to_node)
         n.order = <int32_t*> self._zeros(nodes, np.int32)
         n.waiting = <int32_t*> self._zeros(nodes, np.int32)
         n.in_start = <int32_t*> self._zeros(nodes + 1, np.int32)
-        n.in_pipe = <int32_t*> self._zeros(pipes, np.int32)
-        n.in_node = <int32_t*> self._zeros(pipes, np.int32)
+        n.in_place = <int32_t*> self._zeros(pipes, np.int32)
+        n.in_up = <int32_t*> self._zeros(pipes, np.int32)
         n.in_cut = <int32_t*> self._zeros(pipes, np.int32)
         n.standing = <int32_t*> self._zeros(nodes, np.int32)
         n.back = <int32_t*> self._zeros(pipes, np.int32)
         n.sign = <int8_t*> self._zeros(pipes, np.int8)
         n.turned = <int8_t*> self._zeros(pipes, np.int8)
-        n.in_kg = <double*> self._zeros(nodes, np.float64)
-        n.kind = <int8_t*> self._zeros(nodes, np.int8)
-        n.enters_kg = <double*> self._zeros(nodes, np.float64)
-        n.leaves_kg = <double*> self._zeros(nodes, np.float64)
-        n.inverse = <double*> self._zeros(nodes, np.float64)
-        n.work = <double*> self._zeros(nodes, np.float64)
+        n.temp = <double*> self._lines((nodes + 7) * 8)
+        n.enters_kg = <double*> self._lines((nodes + 7) * 8)
+        n.leaves_kg = <double*> self._lines((nodes + 7) * 8)
         n.cut = <double*> self._zeros(pipes, np.float64)
+        n.moving = <double*> self._zeros(pipes, np.float64)
         n.system = <double*> self._zeros(MOST_CUTS * MOST_CUTS, np.float64)
         n.answer = <double*> self._zeros(MOST_CUTS, np.float64)
+        self._fill(np.asarray(plug_kg), np.asarray(wall_kg), np.asarray(share), np.asarray(rate_per_s),
+                   np.asarray(initial_temp_c), np.asarray(ground_temp_c))
+
+    cdef void _fill(self, const double[::1] plug_kg, const double[::1] wall_kg, const double[::1] share,
+                    const double[::1] rate, const double[::1] initial, const double[::1] ground):
+        """Everything by place, which is the row of the pipe until flows are known."""
+        cdef Py_ssize_t p
+        cdef int lane
+        cdef double excess
+        cdef Eight *e
+        cdef EightGiven *g
+        for p in range(self.n.padded):
+            e, g, lane = self.n.eight + p // 8, self.n.eight_given + p // 8, p % 8
+            if p >= self.pipes:
+                g.share[lane] = 1.0
+                continue
+            excess = initial[p] - ground[p]
+            e.plug_kg[lane], e.wall_kg[lane] = plug_kg[p], wall_kg[p]
+            e.tag[lane] = e.w_in[lane] = e.w_out[lane] = excess
+            e.energy[lane] = plug_kg[p] * excess
+            e.base[lane] = ground[p]
+            g.share[lane], g.rate[lane] = share[p], rate[p]
+            g.held_kg[lane] = plug_kg[p] + 2.0 * wall_kg[p]
 
     cdef void* _zeros(self, Py_ssize_t count, kind, values=None):
         """An array of the kernel's own, at least one element long, zero beyond the values."""
@@ -185,11 +203,10 @@ cdef class Transport:
         self.kept.append(array)
         return address(array)
 
-    cdef double* _column(self, values, double pad=0.0):
-        array = np.full(max(self.n.padded, 1), pad)
-        array[:self.pipes] = 0.0 if values is None else values
-        self.kept.append(array)
-        return <double*> address(array)
+    cdef void* _lines(self, size_t size):
+        """Zeroed memory that begins with a cache line: no eight of a column lie in two."""
+        cdef uintptr_t first = <uintptr_t> self._zeros(size + 64, np.int8)
+        return <void*> ((first + 63) // 64 * 64)
 
     def step(self, double dt_s, const double[::1] flow_kg_s, const double[::1] inflow_temp_c,
              const double[::1] inflow_kg_s, const double[::1] ground_temp_c, bint new_ground):
@@ -241,45 +258,49 @@ cdef class Transport:
 
     def stored_kg_k(self):
         """Heat in all pipes with their walls, kg degC."""
-        cdef Py_ssize_t p
+        cdef Py_ssize_t s
         cdef double total = 0.0
         cdef Pipes *n = &self.n
         with nogil:
-            for p in range(n.pipes):
-                total += n.energy[p] + n.wall_kg[p] * (n.w_in[p] + n.w_out[p]) + n.held_kg[p] * n.base[p]
+            for s in range(n.pipes):
+                total += held_heat(n, s) + n.eight_given[s // 8].held_kg[s % 8] * n.eight[s // 8].base[s % 8]
         return total
 
     def mean_temps(self, double[::1] out):
         """Write each pipe's mean temperature; a pipe without volume takes that of its first-named node."""
-        cdef Py_ssize_t p
+        cdef Py_ssize_t p, s
         cdef Pipes *n = &self.n
-        cdef double heat
+        cdef double held
         with nogil:
             for p in range(n.pipes):
-                if n.held_kg[p] > 0.0:
-                    heat = n.energy[p] + n.wall_kg[p] * (n.w_in[p] + n.w_out[p])
-                    out[p] = n.base[p] + heat / n.held_kg[p]
+                s = n.place[p]
+                held = n.eight_given[s // 8].held_kg[s % 8]
+                if held > 0.0:
+                    out[p] = n.eight[s // 8].base[s % 8] + held_heat(n, s) / held
                 else:
                     out[p] = n.node_temp[n.from_[p]]
 
     def parcels(self, Py_ssize_t pipe):
         """Masses and mean temperatures in one pipe from its first-named end to the second (a copy)."""
         cdef Pipes *n = &self.n
-        cdef int32_t p = <int32_t> pipe
-        cdef double now = n.clock[p], base = n.base[p]
+        cdef int32_t p = <int32_t> pipe, s = n.place[p]
+        cdef Eight *e = n.eight + s // 8
+        cdef int lane = s % 8
+        cdef double now = e.clock[lane], base = e.base[lane]
         cdef Parcel c
         rows = []  # from the outlet to the inlet
-        if n.wall_kg[p] > 0.0:
-            rows.append((n.wall_kg[p], base + n.w_out[p]))
-        if n.ringed[p]:
+        if e.wall_kg[lane] > 0.0:
+            rows.append((e.wall_kg[lane], base + e.w_out[lane]))
+        if e.ringed[lane]:
             for i in range(n.count[p]):
                 c = ring_at(n, p, i)[0]
                 rows.append((c.mass, base + mean_excess(c.tag, c.rise, c.x_in, c.x_out, now)))
-        elif n.plug_kg[p] > 0.0:
+        elif e.plug_kg[lane] > 0.0:
             rows.append(
-                (n.plug_kg[p], base + mean_excess(n.tag[p], n.rise[p], n.x_in[p], n.x_out[p], now)))
-        if n.wall_kg[p] > 0.0:
-            rows.append((n.wall_kg[p], base + n.w_in[p]))
+                (e.plug_kg[lane],
+                 base + mean_excess(e.tag[lane], e.rise[lane], e.x_in[lane], e.x_out[lane], now)))
+        if e.wall_kg[lane] > 0.0:
+            rows.append((e.wall_kg[lane], base + e.w_in[lane]))
         if not n.turned[p]:
             rows.reverse()
         return np.array([row[0] for row in rows]), np.array([row[1] for row in rows])

@@ -1,7 +1,7 @@
 /* What all pipes do in a step, several at a time, for one instruction level; included by _transport.h.
  *
  * LEVEL is the level, FN(name) the name of a function at it. Arrays are padded to a multiple of eight; pads
- * are pipes without content in which nothing moves. Lanes that do not fit the common case (more than one
+ * are pipes without content in which nothing moves, and nodes through which nothing enters or leaves. Lanes that do not fit the common case (more than one
  * parcel, or too much clock in one piece) are computed again by _transport.h, one at a time.
  */
 #include "_vectors_body.h"
@@ -27,10 +27,16 @@ ALWAYS_INLINE V FN(slope)(V z, int terms) {
  * correction fades out where water needs so long that nothing is left of its heat. */
 static void FN(prepare)(Pipes *n) {
     const V one = SPLAT(1.0), zero = SPLAT(0.0), dt = SPLAT(n->dt);
-    for (int32_t p = 0; p < n->padded; p += WIDTH) {
-        const V speed = FN(absolute)(FN(load)(n->flow + p)), plug = FN(load)(n->plug_kg + p);
-        const V wall = FN(load)(n->wall_kg + p), share = FN(load)(n->share + p);
-        const V aged = FN(load)(n->rate + p) * dt, held = FN(load)(n->held_kg + p);
+    for (int32_t s = 0; s < n->pipes; ++s) {
+        AT(moved, s) = n->flow[n->pipe[s]];
+    }
+    for (int32_t at = 0; at < n->padded; at += WIDTH) {
+        Eight *e = n->eight + (at >> 3);
+        const EightGiven *given = n->eight_given + (at >> 3);
+        const int l = at & 7;
+        const V speed = FN(absolute)(FN(load)(e->moved + l)), plug = FN(load)(e->plug_kg + l);
+        const V wall = FN(load)(e->wall_kg + l), share = FN(load)(given->share + l);
+        const V aged = FN(load)(given->rate + l) * dt, held = FN(load)(given->held_kg + l);
         const M flows = (M)(speed >= SPLAT(STANDING_KG_S)), walled = (M)(wall > zero);
         const V moved = FN(pick)(flows, speed * dt, zero), mass = FN(pick)(flows, moved, one);
         const V gone = FN(lesser)(moved, plug), part = gone / mass;
@@ -39,14 +45,14 @@ static void FN(prepare)(Pipes *n) {
         const V still = FN(mean_decay)(rates);
         const V follows = FN(pick)((M)(rates > zero), taken / FN(pick)((M)(rates > zero), rates, one), zero);
         const V pass_in = (one - share) + share * follows * (one - still);
-        FN(store)(n->moved + p, moved);
-        FN(store)(n->gone + p, gone);
-        FN(store)(n->part + p, part);
-        FN(store)(n->filled + p, gone / FN(pick)((M)(plug > zero), plug, one));
-        FN(store)(n->pass_in + p, FN(pick)(walled, pass_in, one));
-        FN(store)(n->pass_old + p, FN(pick)(walled, share * still, zero));
-        FN(store)(n->take_in + p, FN(pick)(walled, taken * still, zero));
-        FN(store)(n->take_old + p, one - rates * still);
+        FN(store)(e->moved + l, moved);
+        FN(store)(e->gone + l, gone);
+        FN(store)(e->part + l, part);
+        FN(store)(e->filled + l, gone / FN(pick)((M)(plug > zero), plug, one));
+        FN(store)(e->pass_in + l, FN(pick)(walled, pass_in, one));
+        FN(store)(e->pass_old + l, FN(pick)(walled, share * still, zero));
+        FN(store)(e->take_in + l, FN(pick)(walled, taken * still, zero));
+        FN(store)(e->take_old + l, one - rates * still);
         /* steady: a node passes on 1 - share y / (1 + y) of the excess; the logarithm by atanh's series */
         const V y = FN(lesser)(aged * wall / (mass * share), SPLAT(100.0));
         const V q = share * y / (SPLAT(2.0) + (SPLAT(2.0) - share) * y), s = q * q;
@@ -60,26 +66,29 @@ static void FN(prepare)(Pipes *n) {
         V clock = FN(pick)(flows, FMA(fade, full - aged, aged), aged);
         clock = FN(pick)((M)(plug > zero), clock, zero);
         const V span = clock * part, half = FN(decays)(SPLAT(0.5) * span);
-        FN(store)(n->clock_step + p, clock);
-        FN(store)(n->keep + p, FN(decays)(clock));
-        FN(store)(n->half + p, one / FN(greater)(half, SPLAT(1e-150)));
-        FN(store)(n->through + p, (one - part) * half * half);
-        FN(store)(n->fresh + p, FN(mean_decay)(span));
+        FN(store)(e->clock_step + l, clock);
+        FN(store)(e->keep + l, FN(decays)(clock));
+        FN(store)(e->half + l, one / FN(greater)(half, SPLAT(1e-150)));
+        FN(store)(e->through + l, (one - part) * half * half);
+        FN(store)(e->fresh + l, FN(mean_decay)(span));
     }
 }
 
-/* What each pipe delivers: offset + gain * (temperature fed), kg degC, and what stays in its plug, kg K. */
-static void FN(deliver)(Pipes *n) {
+/* What the pipes from place `first` up to `end` deliver, and what stays in their plugs, kg K. */
+ALWAYS_INLINE void FN(deliver)(Pipes *n, int32_t first_place, int32_t end) {
     const V one = SPLAT(1.0), half = SPLAT(0.5);
-    for (int32_t p = 0; p < n->padded; p += WIDTH) {
-        const V gone = FN(load)(n->gone + p), part = FN(load)(n->part + p);
-        const V span = FN(load)(n->clock_step + p) * part;
-        const V tag = FN(load)(n->tag + p), rise = FN(load)(n->rise + p);
-        const V xo = FN(load)(n->x_out + p), width = FN(load)(n->x_in + p) - xo;
-        const V f = FN(load)(n->filled + p);
+    double *delivered_to = n->delivered - n->origin, *retained_to = n->retained - n->origin;
+    for (int32_t at = first_place; at < end; at += WIDTH) {
+        Eight *e = n->eight + (at >> 3);
+        const int l = at & 7;
+        const V gone = FN(load)(e->gone + l), part = FN(load)(e->part + l);
+        const V span = FN(load)(e->clock_step + l) * part;
+        const V tag = FN(load)(e->tag + l), rise = FN(load)(e->rise + l);
+        const V xo = FN(load)(e->x_out + l), width = FN(load)(e->x_in + l) - xo;
+        const V f = FN(load)(e->filled + l);
         const V piece = FMA(half * rise, f - one, tag), tilt = rise * f, wide = width * f;
         const V before_z = half * wide, out_z = half * (wide - span);
-        const V heat = FN(decays)(FN(load)(n->clock + p) - out_z - xo);
+        const V heat = FN(decays)(FN(load)(e->clock + l) - out_z - xo);
         const V most_z = FN(greater)(FN(absolute)(before_z), FN(absolute)(out_z));
         V out, before;
         if (!FN(bits)((M)(most_z > SPLAT(0.02)))) {
@@ -90,63 +99,65 @@ static void FN(deliver)(Pipes *n) {
             before = FMA(piece, FN(flat)(before_z, 6), tilt * FN(slope)(before_z, 6));
         }
         out *= heat;
-        before *= heat * FN(load)(n->half + p);
-        const unsigned bits = FN(bits)(FN(load_mask)(n->ringed + p) | (M)(most_z > SPLAT(0.25)));
+        before *= heat * FN(load)(e->half + l);
+        const unsigned bits = FN(bits)(FN(load_mask)(e->ringed + l) | (M)(most_z > SPLAT(0.25)));
         V delivered = out;
-        FN(store)(n->retained + p, FN(load)(n->energy + p) - gone * before);
-        FN(store)(n->delivered + p, out);
+        FN(store)(retained_to + at, FN(load)(e->energy + l) - gone * before);
+        FN(store)(delivered_to + at, out);
         if (bits) {
-            for (int l = 0; l < WIDTH; ++l) {
-                if (bits >> l & 1) {
-                    leave(n, p + l);
+            for (int i = 0; i < WIDTH; ++i) {
+                if (bits >> i & 1) {
+                    leave(n, at + i);
                 }
             }
-            delivered = FN(load)(n->delivered + p);
+            delivered = FN(load)(delivered_to + at);
         }
-        const V base = FN(load)(n->base + p), through = FN(load)(n->through + p);
-        const V pass_in = FN(load)(n->pass_in + p), pass_old = FN(load)(n->pass_old + p);
-        const V first = pass_old * FN(load)(n->w_in + p);
+        const V base = FN(load)(e->base + l), through = FN(load)(e->through + l);
+        const V pass_in = FN(load)(e->pass_in + l), pass_old = FN(load)(e->pass_old + l);
+        const V first = pass_old * FN(load)(e->w_in + l);
         const V plug_out = FMA(through, first, part * delivered);
-        const V excess = FMA(pass_in, plug_out, pass_old * FN(load)(n->w_out + p));
+        const V excess = FMA(pass_in, plug_out, pass_old * FN(load)(e->w_out + l));
         const V gain = pass_in * pass_in * through;
-        const V moved = FN(load)(n->moved + p);
-        FN(store)(n->offset + p, moved * FMA(base, one - gain, excess));
-        FN(store)(n->gain + p, moved * gain);
+        const V moved = FN(load)(e->moved + l);
+        FN(store)(n->offset + at, moved * FMA(base, one - gain, excess));
+        FN(store)(n->gain + at, moved * gain);
     }
 }
 
-/* Let in what the nodes feed, and return the heat lost to the ground, kg K. */
-static double FN(fill)(Pipes *n) {
+/* Let in what the nodes feed from place `first_place` up to `end`; adds the heat lost to the ground, kg K. */
+ALWAYS_INLINE V FN(fill)(Pipes *n, int32_t first_place, int32_t end, const int tie, V lost) {
     const V one = SPLAT(1.0), half = SPLAT(0.5), two = SPLAT(2.0), zero = SPLAT(0.0);
     const V tolerance = SPLAT(n->merge_k);
-    const int tie = (n->steps++ & 15) == 0;
-    V lost = zero;
-    for (int32_t p = 0; p < n->padded; p += WIDTH) {
-        const V fed = FN(load)(n->fed + p), base = FN(load)(n->base + p);
-        const V pass_in = FN(load)(n->pass_in + p), pass_old = FN(load)(n->pass_old + p);
-        const V take_in = FN(load)(n->take_in + p), take_old = FN(load)(n->take_old + p);
-        const V w_in = FN(load)(n->w_in + p), w_out = FN(load)(n->w_out + p);
-        const V part = FN(load)(n->part + p), moved = FN(load)(n->moved + p), gone = FN(load)(n->gone + p);
+    const double *delivered = n->delivered - n->origin, *retained = n->retained - n->origin;
+    const double *temp = n->fed - n->origin;
+    for (int32_t at = first_place; at < end; at += WIDTH) {
+        Eight *e = n->eight + (at >> 3);
+        const int l = at & 7;
+        const V fed = FN(load)(temp + at), base = FN(load)(e->base + l);
+        const V pass_in = FN(load)(e->pass_in + l), pass_old = FN(load)(e->pass_old + l);
+        const V take_in = FN(load)(e->take_in + l), take_old = FN(load)(e->take_old + l);
+        const V w_in = FN(load)(e->w_in + l), w_out = FN(load)(e->w_out + l);
+        const V part = FN(load)(e->part + l), moved = FN(load)(e->moved + l), gone = FN(load)(e->gone + l);
         const V excess = FN(pick)((M)(moved > zero), fed - base, zero);
         const V first = FMA(pass_in, excess, pass_old * w_in);
-        const V second = FMA(FN(load)(n->through + p), first, part * FN(load)(n->delivered + p));
+        const V second = FMA(FN(load)(e->through + l), first, part * FN(load)(delivered + at));
         const V out = FMA(pass_in, second, pass_old * w_out);
         const V next_in = FMA(take_in, excess, take_old * w_in);
         const V next_out = FMA(take_in, second, take_old * w_out);
-        const V energy = FN(load)(n->energy + p);
-        const V next = FMA(FN(load)(n->retained + p), FN(load)(n->keep + p), gone * first * FN(load)(n->fresh + p));
+        const V energy = FN(load)(e->energy + l);
+        const V next = FMA(FN(load)(retained + at), FN(load)(e->keep + l), gone * first * FN(load)(e->fresh + l));
         const V walls = (next_in - w_in) + (next_out - w_out);
-        lost += moved * (excess - out) - (next - energy) - FN(load)(n->wall_kg + p) * walls;
-        FN(store)(n->w_in + p, next_in);
-        FN(store)(n->w_out + p, next_out);
-        FN(store)(n->energy + p, next);
-        const V step = FN(load)(n->clock_step + p), now = FN(load)(n->clock + p) + step;
-        FN(store)(n->clock + p, now);
+        lost += moved * (excess - out) - (next - energy) - FN(load)(e->wall_kg + l) * walls;
+        FN(store)(e->w_in + l, next_in);
+        FN(store)(e->w_out + l, next_out);
+        FN(store)(e->energy + l, next);
+        const V step = FN(load)(e->clock_step + l), now = FN(load)(e->clock + l) + step;
+        FN(store)(e->clock + l, now);
 
         /* one straight profile for what stayed and what came in */
-        const V tag = FN(load)(n->tag + p), rise = FN(load)(n->rise + p);
-        const V x_in = FN(load)(n->x_in + p), x_out = FN(load)(n->x_out + p), edge = now - step * part;
-        const V f = FN(load)(n->filled + p), rest = one - f;
+        const V tag = FN(load)(e->tag + l), rise = FN(load)(e->rise + l);
+        const V x_in = FN(load)(e->x_in + l), x_out = FN(load)(e->x_out + l), edge = now - step * part;
+        const V f = FN(load)(e->filled + l), rest = one - f;
         const M enters = (M)(gone > zero), stays = (M)(rest > zero);
         const V kept = FN(pick)(stays, FMA(half * rise, f, tag), first), tilt = FN(pick)(stays, rise * rest, zero);
         const V kept_in = FMA(half, tilt, kept), kept_out = FMA(SPLAT(-0.5), tilt, kept);
@@ -170,28 +181,75 @@ static double FN(fill)(Pipes *n) {
                 FN(greater)(FN(absolute)(middle - kept_in), FN(absolute)(FMA(slant, SPLAT(-0.5), mean) - kept_out)));
             error = FN(greater)(FN(pick)(stays, shape, zero), clock_error);
             const V z = half * FN(greater)(FN(lesser)(wide, SPLAT(LONGEST_SPAN)), SPLAT(-LONGEST_SPAN));
-            const V heat = FN(decays)(z), plug = FN(load)(n->plug_kg + p);
+            const V heat = FN(decays)(z), plug = FN(load)(e->plug_kg + l);
             settled = (next - slant * FN(slope)(z, 10) * heat * plug) /
                       (FN(flat)(z, 10) * heat * FN(pick)((M)(plug > zero), plug, one));
         }
-        const M ringed = FN(load_mask)(n->ringed + p);
+        const M ringed = FN(load_mask)(e->ringed + l);
         const M joins = enters & ~ringed & (M)(error <= tolerance) & (M)(FN(absolute)(wide) <= SPLAT(LONGEST_SPAN));
-        FN(store)(n->tag + p, FN(pick)(joins, settled, tag));
-        FN(store)(n->rise + p, FN(pick)(joins, slant, rise));
-        FN(store)(n->x_in + p, FN(pick)(joins, now, x_in));
-        FN(store)(n->x_out + p, FN(pick)(joins, xo, x_out));
+        FN(store)(e->tag + l, FN(pick)(joins, settled, tag));
+        FN(store)(e->rise + l, FN(pick)(joins, slant, rise));
+        FN(store)(e->x_in + l, FN(pick)(joins, now, x_in));
+        FN(store)(e->x_out + l, FN(pick)(joins, xo, x_out));
         const unsigned bits = FN(bits)(enters & ~joins);
         if (bits) {
-            for (int l = 0; l < WIDTH; ++l) {
-                if (bits >> l & 1) {
-                    enter(n, p + l, first[l], now[l]);
+            for (int i = 0; i < WIDTH; ++i) {
+                if (bits >> i & 1) {
+                    enter(n, at + i, first[i], now[i]);
                 }
             }
         }
     }
+    return lost;
+}
+
+/* One step of all pipes and nodes; returns the heat lost to the ground, kg K.
+ *
+ * Block by block where no water goes round in circles: a node is fed by pipes at places before those of the
+ * pipes it feeds, so once a block has delivered, every node that its pipes begin at can be mixed. */
+static double FN(advance)(Pipes *n) {
+    const int tie = (n->steps++ & 15) == 0;
+    V lost = SPLAT(0.0);
+    n->origin = 0;
+    if (n->back_edges) {
+        FN(deliver)(n, 0, n->padded);
+        mix_circles(n);
+        lost = FN(fill)(n, 0, n->padded, tie, lost);
+    } else {
+        int32_t mixed = 0;
+        n->entered = 0.0;
+        for (int32_t begin = 0; begin < n->padded; begin += BLOCK) {
+            const int32_t end = begin + BLOCK < n->padded ? begin + BLOCK : n->padded;
+            const int32_t last = end < n->pipes ? end : n->pipes, reached = n->up_at[last - 1] + 1;
+            n->origin = begin;
+            FN(deliver)(n, begin, end);
+            if (mixed < reached) {
+                sweep(n, mixed, reached, 0, 1.0);
+                mixed = reached;
+            }
+            const int32_t *up_at = n->up_at + begin;
+            const double *temp = n->temp;
+            double *fed = n->fed;
+#pragma GCC unroll 8
+            for (int32_t s = 0; s < end - begin; ++s) {
+                fed[s] = temp[up_at[s]];
+            }
+            lost = FN(fill)(n, begin, end, tie, lost);
+        }
+        sweep(n, mixed, n->nodes, 0, 1.0);
+    }
+    V entered = SPLAT(0.0), left = SPLAT(0.0);
+    for (int32_t k = 0; k < n->nodes; k += WIDTH) {
+        const V temp = FN(load)(n->temp + k);
+        entered = FMA(FN(load)(n->enters_kg + k), temp, entered);
+        left = FMA(FN(load)(n->leaves_kg + k), temp, left);
+    }
     double sum = 0.0;
+    n->left = 0.0;
     for (int l = 0; l < WIDTH; ++l) {
         sum += lost[l];
+        n->entered += entered[l];
+        n->left += left[l];
     }
     return sum;
 }
