@@ -201,13 +201,14 @@ def answer(
     index = "" if state.index < 0 else str(wishes.net.consumers["id"][state.index])
     pumps = -twin.solver._drops_pa("pumps")
     carried = state.result.mass_flow_kg_s["pumps"]
+    every_pump = np.maximum(pumps * carried, 0.0)
     power = np.maximum(state.gain * state.source_flow, 0.0) / wishes.density
-    pump_power = float(np.sum(np.maximum(pumps * carried, 0.0))) / wishes.density
+    pump_power = float(np.sum(every_pump)) / wishes.density if len(every_pump) else 0.0
     twin.certificate_of(state.result)
     static = _static_shift(heads, state)
     obstacles = [*found.obstacles, *_pressure_obstacles(heads, state)]
     columns = twin.solver._columns
-    heads.result = HydraulicResult(twin.solver)
+    heads.let_go()
     return Balance(
         kv_m3_h=kv,
         opening=kv / wishes.kvs,

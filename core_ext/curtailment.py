@@ -61,9 +61,10 @@ class Limit:
 def limits_of(heads: Heads, wishes: Wishes, state: State, heat_w: FloatArray, nodes: bool) -> list[Limit]:
     """Every finite limit with its slack in a state."""
     ids, out = wishes.net.sources["id"], []
-    carried = float(np.sum(np.maximum(state.source_flow, 0.0)))
-    total = float(np.sum(heat_w))
-    for row in range(wishes.net.sources.rows):
+    limited = range(wishes.net.sources.rows) if wishes.sources_limited else range(0)
+    carried = float(np.sum(np.maximum(state.source_flow, 0.0))) if limited else 0.0
+    total = float(np.sum(heat_w)) if limited else 0.0
+    for row in limited:
         name, flow = f"source {ids[row]}", float(state.source_flow[row])
         if np.isfinite(wishes.max_dp[row]):
             most = float(wishes.max_dp[row])

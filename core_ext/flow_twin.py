@@ -66,7 +66,7 @@ class FlowTwin:
     slack: None leaves the sources' heads as they are; a row gives all other sources a flow instead.
 
     `lift`: by how much pressures rise at every node when all heads rise by one, None where that changes
-    flows.
+    flows; `rise`: by how much the gain of every source does.
     """
 
     def __init__(self, solver: HydraulicSolver, slack: int | None = None) -> None:
@@ -88,6 +88,11 @@ class FlowTwin:
         self.is_head = np.isfinite(self.solver._columns["sources_dp_pa"])
         self.base_dp = np.where(self.is_head, 0.0, np.nan)
         self.lift = self._lift()
+        self.rise = (
+            np.ones(len(self.is_head))
+            if self.lift is None
+            else self.lift[self.source_supply] - self.lift[self.source_return]
+        )
 
     def follow(self, solver: HydraulicSolver) -> None:
         """Take over what was changed in the solver since."""

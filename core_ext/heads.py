@@ -40,7 +40,7 @@ class Heads:
 
     def __init__(self, twin: FlowTwin, wishes: Wishes) -> None:
         self.twin, self.wishes = twin, wishes
-        self.result = HydraulicResult(twin.solver)
+        self._result: HydraulicResult | None = None
         self.shift = 0.0
         self.heads = twin.base_dp.copy()
         needs = wishes.min_dp[wishes.target > 0.0]
@@ -49,15 +49,22 @@ class Heads:
         if not twin.dispatched:
             twin.put_heads(self.heads)
         self.lift = twin.lift
-        self.rise = (
-            np.ones(len(twin.is_head))
-            if self.lift is None
-            else self.lift[twin.source_supply] - self.lift[twin.source_return]
-        )
+        self.rise = twin.rise
         low, high = wishes.node_limits(self.lift) if wishes.bounded else (np.zeros(0), np.zeros(0))
         self.low, self.high = low, high
         self.level = self._level(twin.supply, twin.back)
         self.source_level = self._level(twin.source_supply, twin.source_return)
+
+    @property
+    def result(self) -> HydraulicResult:
+        """What every run writes to."""
+        if self._result is None:
+            self._result = HydraulicResult(self.twin.solver)
+        return self._result
+
+    def let_go(self) -> None:
+        """The result of the last run belongs to somebody else now: the next run makes one of its own."""
+        self._result = None
 
     def prepare(self, flow: FloatArray) -> None:
         """Told before every run; for sources that follow the flow."""
@@ -67,8 +74,9 @@ class Heads:
         self.prepare(flow)
         if self.lift is None:
             return self._by_search(flow)
-        self.twin.run(self.result, flow, self.tol_pa)
-        pressure = self.result.pressure_pa
+        result = self.result
+        self.twin.run(result, flow, self.tol_pa)
+        pressure = result.pressure_pa
         dp = self._across(pressure)
         need = self.wishes.need_dp(flow)
         # heads as given: no rounding of two pressures
@@ -84,9 +92,9 @@ class Heads:
         state.dp = dp
         state.gain = gain + shift * self.rise
         state.index = index
-        state.source_flow = self.result.mass_flow_kg_s["sources"].copy()
+        state.source_flow = result.mass_flow_kg_s["sources"].copy()
         pressure += self.lift * shift
-        state.result = self.result
+        state.result = result
         return state
 
     def _across(self, pressure: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ class Wishes:
         self.priority = column_of(targets, "priority", consumers, now["consumers_priority"])
         self.kvs = column_of(limits, "kvs_m3_h", consumers, np.nan)
         self.has_kvs = "kvs_m3_h" in limits
-        if (self.kvs <= 0.0).any():
+        if self.has_kvs and (self.kvs <= 0.0).any():
             row = int(np.argmax(self.kvs <= 0.0))
             raise BadNetwork(
                 f"consumer {net.consumers['id'][row]}",
@@ -93,11 +94,15 @@ class Wishes:
         self.max_flow = self._upper(limits, "max_flow_kg_s", sources, np.nan)
         self.max_heat = self._upper(limits, "max_heat_w", sources, now["sources_max_heat_w"])
         self.efficiency = column_of(limits, "pump_efficiency", sources, 1.0)
-        if not ((self.efficiency > 0.0) & (self.efficiency <= 1.0)).all():
+        if "pump_efficiency" in limits and not ((self.efficiency > 0.0) & (self.efficiency <= 1.0)).all():
             raise BadNetwork(
                 "pump_efficiency", "not all lie above 0 and up to 1", "Give a share.", "bad_efficiency"
             )
         self.pump_max_dp = self._upper(limits, "pump_max_dp_pa", net.pumps.rows, np.nan)
+        # a town has few sources: asking each number costs less than asking NumPy about the few
+        self.sources_limited = any(
+            map(math.isfinite, (*self.max_dp.tolist(), *self.max_flow.tolist(), *self.max_heat.tolist()))
+        )
         self.limits = limits
         self.bounded = any(key in limits for key in (*NODE_LIMITS, "boiling_margin_pa"))
         self._heat_w: FloatArray | None = None
@@ -135,8 +140,9 @@ class Wishes:
                 else:
                     by_heat = now["consumers_heat_w"] / per_kg
                     flow = np.where(solver._by_heat | np.isnan(own_flow), by_heat, own_flow)
-        bad = ~(np.isfinite(flow) & (flow >= 0.0))
-        if bad.any():
+        # one look at all is enough where all is well; infinity and NaN fail it too
+        if rows and not (float(flow.min()) >= 0.0 and float(flow.max()) < np.inf):
+            bad = ~(np.isfinite(flow) & (flow >= 0.0))
             row = int(np.argmax(bad))
             raise BadNetwork(
                 f"consumer {self.net.consumers['id'][row]}",
