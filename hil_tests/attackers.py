@@ -192,8 +192,7 @@ UNPROTECTED_CHANGES = (
     (
         "modbus_server.py",
         "        if address != self._order_mailbox or count > self._order_words or broadcast:\n"
-        "            return self._refused_write(broadcast, source)\n"
-        "        if not self._mailbox.take(bytes(frame[pdu + 6",
+        "            if self.legacy is not None and not broadcast:\n",
         "        if address != self._order_mailbox:\n"
         "            for k in range(count):\n"
         "                at = pdu + 6 + 2 * k\n"
@@ -201,7 +200,8 @@ UNPROTECTED_CHANGES = (
         "                    return -ILLEGAL_ADDRESS\n"
         "            out[8:12] = frame[pdu + 1 : pdu + 5]\n"
         "            return 5\n"
-        "        if not self._mailbox.take(bytes(frame[pdu + 6",
+        "        if address != self._order_mailbox or count > self._order_words or broadcast:\n"
+        "            if self.legacy is not None and not broadcast:\n",
     ),
     (
         "modbus_server.py",
