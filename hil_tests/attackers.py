@@ -192,7 +192,7 @@ UNPROTECTED_CHANGES = (
     (
         "modbus_server.py",
         "        if address != self._order_mailbox or count > self._order_words or broadcast:\n"
-        "            if self.legacy is not None and not broadcast:\n",
+        "            return self._plain_write(frame, pdu, 6, address, count, broadcast, out, source)\n",
         "        if address != self._order_mailbox:\n"
         "            for k in range(count):\n"
         "                at = pdu + 6 + 2 * k\n"
@@ -201,7 +201,7 @@ UNPROTECTED_CHANGES = (
         "            out[8:12] = frame[pdu + 1 : pdu + 5]\n"
         "            return 5\n"
         "        if address != self._order_mailbox or count > self._order_words or broadcast:\n"
-        "            if self.legacy is not None and not broadcast:\n",
+        "            return self._plain_write(frame, pdu, 6, address, count, broadcast, out, source)\n",
     ),
     (
         "modbus_server.py",
