@@ -23,7 +23,10 @@ CORRECTION_BAND_MK = 90_000
 CORRECTION_INTERVAL_MS = 25_000
 # An exchanger that grew cold while the valve had to stay shut (end stop, scald limit) is filled from below:
 # that it is cold is no fault of the feed-forward, and what the correction gathers by it scalds soon after.
-FILLING_MK = 6_000  # colder than an exchanger that is kept warm
+# The first seconds of a tap make even an exchanger that was kept warm 5 to 13 K colder than wanted: it stands
+# KEEP_BELOW_MK below, and the cold water is there before the valve has moved [emulated house]. What is colder
+# than that was not kept warm.
+FILLING_MK = 15_000
 FILLED_MK = 5_000
 FILLING_MS = 30_000  # the actuator's way and the exchanger's lag [estimate]
 FILLING_BP = -2_500  # at 2 l/min the feed-forward alone is so much too much [emulated exchanger]

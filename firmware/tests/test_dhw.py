@@ -119,6 +119,19 @@ def test_s5_a_draw_off_right_after_power_on_fills_a_cold_exchanger_without_scald
     assert rig.exchanger.out_c > 45.0
 
 
+def test_the_cold_start_of_a_tap_is_no_cold_exchanger(tap):
+    """Kept warm, it is 8 K too cold in the first seconds; filled from below the water would stay cold."""
+    tap.exchanger.draw_kg_s = 0.1
+    tap.step(600)
+    tap.exchanger.draw_kg_s = 0.0
+    tap.step(600)
+    tap.exchanger.seen_c = 47.0
+    tap.exchanger.draw_kg_s = 0.1
+    tap.step(16)  # 45 degC within 15 s [hil.md A2]
+    coldest, _ = watch(tap, 60)
+    assert coldest > 50.0
+
+
 def test_s5_no_order_takes_hot_water_away(tap):
     tap.order(
         {"primary_flow_limit_sp_m3_h": 0.0, "primary_return_limit_sp_c": 20.0, "curve_shift_sp_k": -15.0},
