@@ -15,7 +15,12 @@ PRIMARY_LOST_MC = 70_000  # the summer's supply [domain.md 4.2: DHW floor 70-75]
 APPROACH_MK = 15_000  # so far above cold water the primary leaves a good exchanger [estimate]
 DP_LOST_MBAR = 1_000
 KEEP_BELOW_MK = 5_000  # without draw-off the exchanger is kept so far below, and comes back by itself
-KEEP_BP = 500  # by a valve so far open [estimate]
+# By a valve so far open: 5 % warmed the outlet past the hysteresis in seconds and left the loop cold, 80
+# motor starts in an hour and a half; 2 % let the service pipe and its meter stand in summer [emulated house].
+# Where it does not do, because of the valve's curve or play, a hundredth more a minute.
+KEEP_BP = 300
+KEEP_MOST_BP = 1_000
+KEEP_WAIT_MS = 60_000  # so long an opening is given to warm the exchanger [estimate]
 CORRECTION_BP = 6_000  # share of the feed-forward that the temperature may add or take
 # The correction is a share of the feed-forward, so that the gain follows the flow: 45 K above cold water for
 # the whole of it is a static gain of one, and these bands stay well below [estimate].
@@ -65,6 +70,7 @@ class InstantaneousDhw(Dhw):
         self._correction.track(0, 0)
         self._tapping = False
         self._keeping = False
+        self._keep_ms = 0
         self._filling_ms = 0
 
     def _wanted(self, killing):
@@ -113,13 +119,15 @@ class InstantaneousDhw(Dhw):
         warm_mc = self.wanted_mc - KEEP_BELOW_MK
         if self.supply_mc < warm_mc:
             self._keeping = True
+            self._keep_ms = min(self._keep_ms + dt_ms, KEEP_WAIT_MS * (KEEP_MOST_BP - KEEP_BP) // 100)
         elif self.supply_mc > warm_mc + KEEP_BELOW_MK // 2:
             self._keeping = False
+            self._keep_ms = 0
         super()._no_demand(dt_ms)
         if not self._keeping or not self.valve.synced:
             return 0
         self.state = WARM
-        return self._limited(KEEP_BP, 0, dt_ms)
+        return self._limited(KEEP_BP + self._keep_ms // KEEP_WAIT_MS * 100, 0, dt_ms)
 
     def _controlled(self, dt_ms):
         error_mk = self.wanted_mc - self.supply_mc

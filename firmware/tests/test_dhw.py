@@ -93,6 +93,21 @@ def test_without_draw_off_the_exchanger_is_kept_warm(tap):
     assert hottest < 60.0
 
 
+def test_a_valve_that_hardly_opens_keeps_warm_by_a_little_more_each_minute(tap):
+    def cold(seconds):
+        for _ in range(seconds // 2):
+            tap.exchanger.out_c = tap.exchanger.seen_c = 45.0
+            tap.step(2)
+        return tap.dhw_valve
+
+    assert 0.02 < cold(40) < 0.035
+    assert 0.05 < cold(180) < 0.07
+    assert cold(1200) < 0.105
+    tap.step(300)  # it does get warm
+    assert tap.dhw_valve == 0.0
+    assert 0.02 < cold(40) < 0.035
+
+
 def test_s5_above_the_scald_limit_the_valve_closes_whatever_is_drawn(tap):
     tap.exchanger.draw_kg_s = 0.2
     tap.step(120)
