@@ -53,6 +53,7 @@ FUNCTIONS = (
     ("No creeping below the meter's least flow", "limiters.py", "`primary_flow_minimum_m3_h`",
      "the return limit goes before it: Siemens"),
     ("Travel budget of the valves", "travel.py", "`valve_starts_hour_maximum_count`", ""),
+    ("Valves that do not follow", "following.py", "always", ""),
     ("Sensors that contradict each other", "doubt.py", "always", ""),
     ("Heat meters by M-Bus", "mbus.py, mbus_records.py, heat_meters.py, meter_doubt.py", "`mbus_meters`",
      "EN 13757-2/-3; up to 5, 300 to 2400 Bd: Danfoss"),

@@ -11,19 +11,18 @@ BOARDS = (
     "w5500_evb", "w5500_evb_pins",
 )  # fmt: skip
 SUBSTATION = (
-    "__init__", "alarms", "app", "boots", "bundled_limits", "capacity", "certificate", "circulation",
-    "clock", "comfort", "commands", "damping", "deficit", "dhw", "dhw_instantaneous", "dhw_storage",
-    "doubt", "ed25519", "energy", "event_log", "fallbacks", "fixed_point", "heat_meters", "heating_circuit",
-    "heating_curve", "image", "incoming", "keys", "leases", "legacy", "legionella", "let_go",
-    "limit_bundle", "limiters", "limits_record", "local_time", "log_opening", "log_reading", "log_segments",
-    "loop_maker", "manual", "mbus", "mbus_link", "mbus_records", "meter_doubt", "modbus_diagnostics",
-    "modbus_events", "modbus_rtu", "modbus_serial", "modbus_server", "modbus_tcp", "modbus_tls",
-    "order_frame", "orders", "performance", "persistence", "pi_controller", "plant_pumps", "precedence",
-    "progress", "pump", "pump_feedback", "pump_station", "refusals", "register_bank", "registers", "room",
-    "sensor_kinds", "sensors", "service_mode", "settings", "sha512", "site", "site_functions",
-    "site_migrations", "site_options", "slots", "startup",
-    "supply_loop", "travel", "trial", "update", "update_orders", "updating", "uptime", "valve",
-    "valve_analog",
+    "__init__", "alarms", "app", "boots", "bundled_limits", "capacity", "certificate", "circulation", "clock",
+    "comfort", "commands", "damping", "deficit", "dhw", "dhw_instantaneous", "dhw_storage", "doubt",
+    "ed25519", "energy", "event_log", "fallbacks", "fixed_point", "following", "heat_meters",
+    "heating_circuit", "heating_curve", "image", "incoming", "keys", "leases", "legacy", "legionella",
+    "let_go", "limit_bundle", "limiters", "limits_record", "local_time", "log_opening", "log_reading",
+    "log_segments", "loop_maker", "manual", "mbus", "mbus_link", "mbus_records", "meter_doubt",
+    "modbus_diagnostics", "modbus_events", "modbus_rtu", "modbus_serial", "modbus_server", "modbus_tcp",
+    "modbus_tls", "order_frame", "orders", "performance", "persistence", "pi_controller", "plant_pumps",
+    "precedence", "progress", "pump", "pump_feedback", "pump_station", "refusals", "register_bank",
+    "registers", "room", "sensor_kinds", "sensors", "service_mode", "settings", "sha512", "site",
+    "site_functions", "site_migrations", "site_options", "slots", "startup", "supply_loop", "travel", "trial",
+    "update", "update_orders", "updating", "uptime", "valve", "valve_analog",
 )  # fmt: skip
 FILES = (
     ("boot.py", "main.py")

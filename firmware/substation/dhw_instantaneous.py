@@ -89,7 +89,7 @@ class InstantaneousDhw(Dhw):
         if flow_l_h is None:
             return 0
         primary_mc = self._value[self._primary_at]
-        if primary_mc is None:
+        if primary_mc is None or self._limits.contradicted:
             primary_mc = PRIMARY_LOST_MC
         dp_mbar = self._value[self._dp_at]
         if dp_mbar is None:

@@ -8,6 +8,7 @@ difference are suspended while legionella are being killed, and a warmer return 
 DHW takes heat [firmware.md R4, R9, R11].
 """
 
+from .doubt import COLDER_MK
 from .energy import heat_w
 from .fixed_point import FULL_BP
 from .heating_curve import line
@@ -67,6 +68,7 @@ class Limits:
         self.heat_number = HEAT
         self.own_flow_l_h = self.flow_l_h = self.contract_l_h
         self.own_return_mc = self.return_mc = self.dhw_return_mc = self._own_return_mc
+        self.contradicted = False  # the return is warmer than the supply: exchanged sensors, or a pipe that stands
         self.suspended = False  # return limits off: legionella are being killed
         self.dhw_takes = False  # what comes back is DHW's as well: its difference to heating's tells nothing
 
@@ -89,7 +91,12 @@ class Limits:
             if self._flow_at == NO_PLACE:
                 self._bank.put(self._flow_point, flow_l_h)
         self._flow_l_h = flow_l_h
-        self.heat_now_w = heat_w(flow_l_h, value[self._supply_at], value[self._return_at])
+        supply_mc = value[self._supply_at]
+        return_mc = value[self._return_at]
+        self.contradicted = (
+            supply_mc is not None and return_mc is not None and supply_mc < return_mc - COLDER_MK
+        )
+        self.heat_now_w = heat_w(flow_l_h, supply_mc, return_mc)
         flow_l_h = self.contract_l_h
         if self._flow_points:
             flow_l_h = min(flow_l_h, line(self._flow_points, outdoor_mc))
@@ -129,7 +136,8 @@ class Limits:
         return self._flow_l_h
 
     def return_now_mc(self):
-        return self._value[self._return_at]
+        """Return the network's return as measured; None = lost, or warmer than what comes in."""
+        return None if self.contradicted else self._value[self._return_at]
 
 
 class ValveLimiter:

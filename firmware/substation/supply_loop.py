@@ -11,13 +11,12 @@ from . import alarms
 from .doubt import Pair
 from .energy import Energy
 from .fixed_point import FULL_BP
+from .following import LOW_DP_MBAR, Following
 from .heating_circuit import HeatingCircuit, of_circuit
 from .limiters import Limits
 from .travel import Travel
 
-LOW_DP_MBAR = 300  # the least that keeps a valve in command [domain.md: 0.3-0.5 bar at the critical consumer]
 LOW_DP_FOR_MS = 60_000
-ASTRAY_FOR_MS = 600_000
 MAX_STEP_MS = 10_000  # a longer gap between steps is not integrated
 
 
@@ -84,11 +83,11 @@ class SupplyLoop:
         self._bank = bank
         self._due = [None] * len(valves)  # when each valve's motor has to stop
         self._valves = tuple(valves)
+        self._following = Following(self._limits, sensors, self.circuits, self.dhw, self._valves)
         self._energy = Energy(
             persistence, bank, bank.point("primary_heat_kw"), bank.point("primary_energy_kwh")
         )
         self._low_dp_ms = 0
-        self._astray_ms = 0
         self._stepped = ticks_ms()
         self.remote = False  # somebody's lease, or its way back, is in force
 
@@ -212,30 +211,7 @@ class SupplyLoop:
         else:
             self._low_dp_ms = 0
         self._alarms.set(alarms.LOW_DP, self._low_dp_ms >= LOW_DP_FOR_MS)
-        flow_l_h = limits.flow_now_l_h()
-        closed = opened = True
-        for valve in self._valves:
-            closed = closed and valve.synced and valve.position_bp == 0
-            opened = opened and valve.synced and valve.position_bp == FULL_BP
-        if flow_l_h is None:
-            self._astray_ms = 0
-        elif closed:  # closed for sure, yet a twentieth of the contract flows
-            self._judge(flow_l_h > max(50, limits.contract_l_h // 20), dt_ms)
-        elif opened and dp_mbar is not None:  # open, pressure there, yet nothing flows
-            self._judge(dp_mbar > LOW_DP_MBAR and flow_l_h == 0, dt_ms)
-        # else nothing can be judged: draw-offs would otherwise begin the time anew, again and again
-        self._alarms.set(alarms.VALVE_NOT_FOLLOWING, self._astray_ms >= ASTRAY_FOR_MS)
-
-    def _judge(self, astray, dt_ms):
-        """Count how long valves do not follow; half-way every one is driven to its stop once more."""
-        if not astray:
-            self._astray_ms = 0
-            return
-        before_ms = self._astray_ms
-        self._astray_ms = min(before_ms + dt_ms, ASTRAY_FOR_MS)
-        if before_ms < ASTRAY_FOR_MS // 2 <= self._astray_ms:
-            for valve in self._valves:
-                valve.reassure()
+        self._alarms.set(alarms.VALVE_NOT_FOLLOWING, self._following.step(dt_ms))
 
 
 def valve_names(settings):

@@ -73,6 +73,9 @@ class ActuatorFault(Injector):
         self.closed_s += closed
         self.rose += max(moved, 0.0)
         self.fell += max(-moved, 0.0)
+        spring = not self.rig.heating_point and self.rig.tap.thermostat_open
+        if moved * (opened - closed) < 0.0 and not spring:
+            self.against += abs(moved)
         sign = math.copysign(1.0, opened - closed) if opened != closed else 0.0
         if sign and sign != self._last_sign:
             self.reversals += 1
@@ -134,10 +137,12 @@ class Reversed(ActuatorFault):
     def prove(self) -> str:
         net_s, net = self.opened_s - self.closed_s, self.rose - self.fell
         return self.seen(
-            (abs(net_s) > 1.0 and abs(net) > 0.005 and net_s * net < 0.0)
+            self.against > 0.02
+            or (abs(net_s) > 1.0 and abs(net) > 0.005 and net_s * net < 0.0)
             or (self.closed_s > 10.0 and self.position > 0.9)
             or (self.opened_s > 10.0 and self.position < 0.1),
-            f"relays {net_s:+.0f} s towards open, the stem moved {net:+.2f} to {self.position:.2f}",
+            f"relays {net_s:+.0f} s towards open, the stem moved {net:+.2f} to "
+            f"{self.position:.2f}, {self.against:.2f} strokes against them",
         )
 
 

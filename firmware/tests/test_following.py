@@ -1,0 +1,111 @@
+"""Valves that do not follow are told, and healthy ones never are."""
+
+from __future__ import annotations
+
+import pytest
+
+from firmware.substation.alarms import VALVE_NOT_FOLLOWING
+
+from .loop_rig import LoopRig
+
+
+@pytest.fixture
+def rig(ticks):
+    rig = LoopRig(ticks)
+    rig.step(2400)
+    assert not told(rig)
+    assert abs(rig.house.supply_c - rig.loop.circuits[0].setpoint_mc / 1000) < 1.0
+    assert 0.05 < rig.house.valve < 0.6
+    return rig
+
+
+def told(rig):
+    return bool(rig.alarms.bits >> VALVE_NOT_FOLLOWING & 1)
+
+
+def jam(rig, at):
+    """Hold the stem; the board's relays go on. Returns how to free it: it stands where it was jammed."""
+    move = rig.house.step
+
+    def step(dt_s):
+        rig.house.valve = at
+        rig.house._moved_ms = rig.board.moved_ms
+        move(dt_s)
+
+    rig.house.step = step
+    return lambda: setattr(rig.house, "step", move)
+
+
+def test_a_valve_jammed_open_is_told_and_taken_back_when_it_follows(rig):
+    free = jam(rig, rig.house.valve)
+    rig.house.outdoor_c = 8.0
+    rig.step(1800)
+    assert told(rig)
+    free()
+    rig.step(1800)
+    assert not told(rig)
+
+
+def test_a_valve_jammed_shut_is_told(rig):
+    free = jam(rig, 0.0)
+    rig.step(900)
+    assert told(rig)
+    free()
+    rig.step(1800)
+    assert not told(rig)
+
+
+def test_a_valve_jammed_half_way_is_told_when_opening_brings_nothing(rig):
+    jam(rig, rig.house.valve)
+    rig.house.outdoor_c = -15.0
+    rig.step(1800)
+    assert told(rig)
+
+
+def test_a_valve_left_elsewhere_is_driven_to_its_stop_and_control_goes_on(rig):
+    """The estimate is at the closing stop while the stem is wide open: nobody else would move it."""
+    free = jam(rig, 1.0)
+    rig.step(1200)
+    assert rig.loop.valve.position_bp == 0
+    free()
+    rig.step(1800)
+    assert abs(rig.house.supply_c - rig.loop.circuits[0].setpoint_mc / 1000) < 2.0
+    assert not told(rig)
+
+
+def test_what_the_valve_has_not_made_is_not_told(rig):
+    """Dirt leaves a tenth of the flow, or the network is cold, or without pressure: the valve has no part."""
+    whole = rig.house.kv_m3_h
+    rig.house.kv_m3_h = lambda opening: 0.1 * whole(opening)
+    rig.step(1800)
+    assert not told(rig)
+    rig.house.kv_m3_h = whole
+    rig.house.primary_supply_c = 45.0
+    rig.step(1800)
+    assert not told(rig)
+    rig.house.primary_supply_c = 90.0
+    rig.house.dp_bar = 0.05
+    rig.step(1800)
+    assert not told(rig)
+
+
+def test_a_setback_and_its_end_are_not_told(rig):
+    for outdoor_c in (12.0, -12.0, 12.0, -12.0):
+        rig.house.outdoor_c = outdoor_c
+        rig.step(1800)
+        assert not told(rig)
+
+
+def test_exchanged_network_sensors_are_told_and_keep_no_house_cold(rig):
+    """The return limit would go by the supply, shut the valve, and leave nothing to judge by."""
+    show = rig.house.show
+
+    def exchanged():
+        show()
+        rig.board.set_temp(1, rig.house.return_c + 3.0)
+        rig.board.set_temp(2, rig.house.primary_supply_c)
+
+    rig.house.show = exchanged
+    rig.step(1860)
+    assert abs(rig.house.supply_c - rig.loop.circuits[0].setpoint_mc / 1000) < 2.0
+    assert rig.alarm("SENSOR_DOUBT")
