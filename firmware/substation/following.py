@@ -1,7 +1,7 @@
 """Valves that do not follow: where they are told to stand against what flow and temperatures answer.
 
-Time speaks against a valve: closed or all but, and water flows; closed, and the circuit stays hot; open, and nothing
-flows; opened further, and no more flows. A valve at a stop that the temperature contradicts is driven there
+Time speaks against a valve: closed or all but, and water flows; closed, and the circuit stays hot; open, and
+nothing flows; opened further, and no more flows. A valve at a stop that the temperature contradicts is driven there
 once more, again and again: a reversed motor or a welded relay has left it elsewhere, and after the repair
 nobody else would find out. It refuses to judge a house that cannot be given what it wants (pressure or
 network water missing), a valve put by hand or whose end stop was never seen, and flow that may be another
@@ -109,7 +109,7 @@ class CircuitValve:
             valve.reassure()
 
     def _alone(self):
-        for valve in self._others:
+        for valve in self._others:  # noqa: SIM110  a generator would be allocated in every step
             if valve.position_bp or not valve.synced:
                 return False
         return True
@@ -140,7 +140,9 @@ class Following:
         self._dhw = dhw
         self._valves = valves
         self._circuits = [
-            CircuitValve(sensors, circuits[i], i, [valve for valve in valves if valve is not circuits[i].valve])
+            CircuitValve(
+                sensors, circuits[i], i, [valve for valve in valves if valve is not circuits[i].valve]
+            )
             for i in range(len(circuits))
         ]
         self._leak = Suspicion(LEAK_FOR_MS)

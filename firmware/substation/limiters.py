@@ -68,7 +68,7 @@ class Limits:
         self.heat_number = HEAT
         self.own_flow_l_h = self.flow_l_h = self.contract_l_h
         self.own_return_mc = self.return_mc = self.dhw_return_mc = self._own_return_mc
-        self.contradicted = False  # the return is warmer than the supply: exchanged sensors, or a pipe that stands
+        self.contradicted = False  # return warmer than supply: sensors exchanged, or a pipe that stands
         self.suspended = False  # return limits off: legionella are being killed
         self.dhw_takes = False  # what comes back is DHW's as well: its difference to heating's tells nothing
 
