@@ -27,7 +27,9 @@ GROUPS = {
     ),
     "substation/modbus_tcp": ("modbus_events", "modbus_tcp"),
     "substation/sensors": ("energy", "pi_controller", "sensors"),
-    "substation/supply_loop": ("doubt", "pump", "travel", "limiters", "heating_circuit", "supply_loop"),
+    "substation/supply_loop": (
+        "doubt", "pump", "travel", "limiters", "heating_circuit", "following", "supply_loop",
+    ),
     "substation/dhw": ("circulation", "legionella", "dhw"),
     "substation/heat_meters": ("mbus_link", "mbus_records", "mbus", "meter_doubt", "heat_meters"),
     "substation/ed25519": ("sha512", "ed25519"),
