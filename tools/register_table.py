@@ -13,6 +13,7 @@ SECTIONS = (
     ("Identity, the same on every profile and in every version", registers.IDENTITY),
     ("The program and its updates, on every profile", registers.IMAGE),
     ("Status, on every profile", registers.STATUS),
+    ("Beside the orders, on every profile", registers.BESIDE_ORDERS),
     ("Commands, on every profile; told by an order, read as no value", registers.COMMANDS),
     ("Substation: readings", registers.SUBSTATION_INPUTS),
     ("Substation: readings of optional functions", registers.SUBSTATION_FUNCTIONS),
