@@ -67,6 +67,7 @@ class CircuitValve:
         self._hot = Suspicion(HOT_FOR_MS)
         self._still = Suspicion(STILL_FOR_MS)
         self._wrong_ms = 0
+        self.hot = False  # closed and hot now: what flows is this valve's
         self._steady_bp = FULL_BP  # where the supply was right, and what flowed there
         self._steady_l_h = self._steady_mbar = 0
 
@@ -81,6 +82,7 @@ class CircuitValve:
         supply_mc = circuit.supply_mc
         if supply_mc is None or not valve.synced or circuit.manual_bp is not None or not circuit.pump.on:
             self._wrong_ms = 0
+            self.hot = False
             return
         missing_mk = circuit.setpoint_mc - supply_mc
         near = -NEAR_MK <= missing_mk <= NEAR_MK
@@ -101,6 +103,7 @@ class CircuitValve:
                     still = self._nothing_more(position_bp, flow_l_h, dp_mbar)
             elif -STEADY_MK < missing_mk < STEADY_MK and flow_l_h is not None and self._alone():
                 self._steady_bp, self._steady_l_h, self._steady_mbar = position_bp, flow_l_h, dp_mbar or 0
+        self.hot = bool(hot)
         self._hot.step(hot, dt_ms)
         self._still.step(still, dt_ms)
         self._wrong_ms = self._wrong_ms + dt_ms if wrong else 0
@@ -156,7 +159,13 @@ class Following:
         if dp_mbar is not None and dp_mbar <= LOW_DP_MBAR:
             dp_mbar = None
         primary_mc = self._value[self._primary_at]
-        leak = self._leaks(flow_l_h)
+        told = elsewhere = False
+        for circuit in self._circuits:
+            circuit.step(flow_l_h, dp_mbar, primary_mc, dt_ms)
+            told = told or circuit.told
+            elsewhere = elsewhere or circuit.hot
+        # a leak seen through a circuit that knows its fault would stay told until all valves close again
+        leak = None if elsewhere else self._leaks(flow_l_h)
         self._leak.step(leak, dt_ms)
         if leak is not None:  # draw-offs would otherwise begin the time anew, again and again
             self._leak_ms = self._leak_ms + dt_ms if leak else 0
@@ -164,13 +173,10 @@ class Following:
                 self._leak_ms = 0
                 for valve in self._valves:
                     valve.reassure()
-        told = self._leak.told
+        told = told or self._leak.told
         if self._dhw is not None:
             self._tap.step(self._tap_astray(flow_l_h, dp_mbar, primary_mc), dt_ms)
             told = told or self._tap.told
-        for circuit in self._circuits:
-            circuit.step(flow_l_h, dp_mbar, primary_mc, dt_ms)
-            told = told or circuit.told
         return told
 
     def _leaks(self, flow_l_h):

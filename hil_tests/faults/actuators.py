@@ -110,7 +110,7 @@ ROWS = (
         "play between motor and stem",
         "five times",
         "ten times",
-        "the motor's way before the stem follows a reversal",
+        "how far the motor stands from the stem",
         COPES,
         "own; size: hil.md 4.1",
         _follows(lambda rig, severe: faults.Play(rig, 10.0 if severe else 5.0)),
