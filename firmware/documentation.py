@@ -5,7 +5,7 @@ part of the bundle.
 """
 
 from . import function_tables as tables
-from .substation import registers, site, site_functions, site_options
+from .substation import registers, site, site_functions, site_legacy, site_meters
 
 PAGE = __file__.rsplit("firmware", 1)[0] + "docs/firmware.md"
 
@@ -133,11 +133,11 @@ KEYS = (
      "4-20 mA, 12 alone pulses (of the DHW flow at most %d ml each); from 8 on everything else as well. `damping_s` up to 86400 for outdoors and rooms, up to "
      "%d elsewhere. Several ds18b20 are told apart by `\"rom\"`, 16 hexadecimal digits: the controller tells on its "
      "console which it finds" % (site_functions.DHW_PULSE_HIGH_ML, site_functions.DAMPING_HIGH_S)),
-    ("mbus_baud", " · ".join(str(baud) for baud in site_options.METER_BAUDS)),
+    ("mbus_baud", " · ".join(str(baud) for baud in site_meters.BAUDS)),
     ("mbus_meters", "at most %d of `{\"address\": 1 to 250, \"battery\": true, \"interval_s\": %d}`, or `\"number\"` for the "
-     "address: [mbus.md](mbus.md)" % (site_options.METERS_HIGH, site_options.BATTERY_INTERVAL_S)),
+     "address: [mbus.md](mbus.md)" % (site_meters.METERS_HIGH, site_meters.BATTERY_INTERVAL_S)),
     ("legacy", "`{\"from\": \"rtu\" or an IPv4 address, \"registers\": [setpoints], \"lease_s\": %d to %d}`: "
-     "[legacy mode](security.md#legacy-mode)" % site_options.LEGACY_LEASE_S),
+     "[legacy mode](security.md#legacy-mode)" % site_legacy.LEASE_S),
     ("pump_pwm, pump2_pwm", "`{\"profile\": \"heating\" or \"solar\", \"speed_pct\": 1 to 100, \"feedback\": true}`: a circulation pump "
      "commanded by pulses of 1 kHz in place of the relay: [boards](boards.md)"),
     ("pumps", "1 or 2 (pump station)"),

@@ -21,8 +21,9 @@ SUBSTATION = (
     "modbus_tls", "order_frame", "orders", "performance", "persistence", "pi_controller", "plant_pumps",
     "precedence", "progress", "pump", "pump_feedback", "pump_station", "refusals", "register_bank",
     "registers", "room", "sensor_kinds", "sensors", "service_mode", "settings", "sha512", "site",
-    "site_functions", "site_migrations", "site_options", "slots", "startup", "supply_loop", "travel", "trial",
-    "update", "update_orders", "updating", "uptime", "valve", "valve_analog",
+    "site_functions", "site_legacy", "site_meters", "site_migrations", "site_pumps", "site_tls", "slots",
+    "startup", "supply_loop", "travel", "trial", "update", "update_orders", "updating", "uptime", "valve",
+    "valve_analog",
 )  # fmt: skip
 FILES = (
     ("boot.py", "main.py")

@@ -33,6 +33,7 @@ GROUPS = {
     "substation/dhw": ("circulation", "legionella", "dhw"),
     "substation/heat_meters": ("mbus_link", "mbus_records", "mbus", "meter_doubt", "heat_meters"),
     "substation/ed25519": ("sha512", "ed25519"),
+    "substation/site_meters": ("site_legacy", "site_pumps", "site_tls", "site_meters"),
 }  # fmt: skip
 
 

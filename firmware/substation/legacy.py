@@ -16,7 +16,7 @@ ILLEGAL_VALUE, BUSY = 3, 6
 
 
 class Legacy:
-    """mailbox: judges and applies. setting: (source, addresses, lease in s), as site_options gives it."""
+    """mailbox: judges and applies. setting: (source, addresses, lease in s), as site_legacy gives it."""
 
     def __init__(self, mailbox, bank, influences, setting, refusals, uptime):
         self._mailbox = mailbox

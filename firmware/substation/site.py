@@ -114,9 +114,9 @@ class Site(Settings):
             self._mistake("rtu_tcp_port", "%d is modbus_port already; 0 used" % self.rtu_tcp_port)
             self.rtu_tcp_port = 0
         if "tls_port" in content or "tls_alone" in content:
-            from . import site_options
+            from . import site_tls
 
-            site_options.read_tls(self)
+            site_tls.read(self)
         self.rtu_baud = self.choice("rtu_baud", 0, RTU_BAUDS)
         self.rtu_parity = self.choice("rtu_parity", "even", RTU_PARITIES)
         # a character has 11 bits whatever the parity: serial line guide V1.02, 2.5.1
@@ -126,9 +126,9 @@ class Site(Settings):
         self.epochs = self._epochs(taken("epochs", {}))
         self.deficit_budget_mkh = int(number("deficit_budget_kh", DEFICIT_BUDGET_KH, 0, 655) * 1000)
         if "legacy" in content:
-            from . import site_options
+            from . import site_legacy
 
-            site_options.read_legacy(self, registers)
+            site_legacy.read(self, registers)
         proportional_band_mk = int(number("proportional_band_k", PROPORTIONAL_BAND_K, 5, 300) * 1000)
         integral_time_ms = int(number("integral_time_s", INTEGRAL_TIME_S, 5, 3600) * 1000)
         self._controllers = [(proportional_band_mk, integral_time_ms)] * 2
@@ -140,9 +140,9 @@ class Site(Settings):
         ordered = ORDERED
         if substation and ("mbus_baud" in content or "mbus_meters" in content):
             # not with the other functions: their names would stay in the heap
-            from . import site_options
+            from . import site_meters
 
-            site_options.read_meters(self)
+            site_meters.read(self)
         by_pulses = substation and ("pump_pwm" in content or "pump2_pwm" in content)
         if by_pulses:
             self._known.update(("pump_pwm", "pump2_pwm"))
@@ -158,9 +158,9 @@ class Site(Settings):
             defaults.update(site_functions.OPTION_DEFAULTS)
             ordered += site_functions.OPTION_ORDERED
         if by_pulses:
-            from . import site_options
+            from . import site_pumps
 
-            site_options.read_pumps(self, pin_map(self.board) if pin_map else None)
+            site_pumps.read(self, pin_map(self.board) if pin_map else None)
         rows = [
             row
             for row in registers.BY_PROFILE[self.profile]

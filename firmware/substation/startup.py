@@ -99,7 +99,10 @@ def _read_settings(boards, running, version, persistence):
     let_go_of(
         "site",
         "site_functions",
-        "site_options",
+        "site_meters",
+        "site_tls",
+        "site_legacy",
+        "site_pumps",
         "bundled_limits",
         "limits_record",
         "site_migrations",

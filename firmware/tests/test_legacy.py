@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware.substation import legacy, orders, registers, site_options
+from firmware.substation import legacy, orders, registers, site_legacy
 from firmware.substation.modbus_diagnostics import Diagnostics
 from firmware.substation.modbus_server import RESPONSE_BYTES, ModbusServer
 from firmware.substation.order_frame import ACCEPTED, SUPERVISOR, UTILITY
@@ -169,11 +169,11 @@ def test_in_a_safe_start_nothing_is_taken(rig):
 
 
 def test_the_serial_line_counts_as_one_master(ticks):
-    serial = (Path(site_options.__file__).parent / "modbus_serial.py").read_text()
-    assert f"\nSOURCE = {site_options.SERIAL_LINE} " in serial
+    serial = (Path(site_legacy.__file__).parent / "modbus_serial.py").read_text()
+    assert f"\nSOURCE = {site_legacy.SERIAL_LINE} " in serial
     rig = LegacyRig(ticks, {**SETTING, "from": "rtu", "lease_s": 600}, rtu_baud=9600)
     assert rig.read("legacy_mode_number") == 1
-    assert rig.write(SHIFT, -100, source=site_options.SERIAL_LINE) == 0
+    assert rig.write(SHIFT, -100, source=site_legacy.SERIAL_LINE) == 0
     assert rig.write(SHIFT, -100) == 2
 
 
@@ -212,7 +212,7 @@ frame = bytes((0, 0, 0, 0, 0, 6, 1, 6, 0, %d, 0, 100))
 size = server.answer(frame, 0, len(frame), out, 0x0A000305)
 c.step()
 c.step()
-loaded = ["substation." + name in sys.modules for name in ("legacy", "site_options")]
+loaded = ["substation." + name in sys.modules for name in ("legacy", "site_legacy")]
 print([out[7], c._bank.raw(c._mode_point)] + loaded)
 """
 

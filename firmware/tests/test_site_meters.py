@@ -2,7 +2,7 @@
 
 import pytest
 
-from firmware.substation import registers, site_options
+from firmware.substation import registers, site_meters
 
 from .order_rig import settings_of
 
@@ -32,7 +32,7 @@ def test_without_a_line_there_are_no_meters():
 
 
 def test_as_many_as_the_registers_show():
-    assert site_options.METERS_HIGH == registers.METERS
+    assert site_meters.METERS_HIGH == registers.METERS
     settings = settings_of(mbus_meters=[{"address": place + 1} for place in range(registers.METERS)])
     assert len(settings.mbus_meters) == registers.METERS
 
