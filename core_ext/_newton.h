@@ -24,10 +24,6 @@
 #endif
 
 #include "_simd.h"
-#if TOPLOVOD_X86
-#include <immintrin.h>
-#endif
-
 #include "_lanes.h"
 #include "_net.h"
 
@@ -80,53 +76,24 @@ static inline void begin_sums(Net *n) {
     }
 }
 
-#define LEVEL LEVEL_BASELINE
-#define FN(name) name##_baseline
-#include "_newton_body.h"
-#undef FN
-#undef LEVEL
-
-#if TOPLOVOD_X86
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#define LEVEL LEVEL_AVX2
-#define FN(name) name##_avx2
-#include "_newton_body.h"
-#undef FN
-#undef LEVEL
-#pragma GCC pop_options
-
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw,prefer-vector-width=512")
-#define LEVEL LEVEL_AVX512
-#define FN(name) name##_avx512
-#include "_newton_body.h"
-#undef FN
-#undef LEVEL
-#pragma GCC pop_options
-
-#define DISPATCH(call_baseline, call_avx2, call_avx512) \
-    (n->level == LEVEL_AVX512 ? call_avx512 : n->level == LEVEL_AVX2 ? call_avx2 : call_baseline)
-#else
-#define DISPATCH(call_baseline, call_avx2, call_avx512) (call_baseline)
-#endif
+#define BODY "_newton_body.h"
+#include "_levels.h"
 
 static void evaluate(Net *n, int mode, double wall) {
-    DISPATCH(evaluate_baseline(n, mode, wall), evaluate_avx2(n, mode, wall), evaluate_avx512(n, mode, wall));
+    DISPATCH(n->level, evaluate, n, mode, wall);
 }
-static void peeled_laws(Net *n) { DISPATCH(peeled_laws_baseline(n), peeled_laws_avx2(n), peeled_laws_avx512(n)); }
-static void eliminate(Net *n) { DISPATCH(eliminate_baseline(n), eliminate_avx2(n), eliminate_avx512(n)); }
-static void substitute(Net *n) { DISPATCH(substitute_baseline(n), substitute_avx2(n), substitute_avx512(n)); }
-static void differences(Net *n) { DISPATCH(differences_baseline(n), differences_avx2(n), differences_avx512(n)); }
+static void peeled_laws(Net *n) { DISPATCH(n->level, peeled_laws, n); }
+static void eliminate(Net *n) { DISPATCH(n->level, eliminate, n); }
+static void substitute(Net *n) { DISPATCH(n->level, substitute, n); }
+static void differences(Net *n) { DISPATCH(n->level, differences, n); }
 static void lanes_eliminate(const Net *n, Lanes *e) {
-    DISPATCH(lanes_eliminate_baseline(n, e), lanes_eliminate_avx2(n, e), lanes_eliminate_avx512(n, e));
+    DISPATCH(n->level, lanes_eliminate, n, e);
 }
 static void lanes_sweep(const Net *n, Lanes *e, int mode, int substitute) {
-    DISPATCH(lanes_sweep_baseline(n, e, mode, substitute), lanes_sweep_avx2(n, e, mode, substitute),
-             lanes_sweep_avx512(n, e, mode, substitute));
+    DISPATCH(n->level, lanes_sweep, n, e, mode, substitute);
 }
 static double imbalance(Net *n) {
-    return DISPATCH(imbalance_baseline(n), imbalance_avx2(n), imbalance_avx512(n));
+    return DISPATCH(n->level, imbalance, n);
 }
 
 /* -- laws one at a time ------------------------------------------------------------------------------- */

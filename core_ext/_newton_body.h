@@ -3,51 +3,7 @@
  * LEVEL is the level, FN(name) the name of a function at it. Groups hold eight columns; a sweep works on
  * WIDTH of them at a time. Nothing is checked here: _program lays everything out, _newton.h drives.
  */
-#if LEVEL == LEVEL_AVX512
-#define WIDTH 8
-typedef __m512d FN(V);
-#define FMA(a, b, c) _mm512_fmadd_pd(a, b, c)
-#elif LEVEL == LEVEL_AVX2
-#define WIDTH 4
-typedef __m256d FN(V);
-#define FMA(a, b, c) _mm256_fmadd_pd(a, b, c)
-#else
-#define WIDTH 2
-typedef double FN(V) __attribute__((vector_size(16)));
-#define FMA(a, b, c) ((a) * (b) + (c))
-#endif
-#define V FN(V)
-typedef unsigned long long FN(B) __attribute__((vector_size(8 * WIDTH)));
-typedef long long FN(S) __attribute__((vector_size(8 * WIDTH)));
-#define B FN(B) /* bits of lanes: shifts are logical */
-#define M FN(S) /* what a comparison gives: all ones or nothing */
-
-ALWAYS_INLINE V FN(splat)(double x) {
-    V v;
-    for (int l = 0; l < WIDTH; ++l) {
-        v[l] = x;
-    }
-    return v;
-}
-#define SPLAT(x) FN(splat)(x)
-
-ALWAYS_INLINE V FN(load)(const double *p) {
-    V v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return v;
-}
-
-ALWAYS_INLINE void FN(store)(double *p, V v) { __builtin_memcpy(p, &v, sizeof v); }
-
-ALWAYS_INLINE V FN(pick)(M mask, V yes, V no) {
-    return (V)(((B)mask & (B)yes) | (~(B)mask & (B)no));
-}
-
-ALWAYS_INLINE V FN(keep)(M mask, V v) { return (V)((B)mask & (B)v); }
-
-ALWAYS_INLINE V FN(absolute)(V v) { return (V)((B)v & ~(B)SPLAT(-0.0)); }
-
-ALWAYS_INLINE V FN(greater)(V a, V b) { return FN(pick)((M)(a > b), a, b); }
+#include "_vectors_body.h"
 
 ALWAYS_INLINE int FN(any)(M mask) {
 #if LEVEL == LEVEL_AVX512
@@ -67,29 +23,6 @@ ALWAYS_INLINE M FN(lanes)(unsigned byte, int lane) {
         all[l] = (unsigned long long)(byte >> lane);
     }
     return (M)((all & bit) == bit);
-}
-
-ALWAYS_INLINE unsigned FN(byte)(M mask) {
-#if LEVEL == LEVEL_AVX512
-    return (unsigned)_mm512_movepi64_mask((__m512i)mask);
-#elif LEVEL == LEVEL_AVX2
-    return (unsigned)_mm256_movemask_pd((__m256d)mask);
-#else
-    return (unsigned)((mask[0] & 1) | (mask[1] & 2));
-#endif
-}
-
-ALWAYS_INLINE V FN(root)(V v) {
-#if LEVEL == LEVEL_AVX512
-    return _mm512_sqrt_pd(v);
-#elif LEVEL == LEVEL_AVX2
-    return _mm256_sqrt_pd(v);
-#else
-    for (int l = 0; l < WIDTH; ++l) {
-        v[l] = sqrt(v[l]);
-    }
-    return v;
-#endif
 }
 
 ALWAYS_INLINE double FN(sum)(V v) {
@@ -546,8 +479,8 @@ ALWAYS_INLINE void FN(limited)(Net *n, int mode, double wall, FN(Tally) *tally) 
             V slope = FN(pick)((M)(am < lin), r, r + r);
             if (mode != NORMAL && mode != REFIT) {
                 FN(finish)(n, mode, at, active, m, drop, slope, tally);
-                high_bits |= FN(byte)(at_high) << h;
-                low_bits |= FN(byte)(at_low) << h;
+                high_bits |= FN(bits)(at_high) << h;
+                low_bits |= FN(bits)(at_low) << h;
                 continue;
             }
             if (wall > 0.0) {
@@ -586,8 +519,8 @@ ALWAYS_INLINE void FN(limited)(Net *n, int mode, double wall, FN(Tally) *tally) 
             FN(store)(n->q + at, m);
             FN(store)(n->w + at, FN(keep)(active, w));
             FN(store)(n->y + at, y);
-            high_bits |= FN(byte)(at_high) << h;
-            low_bits |= FN(byte)(at_low) << h;
+            high_bits |= FN(bits)(at_high) << h;
+            low_bits |= FN(bits)(at_low) << h;
         }
         bits[0] = (uint8_t)high_bits;
         bits[1] = (uint8_t)low_bits;
@@ -899,9 +832,4 @@ static double FN(imbalance)(Net *n) {
 #undef F
 #undef W
 #undef LEAST_RE
-#undef SPLAT
-#undef FMA
-#undef WIDTH
-#undef V
-#undef B
-#undef M
+#include "_vectors_end.h"

@@ -1,8 +1,8 @@
-/* Instruction levels of the kernels: which there are, and how a function is built for one.
+/* Instruction levels of the kernels: which there are, and how a function of one is called.
  *
- * A kernel's body is an always-inline function; for each level a wrapper with the level's target attribute
- * calls it, and the caller picks the wrapper by the number that core_ext.simd.LEVEL stands for. Nothing here
- * looks at the machine that compiles. Elsewhere than on x86-64 there is the baseline alone.
+ * A kernel's body is included once for each level by _levels.h; DISPATCH calls the function of a level by the
+ * number that core_ext.simd.LEVEL stands for. Nothing here looks at the machine that compiles. Elsewhere than on
+ * x86-64 there is the baseline alone.
  */
 #ifndef TOPLOVOD_SIMD_H
 #define TOPLOVOD_SIMD_H
@@ -15,13 +15,14 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define TOPLOVOD_X86 1
-#define TARGET_BASELINE
-#define TARGET_AVX2 __attribute__((target("avx2,fma")))
-#define TARGET_AVX512 \
-    __attribute__((target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw,prefer-vector-width=512")))
+#include <immintrin.h>
+#define DISPATCH(level, function, ...) \
+    ((level) == LEVEL_AVX512 ? function##_avx512(__VA_ARGS__) \
+     : (level) == LEVEL_AVX2 ? function##_avx2(__VA_ARGS__) \
+                             : function##_baseline(__VA_ARGS__))
 #else
 #define TOPLOVOD_X86 0
-#define TARGET_BASELINE
+#define DISPATCH(level, function, ...) function##_baseline(__VA_ARGS__)
 #endif
 
 static inline int highest_level(void) {

@@ -13,10 +13,6 @@
 
 #include "_simd.h"
 
-#if TOPLOVOD_X86
-#include <immintrin.h>
-#endif
-
 #define GROUP 8
 #define CELLS 3 /* of a radiator */
 
@@ -48,53 +44,23 @@ typedef struct {
     double least_flow_kg_s;
 } Houses;
 
-#define LEVEL LEVEL_BASELINE
-#define FN(name) name##_baseline
-#include "_substations_body.h"
-#undef FN
-#undef LEVEL
+#define BODY "_substations_body.h"
+#include "_levels.h"
 
-#if TOPLOVOD_X86
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#define LEVEL LEVEL_AVX2
-#define FN(name) name##_avx2
-#include "_substations_body.h"
-#undef FN
-#undef LEVEL
-#pragma GCC pop_options
-
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw,prefer-vector-width=512")
-#define LEVEL LEVEL_AVX512
-#define FN(name) name##_avx512
-#include "_substations_body.h"
-#undef FN
-#undef LEVEL
-#pragma GCC pop_options
-
-#define DISPATCH(function, ...) \
-    (h->level == LEVEL_AVX512 ? function##_avx512(__VA_ARGS__) \
-     : h->level == LEVEL_AVX2 ? function##_avx2(__VA_ARGS__) \
-                              : function##_baseline(__VA_ARGS__))
-#else
-#define DISPATCH(function, ...) function##_baseline(__VA_ARGS__)
-#endif
-
-static void houses_move(const Houses *h, int64_t begin, int64_t end) { DISPATCH(move, h, begin, end); }
+static void houses_move(const Houses *h, int64_t begin, int64_t end) { DISPATCH(h->level, move, h, begin, end); }
 
 static void houses_exchange(const Houses *h, double dt, int64_t begin, int64_t end) {
-    DISPATCH(exchange_all, h, dt, begin, end);
+    DISPATCH(h->level, exchange_all, h, dt, begin, end);
 }
 
 /* What the pumps give through the thermostats; the first house whose last radiator cell a step would replace,
  * or -1. */
 static int64_t houses_pump(const Houses *h, double dt, int64_t begin, int64_t end) {
-    return DISPATCH(pump, h, dt, begin, end);
+    return DISPATCH(h->level, pump, h, dt, begin, end);
 }
 
 static void houses_heat(const Houses *h, double dt, double outdoor_c, int64_t begin, int64_t end) {
-    DISPATCH(heat, h, dt, outdoor_c, begin, end);
+    DISPATCH(h->level, heat, h, dt, outdoor_c, begin, end);
 }
 
 #endif

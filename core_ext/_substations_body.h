@@ -3,23 +3,11 @@
  * LEVEL is the level, FN(name) the name of a function at it. A vector is WIDTH neighbouring houses.
  */
 #include "_vectors_body.h"
+#include "_decay_body.h"
 
 #define AT(name) (h->columns + C_##name * h->padded + i)
 #define LOAD(name) FN(load)(AT(name))
 #define STORE(name, v) FN(store)(AT(name), v)
-
-ALWAYS_INLINE V FN(root)(V v) {
-#if LEVEL == LEVEL_AVX512
-    return _mm512_sqrt_pd(v);
-#elif LEVEL == LEVEL_AVX2
-    return _mm256_sqrt_pd(v);
-#else
-    for (int l = 0; l < WIDTH; ++l) {
-        v[l] = sqrt(v[l]);
-    }
-    return v;
-#endif
-}
 
 ALWAYS_INLINE V FN(within)(V v, V low, V high) { return FN(lesser)(FN(greater)(v, low), high); }
 

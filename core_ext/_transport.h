@@ -25,10 +25,6 @@
 
 #include "_simd.h"
 
-#if TOPLOVOD_X86
-#include <immintrin.h>
-#endif
-
 #define STANDING_KG_S 1e-12 /* below this a pipe stands */
 #define LONGEST_SPAN 2.0    /* of clock within a parcel that is not the result of a squeeze */
 #define NOTHING_K 1e-9      /* parcels this close are one without fitting anything */
@@ -767,38 +763,8 @@ static int redirect(Pipes *n, int32_t p, double flow) {
     return changed;
 }
 
-#define LEVEL LEVEL_BASELINE
-#define FN(name) name##_baseline
-#include "_transport_body.h"
-#undef FN
-#undef LEVEL
-
-#if TOPLOVOD_X86
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#define LEVEL LEVEL_AVX2
-#define FN(name) name##_avx2
-#include "_transport_body.h"
-#undef FN
-#undef LEVEL
-#pragma GCC pop_options
-
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw,prefer-vector-width=512")
-#define LEVEL LEVEL_AVX512
-#define FN(name) name##_avx512
-#include "_transport_body.h"
-#undef FN
-#undef LEVEL
-#pragma GCC pop_options
-
-#define DISPATCH(function, ...) \
-    (n->level == LEVEL_AVX512  ? function##_avx512(__VA_ARGS__) \
-     : n->level == LEVEL_AVX2 ? function##_avx2(__VA_ARGS__) \
-                              : function##_baseline(__VA_ARGS__))
-#else
-#define DISPATCH(function, ...) function##_baseline(__VA_ARGS__)
-#endif
+#define BODY "_transport_body.h"
+#include "_levels.h"
 
 /* Advance by dt seconds. flow: kg/s in each pipe; inflow: degC by node, kept; NULL for what was given last;
  * given: kg/s that enter by node, or NULL; ground: degC by pipe. Returns -1; or the first pipe whose flow is
@@ -836,7 +802,7 @@ static int32_t transport_step(Pipes *n, double dt, const double *flow, const dou
         if (!n->sorted) {
             sort_nodes(n);
         }
-        DISPATCH(prepare, n);
+        DISPATCH(n->level, prepare, n);
     }
     if (changed || retime || given || n->summed_given) {
         sum_masses(n, given);
@@ -859,7 +825,7 @@ static int32_t transport_step(Pipes *n, double dt, const double *flow, const dou
             AT(base, s) = there - behind * keep / mean;
         }
     }
-    n->loss = DISPATCH(advance, n);
+    n->loss = DISPATCH(n->level, advance, n);
     if (moving) {
         for (int32_t s = 0; s < n->pipes; ++s) {
             AT(base, s) = n->base_next[s];

@@ -5,6 +5,7 @@
  * parcel, or too much clock in one piece) are computed again by _transport.h, one at a time.
  */
 #include "_vectors_body.h"
+#include "_decay_body.h"
 
 /* Mean of u exp(2 z u) for u in -1/2..1/2, with the terms of `flat`. */
 ALWAYS_INLINE V FN(slope)(V z, int terms) {
