@@ -1,8 +1,9 @@
 /* What all pipes do in a step, several at a time, for one instruction level; included by _transport.h.
  *
  * LEVEL is the level, FN(name) the name of a function at it. Arrays are padded to a multiple of eight; pads
- * are pipes without content in which nothing moves, and nodes through which nothing enters or leaves. Lanes that do not fit the common case (more than one
- * parcel, or too much clock in one piece) are computed again by _transport.h, one at a time.
+ * are pipes without content in which nothing moves, and nodes through which nothing enters or leaves. Lanes
+ * that do not fit the common case (more than one parcel, or too much clock in one piece) are computed again by
+ * _transport.h, one at a time.
  */
 #include "_vectors_body.h"
 #include "_decay_body.h"
