@@ -17,9 +17,9 @@ int main(void) {
         }
     }
     for (double x = 1e-300; x < 1e300; x *= 1234.5) {
-        V_baseline in[16], out[16];
+        TV_baseline in[16], out[16];
         for (int i = 0; i < 16; ++i) {
-            in[i] = (V_baseline){x, 3.0 * x};
+            in[i] = (TV_baseline){x, 3.0 * x};
         }
         log_baseline(in, out);
         printf("%.17g %.17g\n", out[0][0], out[0][1]);
