@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from .source_text import SourceText
+from .syntax import nodes_of
 
 # what is let go of after booting: nothing is gained by changing it
 LEFT_ALONE = ("substation/registers.py",)
@@ -41,7 +42,7 @@ class _Module:
     @cached_property
     def nodes(self) -> list[ast.AST]:
         """Every node of the tree."""
-        return list(ast.walk(self.tree))
+        return nodes_of(self.tree)
 
     @cached_property
     def stored(self) -> dict[str, int]:
@@ -197,7 +198,7 @@ def _rewritten(module: _Module, modules: Mapping[str, _Module], wanted: set[str]
                 text.put(statement, "")
     skipped: set[ast.AST] = set()
     for statement in removed:
-        skipped.update(ast.walk(statement))
+        skipped.update(nodes_of(statement))
     for node in module.nodes:
         if node in skipped:
             continue
@@ -210,7 +211,7 @@ def _rewritten(module: _Module, modules: Mapping[str, _Module], wanted: set[str]
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
             value = _attribute(node, module, modules)
             if value is not None:
-                skipped.update(ast.walk(node.value))
+                skipped.update(nodes_of(node.value))
         if value is not None and isinstance(node, ast.expr):
             text.put(node, f"({value})" if value < 0 else str(value))
     return text.result()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from .errors import ToolError
 from .scopes import FUNCTIONS, Scope
+from .syntax import children_of, nodes_of
 
 # Lead: its members, of which none imports one behind it at its top. A site that loads one of a group loads
 # all, or it would load what it does without; and `let_go` treats it as one. So what makes its objects while
@@ -61,7 +62,7 @@ def link(sources: Mapping[str, str], groups: Mapping[str, tuple[str, ...]] = GRO
     result = {}
     linked: dict[str, list[ast.stmt]] = {lead: [] for lead in groups}
     for path in [*lead_of, *(path for path in trees if path not in lead_of)]:
-        needs_change = path in lead_of or any(_target(path, node) for node in ast.walk(trees[path]))
+        needs_change = path in lead_of or any(_target(path, node) for node in nodes_of(trees[path]))
         if needs_change:
             tree = _Linker(path, trees[path], names, lead_of).run()
         if path in lead_of:
@@ -137,7 +138,7 @@ class _Merger(ast.NodeTransformer):
 
 def _words(tree: ast.AST) -> Iterator[str]:
     """Every bare name a source uses, for whatever."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.arg):
@@ -171,7 +172,7 @@ def _linked_names(paths: list[str], trees: Mapping[str, ast.Module]) -> dict[str
     everything = set().union(*used.values()) | set(dir(builtins))
     own = {path: _own_globals(trees[path], path, paths) for path in paths}
     meant = {path: set(own[path].values()) for path in paths}
-    had = {(a, b): _imported_from(trees[a], a, b) for a in paths for b in paths if a != b}
+    had = {path: _imported(trees[path], path) for path in paths}
     for path in reversed(paths):  # the lead comes last and keeps its names
         result[path] = {}
         for name, meaning in own[path].items():
@@ -181,7 +182,7 @@ def _linked_names(paths: list[str], trees: Mapping[str, ast.Module]) -> dict[str
                 if other != path
                 and name in used[other]
                 and meaning not in meant[other]
-                and name not in had[other, path]
+                and (path, name) not in had[other]
             ]
             linked, count = name, 0
             while taken.get(linked, meaning) != meaning or (linked == name and others) or (
@@ -194,12 +195,12 @@ def _linked_names(paths: list[str], trees: Mapping[str, ast.Module]) -> dict[str
     return result
 
 
-def _imported_from(tree: ast.Module, path: str, source: str) -> set[str]:
-    """The names that a module has from another, where it calls them as that one does."""
+def _imported(tree: ast.Module, path: str) -> set[tuple[str, str]]:
+    """The names that a module has from others, each with where from, as far as it calls them as those do."""
     return {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and _target(path, node) == source
+        (target, alias.name)
+        for node in nodes_of(tree)
+        if isinstance(node, ast.ImportFrom) and (target := _target(path, node)) is not None
         for alias in node.names
         if alias.asname in (None, alias.name)
     }
@@ -231,12 +232,12 @@ class _Linker(ast.NodeTransformer):
 
     def _note_imports(self, node: ast.AST, scope: Scope) -> None:
         """Find what one scope has from members, before any use of it."""
-        waiting = list(ast.iter_child_nodes(node))
+        waiting = children_of(node)
         while waiting:
             child = waiting.pop()
             if isinstance(child, (*FUNCTIONS, ast.ClassDef)):
                 continue
-            waiting += ast.iter_child_nodes(child)
+            waiting += children_of(child)
             target = _target(self._path, child)
             if not isinstance(child, ast.ImportFrom) or target is None:
                 continue

@@ -7,6 +7,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from .syntax import children_of
+
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 SCOPES = (*FUNCTIONS, *COMPREHENSIONS, ast.ClassDef)
@@ -34,7 +36,7 @@ class Scope:
         while waiting:
             child = waiting.pop()
             self.nodes.append(child)
-            waiting += _outsides(child) if isinstance(child, SCOPES) else ast.iter_child_nodes(child)
+            waiting += _outsides(child) if isinstance(child, SCOPES) else children_of(child)
             if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 self.bound.add(child.name)
             elif isinstance(child, ast.Name) and not isinstance(child.ctx, ast.Load):
@@ -67,7 +69,7 @@ def _insides(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Lambda):
         yield node.body
     elif isinstance(node, COMPREHENSIONS):
-        yield from ast.iter_child_nodes(node)
+        yield from children_of(node)
     else:
         yield from getattr(node, "body", ())
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 
 from .scopes import Scope, scopes_of
+from .syntax import nodes_of
 
 PARAMETERS = "abcdefghijklmnopqrstuvwxyz"
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
@@ -55,10 +56,10 @@ def words_of(trees: Mapping[str, ast.Module]) -> set[str]:
     for tree in trees.values():
         docs = {
             id(node.value)
-            for node in ast.walk(tree)
+            for node in nodes_of(tree)
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         }
-        for node in ast.walk(tree):
+        for node in nodes_of(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
                 words.update(re.findall(r"\w+", node.value))
     return words
@@ -89,13 +90,13 @@ def shorten(
     named = {
         node.arg
         for tree in (*trees.values(), *beside.values())
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.keyword) and node.arg
     }
     result = dict(sources)
     for path, tree in trees.items():
         at_top = Scope(tree, None).bound
-        for node in ast.walk(tree):
+        for node in nodes_of(tree):
             if isinstance(node, ast.Attribute):
                 node.attr = attributes.get(node.attr, node.attr)
             elif isinstance(node, ast.ClassDef):
@@ -123,14 +124,14 @@ def _attributes(trees: Mapping[str, ast.Module], others: Mapping[str, ast.Module
     ours: set[str] = set()  # the interpreter's own modules have attributes too
     families = _families(trees)
     for path, tree in trees.items():
-        for node in ast.walk(tree):
+        for node in nodes_of(tree):
             if isinstance(node, ast.ClassDef):
                 for statement in node.body:
                     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
                         where.setdefault(statement.name, set()).add(families[path])
                         ours.add(statement.name)
                     else:
-                        kept.update(child.id for child in ast.walk(statement) if isinstance(child, ast.Name))
+                        kept.update(child.id for child in nodes_of(statement) if isinstance(child, ast.Name))
             if not isinstance(node, ast.Attribute):
                 continue
             where.setdefault(node.attr, set()).add(families[path])
@@ -170,14 +171,14 @@ def _families(trees: Mapping[str, ast.Module]) -> dict[str, str]:
     for path, tree in trees.items():
         bases = {
             node.id
-            for klass in ast.walk(tree)
+            for klass in nodes_of(tree)
             if isinstance(klass, ast.ClassDef)
             for base in klass.bases
-            for node in ast.walk(base)
+            for node in nodes_of(base)
             if isinstance(node, ast.Name)
         }
         folder = path.rpartition("/")[0]
-        for node in ast.walk(tree):
+        for node in nodes_of(tree):
             if not isinstance(node, ast.ImportFrom):
                 continue
             for alias in node.names:
@@ -191,7 +192,7 @@ def _families(trees: Mapping[str, ast.Module]) -> dict[str, str]:
 
 def _shorten_parameters(function: ast.FunctionDef | ast.AsyncFunctionDef, kept: set[str]) -> None:
     """Rename the positional parameters of one function, where that cannot be noticed."""
-    inside = [node for node in ast.walk(function) if node is not function]
+    inside = [node for node in nodes_of(function) if node is not function]
     if any(isinstance(node, (*SCOPES, ast.Global, ast.Nonlocal)) for node in inside):
         return
     used = {node.id for node in inside if isinstance(node, ast.Name)}
@@ -230,7 +231,7 @@ def shorten_tops(
         kept.update(_all_names(tree))
     defined: set[str] = set()
     for tree in ours.values():
-        for node in ast.walk(tree):
+        for node in nodes_of(tree):
             if isinstance(node, ast.Attribute):
                 kept.add(node.attr)
             elif isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.level == 0):
@@ -262,7 +263,7 @@ def shorten_tops(
 
 
 def _all_names(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from .short_names import ENTRANCES, FOREIGN
+from .syntax import nodes_of
 
 PLAIN = (ast.Constant, ast.Tuple, ast.Name, ast.UnaryOp, ast.USub, ast.BinOp, ast.operator, ast.expr_context)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -64,7 +65,7 @@ def without_unused(sources: Mapping[str, str], untouched: Mapping[str, str]) -> 
 
 
 def _mentions(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             yield node.id
         elif isinstance(node, ast.Attribute):
@@ -91,9 +92,9 @@ def _is_unused(
         names = [statement.name]
     elif at_top and isinstance(statement, ast.Assign):
         names = [
-            node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)
+            node.id for target in statement.targets for node in nodes_of(target) if isinstance(node, ast.Name)
         ]
-        if not names or not all(isinstance(node, PLAIN) for node in ast.walk(statement.value)):
+        if not names or not all(isinstance(node, PLAIN) for node in nodes_of(statement.value)):
             return False
     elif at_top and isinstance(statement, ast.ImportFrom) and statement.level and statement.module:
         if any(alias.asname for alias in statement.names):
