@@ -1,25 +1,23 @@
 """The nodes of a syntax tree, without the roles of names and the operators, which nothing here asks for.
 
-What `ast` has for this hands every node through three generators; building a bundle spent half its time there.
+What `ast` has for this hands every node through three generators; half of a build was spent in them.
 """
 
 import ast
-from functools import cache
 
-# fields of which none of our questions is about a node: a role, an operator, plain text or a number
-_LEAVES = frozenset(("arg", "asname", "attr", "ctx", "id", "kind", "level", "module", "op", "ops", "type_comment"))
-
-
-@cache
-def _branches(kind: type[ast.AST]) -> tuple[str, ...]:
-    """The fields of a kind of node in which other nodes may stand."""
-    return tuple(name for name in kind._fields if name not in _LEAVES)
+# fields that hold no node, or none that is asked for
+_LEAVES = {"arg", "asname", "attr", "ctx", "id", "kind", "level", "module", "op", "ops", "type_comment"}
+_branches: dict[type[ast.AST], list[str]] = {}
+"""The fields of a kind of node in which other nodes may stand; filled as kinds are met."""
 
 
 def children_of(node: ast.AST) -> list[ast.AST]:
     """Return what stands right below a node, in the order of its fields."""
     found: list[ast.AST] = []
-    for name in _branches(type(node)):
+    kind = type(node)
+    if kind not in _branches:
+        _branches[kind] = [name for name in kind._fields if name not in _LEAVES]
+    for name in _branches[kind]:
         value = getattr(node, name, None)
         if value.__class__ is list:
             found += [child for child in value if isinstance(child, ast.AST)]
