@@ -16,8 +16,19 @@ from pathlib import Path
 
 import pytest
 
+from examples.valley.make_valley import make_valley
+
 HOUSES = 44
+FEW = 5  # houses of a town for what does not hang on how many they are
 UP_WITHIN_S = 300  # real seconds on a loaded machine; the product's own figure is measured elsewhere
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The site file of a small town."""
+    folder = tmp_path_factory.mktemp("few")
+    make_valley(FEW, 1, folder)
+    return str(folder / "site.toml")
 
 
 @contextmanager
@@ -73,10 +84,10 @@ def test_the_town_comes_up_and_ends_by_itself_with_its_figures() -> None:
 
 
 @pytest.mark.slow
-def test_the_login_link_opens_one_session_and_ctrl_c_ends_everything() -> None:
-    with running("--speed", "20") as process:
+def test_the_login_link_opens_one_session_and_ctrl_c_ends_everything(few: str) -> None:
+    with running("--speed", "20", "--site", few) as process:
         match, seen = lines_until(process, r"(http://127\.0\.0\.1:\d+/login/link/\S+)")
-        assert any(f"{HOUSES} of {HOUSES} substations live" in line for line in seen)
+        assert any(f"{FEW} of {FEW} substations live" in line for line in seen)
         link = match.group(1)
         with urllib.request.urlopen(link, timeout=20) as answer:
             assert answer.status == 200
@@ -85,15 +96,15 @@ def test_the_login_link_opens_one_session_and_ctrl_c_ends_everything() -> None:
             urllib.request.urlopen(link, timeout=20)
         assert refused.value.code == 404
         family = children_of(process.pid)
-        assert len(family) == HOUSES + 2  # the controllers, the pump station, the supervisor
+        assert len(family) == FEW + 2  # the controllers, the pump station, the supervisor
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
 
 
 @pytest.mark.slow
-def test_a_supervisor_that_dies_ends_the_demo_with_a_sentence() -> None:
-    with running("--speed", "20") as process:
+def test_a_supervisor_that_dies_ends_the_demo_with_a_sentence(few: str) -> None:
+    with running("--speed", "20", "--site", few) as process:
         lines_until(process, "login/link")
         supervisor = next(
             pid

@@ -21,7 +21,7 @@ BROWSER_ARGUMENTS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTown]:
     """Controllers in MicroPython and a server, each a process of its own."""
     running = RunningTown(tmp_path_factory.mktemp("town"))
