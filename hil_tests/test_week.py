@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from examples.valley.make_valley import make_valley
+
 from .bench.plant.weather import Weather
 from .demo_report import week_section, write_week_report
 from .week import (
@@ -22,7 +24,8 @@ from .week import (
     run_coordinated,
 )
 
-SHORT = Plan(warm_up_s=600.0, span_s=600.0)
+WARM_UP_S = SPAN_S = 600.0
+HOUSES = 6
 
 
 def test_the_coldest_hour_is_found_after_the_warm_up() -> None:
@@ -51,15 +54,17 @@ def test_a_week_that_cannot_be_read_is_none(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_both_runs_give_figures_and_a_report(tmp_path: Path) -> None:
     """The same plan twice: with the supervisor and without; the report shows both and where they are from."""
-    ours = run_coordinated(SHORT, tmp_path / "coordinated.npz")
-    rival = run_constant(SHORT, 2.0, tmp_path / "constant.npz")
+    make_valley(HOUSES, 1, tmp_path / "valley")
+    plan = Plan(str(tmp_path / "valley" / "site.toml"), warm_up_s=WARM_UP_S, span_s=SPAN_S)
+    ours = run_coordinated(plan, tmp_path / "coordinated.npz")
+    rival = run_constant(plan, 2.0, tmp_path / "constant.npz")
     assert ours["kpi"]["polls_due"] > 0 and ours["kpi"]["polls_lost"] == 0
     assert ours["kpi"]["simulated_h"] == rival["kpi"]["simulated_h"] == pytest.approx(1 / 6)
     assert 0 < ours["kpi"]["pump_energy_kwh"] < rival["kpi"]["pump_energy_kwh"]  # it lowers the pressure
     assert rival["kpi"]["index_dp_mean_bar"] < 2.0
     week = {
         "format": RESULT_FORMAT,
-        "provenance": {"town": SHORT.town, "seed": 1, "warm_up_s": 600.0, "firmware_sha256": "other"},
+        "provenance": {"town": plan.town, "seed": 1, "warm_up_s": WARM_UP_S, "firmware_sha256": "other"},
         "coordinated": ours,
         "lowest_constant_dp": {
             **rival,
