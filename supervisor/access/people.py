@@ -7,8 +7,10 @@ an area, and to store anything a password could be computed from faster than arg
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -64,6 +66,16 @@ class User:
         return {"name": self.name, "roles": dict(self.roles), "disabled": self.disabled}
 
 
+def hash_of_nothing(hasher: PasswordHasher) -> str:
+    """A hash that no password is known to have, so that a wrong name takes as long as a wrong password."""
+
+    def drawn(length: int) -> str:
+        return base64.b64encode(secrets.token_bytes(length)).rstrip(b"=").decode()
+
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v=19${cost}${drawn(hasher.salt_len)}${drawn(hasher.hash_len)}"
+
+
 class Access:
     """The people of state.sqlite. `areas` are ids or rows with an id; `now` gives real seconds since 1970."""
 
@@ -81,7 +93,7 @@ class Access:
         self._areas = tuple(getattr(area, "id", area) for area in areas)
         self._now = now
         self._hasher = hasher or PasswordHasher()  # argon2id, 64 MiB, 3 passes: RFC 9106's second choice
-        self._nobody = self._hasher.hash("nobody has this password")
+        self._nobody = hash_of_nothing(self._hasher)
         self._backoff = Backoff(now)
         self.sessions = Sessions(state, now)
 

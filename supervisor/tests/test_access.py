@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 
 from supervisor.access import EVERYWHERE, Access, User
 from supervisor.access.backoff import LONGEST_WAIT_S
+from supervisor.access.people import hash_of_nothing
 from supervisor.access.sessions import ABSOLUTE_S, IDLE_S, SESSIONS_PER_USER
 from supervisor.audit import Audit
 from supervisor.database import Database
@@ -93,6 +95,15 @@ async def test_a_refused_login_does_not_say_what_was_wrong(office: _Office, name
     assert refusal.value.code == "wrong_login"
     assert name not in refusal.value.message
     assert office.audit.rows()[-1].body["what"] == "login_refused"
+
+
+def test_a_wrong_name_costs_the_same_computation_as_a_wrong_password() -> None:
+    hasher = PasswordHasher(time_cost=1, memory_cost=64)
+    nothing = hash_of_nothing(hasher)
+    assert extract_parameters(nothing) == extract_parameters(hasher.hash(PASSWORD))
+    assert nothing != hash_of_nothing(hasher)
+    with pytest.raises(VerifyMismatchError):  # it was computed and compared; a bad format would end at once
+        hasher.verify(nothing, PASSWORD)
 
 
 async def test_idle_and_old_sessions_end(office: _Office) -> None:
