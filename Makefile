@@ -10,9 +10,9 @@ FIRMWARE_STUBS := build/typings
 # the set-up's parts that do not need each other go side by side: compiling beside downloading
 MAKEFLAGS += --jobs=2
 DEMO_FLAGS ?=
-# A worker for every core and one for the time that tests wait, for a browser or a line; each takes over what
+# A worker for every core and two for the time that tests wait, for a browser or a line; each takes over what
 # another has left. The longest stand first.
-WORKERS := $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0)) + 1, 4))')
+WORKERS := $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0)) + 2, 4))')
 TEST_FLAGS ?= --numprocesses $(WORKERS) --dist worksteal hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
