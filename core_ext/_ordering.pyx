@@ -10,29 +10,56 @@ is work for vector lanes and the factor still fills little. It never looks at a 
 import numpy as np
 
 from libc.stdint cimport int8_t, int32_t, int64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy
 
 
 cdef struct List:
-    int32_t* item
+    int64_t at  # where in the pool its items begin
     int32_t size
     int32_t room
 
 
-cdef int push(List* row, int32_t value) except -1 nogil:
-    cdef int32_t room
+cdef struct Pool:
+    # the items of all lists; one that grows beyond its room moves behind all others
+    int32_t* item
+    int64_t used
+    int64_t size
+
+
+cdef int grow(Pool* pool, List* row) except -1 nogil:
+    cdef int64_t room = 2 * row.room + 4, size = pool.size
     cdef int32_t* grown
-    if row.size == row.room:
-        room = 4 if row.room == 0 else 2 * row.room
-        grown = <int32_t*> realloc(row.item, room * sizeof(int32_t))
+    if pool.used + room > size:
+        size = 2 * size + room
+        grown = <int32_t*> realloc(pool.item, size * sizeof(int32_t))
         if grown == NULL:
             with gil:
                 raise MemoryError()
-        row.item = grown
-        row.room = room
-    row.item[row.size] = value
+        pool.item = grown
+        pool.size = size
+    memcpy(pool.item + pool.used, pool.item + row.at, row.size * sizeof(int32_t))
+    row.at = pool.used
+    row.room = <int32_t> room
+    pool.used += room
+    return 0
+
+
+cdef inline int push(Pool* pool, List* row, int32_t value) except -1 nogil:
+    if row.size == row.room:
+        grow(pool, row)
+    pool.item[row.at + row.size] = value
     row.size += 1
     return 0
+
+
+cdef inline void unlink(int32_t v, int32_t d, int32_t* head, int32_t* nxt, int32_t* prv) noexcept nogil:
+    if prv[v] >= 0:
+        nxt[prv[v]] = nxt[v]
+    else:
+        head[d] = nxt[v]
+    if nxt[v] >= 0:
+        prv[nxt[v]] = prv[v]
 
 
 def peel(int32_t unknowns, int32_t nodes, const int32_t[::1] first, const int32_t[::1] second,
@@ -103,49 +130,62 @@ def eliminate_by_levels(int32_t n, const int32_t[::1] first, const int32_t[::1] 
     cdef Py_ssize_t e, pairs = first.shape[0]
     cdef int32_t i, j, a, b, v, d, live, lowest, write, at, chosen, k, now
     cdef int32_t q, r
-    cdef List* adj = <List*> malloc(max(n, 1) * sizeof(List))
-    cdef List* col = <List*> malloc(max(n, 1) * sizeof(List))
+    cdef int64_t total = 0
+    cdef int32_t* item
+    cdef Pool pool
+    cdef List* adj = <List*> calloc(max(n, 1), sizeof(List))
+    cdef List* col = <List*> calloc(max(n, 1), sizeof(List))
+    # for each unknown: degree, marks, and the lists of equal degree; then their heads
+    cdef int32_t* work = <int32_t*> malloc((5 * <int64_t> n + n + 1) * sizeof(int32_t))
+    cdef int32_t* degree = work
+    cdef int32_t* mark = work + n
+    cdef int32_t* blocked = mark + n
+    cdef int32_t* nxt = blocked + n
+    cdef int32_t* prv = nxt + n
+    cdef int32_t* head = prv + n
+    cdef int8_t* gone = <int8_t*> calloc(max(n, 1), 1)
     order_np = np.empty(n, np.int32)
     level_np = np.empty(n, np.int32)
-    gone_np = np.zeros(n, np.int8)
-    degree_np = np.zeros(n, np.int32)
-    mark_np = np.full(n, -1, np.int32)
-    blocked_np = np.full(n, -1, np.int32)
-    head_np = np.full(n + 1, -1, np.int32)
-    next_np = np.full(n, -1, np.int32)
-    prev_np = np.full(n, -1, np.int32)
-    cdef int32_t[::1] order = order_np, level = level_np, degree = degree_np, mark = mark_np
-    cdef int32_t[::1] head = head_np, nxt = next_np, prv = prev_np, blocked = blocked_np
-    cdef int8_t[::1] gone = gone_np
-    cdef int64_t total = 0
-    if adj == NULL or col == NULL:
-        free(adj)
-        free(col)
-        raise MemoryError()
-    for i in range(n):
-        adj[i].item = NULL
-        adj[i].size = 0
-        adj[i].room = 0
-        col[i].item = NULL
-        col[i].size = 0
-        col[i].room = 0
+    cdef int32_t[::1] order = order_np, level = level_np
+    # what fills in takes about as much again
+    pool.size = 4 * (pairs + <int64_t> n) + 4
+    pool.used = 0
+    pool.item = <int32_t*> malloc(pool.size * sizeof(int32_t))
     try:
+        if adj == NULL or col == NULL or work == NULL or gone == NULL or pool.item == NULL:
+            raise MemoryError()
         with nogil:
+            for i in range(n):
+                degree[i] = 0
+                mark[i] = -1
+                blocked[i] = -1
+                prv[i] = -1
+                head[i] = -1
+            head[n] = -1
             for e in range(pairs):
                 a = first[e]
                 b = second[e]
-                if a < 0 or b < 0 or a == b:
-                    continue
-                push(&adj[a], b)
-                push(&adj[b], a)
+                if a >= 0 and b >= 0 and a != b:
+                    adj[a].room += 1
+                    adj[b].room += 1
+            for i in range(n):
+                adj[i].at = pool.used
+                pool.used += adj[i].room
+            for e in range(pairs):
+                a = first[e]
+                b = second[e]
+                if a >= 0 and b >= 0 and a != b:
+                    push(&pool, &adj[a], b)
+                    push(&pool, &adj[b], a)
             # parallel links couple once
             for i in range(n):
                 write = 0
+                item = pool.item + adj[i].at
                 for q in range(adj[i].size):
-                    j = adj[i].item[q]
+                    j = item[q]
                     if mark[j] != i:
                         mark[j] = i
-                        adj[i].item[write] = j
+                        item[write] = j
                         write += 1
                 adj[i].size = write
                 degree[i] = write
@@ -175,11 +215,12 @@ def eliminate_by_levels(int32_t n, const int32_t[::1] first, const int32_t[::1] 
                             order[chosen] = v
                             chosen += 1
                             write = 0
+                            item = pool.item + adj[v].at
                             for q in range(adj[v].size):
-                                j = adj[v].item[q]
+                                j = item[q]
                                 if gone[j] == 0:
                                     blocked[j] = now
-                                    adj[v].item[write] = j
+                                    item[write] = j
                                     write += 1
                             adj[v].size = write
                         v = nxt[v]
@@ -191,66 +232,66 @@ def eliminate_by_levels(int32_t n, const int32_t[::1] first, const int32_t[::1] 
                     gone[v] = 1
                     live -= 1
                     col[at] = adj[v]
-                    adj[v].item = NULL
-                    adj[v].size = 0
-                    adj[v].room = 0
                     d = col[at].size
                     total += d
                     for q in range(d):
-                        a = col[at].item[q]
+                        a = pool.item[col[at].at + q]
                         unlink(a, degree[a], head, nxt, prv)
                         degree[a] -= 1
                         # drop the dead once they are most of a long list, else scanning hubs is quadratic
                         if adj[a].size > 2 * degree[a] + 8:
                             write = 0
+                            item = pool.item + adj[a].at
                             for r in range(adj[a].size):
-                                j = adj[a].item[r]
+                                j = item[r]
                                 if gone[j] == 0:
-                                    adj[a].item[write] = j
+                                    item[write] = j
                                     write += 1
                             adj[a].size = write
                     if d == 2:
-                        a = col[at].item[0]
-                        b = col[at].item[1]
+                        a = pool.item[col[at].at]
+                        b = pool.item[col[at].at + 1]
                         if adj[a].size > adj[b].size:
                             i = a
                             a = b
                             b = i
                         write = 0
+                        item = pool.item + adj[a].at
                         for r in range(adj[a].size):
-                            if adj[a].item[r] == b:
+                            if item[r] == b:
                                 write = 1
                                 break
                         if write == 0:
-                            push(&adj[a], b)
-                            push(&adj[b], a)
+                            push(&pool, &adj[a], b)
+                            push(&pool, &adj[b], a)
                             degree[a] += 1
                             degree[b] += 1
                     elif d > 2 and d < live:
                         for q in range(d):
-                            a = col[at].item[q]
+                            a = pool.item[col[at].at + q]
                             mark[a] = a
+                            item = pool.item + adj[a].at
                             for r in range(adj[a].size):
-                                mark[adj[a].item[r]] = a
+                                mark[item[r]] = a
                             for r in range(q + 1, d):
-                                b = col[at].item[r]
+                                b = pool.item[col[at].at + r]
                                 if mark[b] != a:
-                                    push(&adj[a], b)
-                                    push(&adj[b], a)
+                                    push(&pool, &adj[a], b)
+                                    push(&pool, &adj[b], a)
                                     degree[a] += 1
                                     degree[b] += 1
                     elif d > 2:
                         # the rest is one clique from here on: no search is needed any more
                         for q in range(d):
-                            a = col[at].item[q]
+                            a = pool.item[col[at].at + q]
                             if degree[a] != d - 1:
                                 adj[a].size = 0
                                 for r in range(d):
                                     if r != q:
-                                        push(&adj[a], col[at].item[r])
+                                        push(&pool, &adj[a], pool.item[col[at].at + r])
                                 degree[a] = d - 1
                     for q in range(d):
-                        a = col[at].item[q]
+                        a = pool.item[col[at].at + q]
                         prv[a] = -1
                         nxt[a] = head[degree[a]]
                         if nxt[a] >= 0:
@@ -262,31 +303,22 @@ def eliminate_by_levels(int32_t n, const int32_t[::1] first, const int32_t[::1] 
                 now += 1
         start_np = np.zeros(n + 1, np.int64)
         rows_np = np.empty(total, np.int32)
-        fill(n, col, start_np, rows_np)
+        fill(n, col, pool.item, start_np, rows_np)
     finally:
-        for i in range(n):
-            free(adj[i].item)
-            free(col[i].item)
         free(adj)
         free(col)
+        free(work)
+        free(gone)
+        free(pool.item)
     return order_np, level_np, start_np, rows_np
 
 
-cdef void unlink(int32_t v, int32_t d, int32_t[::1] head, int32_t[::1] nxt, int32_t[::1] prv) noexcept nogil:
-    if prv[v] >= 0:
-        nxt[prv[v]] = nxt[v]
-    else:
-        head[d] = nxt[v]
-    if nxt[v] >= 0:
-        prv[nxt[v]] = prv[v]
-
-
-cdef fill(int32_t n, List* col, int64_t[::1] start, int32_t[::1] rows):
+cdef fill(int32_t n, const List* col, const int32_t* item, int64_t[::1] start, int32_t[::1] rows):
     cdef int32_t k, q
     cdef int64_t at = 0
     for k in range(n):
         start[k] = at
         for q in range(col[k].size):
-            rows[at + q] = col[k].item[q]
+            rows[at + q] = item[col[k].at + q]
         at += col[k].size
     start[n] = at
