@@ -363,3 +363,20 @@ cdef class OpenFlags(Laws):
                 return row
             net.open[self.at + row] = self.column[row]
         return FINE
+
+
+def put_pipes(Py_ssize_t at, Newton kernel, const double[:, ::1] coefficients, const double[::1] cold):
+    """Put the four coefficients (pipes, 4) and first flows of pipes, whose links begin at `at`."""
+    cdef Py_ssize_t row, field
+    cdef int32_t slot, block
+    cdef double* target
+    cdef Net* net = &kernel.net
+    for row in range(cold.shape[0]):
+        put_cold(net, <int32_t> (at + row), cold[row])
+        slot = net.slot[at + row] >> 1
+        block = slot >> 3
+        if block >= net.peeled_pipe_at:
+            block -= net.peeled_pipe_shift
+        target = net.pipe + 32 * <Py_ssize_t> block + (slot & 7)
+        for field in range(4):
+            target[8 * field] = coefficients[row, field]

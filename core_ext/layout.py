@@ -123,7 +123,7 @@ def make_layout(
     picked = np.lexsort((shape, level)).astype(np.int32)
     place_of_column, groups = count_groups(level, picked)
     bridging = np.flatnonzero(in_core & (ends_a < 0) & (ends_b < 0))
-    alias_sizes = [int(np.sum(classes[bridging] == c)) for c in range(CLASSES)]
+    alias_sizes = np.bincount(classes[bridging], minlength=CLASSES).tolist()
     alias_groups = sum(-(-size // LANES) for size in alias_sizes)
     columns_end = LANES * (groups + alias_groups)
     fixed_at = columns_end + len(peeled)

@@ -17,7 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from . import simd
-from ._elements import RELAY, ConsumerLaws, NodeValues, OpenFlags, PumpLaws, SourceLaws, ValveLaws
+from ._elements import (
+    RELAY,
+    ConsumerLaws,
+    NodeValues,
+    OpenFlags,
+    PumpLaws,
+    SourceLaws,
+    ValveLaws,
+    put_pipes,
+)
 from ._newton import REGULATOR as REGULATOR_RECORD
 from ._newton import Newton, pipe_drop
 from .batch import BatchResult, Limits, solve_batch
@@ -552,21 +561,17 @@ class HydraulicSolver:
 
     def _put_pipes(self, coefficients: FloatArray, cold: FloatArray) -> None:
         """Scatter coefficients (pipes, 4) and cold flows to the slots of the pipes."""
+        if not self._hazen:
+            put_pipes(self._slices["pipes"].start, self._kernel, coefficients, cold)
+            return
         begin = self._layout.begin
         code = self._layout.slot[self._slices["pipes"]]
         slot = (code >> 1).astype(np.int64)
         self._a["cold"][slot] = np.where(code & 1, -cold, cold)
-        if self._hazen:
-            other = np.where(
-                slot >= 8 * begin[5], slot - 8 * (begin[5] - begin[4] + begin[3]), slot - 8 * begin[3]
-            )
-            self._a["other"]["p"][other, :4] = coefficients
-            return
-        block = slot >> 3
-        block[block >= begin[4]] -= begin[4] - begin[1]
-        at = 32 * block + (slot & 7)
-        for field in range(4):
-            self._a["pipe"][at + 8 * field] = coefficients[:, field]
+        other = np.where(
+            slot >= 8 * begin[5], slot - 8 * (begin[5] - begin[4] + begin[3]), slot - 8 * begin[3]
+        )
+        self._a["other"]["p"][other, :4] = coefficients
 
     def _epanet_factors(self) -> tuple[float, float]:
         """Flow in EPANET's cubic feet over true ones, and the factor on loss coefficients."""
