@@ -16,7 +16,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0
 TEST_FLAGS ?= --numprocesses $(WORKERS) --dist worksteal hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak scenarios year seasons small-integers worst-case fleet faults flakes fuzz-modbus cross-build locks wheel wheel-check clean
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak scenarios year seasons small-integers long-run worst-case fleet faults flakes fuzz-modbus cross-build locks wheel wheel-check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -125,6 +125,9 @@ seasons: setup  ## run a house through one week of each season
 
 small-integers: setup  ## run every kind of site for a day with the small integers of a 32-bit board
 	TOPLOVOD_SMALL_INTEGER_HOURS=24 $(BIN)/python -m pytest -s firmware/tests/test_small_integers.py --timeout=7200
+
+long-run: setup  ## serve a house and a pump station for a day of polls and orders and watch their heaps
+	TOPLOVOD_SERVICE_HOURS=24 $(BIN)/python -m pytest -s hil_tests/test_long_run.py
 
 worst-case: setup  ## give four houses the worst valid orders for two days at -10 degC
 	TOPLOVOD_ATTACK_HOURS=48 $(BIN)/python -m pytest -s hil_tests/test_worst_case_orders.py

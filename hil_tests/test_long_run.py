@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from firmware.substation import order_frame, registers
@@ -9,7 +11,8 @@ from firmware.substation import order_frame, registers
 from .bench.controller import Controller
 from .bench.station import PUMP_STATION, SUBSTATION, Bench
 
-HOURS = 6  # a month of everything at once: `make soak`
+# `make long-run`: a day; a month of everything at once: `make soak`
+HOURS = int(os.environ.get("TOPLOVOD_SERVICE_HOURS", "6"))
 POLL_S = 10
 RENEW_S = 900
 # Between two collections of the same program the heap differs by a few boxed numbers and a half-full
