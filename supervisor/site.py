@@ -346,7 +346,7 @@ class _Reader:
             text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
         except OSError as error:
             raise SiteMistakes(
-                path, [Mistake(0, f"the file cannot be read: {error.strerror}", "Check its path and rights")]
+                path, [Mistake(0, f"cannot be read: {error.strerror}", "Check its path and rights")]
             ) from error
         except UnicodeDecodeError as error:
             line = path.read_bytes()[: error.start].count(b"\n") + 1

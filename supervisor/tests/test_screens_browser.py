@@ -16,7 +16,16 @@ from .running_town import HOUSES, PASSWORDS, RunningTown, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PAGES = ("/", "/table", "/alarms", "/trend", "/coordinator", "/substation/house-01", "/substation/plant")
+PAGES = (
+    "/",
+    "/?select=plant",
+    "/table",
+    "/alarms",
+    "/trend",
+    "/coordinator",
+    "/substation/house-01",
+    "/substation/plant",
+)
 WITHIN_MS = 30_000
 SHIFT_ROW = 3  # the fourth setpoint of a house: shift of the curve
 
@@ -63,6 +72,29 @@ CUT_OFF = """() => {
       cut.push([element.textContent.trim().slice(0, 30), 'across', Math.round(box.right), innerWidth]);
     if (element.closest('#topbar') && (box.top < -1 || box.bottom > frame.bottom + 1))
       cut.push([element.textContent.trim().slice(0, 30), 'down', Math.round(box.bottom)]);
+  }
+  // a title or a state that does not fit its cell or its row
+  const cells = '.grid .head .cell, .grid .row .cell, .steps li, #readings .name';
+  for (const cell of innerWidth < 1200 ? [] : document.querySelectorAll(cells)) {
+    if (!cell.checkVisibility()) continue;
+    const row = cell.closest('.head, .row, .steps, .indicator');
+    if (cell.scrollWidth > cell.clientWidth + 1 || cell.scrollHeight > row.clientHeight + 1)
+      cut.push([cell.textContent.trim().slice(0, 30), 'cell', cell.scrollWidth, cell.clientWidth]);
+  }
+  // a panel drawn over what stands below it
+  const floor = document.querySelector('main').getBoundingClientRect().bottom;
+  for (const column of document.querySelectorAll('.columns > .stack')) {
+    const scrolls = getComputedStyle(column).overflowY === 'auto';
+    let above = 0;
+    for (const panel of column.children) {
+      const box = panel.getBoundingClientRect();
+      if (box.height < 1) continue;
+      const clipped = getComputedStyle(panel).overflowY !== 'visible';
+      const spilled = clipped ? 0 : panel.scrollHeight - panel.clientHeight;
+      if (spilled > 1 || box.top < above - 1 || (!scrolls && box.bottom > floor + 1))
+        cut.push([panel.textContent.trim().slice(0, 30), 'panel', spilled, Math.round(box.bottom)]);
+      above = box.bottom;
+    }
   }
   for (const value of document.querySelectorAll('#selected-values .value')) {
     const box = value.getBoundingClientRect();
@@ -335,6 +367,20 @@ def test_nothing_is_cut_off_on_a_small_screen(workplace: Callable[..., Desk], la
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_function("() => document.fonts.status === 'loaded'")
             assert page.evaluate(CUT_OFF) == [], (path, width, height)
+    desk.go("/substation/house-01")
+    expect(page.locator("[data-point=secondary_supply_temp_sp_c] .value.good")).to_be_visible()
+    page.keyboard.press("Enter")
+    page.locator("#value").fill("50")
+    page.keyboard.press("Enter")
+    expect(page.locator("#preview-panel")).to_be_focused()
+    for width, height in ((1920, 1080), (1280, 800)):
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate(CUT_OFF) == [], ("preview", width, height)
+        expect(page.locator("#execute")).to_be_in_viewport(ratio=1)
+    # narrower than the screens are made for: what is outside can be scrolled to
+    page.set_viewport_size({"width": 800, "height": 900})
+    page.mouse.wheel(2_000, 0)
+    expect(page.locator("#topbar .who button")).to_be_in_viewport(ratio=1)
     assert desk.complaints == []
 
 
@@ -370,6 +416,32 @@ def test_the_map_is_steered_by_arrows_and_yokes_the_faceplate(workplace: Callabl
     expect(page.locator(".row.selected")).to_contain_text("Hiša 2")
     page.keyboard.press("Enter")
     page.wait_for_url("**/substation/house-02")
+
+
+# The share of the map's frame, the greater of the two ways, that what is drawn reaches across.
+FILLED = """() => {
+  const canvas = document.querySelectorAll('#map-frame canvas')[1];
+  const { width, height } = canvas;
+  const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
+  let [left, right, top, bottom] = [width, 0, height, 0];
+  for (let at = 3, i = 0; at < data.length; at += 4, i++) {
+    if (!data[at]) continue;
+    const x = i % width, y = (i - x) / width;
+    [left, right] = [Math.min(left, x), Math.max(right, x)];
+    [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
+  }
+  return Math.max((right - left) / width, (bottom - top) / height);
+}"""
+
+
+def test_the_town_fills_the_map_again_when_the_window_grows(workplace: Callable[..., Desk]) -> None:
+    desk = workplace()
+    page = desk.log_in("vesna")
+    page.set_viewport_size({"width": 1024, "height": 600})
+    desk.go("/")
+    page.wait_for_function(f"() => ({FILLED})() > 0.7")
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    page.wait_for_function(f"() => ({FILLED})() > 0.7")
 
 
 def test_a_house_that_falls_silent_never_looks_live(

@@ -8,6 +8,7 @@ import { drawAlarm, palette } from "./symbols.js";
 
 const HOUSE_PX = 13;
 const HIT_PX = 16;
+const FIT_MARGIN_PX = 46;
 
 /**
  * @typedef {Object} Spot
@@ -43,7 +44,7 @@ export class MapView {
     this.scale = 1; // px per m
     this.left_m = 0;
     this.top_m = 0;
-    this.fitted = false;
+    this.moved = false; // a person's own view outlives a change of the window; the whole town is fitted anew
     this.colours = palette();
     this.blink = false;
     new ResizeObserver(() => this.resize()).observe(frame);
@@ -94,7 +95,7 @@ export class MapView {
       canvas.height = Math.round(height * ratio);
       canvas.getContext("2d")?.setTransform(ratio, 0, 0, ratio, 0, 0);
     }
-    if (!this.fitted) this.fit();
+    if (!this.moved) this.fit();
     this.drawPipes();
     this.drawHouses();
   }
@@ -107,17 +108,18 @@ export class MapView {
     const ys = [...this.spots.map((spot) => spot.y_m), ...this.lines.flatMap((line) => [line[1], line[3]])];
     const x0 = xs.reduce((a, b) => Math.min(a, b)), x1 = xs.reduce((a, b) => Math.max(a, b));
     const y0 = ys.reduce((a, b) => Math.min(a, b)), y1 = ys.reduce((a, b) => Math.max(a, b));
-    const margin = 46;
+    const margin = FIT_MARGIN_PX;
     this.scale = Math.min((width - 2 * margin) / Math.max(1, x1 - x0), (height - 2 * margin) / Math.max(1, y1 - y0));
     this.left_m = (x0 + x1) / 2 - width / 2 / this.scale;
     this.top_m = (y0 + y1) / 2 + height / 2 / this.scale;
-    this.fitted = true;
+    this.moved = false;
     this.drawPipes();
     this.drawHouses();
   }
 
   /** @param {number} dx @param {number} dy in px */
   pan(dx, dy) {
+    this.moved = true;
     this.left_m -= dx / this.scale;
     this.top_m += dy / this.scale;
     this.drawPipes();
@@ -126,6 +128,7 @@ export class MapView {
 
   /** @param {number} factor @param {number} [x] @param {number} [y] */
   zoom(factor, x = this.frame.clientWidth / 2, y = this.frame.clientHeight / 2) {
+    this.moved = true;
     const x_m = this.left_m + x / this.scale;
     const y_m = this.top_m - y / this.scale;
     this.scale = Math.min(40, Math.max(0.02, this.scale * factor));
@@ -180,7 +183,8 @@ export class MapView {
   reveal() {
     const spot = this.spots.find((candidate) => candidate.id === this.selected);
     if (!spot) return;
-    const x = this.x(spot.x_m), y = this.y(spot.y_m), margin = 60;
+    const x = this.x(spot.x_m), y = this.y(spot.y_m);
+    const margin = FIT_MARGIN_PX - 1; // where the whole town is shown, everybody is in sight
     const dx = x < margin ? margin - x : x > this.frame.clientWidth - margin ? this.frame.clientWidth - margin - x : 0;
     const dy = y < margin ? margin - y : y > this.frame.clientHeight - margin ? this.frame.clientHeight - margin - y : 0;
     if (dx || dy) this.pan(dx, dy);
@@ -337,11 +341,14 @@ export class MapView {
     const gap = spot.plant || spot.index ? 17 : spot.alarm ? 22 : 11;
     const must = this.rank(spot) < 4;
     const places = [[x + gap, y - 8], [x - gap - width, y - 8], [x - width / 2, y - gap - 17], [x - width / 2, y + gap + 1]];
-    for (const [left, top] of places) {
+    const room = this.frame.clientWidth - width;
+    for (const [wanted, top] of places) {
+      const last = must && top === places[3][1]; // an important name is written anyhow, and whole
+      const left = last ? Math.max(0, Math.min(wanted, room)) : wanted;
       const box = [left, top, left + width, top + 16];
-      const inside = left > 0 && left + width < this.frame.clientWidth;
+      const inside = left > 0 && left < room;
       const free = inside && !taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]);
-      if (!free && !(must && top === places[3][1])) continue;
+      if (!free && !last) continue;
       taken.push(box);
       g.textAlign = "left";
       g.textBaseline = "middle";

@@ -12,7 +12,7 @@ const LAYOUT = {
     view: "0 0 620 258",
     readings: [
       ["primary_supply_temp_c", 118, 50], ["primary_return_temp_c", 118, 222], ["primary_dp_bar", 118, 140],
-      ["primary_flow_m3_h", 264, 222], ["valve_position_out_pct", 264, 128],
+      ["primary_flow_m3_h", 264, 222], ["valve_position_out_pct", 264, 140],
       ["secondary_supply_temp_c", 488, 50], ["secondary_return_temp_c", 488, 222], ["room_temp_c", 520, 140],
     ],
   },
@@ -20,7 +20,7 @@ const LAYOUT = {
     view: "0 0 620 258",
     readings: [
       ["plant_supply_temp_c", 600, 50], ["plant_return_temp_c", 600, 222], ["plant_dp_bar", 600, 140],
-      ["plant_flow_m3_h", 440, 50], ["pump_speed_out_pct", 340, 236], ["plant_heat_kw", 158, 150],
+      ["plant_flow_m3_h", 400, 50], ["pump_speed_out_pct", 340, 236], ["plant_heat_kw", 158, 150],
     ],
   },
 };
@@ -81,7 +81,7 @@ function substation() {
     ...[556, 568, 580, 592, 602].map((x) => s("path", { d: `M${x} 118 V162`, stroke: "var(--line-strong)", "stroke-width": 2 })),
     caption(14, 30, "mimic.primary_supply"), caption(14, 252, "mimic.primary_return"),
     caption(384, 30, "mimic.secondary_supply"), caption(384, 252, "mimic.secondary_return"),
-    caption(416, 120, "mimic.room"), caption(14, 120, "mimic.dp"), caption(160, 252, "point.primary_flow_m3_h"),
+    caption(416, 120, "mimic.room"), caption(14, 120, "mimic.dp"), caption(160, 252, "mimic.flow"),
   ];
 }
 
@@ -91,7 +91,7 @@ function plant() {
     s("rect", { class: "vessel", x: 30, y: 72, width: 160, height: 136 }),
     s("circle", { class: "equipment pump", cx: 288, cy: 190, r: 19 }),
     s("path", { d: "M297 177 L271 190 L297 203 Z", fill: "var(--mark)" }),
-    caption(110, 104, "mimic.heat_source", "middle"), caption(336, 30, "point.plant_flow_m3_h"),
+    caption(110, 104, "mimic.heat_source", "middle"), caption(296, 30, "mimic.flow"),
     caption(600, 30, "mimic.plant_supply", "end"), caption(600, 252, "mimic.plant_return", "end"), caption(600, 120, "mimic.dp", "end"),
   ];
 }

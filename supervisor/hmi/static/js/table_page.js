@@ -34,23 +34,23 @@ const columns = [
       cell.replaceChildren(...(priority ? [alarmSymbol(priority, { small: true })] : []));
     },
   },
-  { key: "name", title: t("table.name"), width: "minmax(110px, 1.4fr)", sort: (id) => site.device(id)?.name ?? id,
+  { key: "name", title: t("table.name"), width: "minmax(102px, 1.4fr)", sort: (id) => site.device(id)?.name ?? id,
     show: (cell, id) => setText(cell, site.device(id)?.name ?? id) },
-  { key: "area", title: t("table.area"), width: "80px", sort: (id) => site.areaName(site.device(id)?.area ?? ""),
+  { key: "area", title: t("table.area"), width: "74px", sort: (id) => site.areaName(site.device(id)?.area ?? ""),
     show: (cell, id) => setText(cell, site.areaName(site.device(id)?.area ?? "")) },
-  { key: "link", title: t("table.link"), width: "96px", sort: (id) => live.link(id),
+  { key: "link", title: t("table.link"), width: "86px", sort: (id) => live.link(id),
     show: (cell, id) => {
       const link = live.link(id);
       setText(cell, t(`link.${link}`));
       cell.classList.toggle("outside", link !== "ok");
     } },
-  { key: "mode", title: t("point.control_mode_number"), width: "112px", sort: (id) => numeric(id, "control_mode_number"),
+  { key: "mode", title: t("point.control_mode_number"), width: "116px", sort: (id) => numeric(id, "control_mode_number"),
     show: (cell, id) => {
       const mode = live.reading(id, "control_mode_number");
       setText(cell, mode.value === null ? format.NO_VALUE : t(`value.control_mode_number.${mode.value}`));
     } },
   ...VALUES.map((point) => ({
-    key: point, title: t(`short.${point}`), unit: site.point(point).unit, width: "minmax(74px, 1fr)", number: true,
+    key: point, title: t(`short.${point}`), unit: site.point(point).unit, width: "minmax(70px, 1fr)", number: true,
     sort: (/** @type {string} */ id) => numeric(id, point),
     show: (/** @type {HTMLElement} */ cell, /** @type {string} */ id) => {
       const reading = live.reading(id, point);
@@ -61,14 +61,14 @@ const columns = [
         reading.quality === "good" ? "" : t(`quality.${reading.quality}.mark`), outside);
     },
   })),
-  { key: "lease", title: t("table.lease"), width: "minmax(104px, 1fr)", number: true,
+  { key: "lease", title: t("table.lease"), width: "minmax(96px, 1fr)", number: true,
     sort: (id) => numeric(id, "secondary_supply_temp_lease_s"),
     show: (cell, id) => {
       const owner = live.reading(id, "secondary_supply_temp_lease_number").value ?? 0;
       const left = live.reading(id, "secondary_supply_temp_lease_s").value ?? 0;
       setText(cell, owner ? `${t(`value.lease_owner.${owner}`)} ${format.leaseTime(left)}` : format.NO_VALUE);
     } },
-  { key: "age", title: t("table.age"), width: "72px", number: true, sort: (id) => live.reading(id, "primary_supply_temp_c").age_s,
+  { key: "age", title: t("table.age"), width: "56px", number: true, sort: (id) => live.reading(id, "primary_supply_temp_c").age_s,
     show: (cell, id) => setText(cell, format.duration(live.reading(id, "primary_supply_temp_c").age_s)) },
 ];
 

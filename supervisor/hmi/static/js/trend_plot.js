@@ -148,7 +148,8 @@ export class TrendPlot {
     /** @type {uPlot.Options} */
     const options = {
       width: Math.max(200, this.element.clientWidth), height: Math.max(80, this.element.clientHeight),
-      series, bands, axes, legend: { show: false }, ms: 1e-3, tzDate: (at) => uPlot.tzDate(new Date(at * 1000), format.zoneName()), padding: [8, 8, 0, 0],
+      series, bands, axes, legend: { show: false }, ms: 1e-3, tzDate: (at) => uPlot.tzDate(new Date(at * 1000), format.zoneName()),
+      padding: [8, units.length > 1 ? 8 : 20, 0, 0], // without a second scale the newest time needs room for its half
       cursor: { drag: { x: false, y: false }, points: { show: true, size: 6 } },
       scales: {
         x: { time: true, range: () => [this.start_s, this.end_s] },
