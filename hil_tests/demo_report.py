@@ -246,7 +246,7 @@ def week_section(path: Path, firmware: str) -> tuple[dict[str, Any] | None, list
             f"{INDEX_DP_SETPOINT_PA / 1e5:.1f} bar. Constant: {rival['plant_dp_bar']:.3f} bar across the "
             f"plant, the lowest of {len(rival['search'])} tries at which every house stays within "
             f"{SERVED_WITHIN_K} K of its own heating curve in the coldest hour (its index consumer has "
-            f"{coldest['index_dp_bar']:.2f} bar then). Same firmware, seed and weather.",
+            f"{coldest['index_dp_bar']:.2f} bar then). Both with one firmware, seed and weather.",
             (
                 f"Pump energy: {abs(saved):.1%} {'less' if saved >= 0 else 'more'} than with the lowest "
                 "constant pressure."
@@ -254,7 +254,8 @@ def week_section(path: Path, firmware: str) -> tuple[dict[str, Any] | None, list
             (
                 "Made with the firmware that just ran."
                 if same
-                else "Made with other firmware than the one that just ran: run the week again to compare."
+                else f"Made with other firmware ({origin['firmware_sha256'][:12]}…) than the one that just "
+                f"ran. To measure the present one: {origin.get('command', 'toplovod hil run week')}"
             ),
         ],
         "columns": ["coordinated", f"constant {rival['plant_dp_bar']:.2f} bar"],

@@ -75,6 +75,7 @@ def test_both_runs_give_figures_and_a_report(tmp_path: Path) -> None:
     (tmp_path / WEEK_FILE).write_text(json.dumps(week))
     section, _ = week_section(tmp_path / WEEK_FILE, "this firmware")
     assert section is not None and section["content"]["same_firmware"] is False
+    assert "Made with other firmware (other…)" in section["section"]["intro"][-1]
     _, page = write_week_report(tmp_path, week, ["toplovod", "hil", "run", "week"])
     html = page.read_text()
     assert "http://" not in html and "https://" not in html  # opens offline
