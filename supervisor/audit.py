@@ -345,7 +345,7 @@ class Audit:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         if not target.exists():
-            target.write_bytes(text)
+            _write_whole(target, text, 0o644)
         elif target.read_bytes() != text:
             raise Unavailable(
                 "audit_key_changed",
@@ -417,17 +417,34 @@ def _load_or_make_key(path: Path) -> Ed25519PrivateKey:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(handle, raw)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _write_whole(path, raw, 0o600)
         return key
-    loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    try:
+        loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except ValueError as error:
+        raise Unavailable(
+            "audit_key_damaged",
+            f"{path.name} holds no whole key; nothing was started. Restore the key from the backup, or "
+            "start a new data folder.",
+        ) from error
     if not isinstance(loaded, Ed25519PrivateKey):
         raise Unavailable("audit_key_kind", f"{path.name} is not an Ed25519 key; nothing was started.")
     return loaded
+
+
+def _write_whole(path: Path, content: bytes, mode: int) -> None:
+    """Make a file, whole or not at all: half a key would bar every later start."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _statement(seq: int, head: bytes, utc: str) -> bytes:

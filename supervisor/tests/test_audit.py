@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -46,6 +47,10 @@ async def audit(tmp_path: Path) -> AsyncIterator[Audit]:
     await opened.open()
     yield opened
     await opened.close()
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 async def _fill(tmp_path: Path, rows: int = ROWS) -> tuple[Path, Path]:
@@ -193,6 +198,30 @@ async def test_another_signing_key_is_refused_at_start(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as refusal:
         await _audit(tmp_path).open()
     assert refusal.value.code == "audit_key_changed"
+
+
+@pytest.mark.parametrize("room_b", [0, 100])  # nothing fits; half of the key fits
+async def test_a_disk_that_is_full_at_the_first_start_bars_no_later_one(tmp_path: Path, room_b: int) -> None:
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room_b, usual[1]))
+    try:
+        with pytest.raises(Unavailable) as refusal:
+            await _audit(tmp_path).open()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert refusal.value.code == "audit_unavailable"
+    assert _files(tmp_path) == []
+    path, witness = await _fill(tmp_path)
+    assert verify(path, witness).sound
+
+
+async def test_a_key_that_is_not_whole_is_named_at_start(tmp_path: Path) -> None:
+    await _fill(tmp_path)
+    key = tmp_path / "data" / "audit_signing_key.pem"
+    key.write_bytes(key.read_bytes()[:50])
+    with pytest.raises(Unavailable, match="Restore the key") as refusal:
+        await _audit(tmp_path).open()
+    assert refusal.value.code == "audit_key_damaged"
 
 
 def test_the_signing_key_is_the_owners_only(tmp_path: Path) -> None:
