@@ -463,5 +463,11 @@ def test_a_house_that_falls_silent_never_looks_live(
     supply = page.locator("#readings .indicator", has_text="Dovod omrežja")
     expect(supply.locator(".value.lost .mark")).to_contain_text("IZG")
     expect(supply.locator(".scale.hollow")).to_be_visible()
+    for path in (f"/substation/{lost}", f"/?select={lost}", "/table"):
+        desk.go(path)
+        expect(page.locator(".value.lost").first).to_be_visible()
+        for width, height in ((1920, 1080), (1280, 720)):
+            page.set_viewport_size({"width": width, "height": height})
+            assert page.evaluate(CUT_OFF) == [], (path, width)
     with town.client("vesna") as client:
         until(lambda: client.get("/healthz").json()["devices_lost"] == 1)

@@ -47,8 +47,9 @@ export class Mimic {
     for (const [name, element] of this.readings) {
       const point = this.site.point(name);
       const reading = read(name);
-      const mark = reading.quality === "good" ? "" : ` ${t(`quality.${reading.quality}.mark`)}`;
-      setText(element, `${format.number(reading.value, point.decimals)} ${point.unit}${mark}`);
+      // the mark takes the unit's place: the plate holds both no more than the eye needs both
+      const behind = reading.quality === "good" ? point.unit : t(`quality.${reading.quality}.mark`);
+      setText(element, `${format.number(reading.value, point.decimals)} ${behind}`);
       element.classList.toggle("bad", reading.quality !== "good");
     }
     const on = this.readings.has("pump_speed_out_pct") ? (read("pump_speed_out_pct").value ?? 0) > 0

@@ -34,11 +34,11 @@ const columns = [
       cell.replaceChildren(...(priority ? [alarmSymbol(priority, { small: true })] : []));
     },
   },
-  { key: "name", title: t("table.name"), width: "minmax(102px, 1.4fr)", sort: (id) => site.device(id)?.name ?? id,
+  { key: "name", title: t("table.name"), width: "minmax(94px, 1.4fr)", sort: (id) => site.device(id)?.name ?? id,
     show: (cell, id) => setText(cell, site.device(id)?.name ?? id) },
-  { key: "area", title: t("table.area"), width: "74px", sort: (id) => site.areaName(site.device(id)?.area ?? ""),
+  { key: "area", title: t("table.area"), width: "70px", sort: (id) => site.areaName(site.device(id)?.area ?? ""),
     show: (cell, id) => setText(cell, site.areaName(site.device(id)?.area ?? "")) },
-  { key: "link", title: t("table.link"), width: "86px", sort: (id) => live.link(id),
+  { key: "link", title: t("table.link"), width: "114px", sort: (id) => live.link(id),
     show: (cell, id) => {
       const link = live.link(id);
       setText(cell, t(`link.${link}`));
@@ -50,7 +50,7 @@ const columns = [
       setText(cell, mode.value === null ? format.NO_VALUE : t(`value.control_mode_number.${mode.value}`));
     } },
   ...VALUES.map((point) => ({
-    key: point, title: t(`short.${point}`), unit: site.point(point).unit, width: "minmax(70px, 1fr)", number: true,
+    key: point, title: t(`short.${point}`), unit: site.point(point).unit, width: "minmax(68px, 1fr)", number: true,
     sort: (/** @type {string} */ id) => numeric(id, point),
     show: (/** @type {HTMLElement} */ cell, /** @type {string} */ id) => {
       const reading = live.reading(id, point);
@@ -58,7 +58,8 @@ const columns = [
       const band = device && reading.quality === "good" ? bandOf(device, point, (name) => live.reading(id, name).value, site) : null;
       const outside = band?.normal != null && reading.value !== null && (reading.value < band.normal[0] || reading.value > band.normal[1]);
       showValueCell(cell, format.number(reading.value, site.point(point).decimals), reading.quality,
-        reading.quality === "good" ? "" : t(`quality.${reading.quality}.mark`), outside);
+        // of a device that does not answer the column of the link says why all its values are hatched and struck out
+        reading.quality === "good" || live.link(id) !== "ok" ? "" : t(`quality.${reading.quality}.mark`), outside);
     },
   })),
   { key: "lease", title: t("table.lease"), width: "minmax(96px, 1fr)", number: true,
