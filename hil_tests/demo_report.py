@@ -165,6 +165,7 @@ def events_of(demo: Demo, since_utc: str) -> list[dict[str, str]]:
             f"now {order['state']}. {order['reason'].split(':')[0].replace('_', ' ')}",
         }
         for order in orders["orders"]
+        if order["owner"] != "clock"  # every controller is told the time: nothing to report
     ] + [
         {
             "utc": datetime.fromtimestamp(alarm["since_s"], UTC).isoformat(),

@@ -365,6 +365,13 @@ class Audit:
         )
         return [_row(item) for item in found]
 
+    def newest_utc(self) -> datetime | None:
+        """Return when the newest row on disk was written; None where there is none."""
+        if self._database is None:
+            raise _closed()
+        last = self._database.read("SELECT utc FROM audit ORDER BY seq DESC LIMIT 1")
+        return datetime.fromisoformat(last[0]["utc"]) if last else None
+
     def head(self) -> tuple[int, str]:
         """Return number and hash of the newest row acknowledged."""
         return self._head[0], self._head[1].hex()

@@ -27,6 +27,7 @@ T = TypeVar("T")
 # Tasks due at the same instant run in this order, each group only after the one before has come to rest.
 PRIORITY_FIELD = 0
 PRIORITY_DESK = 10
+PRIORITY_TIME = 15
 PRIORITY_ALARMS = 20
 PRIORITY_COORDINATOR = 30
 PRIORITY_SCREENS = 40

@@ -16,6 +16,9 @@ from .database import Connection
 
 OPERATOR = "operator"
 COORDINATOR = "coordinator"
+CLOCK = "clock"  # the supervisor itself, telling a controller the time
+CLOCK_USER = "supervisor clock"
+TIME_POINT = "unix_time_set_s"  # the one command that this supervisor orders
 
 EXECUTED = "executed"  # on our disk, not yet on the bus
 SENT = "sent"  # intent audited, frame on its way
@@ -27,11 +30,12 @@ FAILED = "failed"  # never arrived, or its lease was lost at the controller
 EXPIRED = "expired"  # its lease ended
 UNKNOWN = "unknown"  # intent without result
 RELEASED = "released"  # taken back, or replaced by a newer order
+DONE = "done"  # a command that an authentic receipt proves; it has no lease
 
 IN_FLIGHT = (EXECUTED, SENT)
 HOLDING = (ACCEPTED, PENDING, EFFECTIVE)
 ACTIVE = (*IN_FLIGHT, *HOLDING, UNKNOWN)
-ENDED = (REFUSED, FAILED, EXPIRED, RELEASED)
+ENDED = (REFUSED, FAILED, EXPIRED, RELEASED, DONE)
 
 _UNITS = (
     ("_m3_h", "m³/h"), ("_bar", "bar"), ("_kwh", "kWh"), ("_kw", "kW"), ("_pct", "%"), ("_kh", "K·h"),
@@ -49,7 +53,7 @@ class Order:
     """One order for one point. `value` is in the point's unit, `old` what was effective at its preview.
 
     `lease_end_s` and `valid_until_s` are monotonic seconds of the clock, the others UTC. An operator's
-    order is renewed until `valid_until_s`; a release has lease_s 0.
+    order is renewed until `valid_until_s`; a release and a command have lease_s 0.
     """
 
     id: str
@@ -90,7 +94,12 @@ class Order:
     @property
     def release(self) -> bool:
         """Say whether this order gives a point back."""
-        return self.lease_s == 0
+        return self.lease_s == 0 and not self.command
+
+    @property
+    def command(self) -> bool:
+        """Say whether this order is done at once instead of holding a point."""
+        return self.point == TIME_POINT
 
     @property
     def active(self) -> bool:

@@ -33,7 +33,10 @@ from .field.outbox import Outbox
 from .latest import Latest, Link, Quality
 from .orders import (
     ACCEPTED,
+    CLOCK,
+    CLOCK_USER,
     COORDINATOR,
+    DONE,
     EFFECTIVE,
     EXECUTED,
     EXPIRED,
@@ -45,6 +48,7 @@ from .orders import (
     REFUSED,
     RELEASED,
     SENT,
+    TIME_POINT,
     UNKNOWN,
     Order,
     load,
@@ -61,6 +65,7 @@ RESOLVE_EVERY_S = 10.0
 RENEW_AGAIN_S = 10.0
 VALID_MAX_S = 7 * 86400.0  # a wish longer than a week belongs into the controller's own settings
 LEASE_LOST_SLACK_S = 5.0
+COMMAND_DOUBT_S = 120.0  # own choice: four times as long as its frame can still be taken
 # A controller puts an accepted order into its readings with its next control step; until two of those have
 # passed, a reading without the lease says nothing.
 SHOWN_WITHIN_S = 2 * PERIOD_S
@@ -241,7 +246,9 @@ class Desk:
                 if order.state in HOLDING and self._renewal_due(order, now):
                     renew.append(order)
             elif order.state == UNKNOWN:
-                if order.lease_end_s and now >= order.lease_end_s:
+                # a command has no lease: its receipt is asked for until a newer one must have overwritten it
+                ends_s = order.lease_end_s + (COMMAND_DOUBT_S if order.command else 0.0)
+                if order.lease_end_s and now >= ends_s:
                     self._set(order, EXPIRED, "lease_ended", "its lease would have ended by now")
                     await self._keep(order)
                 elif now >= order.next_try_s and self._link(order.device_id) is Link.ok:
@@ -520,6 +527,28 @@ class Desk:
             )
         return started
 
+    # -- the clock ----------------------------------------------------------------------------
+
+    async def tell_time(self, device_id: str, old_s: float | None, reason: str) -> Order | None:
+        """Tell a controller the time of this supervisor's clock; `old_s` is what it had, None for nothing.
+
+        None, and nothing is sent, without a key for it, and while an order of its is under way or in doubt:
+        the receipt of this one would overwrite that one's. Raises Unavailable: no audit, no write.
+        """
+        device = self._site.device(device_id)
+        identity = self._latest.device(device_id).identity
+        if identity is None or not self._signer.holds_key(identity.device_id_hex):
+            return None
+        mine = [order.state for order in self._orders.values() if order.device_id == device_id]
+        if any(state in (*IN_FLIGHT, UNKNOWN) for state in mine):
+            return None
+        if self._audit.failure is not None:
+            raise Unavailable("audit_unavailable", f"{device_id}: {self._audit.failure}; nothing was sent.")
+        return await self._start(device, TIME_POINT, self._unix_s(), 0, CLOCK, CLOCK_USER, reason, old=old_s)
+
+    def _unix_s(self) -> int:
+        return round(self._clock.utc().timestamp())
+
     # -- readers ------------------------------------------------------------------------------
 
     def orders(self, device_id: str | None = None, active_only: bool = False) -> list[Order]:
@@ -669,6 +698,8 @@ class Desk:
                 await self._resolve(doubtful)
         try:
             identity = await self._outbox.identity(order.device_id)
+            if order.command:  # the time now, not when its turn was asked for
+                order.raw = self._unix_s()
             signed = await self._signer.sign(self._wish(order), identity)
         except (DeviceLost, FieldTimeout, FieldRefused, UnknownMap) as refusal:
             await self._end(order, FAILED, refusal.code, _not_sent(order, refusal))
@@ -772,7 +803,8 @@ class Desk:
                     f"replaced by order {order.id}; whether it was in force before is not known",
                 )  # fmt: skip
             await self._keep_if_possible(other)
-        await self._end(order, RELEASED if order.release else ACCEPTED, "", "", audited=True)
+        held = RELEASED if order.release else DONE if order.command else ACCEPTED
+        await self._end(order, held, "", "", audited=True)
 
     def _earlier(self, order: Order) -> list[Order]:
         """Return older orders for the same point that may have an effect and are not on their way."""

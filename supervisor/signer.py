@@ -23,6 +23,7 @@ from .audit import Audit
 from .database import Connection, Database
 from .errors import Conflict, NotFound, Refused, TooMany, Unavailable
 from .field.identity import Identity
+from .orders import TIME_POINT
 from .site import Device, Site
 
 MAP_HASH = registers.map_hash()
@@ -41,17 +42,22 @@ class _Clock(Protocol):
 
 @dataclass(frozen=True)
 class Wish:
-    """What shall be signed: values in engineering units, lease 0 to release the points."""
+    """What shall be signed: values in engineering units, lease 0 to release the points or for a command."""
 
     device: str
     values: tuple[tuple[str, float], ...]
     lease_s: int
     actor: str
-    owner: str  # operator or coordinator
+    owner: str  # operator, coordinator or clock
     reason: str = ""
     order_ids: tuple[str, ...] = ()
     approved_by: str = ""
     restore: bool = False  # restore-last-good: admitted by the emergency journal
+
+    @property
+    def command(self) -> bool:
+        """Say whether this does something at once instead of holding a point."""
+        return any(registers.BY_NAME[point].access == registers.COMMAND for point, _ in self.values)
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ class Signer:
         Raises Refused, Conflict, TooMany or Unavailable; then nothing was signed and nothing may be sent.
         """
         key, pairs = await self._admit(wish, identity)
-        emergency = wish.lease_s == 0 or wish.restore
+        emergency = (wish.lease_s == 0 or wish.restore) and not wish.command
         counter = await self._next_counter(identity, emergency=emergency)
         not_after = identity.uptime_at(self._clock.monotonic()) + NOT_AFTER_AHEAD_S
         row = {"actor": wish.actor, "device": wish.device, **_row(wish, pairs, identity, counter, not_after)}
@@ -219,7 +225,9 @@ class Signer:
             )
         if not 1 <= len(wish.values) <= order_frame.MAX_PAIRS:
             raise Refused("no_values", f"{device.id}: an order has 1 to 16 points; nothing was sent.")
-        if wish.lease_s != 0:
+        if wish.command:
+            self._check_command(device, wish)
+        elif wish.lease_s != 0:
             self._check_limits(device, wish)
             self._check_fleet(device, wish)
         return key, tuple(_pair(point, value) for point, value in wish.values)
@@ -262,6 +270,22 @@ class Signer:
                     high=high,
                 )
 
+    def _check_command(self, device: Device, wish: Wish) -> None:
+        """Admit the time alone: updates and actuators by hand are other people's and other keys'."""
+        row = registers.BY_NAME[TIME_POINT]
+        if wish.lease_s or [point for point, _ in wish.values] != [TIME_POINT]:
+            raise Refused(
+                "not_our_command",
+                f"{device.id}: of all commands this supervisor orders the time alone, by itself and without "
+                "a lease; nothing was sent.",
+            )
+        if not row.low <= wish.values[0][1] <= row.high:
+            raise Refused(
+                "time_implausible",
+                f"{device.id}: {wish.values[0][1]:.0f} s since 1970 is no time that a controller takes; "
+                "nothing was sent. Set the clock of this machine.",
+            )
+
     def _check_fleet(self, device: Device, wish: Wish) -> None:
         if wish.owner != "operator":
             return
@@ -281,6 +305,10 @@ class Signer:
                 retry_after_s=round(changes[0][0] + FLEET_WINDOW_S - now),
             )
         changes.append((now, device.id))
+
+    def holds_key(self, device_id: str) -> bool:
+        """Say whether orders for this controller can be signed at all."""
+        return device_id in self._keys.keys
 
     # -- counters -----------------------------------------------------------------------------
 
@@ -390,7 +418,7 @@ def _row(
 ) -> dict[str, Any]:
     """Return the audit's view of an order: register words, no floats."""
     return {
-        "what": "release" if wish.lease_s == 0 else "order",
+        "what": "time" if wish.command else "release" if wish.lease_s == 0 else "order",
         "points": [
             {"point": point, "register": address, "words": list(words)}
             for (point, _), (address, words) in zip(wish.values, pairs, strict=True)

@@ -18,6 +18,7 @@ from .alarms import Alarms
 from .audit import Audit
 from .clock import Clock, LockstepClock
 from .coordinator import Coordinator
+from .device_time import DeviceTime, OwnTime
 from .errors import Unavailable
 from .field import credentials
 from .field.outbox import FieldOutbox
@@ -49,6 +50,7 @@ class Station:
     access: Access
     signer: Signer
     desk: Desk
+    device_time: DeviceTime
     alarms: Alarms
     coordinator: Coordinator
 
@@ -89,6 +91,7 @@ class Station:
         self.audit = Audit(settings.data, settings.witness_folder, clock)
         await self.audit.open()
         self._closers.append(self.audit.close)
+        own_time = OwnTime(clock, self.audit.newest_utc())  # before this run writes rows of its own
         self.latest = Latest(site, clock)
         self.historian = Historian(
             settings.data / "history.sqlite",
@@ -108,6 +111,7 @@ class Station:
         self.signer = Signer(self._keys(), site, state, self.audit, clock)
         self.desk = Desk(site, self.latest, state, self.signer, self.audit, self.access, self.outbox, clock)
         await self.desk.open()
+        self.device_time = DeviceTime(site, self.latest, self.desk, clock, own_time)
         self.alarms = Alarms(
             site,
             state,
@@ -117,6 +121,11 @@ class Station:
             signals={
                 "history_stopped": lambda: self.historian.state.message or None,
                 "audit_stopped": lambda: self.audit.failure,
+                "clock_doubtful": own_time.doubt,
+            },
+            device_signals={
+                "no_time": self.device_time.without_time,
+                "wrong_time": self.device_time.with_wrong_time,
             },
         )
         await self.alarms.open()
@@ -128,6 +137,7 @@ class Station:
         self.poller.start()
         clock.spawn("audit", self.audit.run())
         clock.spawn("desk", self.desk.run())
+        clock.spawn("device time", self.device_time.run())
         clock.spawn("alarms", self.alarms.run(self.latest))
         clock.spawn("coordinator", self.coordinator.run())
 

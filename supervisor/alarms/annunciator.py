@@ -50,6 +50,7 @@ FLOOD_PER_10_MIN = 10  # EEMUA 191
 STALE_S = 86400.0
 
 Signal = Callable[[], str | None]
+DeviceSignal = Callable[[], Mapping[str, dict[str, Any]]]  # facts by device; what cannot be judged stays in
 
 
 @dataclass
@@ -116,7 +117,10 @@ class _Move:
 
 
 class Alarms:
-    """The alarms of a site. `signals` give, by kind, why something of the supervisor itself has stopped."""
+    """The alarms of a site. `signals` give, by kind, why something of the supervisor itself has stopped.
+
+    `device_signals` give, by kind, the devices at which something holds that no single reading tells.
+    """
 
     def __init__(
         self,
@@ -127,6 +131,7 @@ class Alarms:
         clock: Clock,
         *,
         signals: Mapping[str, Signal] | None = None,
+        device_signals: Mapping[str, DeviceSignal] | None = None,
     ) -> None:
         self._site = site
         self._state = state
@@ -134,6 +139,7 @@ class Alarms:
         self._access = access
         self._clock = clock
         self._signals = dict(signals or {})
+        self._device_signals = dict(device_signals or {})
         self.records: dict[str, Record] = records_of(site.alarms)
         self._conditions = Conditions(site, self.records)
         self._areas = {device.id: device.area for device in site.devices}
@@ -192,6 +198,8 @@ class Alarms:
             why = signal()
             if why:
                 holds[kind, ""] = {"why": why}
+        for kind, told in self._device_signals.items():
+            holds |= {(kind, device): dict(facts) for device, facts in told().items()}
         groups = self._groups(holds, blind)
         holds.update(groups)
 
@@ -255,21 +263,19 @@ class Alarms:
         # a device that went silent while its condition held still counts: silence heals nothing
         unseen = {key for key in blind if (delay := self._delays.get(key)) is not None and delay.active}
         found: dict[Key, dict[str, Any]] = {}
-        for record in self.records.values():
-            if not record.group:
-                continue
-            counts: dict[str, int] = {}
-            for kind, device in {*holds, *unseen}:
-                if kind == record.kind:
-                    area = self._areas[device]
-                    counts[area] = counts.get(area, 0) + 1
-            for area, count in counts.items():
-                least = max(GROUP_AT_LEAST, GROUP_SHARE * self._sizes[area])
-                delay = self._delays.get((record.group, area))
-                if delay is not None and delay.active:
-                    least /= 2  # once grouped, it stays a group while it heals
-                if count >= least:
-                    found[record.group, area] = {"count": count, "of": self._sizes[area]}
+        counts: dict[Key, int] = {}
+        for kind, device in dict.fromkeys([*holds, *sorted(unseen)]):
+            group = self.records[kind].group
+            if group:
+                key = (group, self._areas[device])
+                counts[key] = counts.get(key, 0) + 1
+        for (group, area), count in counts.items():
+            least = max(GROUP_AT_LEAST, GROUP_SHARE * self._sizes[area])
+            delay = self._delays.get((group, area))
+            if delay is not None and delay.active:
+                least /= 2  # once grouped, it stays a group while it heals
+            if count >= least:
+                found[group, area] = {"count": count, "of": self._sizes[area]}
         return found
 
     def _regroup(self, utc: datetime, moves: list[_Move]) -> None:

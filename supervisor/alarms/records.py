@@ -65,6 +65,11 @@ _ROWS = (
     Record("frost_protection", DEVICE, 1, 60.0, 300.0, _HOUR),
     Record("valve_not_following", DEVICE, 2, 60.0, 300.0, 24 * _HOUR),
     Record("deficit_budget_spent", DEVICE, 3, 0.0, 600.0, 24 * _HOUR),
+    # the clock is told within minutes: what lasts longer needs a person
+    Record("no_time", DEVICE, 3, 600.0, 30.0, 24 * _HOUR, group="area_no_time"),
+    Record("wrong_time", DEVICE, 3, 600.0, 30.0, 24 * _HOUR, group="area_no_time"),
+    Record("area_no_time", AREA, 3, 600.0, 30.0, 24 * _HOUR),
+    Record("clock_doubtful", SITE, 2, 0.0, 30.0, 4 * _HOUR),
     Record("history_stopped", SITE, 2, 30.0, 30.0, _HOUR),
     Record("audit_stopped", SITE, 1, 0.0, 0.0, _HOUR // 2),
 )

@@ -170,7 +170,7 @@ async def latest(request: Request, person: Reader) -> dict[str, Any]:
 
 @router.get("/substations/{device_id}", tags=["town"])
 async def substation(request: Request, device_id: DeviceId, person: Reader) -> dict[str, Any]:
-    """Return one controller: readings, link, identity, leases."""
+    """Return one controller: readings, link, identity, clock, leases."""
     station = station_of(request)
     device = station.site.device(device_id)
     state = station.latest.device(device_id)
@@ -184,6 +184,7 @@ async def substation(request: Request, device_id: DeviceId, person: Reader) -> d
         "uptime_s": state.uptime_s,
         "restarts_seen": state.restarts_seen,
         "points": {name: _reading(r) for name, r in station.latest.row(device_id).items()},
+        "clock": station.device_time.of(device_id),
         "leases": [lease.as_dict() for lease in station.desk.leases(device_id)],
         "may_order": person.user.can("order", device.area),
     }

@@ -88,12 +88,17 @@ class Decoder:
         return np.where(raw >= self._fold, raw - self._span, raw)
 
 
+# The device's own clock stands right before the status: one read has both.
+_CLOCK = tuple(row for row in registers.IMAGE if row.address >= registers.BY_NAME["unix_time_s"].address)
+
+
 def _of_profile(profile: str) -> dict[str, Block]:
     substation = profile == registers.SUBSTATION
     return {
         block.name: block
         for block in (
             Block.of("identity", registers.IDENTITY),
+            Block.of("clock", _CLOCK),
             Block.of("status", registers.STATUS),
             Block.of("inputs", registers.SUBSTATION_INPUTS if substation else registers.PUMP_STATION_INPUTS),
             Block.of(
@@ -140,6 +145,7 @@ def stretches(profile: str, names: tuple[str, ...]) -> tuple[Stretch, ...]:
 
 BLOCKS: dict[str, dict[str, Block]] = {profile: _of_profile(profile) for profile in registers.PROFILES}
 VALUE_BLOCKS = (
+    "clock",
     "status",
     "inputs",
     "setpoints",

@@ -276,7 +276,7 @@ class Poller:
         slack = self._period(contact) / 2  # the wall clock wakes a little late, not always by the same
         blocks: tuple[str, ...] = ("inputs",)
         if now - contact.normal_at >= polling.cycle_s - slack:
-            blocks = ("status", "inputs")
+            blocks = ("clock", "status", "inputs")
         if now - contact.slow_at >= polling.slow_s - slack:
             blocks = VALUE_BLOCKS
         return blocks

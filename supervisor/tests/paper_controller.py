@@ -45,6 +45,7 @@ class PaperController(Controller):
         self.lose_next_orders = 0  # arrives nowhere
         self.swallow_next_answers = 0  # obeyed, but the answer never leaves
         self.refuse_with = order_frame.ACCEPTED
+        self._ahead_s: float | None = None  # of its clock, told by order
         self.forge_receipts = False
         super().__init__(name, profile, unit)
         self.input = self.input + [0] * (INPUT_WORDS - len(self.input))
@@ -54,6 +55,7 @@ class PaperController(Controller):
         super().boot(count, uptime_s)
         self.boot_count = count
         self._booted_s = self._now() - uptime_s
+        self._ahead_s = None
         self.counter = 0
         self.values.clear()
         self.ends_s.clear()
@@ -74,6 +76,15 @@ class PaperController(Controller):
         """Return seconds since the last boot."""
         return int(self._now() - self._booted_s)
 
+    def unix_s(self) -> int | None:
+        """Return what its clock shows; None while nobody told it the time."""
+        return None if self._ahead_s is None else int(self._ahead_s + self._now())
+
+    def shift_clock(self, seconds: float) -> None:
+        """Let its clock go wrong."""
+        assert self._ahead_s is not None
+        self._ahead_s += seconds
+
     def own(self, point: str) -> float:
         """Return what the controller wants by itself."""
         return {
@@ -85,6 +96,8 @@ class PaperController(Controller):
     def refresh(self) -> None:
         """Bring the served registers to this moment."""
         self.put("uptime_s", self.uptime_s)
+        if self._ahead_s is not None:
+            self.put("unix_time_s", self.unix_s())
         for lease in registers.LEASES:
             if registers.BY_NAME[lease.setpoint] not in registers.BY_PROFILE[self.profile]:
                 continue
@@ -102,7 +115,9 @@ class PaperController(Controller):
         """Judge a frame as the firmware does; False: not an order."""
         frame = b"".join(word.to_bytes(2, "big") for word in words)
         by_address = {
-            r.address: r for r in registers.BY_PROFILE[self.profile] if r.access == registers.SETPOINT
+            r.address: r
+            for r in registers.BY_PROFILE[self.profile]
+            if r.access == registers.SETPOINT or r.name == "unix_time_set_s"
         }
         try:
             order = order_frame.decode_order(
@@ -122,6 +137,9 @@ class PaperController(Controller):
         if result == order_frame.ACCEPTED:
             for address, value_words in order.pairs:
                 row = by_address[address]
+                if row.access == registers.COMMAND:
+                    self._ahead_s = registers.raw_of_words(row, value_words) - self._now()
+                    continue
                 if order.lease_s:
                     value = registers.from_raw(row, registers.raw_of_words(row, value_words))
                     if self.values.get(row.name) != value or not self.owner.get(row.name):

@@ -85,7 +85,9 @@ class Town:
         self.access = Access(
             self.state, self.audit, self.site.areas, now=lambda: self.people_s, hasher=hasher
         )
-        signer = Signer(KeyFile.load(data / "keys.json"), self.site, self.state, self.audit, self.clock)
+        self.signer = signer = Signer(
+            KeyFile.load(data / "keys.json"), self.site, self.state, self.audit, self.clock
+        )
         self.desk = Desk(
             self.site, self.latest, self.state, signer, self.audit, self.access, self.outbox, self.clock,
             now=lambda: self.people_s,

@@ -121,9 +121,9 @@ async def test_each_controller_is_read_once_a_cycle_at_its_own_phase(town: Town)
         assert (counters.due, counters.ok, counters.lost, counters.missed) == (10, 10, 0, 0)
         assert counters.lateness_max_s == 0.0
         assert counters.connects == 1  # the connection persists
-        status = BLOCKS[registers.SUBSTATION]["status"]
-        reads = [request for request in house.requests if request[:2] == (4, status.address)]
-        assert len(reads) == 10  # status and inputs are neighbours: one transaction
+        clock = BLOCKS[registers.SUBSTATION]["clock"]
+        reads = [request for request in house.requests if request[:2] == (4, clock.address)]
+        assert len(reads) == 10  # clock, status and inputs are neighbours: one transaction
         slow = [request for request in house.requests if request[1] == 300]
         assert len(slow) == 1  # configuration only on connecting, then every 15 minutes
     assert len({phase(house.name) for house in houses}) == 5
@@ -135,7 +135,7 @@ async def test_a_pump_station_and_an_open_faceplate_are_read_faster(town: Town) 
     await town.start(plant, house)
     await town.run(20.0)
     inputs = [request for request in plant.requests if request[1] == 200 and request[0] == 4]
-    status = [request for request in plant.requests if request[1] == 40]
+    status = [request for request in plant.requests if request[1] == 36]
     assert len(inputs) == 10 and len(status) == 2
 
     house.requests.clear()

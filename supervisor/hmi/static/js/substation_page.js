@@ -15,6 +15,7 @@ import { alarmSymbol } from "./symbols.js";
 import { penLine, TrendPlot } from "./trend_plot.js";
 
 const MANUAL_MODE = 2; // of control_mode_number
+const TIME_POINT = "unix_time_set_s"; // ordered by the supervisor itself; seconds since 1970
 const SPAN_S = 24 * 3600;
 const LEASES_S = [300, 900, 1800, 3600];
 const STEPS = ["selected", "previewed", "executed", "sent", "accepted", "effective"];
@@ -417,11 +418,11 @@ async function fetchOrders() {
 }
 
 function showOrders() {
-  byId("orders").replaceChildren(...orders.slice(0, 12).map((o) => h("tr", { "data-order": o.id, "data-state": o.state },
+  byId("orders").replaceChildren(...orders.slice(0, 12).map((o) => h("tr", { "data-order": o.id, "data-ordered": o.point, "data-state": o.state },
     h("td", { class: "number" }, format.shortTime(Date.parse(o.executed_utc) / 1000)),
     h("td", {}, t(`short.${o.point}`)),
-    h("td", { class: "number" }, o.release ? t("orders.release") : `${format.number(o.old, site.point(o.point).decimals)} → ${withUnit(o.value, o.point)}`),
-    h("td", {}, o.owner === "coordinator" ? t("owner.coordinator") : o.user),
+    h("td", { class: "number" }, o.release ? t("orders.release") : o.point === TIME_POINT ? format.dayTime(o.value) : `${format.number(o.old, site.point(o.point).decimals)} → ${withUnit(o.value, o.point)}`),
+    h("td", {}, ["coordinator", "clock"].includes(o.owner) ? t(`owner.${o.owner}`) : o.user),
     h("td", {}, h("span", { class: IN_FLIGHT.has(o.state) || ["refused", "failed", "unknown"].includes(o.state) ? "tag strong" : "tag" }, t(o.code === "superseded" ? "state.superseded" : `state.${o.state}`))))));
   byId("orders-empty").hidden = orders.length > 0;
 }
@@ -436,7 +437,7 @@ function showAlarms() {
 }
 
 const diagnostics = site.profiles[profile].points.filter((point) => point.live && point.access === "diagnostic" && point.space === "input"
-  && !point.name.includes("_lease_") && !point.name.endsWith("_code"));
+  && !point.name.includes("_lease_") && !point.name.endsWith("_code") && point.name !== "unix_time_s");
 const diagnosticRows = diagnostics.map((point) => {
   const value = h("td", { class: "number" });
   return { point, value, element: h("tr", {}, h("td", {}, t(`point.${point.name}`)), value) };
@@ -444,9 +445,18 @@ const diagnosticRows = diagnostics.map((point) => {
 const bits = diagnosticRows.find((row) => row.point.name === "alarm_bits");
 const source = h("td", { class: "number" }, "…"); // not empty, and not the dash of "none": not asked yet
 const identity = h("td", { class: "number" }, "…");
+const clock = h("td", { id: "device-clock" }, "…");
 byId("diagnostics").replaceChildren(
   h("tr", {}, h("td", {}, t("point.last_refusal_source_code")), source), h("tr", {}, h("td", {}, t("faceplate.identity")), identity),
+  h("tr", {}, h("td", {}, t("faceplate.clock")), clock),
   ...diagnosticRows.map((row) => row.element));
+
+/** @param {{state: string, off_s: number | null, told_utc: string | null, withheld: string | null}} facts */
+function clockText(facts) {
+  const told = facts.told_utc ? ` · ${t("clock.told", { time: format.dayTime(Date.parse(facts.told_utc) / 1000) })}` : "";
+  if (facts.withheld) return t("clock.withheld", { why: facts.withheld });
+  return t(`clock.${facts.state}`, { off: format.number(facts.off_s, 0) }) + told;
+}
 
 /** An address has 32 bits and a frame's number 24: what needs all of them comes by a request of its own. */
 async function fetchIdentity() {
@@ -455,6 +465,8 @@ async function fetchIdentity() {
     const facts = await get(`/substations/${encodeURIComponent(deviceId)}`);
     const code = facts.points.last_refusal_source_code?.value;
     setText(source, code ? [24, 16, 8, 0].map((shift) => Math.floor(code / 2 ** shift) % 256).join(".") : format.NO_VALUE);
+    clock.dataset.state = facts.clock.state;
+    setText(clock, clockText(facts.clock));
     setText(identity, facts.boots === null ? format.NO_VALUE : t("faceplate.boots", { boots: facts.boots, uptime: format.duration(facts.uptime_s) }));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
