@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -76,14 +76,25 @@ class Operator:
 
 
 class AttendedTown:
-    """A street of `houses` in steady frost, everybody live. tapped: rows of houses behind a relay."""
+    """A street of `houses` in steady frost, everybody live. tapped: rows of houses behind a relay.
 
-    def __init__(self, folder: Path, bundle: Path, houses: int, *, tapped: Sequence[int] = ()) -> None:
+    settings: more of site.json, by the controller's name.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        bundle: Path,
+        houses: int,
+        *,
+        tapped: Sequence[int] = (),
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self._stack = contextlib.ExitStack()
         street(folder / "street", houses)
         (folder / "street" / "weather.csv").write_text(STEADY_FROST)
         self.run = self._stack.enter_context(
-            TownRun(folder / "run", folder / "street", bundle=bundle, seed=1)
+            TownRun(folder / "run", folder / "street", bundle=bundle, seed=1, settings=settings)
         )
         self.houses = [Controller(device, row) for row, device in enumerate(self.run.devices[:-1])]
         self.relays = {row: self._tap(row) for row in tapped}
