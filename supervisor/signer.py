@@ -22,6 +22,7 @@ from firmware.substation import order_frame, registers
 from .audit import Audit
 from .database import Connection, Database
 from .errors import Conflict, NotFound, Refused, TooMany, Unavailable
+from .field.event_log import Seal, decode_seal
 from .field.identity import Identity
 from .orders import TIME_POINT
 from .site import Device, Site
@@ -392,6 +393,11 @@ class Signer:
             return order_frame.decode_status(key, bytes.fromhex(device_id), challenge, bytes_of(words))
         except (order_frame.BadFrame, IndexError):
             return None
+
+    def read_seal(self, device_id: str, challenge: bytes, words: Sequence[int]) -> Seal:
+        """Return the seal of a controller's event log; `genuine` is None without a key for it."""
+        key = self._keys.keys.get(device_id)
+        return decode_seal(bytes_of(words), bytes.fromhex(device_id), key, self._keys.slot, challenge)
 
 
 def words_of(frame: bytes) -> tuple[int, ...]:

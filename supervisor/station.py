@@ -18,6 +18,7 @@ from .alarms import Alarms
 from .audit import Audit
 from .clock import Clock, LockstepClock
 from .coordinator import Coordinator
+from .device_log import DeviceLogs
 from .device_time import DeviceTime, OwnTime
 from .errors import Unavailable
 from .field import credentials
@@ -51,6 +52,7 @@ class Station:
     signer: Signer
     desk: Desk
     device_time: DeviceTime
+    device_logs: DeviceLogs
     alarms: Alarms
     coordinator: Coordinator
 
@@ -112,6 +114,9 @@ class Station:
         self.desk = Desk(site, self.latest, state, self.signer, self.audit, self.access, self.outbox, clock)
         await self.desk.open()
         self.device_time = DeviceTime(site, self.latest, self.desk, clock, own_time)
+        self.device_logs = DeviceLogs(
+            site, self.latest, self.outbox, self.signer, self.audit, self.access, clock
+        )
         self.alarms = Alarms(
             site,
             state,
@@ -124,6 +129,7 @@ class Station:
                 "clock_doubtful": own_time.doubt,
             },
             device_signals={
+                "log_broken": self.device_logs.broken,
                 "no_time": self.device_time.without_time,
                 "wrong_time": self.device_time.with_wrong_time,
             },

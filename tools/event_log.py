@@ -6,7 +6,6 @@ names, and to call it genuine without a key: a chain alone shows damage, not who
 The layout of a record, the chain and the seal: docs/modbus.md.
 """
 
-import hashlib
 import os
 import struct
 from collections.abc import Sequence
@@ -15,26 +14,34 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from typing import Any
 
-from firmware.substation import order_frame, registers
+from firmware.substation import registers
+from supervisor.field.event_log import (
+    BEGINNING,
+    FOLLOWS,
+    HEAD,
+    NUMBER,
+    SERIAL_LINE,
+    Record,
+    Seal,
+    chain_fault,
+    decode,
+    decode_seal,
+    pieces,
+    split,
+)
 
 from .controller import Controller, engineering_value, unit_of
 from .errors import ToolError
 from .key_file import KeyFile
 
-FIRST_FILE = 101
-RECORD_WORDS = 16
-RECORDS_A_FILE = 10_000 // RECORD_WORDS  # Modbus Application Protocol V1.1b3, 6.14: record numbers to 9999
-RECORDS_AT_ONCE = 7
-BODY_BYTES = 24
-SEAL_MAGIC = b"TVL1"
 TRIES = 3  # the oldest file may be dropped while it is read
-SERIAL_LINE = 1  # source 0.0.0.1
 
-KINDS = (
-    "none", "boot", "program", "order", "release", "more", "lease_ended", "refused", "alarm_on", "alarm_off",
-    "service", "epoch", "update", "time", "task", "died", "lost",
-)  # fmt: skip
-WHO = ("device", *order_frame.SLOTS, "unauthenticated", "button")
+FAULTS = {
+    BEGINNING: "it does not begin as a log of this device does",
+    FOLLOWS: "record {at} does not follow from the one before",
+    NUMBER: "record {at} says it is another",
+    HEAD: "the last record is not the one that the controller names",
+}
 RESET_CAUSES = ("unknown", "power on", "hard reset", "watchdog", "deep sleep", "soft reset")
 IMAGE_STATES = ("confirmed", "on trial", "provisional", "confirmed")
 GIVEN_UP = ("", "was damaged", "ended by itself", "controlled worse", "was ordered back")
@@ -55,20 +62,6 @@ class Event:
     source: str | None
     text: str
     in_flash: bool
-
-
-@dataclass(frozen=True)
-class Seal:
-    """What the controller says of its log, and whether its MAC is the controller's: None without a key."""
-
-    uptime_s: int
-    oldest: int
-    next: int
-    kept: int
-    lost: int
-    base: bytes
-    head: bytes
-    genuine: bool | None
 
 
 @dataclass(frozen=True)
@@ -101,12 +94,8 @@ def read_log(controller: Controller, keys: KeyFile | None) -> Log:
     for _ in range(TRIES):
         seal = _seal(controller, keys)
         records: list[bytes] = []
-        while len(records) < seal.next - seal.oldest:
-            at = len(records)
-            count = min(RECORDS_AT_ONCE, seal.next - seal.oldest - at, RECORDS_A_FILE - at % RECORDS_A_FILE)
-            file, record = FIRST_FILE + at // RECORDS_A_FILE, at % RECORDS_A_FILE * RECORD_WORDS
-            data = controller.read_file_record(file, record, count * RECORD_WORDS)
-            records += [data[2 * RECORD_WORDS * k :][: 2 * RECORD_WORDS] for k in range(count)]
+        for file, first, count in pieces(seal):
+            records += split(controller.read_file_record(file, first, count))
         if _seal(controller, None).oldest == seal.oldest:
             break
     else:
@@ -115,7 +104,8 @@ def read_log(controller: Controller, keys: KeyFile | None) -> Log:
             f"{controller.address}: its oldest records were dropped {TRIES} times while they were read; "
             "nothing was changed. Read it again.",
         )
-    broken = chain_fault(seal, records, identity.device_id)
+    fault = chain_fault(seal, records, identity.device_id)
+    broken = FAULTS[fault[0]].format(at=fault[1]) if fault else ""
     return Log(
         str(controller.address), identity.device_id_hex, seal, _events(records, seal.kept, identity.profile),
         broken,
@@ -127,65 +117,39 @@ def _seal(controller: Controller, keys: KeyFile | None) -> Seal:
     slot = keys.slot if keys else 0
     challenge = os.urandom(8)
     block = controller.challenge(slot, challenge, registers.LOG_SEAL, registers.LOG_SEAL_WORDS)
-    body, mac = block[: -order_frame.MAC_BYTES], block[-order_frame.MAC_BYTES :]
-    genuine = None
-    if keys is not None:
-        key = keys.key_for(identity.device_id_hex)
-        wanted = order_frame.hmac_sha256(key, SEAL_MAGIC + identity.device_id + body)
-        fresh = body[2:10] == challenge and body[1] == slot
-        genuine = fresh and order_frame.equal(mac, wanted[: order_frame.MAC_BYTES])
-    uptime_s, oldest, behind, kept, lost = struct.unpack(">5I", body[10:30])
-    return Seal(uptime_s, oldest, behind, kept, lost, body[30:62], body[62:94], genuine)
-
-
-def chain_fault(seal: Seal, records: Sequence[bytes], device_id: bytes) -> str:
-    """Return what is wrong with the chain from the oldest record to the head, "" for nothing."""
-    if seal.oldest == 0 and seal.base != hashlib.sha256(b"toplovod log 1" + device_id).digest():
-        return "it does not begin as a log of this device does"
-    chain = seal.base
-    for number, record in enumerate(records):
-        sequence = seal.oldest + number
-        chain = hashlib.sha256(chain + record[:BODY_BYTES]).digest()
-        if record[BODY_BYTES:] != chain[:8]:
-            return f"record {sequence} does not follow from the one before"
-        if int.from_bytes(record[:4], "big") != sequence:
-            return f"record {sequence} says it is another"
-    if chain != seal.head:
-        return "the last record is not the one that the controller names"
-    return ""
+    key = keys.key_for(identity.device_id_hex) if keys else None
+    return decode_seal(block, identity.device_id, key, slot, challenge)
 
 
 def _events(records: Sequence[bytes], kept: int, profile: str) -> list[Event]:
-    """Return the records in words; each is read by itself, whatever the chain says."""
+    """Return the records in words."""
     events: list[Event] = []
-    boot: int | None = None
     limits: int | None = None
-    for record in records:
-        sequence, uptime_s, unix_s, kind, who, what, value, source = struct.unpack(
-            ">IIIBBHII", record[:BODY_BYTES]
-        )
-        name = KINDS[kind] if kind < len(KINDS) else f"kind {kind}"
-        if name == "boot":
-            boot = value
-        text = words_of(name, who, what, value, source, profile)
-        if name == "program" and source:
-            text += f", limits {source:08x}" + (
-                " (changed)" if limits not in (None, source) else ""
-            )  # fmt: skip
-            limits = source
-        sent = name in ("order", "release", "refused", "epoch", "update", "time") and source
+    for record in decode(records, kept):
+        text = words_of(record.kind, record.slot, record.what, record.value, record.source, profile)
+        if record.kind == "program" and record.source:
+            changed = limits not in (None, record.source)
+            text += f", limits {record.source:08x}" + (" (changed)" if changed else "")
+            limits = record.source
         events.append(
             Event(
-                sequence, boot, uptime_s,
-                datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if unix_s else None,
-                name,
-                "nobody" if name == "refused" and not who else
-                WHO[who & 15] if who & 15 < len(WHO) else str(who & 15),
-                None if not sent else "serial line" if source == SERIAL_LINE else str(IPv4Address(source)),
-                text, sequence < kept,
+                record.sequence, record.boot, record.uptime_s, _time(record), record.kind, record.who,
+                _source(record), text, record.in_flash,
             )
         )  # fmt: skip
     return events
+
+
+def _time(record: Record) -> str | None:
+    if not record.unix_s:
+        return None
+    return datetime.fromtimestamp(record.unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _source(record: Record) -> str | None:
+    if not record.sent:
+        return None
+    return "serial line" if record.source == SERIAL_LINE else str(IPv4Address(record.source))
 
 
 def _setpoint(profile: str, address: int, value: int | None) -> str:

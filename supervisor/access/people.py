@@ -40,6 +40,7 @@ ACTIONS: Mapping[str, str] = {
     "shelve": OPERATOR,
     "coordinator_mode": OPERATOR,
     "audit": OPERATOR,
+    "device_log": OPERATOR,
 }
 
 PASSWORD_MIN = 12  # own choice, with no rule about characters: length is what costs a guesser

@@ -69,6 +69,7 @@ _ROWS = (
     Record("no_time", DEVICE, 3, 600.0, 30.0, 24 * _HOUR, group="area_no_time"),
     Record("wrong_time", DEVICE, 3, 600.0, 30.0, 24 * _HOUR, group="area_no_time"),
     Record("area_no_time", AREA, 3, 600.0, 30.0, 24 * _HOUR),
+    Record("log_broken", DEVICE, 1, 0.0, 0.0, _HOUR),
     Record("clock_doubtful", SITE, 2, 0.0, 30.0, 4 * _HOUR),
     Record("history_stopped", SITE, 2, 30.0, 30.0, _HOUR),
     Record("audit_stopped", SITE, 1, 0.0, 0.0, _HOUR // 2),

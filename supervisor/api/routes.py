@@ -21,6 +21,7 @@ from ..latest import Reading
 from ..setpoints import LEASE_OWNERS
 from ..site import Device
 from .alarm_text import as_json as alarm_json
+from .log_text import as_json as log_json
 from .map_lines import map_lines
 from .points import profiles
 from .refusals import language_of
@@ -188,6 +189,19 @@ async def substation(request: Request, device_id: DeviceId, person: Reader) -> d
         "leases": [lease.as_dict() for lease in station.desk.leases(device_id)],
         "may_order": person.user.can("order", device.area),
     }
+
+
+@router.get("/substations/{device_id}/log", tags=["town"])
+async def device_log(
+    request: Request,
+    device_id: DeviceId,
+    person: Reader,
+    limit: Annotated[int, Query(ge=1, le=2000)] = 200,
+) -> dict[str, Any]:
+    """Read the controller's own event log now and return its newest records, the chain judged as a whole."""
+    station = station_of(request)
+    log = await station.device_logs.read(person.name, device_id)
+    return log_json(log, language_of(request), station.site.device(device_id).profile, limit)
 
 
 # -- orders ----------------------------------------------------------------------------------------------

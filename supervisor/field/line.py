@@ -21,6 +21,7 @@ from pymodbus.client.base import ModbusBaseClient
 from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.framer import FramerType
 from pymodbus.pdu import ModbusPDU
+from pymodbus.pdu.file_message import FileRecord, ReadFileRecordRequest, ReadFileRecordResponse
 from pymodbus.pdu.register_message import (
     ReadHoldingRegistersRequest,
     ReadInputRegistersRequest,
@@ -168,6 +169,12 @@ class Line:
         kind = ReadInputRegistersRequest if space == registers.INPUT else ReadHoldingRegistersRequest
         return await self._transact(kind(address=address, count=count, dev_id=unit), count, priority)
 
+    async def read_file(self, unit: int, file: int, first: int, count: int, priority: int = POLL) -> Answer:
+        """Read registers of a file by FC20. Raises LineError."""
+        # pymodbus takes bytes here and sends words
+        wanted = FileRecord(file_number=file, record_number=first, record_length=2 * count)
+        return await self._transact(ReadFileRecordRequest([wanted], dev_id=unit), count, priority)
+
     async def write_and_read(
         self,
         unit: int,
@@ -286,7 +293,7 @@ class Line:
                 code,
                 transcript,
             )
-        words = tuple(response.registers)
+        words = _words_of(response)
         if len(words) != count or response.function_code != request.function_code:
             self.close()
             raise LineGarbled(
@@ -318,6 +325,13 @@ class _SecureClient(AsyncModbusTcpClient):
             timeout_connect=connect_s,
         )
         super().__init__("", framer=FramerType.SOCKET, retries=0, trace_connect=trace_connect)
+
+
+def _words_of(response: ModbusPDU) -> tuple[int, ...]:
+    if not isinstance(response, ReadFileRecordResponse):
+        return tuple(response.registers)
+    data = b"".join(part.record_data for part in response.records)
+    return tuple(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
 
 
 def _pdu_bytes(pdu: ModbusPDU) -> bytes:

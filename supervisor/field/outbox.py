@@ -109,6 +109,19 @@ class FieldOutbox:
     async def identity(self, device_id: str) -> Identity:
         return await self._poller.identify(device_id)
 
+    async def log_seal(self, device_id: str, slot: int, challenge: bytes) -> tuple[int, ...]:
+        """Write slot and challenge, and read the seal of the event log, in one FC23."""
+        words = (slot, *(int.from_bytes(challenge[k : k + 2], "big") for k in range(0, 8, 2)))
+        answer = await self._poller.exchange(
+            device_id, registers.CHALLENGE_MAILBOX, words, registers.LOG_SEAL, registers.LOG_SEAL_WORDS
+        )
+        return answer.words
+
+    async def log_piece(self, device_id: str, file: int, first: int, count: int) -> bytes:
+        """Read a piece of the event log; polls and orders go between two pieces."""
+        answer = await self._poller.read_file(device_id, file, first, count)
+        return b"".join(word.to_bytes(2, "big") for word in answer.words)
+
     async def status(self, device_id: str, slot: int, challenge: bytes) -> StatusBlock:
         if len(challenge) != 8:
             raise ValueError(f"a challenge has 8 bytes, not {len(challenge)}; nothing was sent")

@@ -226,6 +226,17 @@ class Poller:
         contact.digest.update(answer.transcript)
         return answer
 
+    async def read_file(self, device_id: str, file: int, first: int, count: int) -> Answer:
+        """Read registers of a file, in turn with the polls. Raises as identify does."""
+        contact = self._contact(device_id)
+        try:
+            await self._connect(contact, POLL)
+            answer = await contact.line.read_file(contact.device.unit, file, first, count, POLL)
+        except LineError as error:
+            raise self._refusal(contact, error, written=False) from error
+        contact.digest.update(answer.transcript)
+        return answer
+
     # -- the task of one controller ----------------------------------------------------------------
     async def _run(self, contact: _Contact) -> None:
         last = self._clock.monotonic()

@@ -119,6 +119,22 @@ def test_a_viewer_and_a_neighbour_may_look_but_not_order(town: RunningTown) -> N
             assert_refusal(mode, "not_allowed")
 
 
+def test_a_controllers_own_log_is_read_on_demand_by_who_may_order_there(town: RunningTown) -> None:
+    path = f"/api/v1/substations/house-{HOUSES:02d}/log"
+    with town.client("vesna") as vesna:
+        assert_refusal(vesna.get(path), "not_allowed")
+    with town.client("marta") as marta:
+        log = marta.get(path, params={"limit": 1}).json()
+        assert (log["whole"], log["genuine"], log["broken"]) == (True, True, None)
+        assert len(log["records"]) == 1 and log["next"] >= 2
+        first = marta.get(path).json()["records"][-1]
+        assert (first["sequence"], first["kind"], first["who"]) == (0, "boot", "device")
+        assert first["text"].startswith("start 1 after power on, firmware ")
+        assert marta.get("/api/v1/substations/nowhere/log").status_code == 404
+        clock = marta.get("/api/v1/substations/house-01").json()["clock"]
+        assert clock["state"] in ("unknown", "right") and clock["limit_s"] == 30
+
+
 def test_an_order_goes_from_preview_to_effective_and_back_by_release(town: RunningTown) -> None:
     with town.client("marta") as marta:
         preview = marta.post(

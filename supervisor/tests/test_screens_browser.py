@@ -229,6 +229,14 @@ def test_the_keyboard_alone_leads_from_an_alarm_to_a_verified_order(
     expect(row).to_contain_text("ukazuje marta")
     page.keyboard.press("r")  # one key gives the point back
     expect(panel).to_have_attribute("data-state", "released", timeout=120_000)
+    expect(page.locator("#device-clock[data-state=right]")).to_contain_text("prava")
+    # the device's own log is read when somebody asks, and knows of both
+    page.locator("#log-panel summary").click()
+    expect(page.locator("#log tr")).to_have_count(0)
+    page.locator("#read-log").click()
+    expect(page.locator("#log-verdict[data-whole=true]")).to_contain_text("zapečatila ta naprava")
+    expect(page.locator("#log tr[data-kind=order]").first).to_contain_text("krivulje = -0,5 K")
+    expect(page.locator("#log tr[data-kind=boot]").first).to_contain_text("zagon 1")
     assert desk.complaints == []
 
 
@@ -307,6 +315,8 @@ def test_a_viewer_sees_everything_and_is_offered_no_command(workplace: Callable[
     page.keyboard.press("Enter")
     page.keyboard.press("r")
     expect(page.locator("#command button")).to_have_count(0)
+    page.locator("#log-panel summary").click()
+    expect(page.locator("#read-log")).to_be_disabled()
     desk.go("/coordinator")
     expect(page.locator("#modes button[disabled]")).to_have_count(6)
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from firmware.substation import order_frame, registers
-from tools.event_log import FIRST_FILE, KINDS, words_of
+from supervisor.field.event_log import FIRST_FILE, KINDS
+from tools.event_log import words_of
 from tools.key_file import KeyFile
 
 from .processes import ROOT, toplovod

@@ -475,6 +475,36 @@ async function fetchIdentity() {
 let identityAsked = false;
 setInterval(fetchIdentity, 5000);
 
+// ---- the device's own log: read when somebody asks, never by itself ----------------------------------------------
+const logButton = /** @type {HTMLButtonElement} */ (byId("read-log"));
+const verdict = byId("log-verdict");
+
+async function readLog() {
+  logButton.disabled = true;
+  verdict.className = "muted";
+  setText(verdict, t("log.reading"));
+  try {
+    const log = await get(`/substations/${encodeURIComponent(deviceId)}/log`);
+    const time = format.dayTime(Date.parse(log.read_utc) / 1000);
+    verdict.dataset.whole = String(log.whole);
+    verdict.className = log.whole ? "" : "problem";
+    setText(verdict, log.broken ? t("log.broken", { why: log.broken }) : log.genuine === false ? t("log.not_genuine")
+      : log.genuine ? t("log.whole", { count: log.next - log.oldest, time }) : t("log.not_proven"));
+    byId("log").replaceChildren(...log.records.map((/** @type {any} */ r) => h("tr", { "data-kind": r.kind },
+      h("td", { class: "number" }, r.sequence),
+      h("td", {}, r.unix_s ? format.dayTime(r.unix_s) : t("log.start", { boot: r.boot ?? "?", uptime: format.duration(r.uptime_s) })),
+      h("td", {}, r.who), h("td", {}, r.text))));
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    verdict.className = "problem";
+    setText(verdict, `${error.message} ${error.whatNow}`);
+  } finally {
+    logButton.disabled = !mayOrder;
+  }
+}
+logButton.disabled = !mayOrder;
+logButton.addEventListener("click", () => void readLog());
+
 const plot = new TrendPlot(byId("trend"), site, { compact: true });
 plot.setPens(PENS[profile].map((point) => ({ device: deviceId, point })));
 byId("pens").replaceChildren(...PENS[profile].map((point, index) => h("span", { class: "pen" }, penLine(index), t(`short.${point}`))));
