@@ -421,7 +421,7 @@ function showOrders() {
   byId("orders").replaceChildren(...orders.slice(0, 12).map((o) => h("tr", { "data-order": o.id, "data-ordered": o.point, "data-state": o.state },
     h("td", { class: "number" }, format.shortTime(Date.parse(o.executed_utc) / 1000)),
     h("td", {}, t(`short.${o.point}`)),
-    h("td", { class: "number" }, o.release ? t("orders.release") : o.point === TIME_POINT ? format.dayTime(o.value) : `${format.number(o.old, site.point(o.point).decimals)} → ${withUnit(o.value, o.point)}`),
+    h("td", { class: "number" }, o.release ? t("orders.release") : o.point === TIME_POINT ? format.clockTime(o.value) : `${format.number(o.old, site.point(o.point).decimals)} → ${withUnit(o.value, o.point)}`),
     h("td", {}, ["coordinator", "clock"].includes(o.owner) ? t(`owner.${o.owner}`) : o.user),
     h("td", {}, h("span", { class: IN_FLIGHT.has(o.state) || ["refused", "failed", "unknown"].includes(o.state) ? "tag strong" : "tag" }, t(o.code === "superseded" ? "state.superseded" : `state.${o.state}`))))));
   byId("orders-empty").hidden = orders.length > 0;
