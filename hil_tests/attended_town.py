@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .bench.controller import Controller
-from .bench.provisioning import MODBUS_HOST
+from .bench.provisioning import MODBUS_HOST, Ports
 from .bench.relay import Relay
 from .bench.street import street
 from .bench.town_run import TownRun
@@ -78,7 +79,8 @@ class Operator:
 class AttendedTown:
     """A street of `houses` in steady frost, everybody live. tapped: rows of houses behind a relay.
 
-    settings: more of site.json, by the controller's name.
+    behind_tls: rows of houses that answer to nothing but TLS. settings: more of site.json, by the
+    controller's name.
     """
 
     def __init__(
@@ -88,18 +90,31 @@ class AttendedTown:
         houses: int,
         *,
         tapped: Sequence[int] = (),
+        behind_tls: Sequence[int] = (),
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._stack = contextlib.ExitStack()
         street(folder / "street", houses)
         (folder / "street" / "weather.csv").write_text(STEADY_FROST)
+        ports = Ports()
+        self._stack.callback(ports.close)
+        tls_ports = {row: ports.take() for row in behind_tls}
+        own = {name: dict(rows) for name, rows in (settings or {}).items()}
+        for row, port in tls_ports.items():
+            own.setdefault(f"house-{row + 1:02d}", {}).update(tls_port=port, tls_alone="yes")
         self.run = self._stack.enter_context(
-            TownRun(folder / "run", folder / "street", bundle=bundle, seed=1, settings=settings)
+            TownRun(folder / "run", folder / "street", bundle=bundle, seed=1, settings=own)
         )
         self.houses = [Controller(device, row) for row, device in enumerate(self.run.devices[:-1])]
         self.relays = {row: self._tap(row) for row in tapped}
         self.data = folder / "data"
         self.run.write_keys(self.data)
+        self._authority = folder / "authority"
+        if tls_ports:
+            self._tls("authority", self._authority)
+            self.take_role("supervisor")
+        for row, port in tls_ports.items():
+            self._put_behind_tls(row, port)
         port = self._stack.enter_context(held_port(0))
         self.supervisor = Supervisor(self.run.site_path, self.data, port, folder / "supervisor.log")
         self._stack.callback(self.supervisor.stop)
@@ -122,6 +137,30 @@ class AttendedTown:
         assert text.count(f'"{device.address}"') == 1
         self.run.site_path.write_text(text.replace(f'"{device.address}"', f'"{relay.address}"'), "utf-8")
         return relay
+
+    def _put_behind_tls(self, row: int, port: int) -> None:
+        """Give this house its certificate, and the site file the port that takes it."""
+        device = self.run.devices[row]
+        files = self._authority.parent / device.name
+        self._tls("device", device.device_id.hex(), files, "--authority", self._authority)
+        for file in files.iterdir():
+            shutil.copy(file, device.board.flash)
+        text = self.run.site_path.read_text(encoding="utf-8")
+        line = f'address = "{device.address}"'
+        assert text.count(line) == 1
+        changed = text.replace(line, f'address = "{MODBUS_HOST}:{port}"\ntls = true')
+        self.run.site_path.write_text(changed, "utf-8")
+
+    def take_role(self, role: str) -> None:
+        """Give the supervisor a certificate of this role; it is read at its start."""
+        folder = self.data / "tls"
+        shutil.rmtree(folder, ignore_errors=True)
+        self._tls("client", "control room", folder, "--role", role, "--authority", self._authority)
+
+    def _tls(self, *arguments: object) -> None:
+        words = [sys.executable, "-m", "tools.cli", "tls", *map(str, arguments)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self) -> Operator:
         """Power everybody, start the supervisor, run until it sees every controller; log the operator in."""
