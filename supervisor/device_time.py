@@ -14,14 +14,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from firmware.substation import registers
 
 from .clock import PRIORITY_TIME, Clock
 from .errors import Unavailable
 from .field.poller import phase
-from .latest import STALE_AFTER_CYCLES, Link, Quality
 from .latest import Latest as LatestValues
+from .latest import Link, Quality
 from .orders import TIME_POINT, Order
 from .setpoints import SHOWN_WITHIN_S, Desk
 from .site import Site
@@ -73,7 +74,6 @@ class _Watch:
     known: bool | None = None  # None: never read
     off_s: int | None = None  # ahead of ours; None where that cannot be said
     wrong_since: float = math.inf
-    boots: int | None = None
     tries: int = 0
     next_s: float = -math.inf
     read_again_s: float = -math.inf  # readings before this moment do not show the last order yet
@@ -94,6 +94,7 @@ class DeviceTime:
         self._own = own
         self._cycle_s = site.polling.cycle_s
         self._watches = {device.id: _Watch() for device in site.devices}
+        self._seen_s: dict[str, NDArray[np.float64]] = {}  # by profile: the newest reading that was judged
 
     async def run(self) -> None:
         """Look and tell every period."""
@@ -138,28 +139,24 @@ class DeviceTime:
 
     # -- inside -----------------------------------------------------------------------------------
     def _look(self, profile: str, *, believed: bool) -> None:
-        snapshot = self._latest.snapshot(profile)
-        if not snapshot.device_ids:
-            return
+        names = self._latest.device_ids(profile)
+        values, quality, read_s = self._latest.read_of(profile, POINT)
         now, utc_s = self._clock.monotonic(), self._clock.utc().timestamp()
-        column = snapshot.column(POINT)
-        age_s = snapshot.age_s[:, column]
-        quality = snapshot.quality[:, column]
-        live = (snapshot.link == Link.ok) & (age_s <= STALE_AFTER_CYCLES * self._cycle_s)
-        live &= (quality == Quality.good) | (quality == Quality.failed_sensor)
-        for row in np.flatnonzero(live):
-            device = snapshot.device_ids[row]
-            watch = self._watches[device]
-            boots = self._latest.device(device).boots
-            if boots != watch.boots:
-                watch.boots, watch.tries, watch.next_s = boots, 0, -math.inf
-            if now - age_s[row] <= watch.read_again_s:
+        seen_s = self._seen_s.setdefault(profile, np.full(len(names), -np.inf))
+        fresh = (read_s > seen_s) & ((quality == Quality.good) | (quality == Quality.failed_sensor))
+        seen_s[fresh] = read_s[fresh]
+        for row in np.flatnonzero(fresh).tolist():
+            watch = self._watches[names[row]]
+            if read_s[row] <= watch.read_again_s:
                 continue
-            watch.known = bool(quality[row] == Quality.good)
-            if not watch.known:
+            known = bool(quality[row] == Quality.good)
+            if watch.known and not known:  # it has restarted: another matter than before
+                watch.tries, watch.next_s = 0, -math.inf
+            watch.known = known
+            if not known:
                 watch.off_s = None
             elif believed:
-                watch.off_s = round(float(snapshot.values[row, column]) - (utc_s - float(age_s[row])))
+                watch.off_s = round(float(values[row]) - (utc_s - now + float(read_s[row])))
             else:
                 continue  # without a clock of our own nobody else's can be judged
             if watch.known and abs(watch.off_s or 0) <= LIMIT_S:

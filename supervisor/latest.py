@@ -228,6 +228,19 @@ class Latest:
             profile, table.device_ids, table.points, table.values.copy(), quality, age, link, device_age
         )
 
+    def read_of(
+        self, profile: str, point: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint8], NDArray[np.float64]]:
+        """Return copies of one point of all devices as last read: value, quality then, monotonic time.
+
+        A whole snapshot of 5 000 devices takes 30 ms; this takes none that counts. Raises NotFound.
+        """
+        table = self._tables[profile]
+        column = table.column.get(point)
+        if column is None:
+            raise NotFound("unknown_point", f"a {profile} has no point {point!r}.")
+        return table.values[:, column].copy(), table.quality[:, column].copy(), table.read_s[:, column].copy()
+
     def words(self, device_id: str, block: str) -> NDArray[np.uint16]:
         """Return a copy of the raw words of a block ("status", "inputs", …) as last read."""
         table, row = self._find(device_id)
