@@ -94,6 +94,7 @@ class DeviceTime:
         self._own = own
         self._cycle_s = site.polling.cycle_s
         self._watches = {device.id: _Watch() for device in site.devices}
+        self._wrong: dict[str, _Watch] = {}  # those of them that are to be told
         self._seen_s: dict[str, NDArray[np.float64]] = {}  # by profile: the newest reading that was judged
 
     async def run(self) -> None:
@@ -115,15 +116,11 @@ class DeviceTime:
     # -- readers ----------------------------------------------------------------------------------
     def without_time(self) -> Mapping[str, dict[str, Any]]:
         """Return the controllers that answered last without knowing the time."""
-        return {name: {} for name, watch in self._watches.items() if watch.wrong and not watch.known}
+        return {name: {} for name, watch in self._wrong.items() if not watch.known}
 
     def with_wrong_time(self) -> Mapping[str, dict[str, Any]]:
         """Return the controllers whose clock is off, with how far."""
-        return {
-            name: {"off_s": watch.off_s}
-            for name, watch in self._watches.items()
-            if watch.wrong and watch.known
-        }
+        return {name: {"off_s": watch.off_s} for name, watch in self._wrong.items() if watch.known}
 
     def of(self, device_id: str) -> dict[str, Any]:
         """Return one controller's clock as JSON values; `state` is unread, unknown, wrong or right."""
@@ -143,13 +140,14 @@ class DeviceTime:
         values, quality, read_s = self._latest.read_of(profile, POINT)
         now, utc_s = self._clock.monotonic(), self._clock.utc().timestamp()
         seen_s = self._seen_s.setdefault(profile, np.full(len(names), -np.inf))
-        fresh = (read_s > seen_s) & ((quality == Quality.good) | (quality == Quality.failed_sensor))
+        good = quality == Quality.good
+        fresh = (read_s > seen_s) & (good | (quality == Quality.failed_sensor))
         seen_s[fresh] = read_s[fresh]
         for row in np.flatnonzero(fresh).tolist():
             watch = self._watches[names[row]]
             if read_s[row] <= watch.read_again_s:
                 continue
-            known = bool(quality[row] == Quality.good)
+            known = bool(good[row])
             if watch.known and not known:  # it has restarted: another matter than before
                 watch.tries, watch.next_s = 0, -math.inf
             watch.known = known
@@ -161,16 +159,18 @@ class DeviceTime:
                 continue  # without a clock of our own nobody else's can be judged
             if watch.known and abs(watch.off_s or 0) <= LIMIT_S:
                 watch.wrong_since = math.inf
+                self._wrong.pop(names[row], None)
                 if now >= watch.next_s:
                     watch.tries = 0
             elif not watch.wrong:
                 watch.wrong_since = now
+                self._wrong[names[row]] = watch
 
     async def _tell(self) -> None:
         now = self._clock.monotonic()
         due = []
-        for device, watch in self._watches.items():
-            if watch.wrong and self._latest.device(device).link is Link.ok:
+        for device, watch in self._wrong.items():
+            if self._latest.device(device).link is Link.ok:
                 turn = watch.wrong_since + phase(device) * SPREAD_CYCLES * self._cycle_s
                 if max(turn, watch.next_s) <= now:
                     due.append((max(turn, watch.next_s), device))
