@@ -119,7 +119,8 @@ async def test_a_log_that_does_not_hold_is_marked_and_alarmed_until_one_does(
     )
     at: int | None = None
     if fault == "altered":
-        paper.records[7], at = bytes(32), 7
+        record, at = paper.records[7], 7
+        paper.records[7] = record[:23] + bytes([record[23] ^ 1]) + record[24:]  # who it came from
     elif fault == "left out":
         del paper.records[5]
         paper.records.append(bytes(32))
