@@ -167,7 +167,7 @@ class Desk:
 
 
 @pytest.fixture
-def workplace(chromium: Browser, town: RunningTown) -> Iterator[Callable[..., Desk]]:
+def workplace(town: RunningTown, chromium: Browser) -> Iterator[Callable[..., Desk]]:
     contexts: list[BrowserContext] = []
 
     def open_desk(locale: str = "sl-SI", **options: Any) -> Desk:
