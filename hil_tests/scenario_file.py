@@ -18,6 +18,7 @@ FORMAT = "toplovod-scenario/1"
 FOLDER = Path(__file__).parent / "scenarios"
 MOST_STATIONS = 500
 SHIPPED, UNPROTECTED = "shipped", "unprotected"
+PROTECTED, WATCHED = "protected", "watched"
 
 FILE: Wanted = {
     "format": Text(),
@@ -34,6 +35,7 @@ RUN: Wanted = {
     "firmware": Text((SHIPPED, UNPROTECTED)),
     "outdoor_temp_c": Number(-40, 40),
     "powered": Text(("yes", "no"), optional=True),
+    "suction": Text((PROTECTED, WATCHED), optional=True),
     "steps": Rows(),
 }
 EXPECTATION: Wanted = {"figure": Text(), "limit": Text()}
@@ -55,7 +57,11 @@ STEPS: dict[str, Wanted] = {
     "plain_writes": {"for_min": MINUTES, "again_min": MINUTES, "delay_s": Number(0, 60)},
     "stolen_keys": {"for_min": MINUTES, "again_min": MINUTES},
     "mass_restore": {"over_min": MINUTES, "within_min": MINUTES},
+    "leak": {"side": Text(("supply", "return")), "share_of_flow": Number(0.01, 2), "for_min": MINUTES},
+    "make_up": {"share_of_flow": Number(0, 5), "for_min": MINUTES},
+    "repair": {"for_min": MINUTES},
 }
+WATER_STEPS = ("leak", "make_up", "repair")
 ALWAYS = (
     "lowest_room_c",
     "out_of_comfort",
@@ -66,8 +72,18 @@ ALWAYS = (
     "plant_dp_bar",
     "own_control_share",
 )
+WATER = (
+    "lost_share",
+    "suction_bar",
+    "suction_end_bar",
+    "index_dp_end_bar",
+    "dry_turning_s",
+    "state_told_s",
+    "pump_state_number",
+)
 FIGURES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(STEPS, ALWAYS),
+    **dict.fromkeys(WATER_STEPS, (*ALWAYS, *WATER)),
     "plain_writes": (*ALWAYS, "refused_share", "altered"),
     "stolen_keys": (*ALWAYS, "altered"),
     "order": (*ALWAYS, "ordered_share"),
@@ -106,6 +122,8 @@ class Run:
     outdoor_temp_c: float
     powered: bool
     steps: tuple[Step, ...]
+    suction: str = ""
+    """Whether the plant's controller sees its suction pressure (WATCHED) and acts by it (PROTECTED)."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +186,16 @@ def _run(reader: Reader, run: Any, line: int) -> Run:
         raise reader.bad(
             run.line, f"run {run['name']} expects nothing, so it could not fail. Add expect to a step"
         )
+    suction = run.get("suction", "")
+    for step, row in zip(steps, run["steps"], strict=True):
+        if step.do in WATER_STEPS and not suction:
+            raise reader.bad(
+                row.lines["do"],
+                f"{step.do} needs the pressure before the pump. "
+                f"Give the run suction: {PROTECTED} or {WATCHED}",
+            )
     powered = run.get("powered", "yes") == "yes"
-    return Run(run["name"], run["firmware"], float(run["outdoor_temp_c"]), powered, steps)
+    return Run(run["name"], run["firmware"], float(run["outdoor_temp_c"]), powered, steps, suction)
 
 
 def _step(reader: Reader, step: Any, line: int) -> Step:

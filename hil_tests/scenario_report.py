@@ -57,6 +57,13 @@ LABELS = {
     "restore_min": "Time until the last one was back",
     "worst_supply_off_k": "Largest distance below the attainable set-point, when back",
     "old_keys_refused_share": "Share of orders with the old keys refused",
+    "lost_share": "Lost water, share of the usual flow: what leaves the plant less what comes back",
+    "suction_bar": "Lowest pressure before the pump",
+    "suction_end_bar": "Pressure before the pump, at the end",
+    "index_dp_end_bar": "Differential pressure of the worst-placed station, at the end",
+    "dry_turning_s": "Longest time that the pump turned below its dry-run limit",
+    "state_told_s": "Time from low suction pressure until the controller tells of it",
+    "pump_state_number": "What the controller tells of its pump, at the end",
 }
 
 
@@ -201,7 +208,16 @@ def _record(do: str, check: Check) -> dict[str, Any]:
 
 
 def _unit(name: str) -> str:
-    ends = {"_c": "°C", "_k": "K", "_min": "min", "_bar": "bar", "_share": "1", "_minute": "1"}
+    ends = {
+        "_c": "°C",
+        "_k": "K",
+        "_min": "min",
+        "_bar": "bar",
+        "_share": "1",
+        "_minute": "1",
+        "_s": "s",
+        "_number": "state",
+    }
     return next((unit for end, unit in ends.items() if name.endswith(end)), "stations")
 
 

@@ -31,15 +31,18 @@ from .attackers import (
     unprotected_bundle,
 )
 from .bench.controller import Controller
-from .bench.errors import BenchError, ModbusException, ModbusSilent
+from .bench.errors import BenchError, ModbusException, ModbusSilent, WrongUse
 from .bench.fleet import HEAP, Fleet
 from .bench.lockstep import EPOCH_UTC, TICK_MS, Lockstep
 from .bench.provisioning import KEY_EPOCH, Device, Ports, firmware_bundle, provision
 from .bench.recording import Recording
 from .bench.report import Check
 from .bench.street import controller_settings, district
+from .bench.suction import SuctionTransmitter
+from .bench.suction import settings as suction_settings
 from .bench.wiring import WiredPlant
-from .scenario_file import SHIPPED, Expectation, Run, Scenario, Step
+from .leaks import WaterWatch
+from .scenario_file import PROTECTED, SHIPPED, Expectation, Run, Scenario, Step
 
 FloatArray = NDArray[np.float64]
 SUBSTATION, PUMP_STATION = "substation", "pump_station"
@@ -49,6 +52,7 @@ FLOW_MEAN_S = 120.0
 SURVEY_S = 60.0
 OWN_CONTROL = 0  # of control_mode_number
 PROGRESS_S = 2.0
+USUAL_SAMPLES = 10  # minutes whose mean is the usual flow
 
 Progress = Callable[[str], None]
 
@@ -96,6 +100,7 @@ class Stations:
         self._ports = Ports()
         self.houses: list[Controller] = []
         self.clock: Lockstep | None = None
+        self.water: WaterWatch | None = None
         try:
             self._build(folder, run, count, seed, shipped)
         except BaseException:
@@ -115,15 +120,23 @@ class Stations:
         devices: list[Device] = []
         for name in names:
             profile = PUMP_STATION if name == town.pump_station.id else SUBSTATION
+            settings = controller_settings(town, name, profile)
+            if profile == PUMP_STATION and run.suction:
+                settings |= suction_settings(protected=run.suction == PROTECTED)
             devices.append(
                 provision(folder / "devices", bundle, name, profile, self._ports.take(), seed=seed,
-                          settings=controller_settings(town, name, profile))
+                          settings=settings)
             )  # fmt: skip
         self.plant = WiredPlant(town, seed, EPOCH_UTC, run.outdoor_temp_c)
         self.plant.wire(names)
         fleet = Fleet([device.board for device in devices], seed=seed, heap=HEAP, deadline_s=DEADLINE_S)
         self.clock = clock = Lockstep(self.plant, fleet, tick_ms=TICK_MS, epoch_utc=EPOCH_UTC)
         clock.inputs = self.plant.sense()
+        if run.suction:
+            transmitter = SuctionTransmitter(fleet, len(names) - 1, self.plant, seed, TICK_MS / 1000.0)
+            transmitter(clock.inputs)
+            clock.adjust_inputs.append(transmitter)
+            self.water = WaterWatch(self.plant.inner, Controller(devices[-1], len(names) - 1))
         wanted = list(range(len(names))) if run.powered else [len(names) - 1]
         for first in range(0, len(wanted), BATCH):
             fleet.on(wanted[first : first + BATCH], inputs=clock.inputs)
@@ -166,6 +179,8 @@ class Stations:
         self._heat_j = np.zeros(len(self.room_before))
         self._spent_s = 0.0
         self.lowest_dp_pa = self.lowest_plant_dp_pa = np.inf
+        if self.water is not None:
+            self.water.mark()
 
     def run_for(
         self,
@@ -204,6 +219,8 @@ class Stations:
         self._spent_s += dt_s
         self.lowest_dp_pa = min(self.lowest_dp_pa, float(plant.primary_dp_pa.min()))
         self.lowest_plant_dp_pa = min(self.lowest_plant_dp_pa, plant.plant_dp_pa)
+        if self.water is not None:
+            self.water.look(dt_s)
 
     def stopped(self) -> NDArray[np.bool_]:
         """Which stations take less than a tenth of the flow they took at the mark."""
@@ -483,6 +500,41 @@ def _is_back(stations: Stations, house: Controller, wanted: tuple[int, int]) -> 
     return own_control and same and _below_attainable_k(stations, house) <= limit("restore-supply")
 
 
+def _water(stations: Stations) -> WaterWatch:
+    """The watch over the plant's water, which knows the flow from before the first leak."""
+    assert stations.water is not None, "the file's reader asks for suction"
+    flow = stations.recording.town("plant_flow_kg_s")
+    if not flow.size:
+        raise WrongUse("a leak needs a run before it, which shows the usual flow; the run stopped here")
+    usual = stations.water.begin(float(flow[-USUAL_SAMPLES:].mean()))
+    stations.result.cost["usual_flow_kg_s"] = usual
+    return stations.water
+
+
+def _leak(stations: Stations, v: dict[str, Any]) -> Given:
+    water = _water(stations)
+    node, kv_m3_h = water.open(v["side"], v["share_of_flow"])
+    stations.note(f"the trunk's {v['side']} breaks at {node}: {v['share_of_flow']:.0%} of the flow runs out")
+    stations.run_for(v["for_min"])
+    return water.figures(), {"node": node, "kv_m3_h": kv_m3_h}
+
+
+def _make_up(stations: Stations, v: dict[str, Any]) -> Given:
+    water = _water(stations)
+    most_kg_s = water.make_up(v["share_of_flow"])
+    stations.note(f"make-up gives at most {v['share_of_flow']:.0%} of the usual flow")
+    stations.run_for(v["for_min"])
+    return water.figures(), {"make_up_kg_s": most_kg_s}
+
+
+def _repair(stations: Stations, v: dict[str, Any]) -> Given:
+    water = _water(stations)
+    closed = water.repair()
+    stations.note(f"{len(closed)} leaks are closed")
+    stations.run_for(v["for_min"])
+    return water.figures(), {"closed": len(closed)}
+
+
 STEPS: dict[str, Callable[[Stations, dict[str, Any]], Given]] = {
     "run": _run,
     "weather": _weather,
@@ -493,6 +545,9 @@ STEPS: dict[str, Callable[[Stations, dict[str, Any]], Given]] = {
     "plain_writes": _plain_writes,
     "stolen_keys": _stolen_keys,
     "mass_restore": _mass_restore,
+    "leak": _leak,
+    "make_up": _make_up,
+    "repair": _repair,
 }
 KEEPS_THE_MARK = ("mass_restore",)  # it is judged against what was before the attack
 

@@ -155,6 +155,41 @@ def test_a_dead_supervisor_leaves_no_house_cold(tmp_path: Path, firmware_bundle:
     assert off_k is not None and off_k > 3.0
 
 
+LEAKS = ((10, 1, 3, 7, 9, 2, 1, 10, 1, 10), (8, 1, 14))  # minutes of each step, run by run
+
+
+def leaking(whole: Scenario) -> Scenario:
+    """The same steps in less time."""
+    runs = []
+    for run, minutes in zip(whole.runs, LEAKS, strict=True):
+        steps = [
+            dataclasses.replace(step, values={**step.values, "for_min": spent})
+            for step, spent in zip(run.steps, minutes, strict=True)
+        ]
+        runs.append(dataclasses.replace(run, steps=tuple(steps)))
+    return dataclasses.replace(whole, runs=tuple(runs))
+
+
+@pytest.mark.slow
+def test_two_leaks_are_survived_and_no_pump_runs_dry(tmp_path: Path, firmware_bundle: Path) -> None:
+    """`make scenarios` gives each step its hour, with twenty houses."""
+    results = run_scenario(
+        tmp_path,
+        leaking(read(find("v-leak"))),
+        stations=1,
+        seed=1,
+        say=lambda line: None,
+        shipped=firmware_bundle,
+    )
+    assert [result.stopped_by for result in results] == ["", ""]
+    checks = [check for result in results for check in result.checks]
+    assert [(check.name, check.value) for check in checks if not check.passed] == []
+    # what is judged here is judged in the file: each run has its leaks, the last one without protection
+    assert [len(result.checks) for result in results] == [28, 2]
+    unprotected = results[-1].steps[-1].figures
+    assert unprotected["pump_state_number"] == 0  # nobody told it what is too low
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_every_controller_and_keeps_the_partial_report(tmp_path: Path) -> None:
     plan = tmp_path / "long.yaml"

@@ -57,6 +57,7 @@ def test_every_step_that_a_file_may_name_is_there():
         ("outdoor_temp_c: -5", "outdoor_temp_c: -500", 10, "Give a number from -40 to 40"),
         ("stations: 2", "stations: 2\nstations: 3", 7, "a second time"),
         (GOOD[GOOD.index("        expect") :], "", 8, "could not fail"),
+        ("do: run", "do: repair", 12, "Give the run suction: protected or watched"),
         ("toplovod-scenario/1", "toplovod-scenario/9", 1, "its format is not toplovod-scenario/1"),
         ("title: A short one", "title: [", 4, "Mend this line"),
     ],

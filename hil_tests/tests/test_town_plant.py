@@ -16,6 +16,7 @@ from hil_tests.bench.board_io import (
 )
 from hil_tests.bench.plant import SinglePlant, SinglePumpStation, Town, TownPlant, Weather
 from hil_tests.bench.plant.sensors import pt1000_ohm
+from hil_tests.bench.street import street
 
 SCHUTTERWALD = Path(__file__).resolve().parents[2] / "examples" / "schutterwald"
 DT_S = 2.0
@@ -225,3 +226,92 @@ def test_a_single_pump_station_turns_speed_into_pressure():
 def test_any_weather_can_start_anywhere_within_itself(town):
     weather = Weather.constant(-3.0)
     assert TownPlant(town, weather, start_s=1e6).outdoor_temp_c == -3.0
+
+
+# -- lost water ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def leaking(tmp_path):
+    """A street of three houses at rest, -5 degC, its pump at a steady speed."""
+    plant = TownPlant(street(tmp_path, 3), -5.0, seed=1)
+    steady = BoardOutputs.idle(plant.devices)
+    steady.pump_on_s[:3] = DT_S
+    steady.pump_speed[3], steady.heat_demand[3] = 0.8, 80.0 / 130.0
+    steady.open_s[:3] = DT_S
+    for _ in range(15):
+        plant.step(DT_S, steady)
+    steady.open_s[:3] = 0.0
+
+    def go(seconds):
+        for _ in range(round(seconds / DT_S)):
+            plant.step(DT_S, steady)
+            assert np.isfinite([plant.plant_return_temp_c, plant.plant_supply_temp_c]).all()
+
+    go(600)
+    return plant, go, steady
+
+
+@pytest.mark.parametrize("side", ["supply_node", "return_node"])
+def test_lost_water_is_missing_where_it_comes_back_and_takes_its_heat_along(leaking, side):
+    plant, go, _ = leaking
+    node = getattr(plant.town.substations, side)[0]
+    before_c = plant.plant_return_temp_c
+    assert plant.plant_flow_kg_s == pytest.approx(plant.plant_back_flow_kg_s, rel=1e-6)
+    plant.holding.make_up_kg_s = 1.0
+    plant.leak(node, 0.1)
+    begin = plant.energy_balance_error_j()
+    go(600)
+    bar = plant.node_pressure_pa(node) / 1e5
+    out_kg_s = 0.1 * np.sqrt(bar * 1000.0 * plant._density) / 3600.0
+    assert plant.plant_flow_kg_s - plant.plant_back_flow_kg_s == pytest.approx(out_kg_s, rel=1e-4)
+    assert out_kg_s > 0.2 * plant.primary_flow_kg_s.sum()
+    # what make-up replaces costs no pressure, but heat: it comes cold
+    assert plant.suction_pressure_pa == pytest.approx(3e5, rel=1e-6)
+    assert plant.plant_return_temp_c < before_c - 3.0
+    lost_j = plant.lost_energy_j
+    assert lost_j > 0.0
+    assert abs(plant.energy_balance_error_j() - begin) < 1e-4 * lost_j
+
+
+def test_without_enough_make_up_the_pressure_falls_until_no_more_is_lost_and_comes_back(leaking):
+    plant, go, _ = leaking
+    node = plant.town.substations.return_node[0]
+    plant.holding.make_up_kg_s = 0.02
+    plant.leak(node, 0.1)
+    lows = []
+    for _ in range(6):
+        go(600)
+        lows.append(plant.suction_pressure_pa)
+    assert lows == sorted(lows, reverse=True) and lows[0] < 2.5e5
+    lost = plant.plant_flow_kg_s - plant.plant_back_flow_kg_s
+    assert lost == pytest.approx(0.02, rel=0.01)
+    plant.leak(node, 0.0)
+    go(3600)
+    assert plant.suction_pressure_pa == pytest.approx(3e5, rel=1e-3)
+    assert plant.plant_flow_kg_s == pytest.approx(plant.plant_back_flow_kg_s, rel=1e-6)
+
+
+def test_nothing_runs_out_where_the_pipe_has_no_pressure_and_a_standing_pump_keeps_the_balance(leaking):
+    plant, go, steady = leaking
+    plant.holding.make_up_kg_s = 0.0
+    node = plant.town.substations.return_node[0]
+    plant.leak(node, 0.5)
+    steady.pump_speed[3] = 0.0
+    begin = plant.energy_balance_error_j()
+    go(3600)
+    assert abs(plant.node_pressure_pa(node)) < 0.01e5
+    assert -plant.plant_back_flow_kg_s < 1e-3
+    assert abs(plant.energy_balance_error_j() - begin) < 1e-4 * plant.lost_energy_j
+
+
+def test_a_leak_that_cannot_be_is_told(leaking):
+    plant, _, _ = leaking
+    for node, kv, told in (
+        ("s9999", 1.0, "no node"),
+        ("s0001", -1.0, "cannot be"),
+        ("s0001", np.nan, "cannot be"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            plant.leak(node, kv)
+    assert plant._leaks == {}

@@ -34,6 +34,7 @@ from ..board_io import (
     BoardOutputs,
 )
 from .houses import WATER_TEMP_C, Houses
+from .pressure_holding import MAKE_UP_TEMP_C, PressureHolding
 from .sensors import Sensors
 from .town import BadTown, Town
 from .weather import Weather
@@ -98,6 +99,10 @@ class TownPlant:
         self.plant_return_temp_c = float(self.return_pipes.node_temp_c[self._plant_return])
         self.plant_dp_pa = 0.0
         self.plant_flow_kg_s = 0.0
+        """What the pump sends out; `plant_back_flow_kg_s` of it comes back from the network."""
+        self.plant_back_flow_kg_s = 0.0
+        self.suction_pressure_pa = self.holding.pressure_pa
+        """Pressure before the pump, at the plant's return."""
         self.primary_flow_kg_s: FloatArray = np.zeros(count)
         self.primary_dp_pa: FloatArray = np.zeros(count)
         self.primary_supply_temp_c: FloatArray = self.supply_pipes.node_temp_c[self._supply_rows].copy()
@@ -110,6 +115,8 @@ class TownPlant:
         self.loss_energy_j = 0.0
         self.building_energy_j = 0.0
         self.pump_energy_j = 0.0
+        self.lost_energy_j = 0.0
+        """Heat that left with lost water, above what made it up brought along."""
         self._stored_at_start = self._water_j()
 
     # -- what the run is judged by -----------------------------------------------------------------
@@ -157,7 +164,45 @@ class TownPlant:
     def energy_balance_error_j(self) -> float:
         """Heat of the source less losses, heat to rooms and the change of what water and metal store, J."""
         stored = self._water_j() - self._stored_at_start
-        return self.source_energy_j - self.loss_energy_j - self.building_energy_j - stored
+        return (
+            self.source_energy_j - self.loss_energy_j - self.lost_energy_j - self.building_energy_j - stored
+        )
+
+    # -- faults of the pipes -----------------------------------------------------------------------
+
+    def leak(self, node: str, kv_m3_h: float) -> None:
+        """Let water out at a node, as through a valve of this kv into the open; 0 mends it.
+
+        Raises ValueError for a node that the network lacks, or a kv that cannot be; nothing is changed then.
+        """
+        if node not in self._node_rows:
+            raise ValueError(f"{node} is no node of {self.town.name}; nothing was changed")
+        if not (np.isfinite(kv_m3_h) and kv_m3_h >= 0.0):
+            raise ValueError(f"a leak's kv cannot be {kv_m3_h} m3/h; nothing was changed")
+        if not self._leaks:  # not before: a town without leaks need not refresh one more table every step
+            (self._injection,) = self._solver.bind("nodes_mass_injection_kg_s")
+            self._return_inflow[self._plant_return] = MAKE_UP_TEMP_C
+        self._leaks[self._node_rows[node]] = kv_m3_h
+
+    def node_pressure_pa(self, node: str) -> float:
+        """Pressure at a node in the last step, gauge."""
+        return self._gauge_pa(self._node_rows[node])
+
+    def _gauge_pa(self, row: int) -> float:
+        # flows depend on differences alone, so that the network is solved at its first holding pressure
+        return (
+            float(self._pressure[row]) + self.holding.pressure_pa - self.town.pump_station.holding_pressure_pa
+        )
+
+    def _lose_water(self, dt_s: float) -> None:
+        """What runs out in this step, at the pressures of the last; pressure holding replaces what it can."""
+        lost = 0.0
+        for row, kv in self._leaks.items():
+            out = leak_kg_s(kv, self._gauge_pa(row), self._density)
+            self._injection[row] = -out
+            lost += out
+        self.holding.step(dt_s, lost)
+        self.suction_pressure_pa = self.holding.pressure_pa
 
     # -- the step ----------------------------------------------------------------------------------
 
@@ -186,18 +231,26 @@ class TownPlant:
         ramp = dt_s / PUMP_RAMP_S
         self.pump_speed += min(max(wanted - self.pump_speed, -ramp), ramp)
         self._speed[0] = self.pump_speed
+        if self._leaks:
+            self._lose_water(dt_s)
         result = self._solver.tick()
-        pressure = result.pressure_pa
+        self._pressure = pressure = result.pressure_pa
         np.subtract(pressure[self._supply_nodes], pressure[self._return_nodes], out=self.primary_dp_pa)
         self.index_dp_pa = float(self.primary_dp_pa.min())
         pipe_flow = result.mass_flow_kg_s["pipes"]
-        flow = np.maximum(result.mass_flow_kg_s["consumers"], 0.0)
+        consumed = result.mass_flow_kg_s["consumers"]
+        flow = np.maximum(consumed, 0.0)
         self.primary_flow_kg_s = flow
         self.plant_flow_kg_s = float(result.mass_flow_kg_s["pumps"][0])
         self.plant_dp_pa = float(pressure[self._plant_nodes[0]] - pressure[self._plant_nodes[1]])
 
+        self.plant_back_flow_kg_s = float(pipe_flow[self._back_pipe_rows] @ self._back_pipe_signs)
+
         self._supply_inflow[self._plant_supply] = self.plant_supply_temp_c
-        supply = self.supply_pipes.step(dt_s, pipe_flow[self._supply_pipe_rows], self._supply_inflow)
+        to_supply, to_return = self._entering(consumed) if self._leaks else (None, None)
+        supply = self.supply_pipes.step(
+            dt_s, pipe_flow[self._supply_pipe_rows], self._supply_inflow, inflow_kg_s=to_supply
+        )
         self.primary_supply_temp_c = supply[self._supply_rows]
         if self.cold_pipe_kg.any():
             cold = self.cold_pipe_kg > 0.0
@@ -207,8 +260,12 @@ class TownPlant:
             dt_s, flow, self.primary_supply_temp_c, outputs.pump_on_s[:count] / dt_s, self.outdoor_temp_c
         )
         self._mix_returns(flow, returned)
-        back = self.return_pipes.step(dt_s, pipe_flow[self._return_pipe_rows], self._return_inflow)
+        back = self.return_pipes.step(
+            dt_s, pipe_flow[self._return_pipe_rows], self._return_inflow, inflow_kg_s=to_return
+        )
         self.plant_return_temp_c = float(back[self._plant_return])
+        if self._leaks:
+            self._cool_by_make_up(dt_s, supply, back)
         self._account(dt_s)
         self._heat_water(dt_s, float(outputs.heat_demand[count]))
         return self._sense(dt_s)
@@ -219,6 +276,26 @@ class TownPlant:
         The returned object is reused by the next step.
         """
         return self._sense(0.0)
+
+    def _entering(self, consumed: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Water that enters supply and return pipes at each node: a leak may let it out there at once."""
+        supply, back = np.zeros(len(self._supply_inflow)), np.zeros(len(self._return_inflow))
+        np.add.at(supply, self._supply_rows, np.maximum(-consumed, 0.0))
+        np.add.at(back, self._return_rows, np.maximum(consumed, 0.0))
+        supply[self._plant_supply] += max(self.plant_flow_kg_s, 0.0)
+        back[self._plant_return] += max(-self.plant_back_flow_kg_s, 0.0)
+        return supply, back
+
+    def _cool_by_make_up(self, dt_s: float, supply: FloatArray, back: FloatArray) -> None:
+        """Cold water joins the return before the source; what ran out took its heat along."""
+        out = max(self.plant_flow_kg_s, 0.0)
+        come = min(max(self.plant_back_flow_kg_s, 0.0), out)
+        if out > 0.0:
+            self.plant_return_temp_c = (come * self.plant_return_temp_c + (out - come) * MAKE_UP_TEMP_C) / out
+        for row in self._leaks:
+            side, place = self._heat_rows[row]
+            temp_c = float((supply if side else back)[place])
+            self.lost_energy_j -= self._injection[row] * self.cp_j_kgk * (temp_c - MAKE_UP_TEMP_C) * dt_s
 
     def _account(self, dt_s: float) -> None:
         flow = max(self.plant_flow_kg_s, 0.0)
@@ -320,6 +397,10 @@ class TownPlant:
         }
         self._solver = HydraulicSolver(Network(tables, name=town.name))
         self._kv, self._speed = self._solver.bind("consumers_kv_m3_h", "pumps_speed")
+        self._node_rows = rows
+        self._leaks: dict[int, float] = {}  # node row: kv; one that was mended stays, with 0
+        self._pressure = fixed.copy()  # of the last step; before it nobody leaks
+        self._pressure[np.isnan(fixed)] = station.holding_pressure_pa
 
         side = _supply_side(net, station.supply_node)
         if side[rows[station.return_node]]:
@@ -339,6 +420,18 @@ class TownPlant:
         self._plant_nodes = (rows[station.supply_node], rows[station.return_node])
         self._plant_supply = supply_at[station.supply_node]
         self._plant_return = return_at[station.return_node]
+        self._heat_rows = {
+            row: (True, supply_at[node]) if side[row] else (False, return_at[node])
+            for node, row in rows.items()
+        }
+        ends = net.pipes["to_node"] == station.return_node
+        starts = net.pipes["from_node"] == station.return_node
+        self._back_pipe_rows = np.flatnonzero(ends | starts)
+        self._back_pipe_signs = np.where(ends[self._back_pipe_rows], 1.0, -1.0)
+        area_m2 = np.pi / 4.0 * net.pipes["inner_diameter_m"] ** 2
+        self.holding = PressureHolding(
+            station.holding_pressure_pa, float((area_m2 * net.pipes["length_m"]).sum()), self._density
+        )
         self._supply_inflow = np.full(len(supply_at), np.nan)
         self._return_inflow = np.full(len(return_at), np.nan)
 
@@ -355,6 +448,12 @@ class TownPlant:
             reference_temp_c=WATER_TEMP_C,
         )
         return transport, {name: row for row, name in enumerate(ids)}
+
+
+def leak_kg_s(kv_m3_h: float, pressure_pa: float, density_kg_m3: float) -> float:
+    """Water that a hole of this kv lets out against the open air; nothing comes in where it is sucked."""
+    bar = max(pressure_pa, 0.0) / 1e5
+    return kv_m3_h * float(np.sqrt(bar * 1000.0 * density_kg_m3)) / 3600.0
 
 
 def _supply_side(net: Network, supply_node: str) -> NDArray[np.bool_]:
