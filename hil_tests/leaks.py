@@ -1,8 +1,8 @@
 """What a scenario does to the water of a town: leaks in the trunk, make-up, the repair; and what judges them.
 
 Leaks are opened in the plant; what judges them is seen elsewhere: the flows that leave and reach the plant,
-the pressure before its pump, what its controller tells over Modbus. It refuses to count a leak that no balance
-of water shows.
+the pressure before its pump, what its controller tells over Modbus. It refuses to count a leak that no
+balance of water shows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The pressure before a plant's pump as its controller sees it: a transmitter and its settings.
 
-A town's plant drives eight converters of a board; this is the ninth. It refuses to act: it shows what the plant has,
-with a transmitter's lag and error.
+A town's plant drives eight converters of a board; this is the ninth. It refuses to act: it shows what the
+plant has, with a transmitter's lag and error.
 """
 
 from __future__ import annotations

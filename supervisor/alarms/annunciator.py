@@ -190,10 +190,8 @@ class Alarms:
     async def evaluate(self, latest: Latest) -> list[Alarm]:
         """Read the conditions once; returns the alarms that changed, all of them on disk."""
         now, utc = self._clock.monotonic(), self._clock.utc()
-        low = frozenset(
-            device for (kind, device), delay in self._delays.items() if kind == "low_dp" and delay.active
-        )
-        holds, blind = self._conditions.read(latest, low)
+        on = frozenset(key for key, delay in self._delays.items() if delay.active)
+        holds, blind = self._conditions.read(latest, on)
         for kind, signal in self._signals.items():
             why = signal()
             if why:

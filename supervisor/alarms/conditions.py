@@ -32,7 +32,9 @@ BIT_KINDS = {
     "valve_not_following": "valve_not_following",
     "deficit_budget_spent": "deficit_budget_spent",
 }
-READING_KINDS = frozenset(("low_dp", "lost_sensor", "manual", *BIT_KINDS))
+# the same of a pump station, whose low_dp is the whole town's
+STATION_BIT_KINDS = {"plant_low_dp": "low_dp", "dry_run": "dry_run"}
+READING_KINDS = frozenset(("low_dp", "lost_sensor", "manual", "water_lost", *BIT_KINDS, *STATION_BIT_KINDS))
 
 
 class Conditions:
@@ -41,13 +43,18 @@ class Conditions:
     def __init__(self, site: Site, records: Mapping[str, Record]) -> None:
         self._site = site
         self._records = records
+        self._most_m3_h = {
+            device.id: device.limits["contract_flow_limit_m3_h"]
+            for device in site.devices
+            if "contract_flow_limit_m3_h" in device.limits
+        }
         self._counts: dict[str, int] = {}  # device: sum of refusals
         self._restarts: dict[str, int] = {}
 
-    def read(self, latest: Latest, low: frozenset[str]) -> tuple[dict[Key, dict[str, Any]], frozenset[Key]]:
+    def read(self, latest: Latest, on: frozenset[Key]) -> tuple[dict[Key, dict[str, Any]], frozenset[Key]]:
         """Return what holds with its facts, and what cannot be judged now.
 
-        `low` are the devices whose low_dp is on: they must rise above the dead band to clear.
+        `on` are the alarms that are on: a reading must pass its dead band to clear one.
         """
         holds: dict[Key, dict[str, Any]] = {}
         blind: set[Key] = set()
@@ -64,12 +71,13 @@ class Conditions:
                     holds["unknown_map", device] = {}
                 if link in (Link.lost, Link.wrong_device, Link.unknown_map):
                     blind |= {(kind, device) for kind in READING_KINDS}
-            self._readings(snapshot, low, holds, blind)
+            self._readings(snapshot, on, holds, blind)
             self._restarted(latest, snapshot, holds)
+        self._water(latest, on, holds, blind)
         return holds, frozenset(blind)
 
     def _readings(
-        self, snapshot: Snapshot, low: frozenset[str], holds: dict[Key, dict[str, Any]], blind: set[Key]
+        self, snapshot: Snapshot, on: frozenset[Key], holds: dict[Key, dict[str, Any]], blind: set[Key]
     ) -> None:
         ids = snapshot.device_ids
         if not ids:
@@ -87,8 +95,8 @@ class Conditions:
             column = snapshot.column("primary_dp_bar")
             record = self._records["low_dp"]
             values, live = snapshot.values[:, column], good[:, column]
-            on = np.array([device in low for device in ids])
-            limit = record.limit + np.where(on, record.deadband, 0.0)
+            low = np.array([("low_dp", device) in on for device in ids])
+            limit = record.limit + np.where(low, record.deadband, 0.0)
             for row in np.flatnonzero(live & (values < limit)):
                 holds["low_dp", ids[row]] = {
                     "value_bar": round(float(values[row]), 3),
@@ -102,7 +110,9 @@ class Conditions:
 
         column = snapshot.column("alarm_bits")
         bits = np.where(good[:, column], snapshot.values[:, column], 0.0).astype(np.int64)
-        for kind, name in BIT_KINDS.items():
+        station = snapshot.profile == registers.PUMP_STATION
+        kinds = BIT_KINDS | STATION_BIT_KINDS if station else BIT_KINDS
+        for kind, name in kinds.items():
             mask = 1 << registers.ALARM_BITS.index(name)
             for row in np.flatnonzero(bits & mask):
                 holds[kind, ids[row]] = {}
@@ -118,6 +128,33 @@ class Conditions:
             if ("refused_writes", device) in holds:
                 holds["refused_writes", device].setdefault("total", total)
             self._counts[device] = total
+
+    def _water(
+        self, latest: Latest, on: frozenset[Key], holds: dict[Key, dict[str, Any]], blind: set[Key]
+    ) -> None:
+        """Compare what the plant sends out with what arrives at the houses.
+
+        With several stations it says nothing: the flow of one may pass through another. A house that cannot
+        be read is taken to draw as much as its contract allows, so that silence never looks like a leak.
+        """
+        stations, houses = latest.snapshot(registers.PUMP_STATION), latest.snapshot(registers.SUBSTATION)
+        if len(stations.device_ids) != 1 or not houses.device_ids:
+            return
+        key = ("water_lost", stations.device_ids[0])
+        column = stations.column("plant_flow_m3_h")
+        sent = float(stations.values[0, column])
+        column_at_house = houses.column("primary_flow_m3_h")
+        seen = houses.quality[:, column_at_house] == Quality.good
+        unseen = [self._most_m3_h.get(houses.device_ids[row]) for row in np.flatnonzero(~seen)]
+        if stations.quality[0, column] != Quality.good or None in unseen or not seen.any():
+            blind.add(key)
+            return
+        arrived = float(houses.values[seen, column_at_house].sum())
+        missing = sent - arrived - sum(most for most in unseen if most is not None)
+        record = self._records["water_lost"]
+        limit = record.limit - (record.deadband if key in on else 0.0)
+        if sent > 0.0 and missing > limit * sent:
+            holds[key] = {"sent_m3_h": round(sent, 2), "missing_m3_h": round(missing, 2)}
 
     def _restarted(self, latest: Latest, snapshot: Snapshot, holds: dict[Key, dict[str, Any]]) -> None:
         for device in snapshot.device_ids:

@@ -4,8 +4,9 @@ It refuses a kind without an action and a time to respond: what nobody has to do
 alarm. Texts are keys of the screens' catalogue: `alarm.<kind>` what, `alarm.<kind>.action` what to do,
 `alarm.<kind>.consequence` what happens otherwise.
 
-Index differential pressure: alarm at 0.4 bar (reference/domain.md §4.2). The target mix of priorities is
-5/15/80 % (EEMUA 191). Delays, times to respond and the other limits are own estimates.
+Index differential pressure: alarm at 0.4 bar (reference/domain.md §4.2). Lost water: two meters of class 2
+(EN 1434) may differ by 4 %, so that a tenth of the plant's flow is none of their errors. The target mix of
+priorities is 5/15/80 % (EEMUA 191). Delays, times to respond and the other limits are own estimates.
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ _ROWS = (
     Record("area_no_time", AREA, 3, 600.0, 30.0, 24 * _HOUR),
     Record("log_broken", DEVICE, 1, 0.0, 0.0, _HOUR),
     Record("clock_doubtful", SITE, 2, 0.0, 30.0, 4 * _HOUR),
+    Record("plant_low_dp", DEVICE, 1, 0.0, 60.0, _HOUR // 2),
+    Record("dry_run", DEVICE, 1, 0.0, 60.0, _HOUR // 4),
+    Record("water_lost", DEVICE, 1, 600.0, 600.0, _HOUR // 2, limit=0.1, deadband=0.03),
     Record("history_stopped", SITE, 2, 30.0, 30.0, _HOUR),
     Record("audit_stopped", SITE, 1, 0.0, 0.0, _HOUR // 2),
 )
@@ -80,8 +84,8 @@ RECORDS: Mapping[str, Record] = {record.kind: record for record in _ROWS}
 def records_of(settings: Mapping[str, Any]) -> dict[str, Record]:
     """Return the records with a site file's [alarms] applied.
 
-    Keys: low_dp_bar, lost_communication_s, and <kind>_delay_s, <kind>_priority of every kind. Raises
-    Refused (code site_alarms) naming all keys or values that cannot be used.
+    Keys: low_dp_bar, water_lost_pct, lost_communication_s, and <kind>_delay_s, <kind>_priority of every kind.
+    Raises Refused (code site_alarms) naming all keys or values that cannot be used.
     """
     records = dict(RECORDS)
     mistakes = []
@@ -99,8 +103,8 @@ def records_of(settings: Mapping[str, Any]) -> dict[str, Record]:
     if mistakes:
         raise Refused(
             "site_alarms",
-            f"[alarms] of the site file: {'; '.join(mistakes)}. Nothing was started. Keys: low_dp_bar, "
-            f"lost_communication_s, and _delay_s or _priority after one of {', '.join(RECORDS)}.",
+            f"[alarms] of the site file: {'; '.join(mistakes)}. Nothing was started. "
+            f"Keys: low_dp_bar, water_lost_pct, lost_communication_s, and _delay_s or _priority after one of {', '.join(RECORDS)}.",
         )
     return records
 
@@ -108,6 +112,8 @@ def records_of(settings: Mapping[str, Any]) -> dict[str, Record]:
 def _change(key: str, value: float) -> tuple[str, dict[str, Any] | None]:
     if key == "low_dp_bar":
         return "low_dp", {"limit": value} if 0.05 <= value <= 5.0 else None
+    if key == "water_lost_pct":
+        return "water_lost", {"limit": value / 100.0} if 5.0 <= value <= 100.0 else None
     if key == "lost_communication_s":
         return "lost_communication", {"on_delay_s": value} if 0 <= value <= 3600 else None
     if key.endswith("_delay_s"):

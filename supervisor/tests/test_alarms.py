@@ -160,12 +160,15 @@ def test_every_record_is_rationalised() -> None:
 
 
 def test_site_settings_are_applied_or_named() -> None:
-    records = records_of({"low_dp_bar": 0.5, "low_dp_delay_s": 30, "lost_communication_s": 90})
+    records = records_of(
+        {"low_dp_bar": 0.5, "low_dp_delay_s": 30, "lost_communication_s": 90, "water_lost_pct": 20}
+    )
+    assert records["water_lost"].limit == 0.2
     assert (records["low_dp"].limit, records["low_dp"].on_delay_s) == (0.5, 30)
     assert records["lost_communication"].on_delay_s == 90
     with pytest.raises(Refused) as refusal:
-        records_of({"low_dp_bra": 0.5, "manual_delay_s": "x", "low_dp_bar": 99})
-    for word in ("low_dp_bra", "manual_delay_s", "99"):
+        records_of({"low_dp_bra": 0.5, "manual_delay_s": "x", "low_dp_bar": 99, "water_lost_pct": 0.1})
+    for word in ("low_dp_bra", "manual_delay_s", "99", "water_lost_pct"):
         assert word in refusal.value.message
 
 
@@ -175,15 +178,17 @@ def test_site_settings_are_applied_or_named() -> None:
 class Control:
     """A site with HOUSES houses in two areas and a plant; readings are put into `latest` by hand."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stations: tuple[str, ...] = ("plant",)) -> None:
         self.folder = folder
         lines = ['[site]\nname = "Town"\n', '[[area]]\nid = "north"\n', '[[area]]\nid = "south"\n']
         for number in range(HOUSES):
             area = "north" if number < HOUSES // 2 else "south"
             lines.append(
                 f'[[substation]]\nid = "house-{number:02d}"\naddress = "127.0.0.1:0"\narea = "{area}"\n'
+                + ("limits = { contract_flow_limit_m3_h = 0.8 }\n" if number else "")
             )
-        lines.append('[[pump_station]]\nid = "plant"\naddress = "127.0.0.1:0"\narea = "north"\n')
+        for station in stations:
+            lines.append(f'[[pump_station]]\nid = "{station}"\naddress = "127.0.0.1:0"\narea = "north"\n')
         (folder / "site.toml").write_text("\n".join(lines))
         self.site = Site.load(folder / "site.toml")
         self.clock = LockstepClock(EPOCH)
@@ -342,7 +347,8 @@ async def test_each_kind_is_raised_by_its_own_sign(control: Control) -> None:
     control.values["house-02"]["control_mode_number"] = 2
     control.values["house-06"]["alarm_bits"] = bits["config_rejected"] | bits["valve_not_following"]
     control.values["house-07"]["alarm_bits"] = bits["frost_protection"] | bits["deficit_budget_spent"]
-    control.values["house-08"]["alarm_bits"] = bits["refused_writes"]
+    control.values["house-08"]["alarm_bits"] = bits["refused_writes"] | bits["low_dp"]
+    control.values["plant"]["alarm_bits"] = bits["low_dp"] | bits["dry_run"]
     control.boots["house-09"] = 2
     control.why["audit_stopped"] = "disk full"
     control.why["history_stopped"] = "disk full"
@@ -351,6 +357,7 @@ async def test_each_kind_is_raised_by_its_own_sign(control: Control) -> None:
         "lost_sensor.house-00", "refused_writes.house-01", "manual.house-02", "config_rejected.house-06",
         "valve_not_following.house-06", "frost_protection.house-07", "deficit_budget_spent.house-07",
         "refused_writes.house-08", "device_restarted.house-09", "audit_stopped", "history_stopped",
+        "plant_low_dp.plant", "dry_run.plant",
     }  # fmt: skip
     by_id = {alarm.id: alarm for alarm in control.top()}
     assert by_id["lost_sensor.house-00"].values == {"points": ["primary_return_temp_c"]}
@@ -359,6 +366,59 @@ async def test_each_kind_is_raised_by_its_own_sign(control: Control) -> None:
     assert by_id["audit_stopped"].values == {"why": "disk full"}
     # an alarm of the whole site is for any operator
     await control.alarms.acknowledge("ana", "audit_stopped")
+
+
+def flows(control: Control, sent_m3_h: float, each_m3_h: float = 0.5) -> None:
+    control.values["plant"]["plant_flow_m3_h"] = sent_m3_h
+    for number in range(HOUSES):
+        control.values[f"house-{number:02d}"]["primary_flow_m3_h"] = each_m3_h
+
+
+async def test_water_that_arrives_nowhere_is_told(control: Control) -> None:
+    flows(control, 6.6)  # 9 %: meters may say so
+    await control.run(1800, step=60)
+    assert control.ids() == {}
+    flows(control, 7.0)
+    await control.run(540)
+    assert control.ids() == {}
+    await control.run(120)
+    (alarm,) = control.top()
+    assert (alarm.id, alarm.state, alarm.priority) == ("water_lost.plant", UNACKNOWLEDGED, 1)
+    assert alarm.values == {"sent_m3_h": 7.0, "missing_m3_h": 1.0}
+    assert alarm.respond_within_s == 1800
+    await control.alarms.acknowledge("ana", alarm.id)
+    flows(control, 6.5)  # 7.7 %: inside the dead band it stays
+    await control.run(1800, step=60)
+    assert control.ids() == {"water_lost.plant": ACKNOWLEDGED}
+    flows(control, 6.3)
+    await control.run(700)
+    assert control.ids() == {}
+
+
+async def test_a_house_that_is_not_read_hides_a_leak_no_larger_than_its_contract(control: Control) -> None:
+    control.dead.add("house-03")
+    flows(control, 6.0)  # its own 0.5 m3/h are missing, 8 % of all, and 0.8 may be
+    await control.run(1800, step=60)
+    assert "water_lost.plant" not in control.ids()
+    flows(control, 7.5)
+    await control.run(700)
+    assert control.ids()["water_lost.plant"] == UNACKNOWLEDGED
+    assert {a.id: a for a in control.top()}["water_lost.plant"].values["missing_m3_h"] == 1.2
+    control.dead.clear()
+    control.dead.add("house-00")  # nobody knows its contract: neither raised nor cleared
+    flows(control, 6.0)
+    await control.run(1800, step=60)
+    assert control.ids()["water_lost.plant"] == UNACKNOWLEDGED
+
+
+async def test_of_several_stations_none_is_blamed_for_the_flow_of_another(tmp_path: Path) -> None:
+    control = Control(tmp_path, stations=("plant", "booster"))
+    await control.open()
+    control.values["booster"]["plant_flow_m3_h"] = 9.0
+    flows(control, 9.0)
+    await control.run(1800, step=60)
+    assert control.ids() == {}
+    await control.close()
 
 
 async def test_attacks_add_up_in_one_alarm(control: Control) -> None:
