@@ -104,7 +104,8 @@ def records_of(settings: Mapping[str, Any]) -> dict[str, Record]:
         raise Refused(
             "site_alarms",
             f"[alarms] of the site file: {'; '.join(mistakes)}. Nothing was started. "
-            f"Keys: low_dp_bar, water_lost_pct, lost_communication_s, and _delay_s or _priority after one of {', '.join(RECORDS)}.",
+            "Keys: low_dp_bar, water_lost_pct, lost_communication_s, and _delay_s or _priority after one of "
+            f"{', '.join(RECORDS)}.",
         )
     return records
 
