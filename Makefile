@@ -16,7 +16,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0
 TEST_FLAGS ?= --numprocesses $(WORKERS) --dist worksteal hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak scenarios year seasons small-integers long-run worst-case fleet faults flakes fuzz-modbus cross-build locks wheel wheel-check clean
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak scenarios year seasons small-integers long-run worst-case fleet faults fault-pairs flakes fuzz-modbus cross-build locks wheel wheel-check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -139,6 +139,9 @@ fleet: setup  ## measure 100 controllers with plant and supervisor for 24 virtua
 FAULT_FLAGS ?=
 faults: setup  ## run all 336 fault cases; a rerun goes on where it stopped
 	$(BIN)/toplovod hil run faults --report build/faults $(FAULT_FLAGS)
+
+fault-pairs: setup  ## run every pair of fault types at once, 1 540 cases; a rerun goes on where it stopped
+	$(BIN)/toplovod hil run faults --pairs --report build/fault-pairs $(FAULT_FLAGS)
 
 FLAKE_EXECUTIONS ?= 10000
 flakes: setup  ## run the short stories 10 000 times and count what fails; a rerun goes on where it stopped

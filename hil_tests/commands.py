@@ -175,6 +175,9 @@ def hil_run(
     case: Annotated[
         list[str] | None, typer.Option(help="faults: only this case, type or group; may be repeated.")
     ] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="faults: two at once, each pair of types (hours; resumes).")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="End with one line {passed, sha256, kpi}.")] = False,
 ) -> None:
     """Run a scenario in lockstep as fast as this machine can, and write its result into a folder.
@@ -195,6 +198,8 @@ def hil_run(
         raise WrongUse(f"--days and --from are the year's; nothing was started. Leave them out of {scenario}")
     if case and scenario != "faults":
         raise WrongUse(f"--case: {scenario} has no cases; nothing was started. Leave it out, or run faults")
+    if pairs and scenario != "faults":
+        raise WrongUse(f"--pairs: {scenario} has no faults; nothing was started. Leave it out, or run faults")
     if scenario in ("year", "seasons"):
         passed, page, line = _year(scenario, seed, report, days, from_, slice_days, require_folder)
         typer.echo(f"Report: {page}", err=json)
@@ -205,7 +210,7 @@ def hil_run(
         return
     if scenario == "faults":
         require_folder(report)
-        _run_faults(case or [], report, seed, json)
+        _run_faults(case or [], report, seed, json, pairs)
         return
     if scenario != "week":
         plan = read(find(scenario))
@@ -295,13 +300,13 @@ def _year(
     return passed, page, {"sha256": year_report.digest_of(content), "kpi": kpi}
 
 
-def _run_faults(names: list[str], report: Path, seed: int, json: bool) -> None:
+def _run_faults(names: list[str], report: Path, seed: int, json: bool, pairs: bool) -> None:
     with _signals_later():
         from .bench.emulation import signals_as_ctrl_c
         from .faults.run import PAGE, run_faults
 
     with signals_as_ctrl_c():
-        result = run_faults(names, report, lambda line: typer.echo(line, err=True), seed=seed)
+        result = run_faults(names, report, lambda line: typer.echo(line, err=True), seed=seed, in_pairs=pairs)
     typer.echo(f"Report: {report / PAGE}", err=json)
     if json:
         typer.echo(json_format.dumps({name: result[name] for name in ("passed", "sha256", "kpi")}))

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from .bench.faults import sensor_faults
+from .bench.faults.both import both
 from .bench.faults.case import ERROR, MET, Plan, run
 from .bench.faults.checks import ALL_GOES_ON
 from .bench.faults.injector import NotPossible
 from .bench.faults.rig import POINTS, FaultRig, Ohms
 from .faults.catalogue import chosen
+from .faults.pairs import chosen_pairs
 
 SHARE = (
     "sensors.open/winter/severe", "hydraulics.dp-surge/transition/severe", "meter.no-answer/summer/severe",
@@ -38,6 +40,27 @@ class Asleep(sensor_faults.Offset):
 
     def change(self, ohm: Ohms) -> None:
         pass
+
+
+PAIR = "hydraulics.dp-surge+tcp.pipelining"
+
+
+@pytest.mark.slow
+def test_two_faults_at_once_are_both_proved_and_survived(tmp_path: Path, firmware_bundle: Path) -> None:
+    """One of the 1 540 pairs; all of them: make fault-pairs."""
+    (pair,) = chosen_pairs([PAIR])
+    result = run(pair.name, pair.plan(), pair.point, tmp_path / "case", firmware_bundle)
+    assert result.verdict == MET, result
+    assert "bar at the house" in result.proof and "requests in a segment" in result.proof
+
+
+@pytest.mark.slow
+def test_a_pair_of_which_one_fault_is_not_there_is_an_error(tmp_path: Path, firmware_bundle: Path) -> None:
+    there = Plan(lambda rig: sensor_faults.Open(rig, 0))
+    absent = Plan(lambda rig: Asleep(rig, 1, 5.0), show_s=10.0)
+    result = run("half", both(there, absent), "transition", tmp_path / "case", firmware_bundle)
+    assert result.verdict == ERROR
+    assert re.match(r"not proven: Asleep: [+-]0\.0\d K at the terminals", result.why), result.why
 
 
 @pytest.mark.slow

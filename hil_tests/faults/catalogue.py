@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from ..bench.errors import WrongUse
+from ..bench.faults.case import Plan
 from ..bench.faults.rig import POINTS
 from . import actuators, hydraulics, memory, meters, power, sensors, serial_line, tcp, times
 from .types import SEVERE, SEVERITIES, FaultType
@@ -27,6 +29,16 @@ TYPES: tuple[FaultType, ...] = (
 )
 
 
+class Named(Protocol):
+    """What can be chosen by its name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+C = TypeVar("C", bound=Named)
+
+
 @dataclass(frozen=True)
 class Case:
     type: FaultType
@@ -41,6 +53,9 @@ class Case:
     def severe(self) -> bool:
         return self.severity == SEVERE
 
+    def plan(self) -> Plan:
+        return self.type.plan(self.point, self.severe)
+
 
 def cases() -> list[Case]:
     """Every case, in the order of the catalogue."""
@@ -49,13 +64,18 @@ def cases() -> list[Case]:
 
 def chosen(names: list[str]) -> list[Case]:
     """Return the cases whose name is one of these or begins with one; all when there is none. WrongUse."""
-    every = cases()
+    return matching(names, cases())
+
+
+def matching(names: list[str], every: list[C]) -> list[C]:
+    """As `chosen`, among these."""
     if not names:
         return every
-    found: list[Case] = []
+    found: list[C] = []
     for name in names:
-        stem = name.rstrip("/.")
-        some = [case for case in every if case.name == stem or case.name.startswith((stem + "/", stem + "."))]
+        stem = name.rstrip("/.+")
+        below = tuple(stem + sign for sign in "/.+")
+        some = [case for case in every if case.name == stem or case.name.startswith(below)]
         if not some:
             known = [case.name for case in every] + [f"{kind.group}.{kind.name}" for kind in TYPES]
             near = difflib.get_close_matches(name, known, 3, 0.4)

@@ -18,8 +18,10 @@ from typing import Any
 from ..bench.faults.case import ERROR, MET, NOT_MET, Result, run
 from ..bench.provisioning import firmware_bundle
 from .catalogue import Case, cases, chosen
+from .pairs import Pair, chosen_pairs, pairs
 
 FORMAT = "toplovod-fault-run/1"
+PAIRS_FORMAT = "toplovod-fault-pairs/1"
 RESULT = "faults.json"
 PAGE = "faults.html"
 Runner = Callable[..., Result]
@@ -37,26 +39,29 @@ def run_faults(
     seed: int = 1,
     bundle: Path | None = None,
     runner: Runner = run,
+    in_pairs: bool = False,
 ) -> dict[str, Any]:
     """Run these cases, or all, and return the run as it stands in `folder`/faults.json.
 
+    in_pairs: the names are those of pairs. A folder holds a run of cases or one of pairs.
+
     WrongUse for an unknown name. With Ctrl-C what is done stays, marked partial.
     """
-    wanted = chosen(names)
+    wanted: Sequence[Case | Pair] = chosen_pairs(names) if in_pairs else chosen(names)
+    form = PAIRS_FORMAT if in_pairs else FORMAT
     folder.mkdir(parents=True, exist_ok=True)
     made = bundle or firmware_bundle(folder / "bundle")
     firmware = firmware_sha256(made)
-    found = _resumed(folder / RESULT, firmware, seed)
+    found = _resumed(folder / RESULT, form, firmware, seed)
     todo = [case for case in wanted if found.get(case.name, {}).get("verdict", ERROR) == ERROR]
     if len(todo) < len(wanted):
         say(f"{len(wanted) - len(todo)} of {len(wanted)} cases are done; going on with {len(todo)}")
     begun = time.monotonic()
-    result = _write(folder, firmware, seed, wanted, found)
+    result = _write(folder, form, firmware, seed, wanted, found)
     for number, case in enumerate(todo, start=1):
-        plan = case.type.plan(case.point, case.severe)
-        row = runner(case.name, plan, case.point, folder / "case", made, seed).as_row()
+        row = runner(case.name, case.plan(), case.point, folder / "case", made, seed).as_row()
         found[case.name] = row
-        result = _write(folder, firmware, seed, wanted, found)
+        result = _write(folder, form, firmware, seed, wanted, found)
         each = (time.monotonic() - begun) / number
         left_min = each * (len(todo) - number) / 60.0
         say(
@@ -67,26 +72,32 @@ def run_faults(
     return result
 
 
-def _resumed(path: Path, firmware: str, seed: int) -> dict[str, dict[str, Any]]:
+def _resumed(path: Path, form: str, firmware: str, seed: int) -> dict[str, dict[str, Any]]:
     """Return the rows of an earlier run of the same firmware and seed."""
     try:
         before = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    if (before.get("format"), before.get("firmware_sha256"), before.get("seed")) != (FORMAT, firmware, seed):
+    if (before.get("format"), before.get("firmware_sha256"), before.get("seed")) != (form, firmware, seed):
         return {}
     return dict(before["cases"])
 
 
 def _write(
-    folder: Path, firmware: str, seed: int, wanted: Sequence[Case], found: dict[str, dict[str, Any]]
+    folder: Path,
+    form: str,
+    firmware: str,
+    seed: int,
+    wanted: Sequence[Case | Pair],
+    found: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """Put the run as it stands on disk, whole or not at all."""
-    rows = {case.name: found[case.name] for case in cases() if case.name in found}
+    every: Sequence[Case | Pair] = pairs() if form == PAIRS_FORMAT else cases()
+    rows = {case.name: found[case.name] for case in every if case.name in found}
     verdicts = [rows[case.name]["verdict"] for case in wanted if case.name in rows]
     text = json.dumps(rows, sort_keys=True)
     result: dict[str, Any] = {
-        "format": FORMAT,
+        "format": form,
         "firmware_sha256": firmware,
         "seed": seed,
         "partial": len(verdicts) < len(wanted),

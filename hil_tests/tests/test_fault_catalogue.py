@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from hil_tests.bench.errors import WrongUse
+from hil_tests.bench.faults.both import Both, both
 from hil_tests.bench.faults.case import MET, NOT_MET, Plan, Result
 from hil_tests.faults.catalogue import TYPES, cases, chosen
 from hil_tests.faults.page import PAGE, RUN, markdown
+from hil_tests.faults.pairs import chosen_pairs, pairs
 from hil_tests.faults.run import RESULT, run_faults
 
 # hil.md 4.1
@@ -48,6 +50,51 @@ def test_a_case_is_found_by_name_type_or_group() -> None:
     assert len(chosen(["sensors.open"])) == 6
     assert [case.name for case in chosen(["serial.noise/winter/severe"])] == ["serial.noise/winter/severe"]
     assert len(chosen(["sensors.open", "sensors.open/summer"])) == 6
+
+
+def test_every_two_types_are_a_pair_and_each_type_meets_every_point_in_both_severities() -> None:
+    every = pairs()
+    assert len({pair.name for pair in every}) == len(every) == len(TYPES) * (len(TYPES) - 1) // 2 == 1540
+    met = {
+        (case.type.name, case.type.group, case.point, case.severity)
+        for pair in every
+        for case in (pair.first, pair.second)
+    }
+    assert len(met) == 6 * len(TYPES)
+    for pair in every:
+        plans = pair.first.plan(), pair.second.plan()
+        plan = pair.plan()  # ValueError where two rigs cannot be one
+        assert plan.wiring.keys() == plans[0].wiring.keys() | plans[1].wiring.keys()
+        assert plan.span_s == max(one.span_s for one in plans)
+
+
+def test_pairs_whose_rigs_contradict_each_other_are_refused() -> None:
+    def plan(**wiring: Any) -> Plan:
+        return Plan(lambda rig: Both(rig, (plan(), plan())), wiring=wiring)
+
+    joined = both(plan(settings={"dhw": 1}, rtu=True), plan(settings={"schedule": 2})).wiring
+    assert joined == {"settings": {"dhw": 1, "schedule": 2}, "rtu": True}
+    with pytest.raises(ValueError, match="first_tick is 1 for one fault and 2 for the other"):
+        both(plan(first_tick=1), plan(first_tick=2))
+
+
+def test_a_pair_is_found_by_its_name_or_its_first_type() -> None:
+    assert len(chosen_pairs(["sensors.open"])) == len(TYPES) - 1
+    (pair,) = chosen_pairs(["hydraulics.dp-surge+tcp.pipelining"])
+    assert pair.name.startswith("hydraulics.dp-surge+tcp.pipelining/")
+    with pytest.raises(WrongUse, match=r"no such fault case; nothing was started\. Near: .*\+tcp.pipelining"):
+        chosen_pairs(["hydraulics.dp-surge+tcp.pipelinin"])
+
+
+def test_a_folder_of_pairs_is_none_of_cases(tmp_path: Path, bundle: Path) -> None:
+    folder, name = tmp_path / "run", "sensors.open+sensors.short"
+    done = run_faults([name], folder, lambda _: None, bundle=bundle, runner=Script(), in_pairs=True)
+    assert done["passed"] and len(done["cases"]) == 1
+    again = Script()
+    run_faults([name], folder, lambda _: None, bundle=bundle, runner=again, in_pairs=True)
+    assert again.names == []
+    cases_only = run_faults(["sensors.open"], folder, lambda _: None, bundle=bundle, runner=Script())
+    assert len(cases_only["cases"]) == 6
 
 
 def test_an_unknown_case_is_refused_with_what_is_near() -> None:

@@ -106,7 +106,7 @@ def _story(rig: FaultRig, plan: Plan, result: Result) -> None:
     begun = rig.now_s
     with injector:
         rig.bench.run_for(plan.prove_s)
-        result.proof = _prove(rig, injector, begun + plan.show_s)
+        result.proof = prove(rig, injector, begun + plan.show_s)
         _react(rig, plan, result, begun, faults)
         until = begun + plan.span_s
         broken_s = 0.0
@@ -137,7 +137,8 @@ def _story(rig: FaultRig, plan: Plan, result: Result) -> None:
     result.why = "; ".join(faults)
 
 
-def _prove(rig: FaultRig, injector: Injector, until_s: float) -> str:
+def prove(rig: FaultRig, injector: Injector, until_s: float) -> str:
+    """Let time pass until the fault shows; return what is seen. NotProven when it has not until then."""
     while True:
         try:
             return injector.prove()
