@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from .bench.vm_flash.words import in_words_of
+
 SCRIPT = Path(__file__).parent / "bench" / "vm_flash" / "power_cuts.py"
 DEADLINE_S = 600
 # more than 10 000 in all
@@ -72,16 +74,6 @@ def limits(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         toplovod("limits", "sign", settings, "--device-id", "0011223344556677", "--limits-version",
                  str(version), "--key", key, "--out", folder / f"limits{version}")  # fmt: skip
     return [str(folder / "limits1"), str(folder / "limits2"), str(public)]
-
-
-def in_words_of(bundle: Path, script: Path) -> str:
-    """Return the script with attributes called as they are in the bundle."""
-    names = json.loads((bundle / "manifest.json").read_text())["names"]
-    text = script.read_text()
-    own = set(re.findall(r"(?:\bself\.|\bdef )([A-Za-z_]\w*)", text))
-    short = [names.get(name, name) for name in own]
-    assert len(short) == len(set(short)), "one of the script's own attributes would become another"
-    return re.sub(r"(?<=\.)[A-Za-z_]\w*|(?<=    def )\w+", lambda m: names.get(m[0], m[0]), text)
 
 
 def run(bundle: Path, story: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ..vm_flash.words import in_words_of
 from .injector import Injector
 from .mischief_faults import STORM_CONTROL
 from .rig import FaultRig
@@ -27,6 +28,8 @@ class ChipCuts(Injector):
 
     def inject(self) -> None:
         bundle = self.rig.bundle
+        script = self.rig.folder / POWER_CUTS.name
+        script.write_text(in_words_of(bundle, POWER_CUTS))
         done = subprocess.run(
             [
                 sys.executable,
@@ -34,7 +37,7 @@ class ChipCuts(Injector):
                 "micropython",
                 "-X",
                 "heapsize=64m",
-                str(POWER_CUTS),
+                str(script),
                 str(bundle),
                 self._story,
             ],
