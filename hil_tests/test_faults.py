@@ -73,10 +73,12 @@ def test_a_fault_that_is_not_there_is_an_error_and_no_verdict(tmp_path: Path, fi
 
 def test_power_cuts_on_a_chip_speak_the_words_of_the_bundle(tmp_path: Path, firmware_bundle: Path) -> None:
     """The shortest of its stories; the catalogue's take minutes."""
-    with FaultRig(tmp_path, firmware_bundle, POINTS["summer"]) as rig:
-        with power_faults.ChipCuts(rig, "migration") as cuts:
-            assert re.match(r"migration: operations \d+ cuts \d+", cuts.prove())
-            assert cuts.whole()
+    with (
+        FaultRig(tmp_path, firmware_bundle, POINTS["summer"]) as rig,
+        power_faults.ChipCuts(rig, "migration") as cuts,
+    ):
+        assert re.match(r"migration: operations \d+ cuts \d+", cuts.prove())
+        assert cuts.whole()
 
 
 def test_a_target_that_cannot_do_it_is_told(tmp_path: Path, firmware_bundle: Path) -> None:
