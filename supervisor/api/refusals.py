@@ -1,7 +1,8 @@
 """Turn every refusal into the one form a client gets: code, message, what_now, changed.
 
 It refuses to leak: an error nobody foresaw becomes `internal_error`, its trace goes to the log only. The
-message is in the language of the request; the service's own English sentence stays beside it as `detail`.
+message is for a person, in the language of the request; the service's own English sentence, with the names of
+registers and files, stays beside it as `detail`.
 Who opened an address in a browser gets the same as a page, everybody else as JSON.
 """
 
@@ -34,7 +35,7 @@ def language_of(request: Request) -> str:
 def body(language: str, status: int, code: str, detail: str, changed: bool, **facts: Any) -> dict[str, Any]:
     """Return the one form of a refusal."""
     known = catalogue.strings(language)
-    if language != "en" and f"error.{code}" in known:
+    if f"error.{code}" in known:
         message = catalogue.text(language, f"error.{code}", **facts)
     else:
         message = detail
