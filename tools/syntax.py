@@ -1,4 +1,4 @@
-"""The nodes of a syntax tree, without the roles of names and the operators, which nothing here asks for.
+"""The nodes of a syntax tree. It refuses to show roles of names and operators, which nothing here asks for.
 
 What `ast` has for this hands every node through three generators; half of a build was spent in them.
 """

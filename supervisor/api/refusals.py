@@ -35,10 +35,7 @@ def language_of(request: Request) -> str:
 def body(language: str, status: int, code: str, detail: str, changed: bool, **facts: Any) -> dict[str, Any]:
     """Return the one form of a refusal."""
     known = catalogue.strings(language)
-    if f"error.{code}" in known:
-        message = catalogue.text(language, f"error.{code}", **facts)
-    else:
-        message = detail
+    message = catalogue.text(language, f"error.{code}", **facts) if f"error.{code}" in known else detail
     now = f"error.{code}.now"
     what_now = catalogue.text(language, now if now in known else f"error.status.{status}.now", **facts)
     return {
