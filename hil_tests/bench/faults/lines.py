@@ -111,11 +111,16 @@ class SerialMaster:
 ESTABLISHED, TIME_WAIT = 1, 6
 
 
-def connections(port: int, state: int = ESTABLISHED) -> int:
-    """Return how many connections to this port of the machine the kernel knows in that state."""
-    found = 0
+def clients(port: int, state: int = ESTABLISHED) -> frozenset[int]:
+    """Return the own ports of all connections to this port of the machine that are in a state."""
+    found = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if int(fields[3], 16) == state and int(fields[2].rsplit(":", 1)[1], 16) == port:
-            found += 1
-    return found
+            found.add(int(fields[1].rsplit(":", 1)[1], 16))
+    return frozenset(found)
+
+
+def connections(port: int, state: int = ESTABLISHED) -> int:
+    """Return how many connections to this port of the machine the kernel knows in that state."""
+    return len(clients(port, state))
