@@ -53,6 +53,9 @@ def test_hours_of_service_take_no_more_heap_than_the_first(bench: Bench) -> None
                     poll(controller)
         bench.plant.outdoor_temp_c = -5.0 + 5.0 * (hour % 2)
         heap.append(bench.measure_heap())
+    print(
+        f"\n{HOURS} h, heap at the end of each in B:", *([sample[row] for sample in heap] for row in range(2))
+    )
     for row, controller in enumerate(controllers):
         settled = max(sample[row] for sample in heap[:3])
         assert max(sample[row] for sample in heap[3:]) <= settled + LEEWAY_B, [s[row] for s in heap]

@@ -79,6 +79,8 @@ def test_days_of_worst_case_orders_leave_every_room_above_its_floor(bench: Bench
         lowest = np.minimum(lowest, bench.plant.room_temp_c)
     left_alone = lowest[-1]
     cost = dict(zip([attack.__name__ for attack in ATTACKS], left_alone - lowest, strict=False))
+    print(f"\n{ATTACK_H} h: lowest room {lowest.min():.2f} degC, untouched {left_alone:.2f} degC; cost in K:",
+          {name: round(float(kelvin), 2) for name, kelvin in cost.items()}, taken)  # fmt: skip
     assert taken["accepted"] > 0
     assert taken["refused_budget"] > 0, "the budget never stopped anyone: this was not the worst case"
     assert lowest.min() >= limit("room-floor"), cost
