@@ -16,7 +16,7 @@ import time
 import tty
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -58,10 +58,11 @@ def server(answers: dict[int, int] | None) -> Iterator[str]:
             except OSError:
                 return
             held.append(link)
-            while answers is not None and len(asked := link.recv(12, socket.MSG_WAITALL)) == 12:
-                first, count = struct.unpack_from(">HH", asked, 8)
-                body = struct.pack(f">{count}H", *(answers.get(first + i, 0) for i in range(count)))
-                link.sendall(asked[:4] + struct.pack(">HBBB", 3 + len(body), 1, 4, len(body)) + body)
+            with suppress(OSError):  # the story is over and its connections are closed
+                while answers is not None and len(asked := link.recv(12, socket.MSG_WAITALL)) == 12:
+                    first, count = struct.unpack_from(">HH", asked, 8)
+                    body = struct.pack(f">{count}H", *(answers.get(first + i, 0) for i in range(count)))
+                    link.sendall(asked[:4] + struct.pack(">HBBB", 3 + len(body), 1, 4, len(body)) + body)
 
     threading.Thread(target=serve, daemon=True).start()
     try:
