@@ -33,6 +33,7 @@ HEAP = "Own limit: one kilobyte in a week, of the 192 kB that a controller has"
 NO_LOSS = "Own goal: a healthy line loses no poll"
 
 MAX_EVENTS = 100
+CLOCK_POINT = "unix_time_set_s"  # these orders are told in one line
 
 ROWS = (
     ("simulated_h", "Simulated span", "h", ""),
@@ -157,22 +158,27 @@ class DemoReport:
 
 def events_of(demo: Demo, since_utc: str) -> list[dict[str, str]]:
     """Return orders and alarms since the window began, oldest first, as the supervisor tells them."""
-    orders, alarms = _ask(demo.supervisor, "orders", "alarms")
+    orders, alarms, words = _ask(demo.supervisor, "api/v1/orders", "api/v1/alarms", "static/i18n/en.json")
     events = [
         {
             "utc": order["executed_utc"],
-            "text": f"{order['user']} ordered {order['device_id']} {order['point']}: {_change(order)}, "
-            f"now {order['state']}. {order['reason'].split(':')[0].replace('_', ' ')}",
+            "text": _told(order, words),
         }
         for order in orders["orders"]
-        if order["owner"] != "clock"  # every controller is told the time: nothing to report
+        if order["point"] != CLOCK_POINT
     ] + [
         {
             "utc": datetime.fromtimestamp(alarm["since_s"], UTC).isoformat(),
-            "text": f"alarm {alarm['kind']} at {alarm['device']}: {alarm['state']}",
+            "text": f"alarm at {alarm['device'] or alarm['where']}: {alarm['text']}; {alarm['state']}",
         }
         for alarm in alarms["alarms"]
     ]
+    clocks = [o["executed_utc"] for o in orders["orders"] if o["point"] == CLOCK_POINT]
+    told = [utc for utc in clocks if utc >= since_utc]
+    if told:
+        events.append(
+            {"utc": min(told), "text": f"the supervisor began to set {len(told)} controllers' clocks"}
+        )
     events = sorted((e for e in events if e["utc"] >= since_utc), key=lambda e: e["utc"])
     if len(events) > MAX_EVENTS:
         left = len(events) - MAX_EVENTS
@@ -181,9 +187,10 @@ def events_of(demo: Demo, since_utc: str) -> list[dict[str, str]]:
 
 
 def _ask(supervisor: Supervisor, *paths: str) -> list[dict[str, Any]]:
-    """Log in as the demo's own operator and return what each /api/v1 path answers."""
+    """Log in as the demo's own operator and return what each path answers."""
     people = json.loads((supervisor.data / "demo-people.json").read_text())
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    opener.addheaders = [("Accept-Language", "en")]
     login = urllib.request.Request(
         f"{supervisor.address}/api/v1/login",
         data=json.dumps({"name": "demo", "password": people["demo"]["password"]}).encode(),
@@ -192,9 +199,15 @@ def _ask(supervisor: Supervisor, *paths: str) -> list[dict[str, Any]]:
     opener.open(login, timeout=30.0).close()
     answers = []
     for path in paths:
-        with opener.open(f"{supervisor.address}/api/v1/{path}", timeout=30.0) as answer:
+        with opener.open(f"{supervisor.address}/{path}", timeout=30.0) as answer:
             answers.append(json.load(answer))
     return answers
+
+
+def _told(order: dict[str, Any], words: dict[str, str]) -> str:
+    point, state = words["point." + order["point"]], words["state." + order["state"]]
+    reason = order["reason"].split(":")[0].replace("_", " ")
+    return f"{order['user']} ordered {order['device_id']}, {point}: {_change(order)}, now {state}. {reason}"
 
 
 def _change(order: dict[str, Any]) -> str:

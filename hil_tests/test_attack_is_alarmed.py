@@ -136,7 +136,9 @@ def test_every_attack_on_a_running_town_is_on_the_alarm_list(tmp_path: Path, fir
         # and so does the report of a demo
         told = [event["text"] for event in events_of(town.demo, "")]
         for alarm in listed.values():
-            assert f"alarm refused_writes at {alarm['device']}: unacknowledged" in told
+            assert (
+                f"alarm at {alarm['device']}: Refused attempts to write: 1 (1 in all); unacknowledged" in told
+            )
 
 
 def alarms_about_writes(operator: Operator) -> dict[str, dict[str, Any]]:
