@@ -452,6 +452,11 @@ def _write_whole(path: Path, content: bytes, mode: int) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+    folder = os.open(path.parent, os.O_RDONLY)  # a power cut shall not take the name of what it signs for
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _statement(seq: int, head: bytes, utc: str) -> bytes:
