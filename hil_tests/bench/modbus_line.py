@@ -32,6 +32,7 @@ class JudgedTcp:
         self._rtu = rtu
         self._rest = b""
         self._link = self._connect()
+        judged.wait_until_seen()  # or a client before this one still counts as connected
         self.closed = 0
 
     def _connect(self) -> socket.socket:
@@ -100,6 +101,7 @@ class JudgedTcp:
             self._link.close()
             self._rest = b""
             self._link = self._connect()
+            self._judged.wait_until_seen()
 
 
 class JudgedSerial:
