@@ -5,7 +5,7 @@ ALWAYS_INLINE V FN(decays)(V x) {
     static const double c[14] = {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040,
                                  1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800,
                                  1.0 / 479001600, 1.0 / 6227020800.0};
-    if (!FN(bits)((M)(FN(absolute)(x) > SPLAT(0.05)))) {
+    if (!FN(bits)(GT(FN(absolute)(x), SPLAT(0.05)))) {
         const V s = x * x, even = FMA(FMA(FMA(FMA(SPLAT(c[8]), s, SPLAT(c[6])), s, SPLAT(c[4])), s, SPLAT(c[2])), s,
                                       SPLAT(1.0));
         return FMA(-x, FMA(FMA(FMA(SPLAT(c[7]), s, SPLAT(c[5])), s, SPLAT(c[3])), s, SPLAT(1.0)), even);
@@ -22,7 +22,7 @@ ALWAYS_INLINE V FN(decays)(V x) {
     const V low = FMA(p[1], s, p[0]), middle = FMA(p[3], s, p[2]), high = FMA(p[5], s, p[4]);
     const V sum = FMA(FMA(FMA(p[6], q, high), q, middle), q, low);
     const V power = (V)(((B)shifted << 52) + (B)SPLAT(1.0)) * sum;
-    return FN(pick)((M)(x < SPLAT(700.0)), power, SPLAT(0.0));
+    return FN(pick)(LT(x, SPLAT(700.0)), power, SPLAT(0.0));
 }
 
 /* Mean of exp(2 z u) for u in -1/2..1/2, for |z| <= 1/50 (three terms), 1/4 (six) or 1 (ten). */
@@ -41,5 +41,5 @@ ALWAYS_INLINE V FN(flat)(V z, int terms) {
 ALWAYS_INLINE V FN(mean_decay)(V x) {
     const V half = SPLAT(0.5) * FN(lesser)(x, SPLAT(2.0));
     const V series = FN(decays)(half) * FN(flat)(half, 10);
-    return FN(pick)((M)(x < SPLAT(2.0)), series, (SPLAT(1.0) - FN(decays)(x)) / x);
+    return FN(pick)(LT(x, SPLAT(2.0)), series, (SPLAT(1.0) - FN(decays)(x)) / x);
 }

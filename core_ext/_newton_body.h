@@ -7,7 +7,7 @@
 
 ALWAYS_INLINE int FN(any)(M mask) {
 #if LEVEL == LEVEL_AVX512
-    return _mm512_movepi64_mask((__m512i)mask) != 0;
+    return mask != 0;
 #elif LEVEL == LEVEL_AVX2
     return _mm256_movemask_pd((__m256d)mask) != 0;
 #else
@@ -17,12 +17,16 @@ ALWAYS_INLINE int FN(any)(M mask) {
 
 /* Lane l of the result is all ones where bit (lane + l) of the byte is set. */
 ALWAYS_INLINE M FN(lanes)(unsigned byte, int lane) {
+#if LEVEL == LEVEL_AVX512
+    return (M)(byte >> lane);
+#else
     B bit, all;
     for (int l = 0; l < WIDTH; ++l) {
         bit[l] = 1ull << l;
         all[l] = (unsigned long long)(byte >> lane);
     }
     return (M)((all & bit) == bit);
+#endif
 }
 
 ALWAYS_INLINE double FN(sum)(V v) {
@@ -284,7 +288,7 @@ ALWAYS_INLINE V FN(pipe_law)(int form, V m, V p0, V p1, V p2, V f, V df, V *slop
     V r = FMA(f, p1, p2) * am;
     V drop = r * m;
     V s = FMA(am * p1, df, r + r);
-    M low = (M)(re < SPLAT(LEAST_RE(form)));
+    M low = LT(re, SPLAT(LEAST_RE(form)));
     if (FN(any)(low)) {
         if (form == SWAMEE_JAIN_EVERYWHERE) {
             V linear = SPLAT(RE_LINEAR) * f * p1 / p0;
@@ -301,7 +305,7 @@ ALWAYS_INLINE V FN(pipe_law)(int form, V m, V p0, V p1, V p2, V f, V df, V *slop
             V rt = FMA(ft, p1, p2) * am;
             V slope_t = FMA(st * p0 * p1 * am, am, rt + rt);
             V linear = SPLAT(64.0) * p1 / p0;
-            M laminar = (M)(re <= SPLAT(RE_LAMINAR));
+            M laminar = LE(re, SPLAT(RE_LAMINAR));
             V lower = FN(pick)(laminar, m * FMA(p2, am, linear), rt * m);
             V lower_s = FN(pick)(laminar, FMA(p2 + p2, am, linear), slope_t);
             drop = FN(pick)(low, lower, drop);
@@ -444,7 +448,7 @@ ALWAYS_INLINE void FN(quadratics)(Net *n, int mode, FN(Tally) *tally) {
             int32_t at = 8 * b + h;
             V m = FN(flow_at)(n, mode, at), am = FN(absolute)(m), k = FN(load)(p + h), lin = FN(load)(p + 8 + h);
             V r = k * FN(greater)(am, lin);
-            V slope = FN(pick)((M)(am < lin), r, r + r);
+            V slope = FN(pick)(LT(am, lin), r, r + r);
             FN(finish)(n, mode, at, FN(lanes)(n->mask[b], h), m, r * m, slope, tally);
         }
     }
@@ -466,7 +470,7 @@ ALWAYS_INLINE void FN(limited)(Net *n, int mode, double wall, FN(Tally) *tally) 
             m = FN(pick)(at_high, high, FN(pick)(at_low, low, m));
             V edge = m;
             if (mode == NORMAL || mode == REFIT) {
-                M over = (M)(m > high) & active & ~held, under = (M)(m < low) & active & ~held & ~over;
+                M over = GT(m, high) & active & ~held, under = LT(m, low) & active & ~held & ~over;
                 edge = FN(pick)(over, high, FN(pick)(under, low, m));
                 if (wall <= 0.0) {
                     m = edge;
@@ -476,7 +480,7 @@ ALWAYS_INLINE void FN(limited)(Net *n, int mode, double wall, FN(Tally) *tally) 
                 }
             }
             V am = FN(absolute)(edge), r = k * FN(greater)(am, lin), drop = r * edge;
-            V slope = FN(pick)((M)(am < lin), r, r + r);
+            V slope = FN(pick)(LT(am, lin), r, r + r);
             if (mode != NORMAL && mode != REFIT) {
                 FN(finish)(n, mode, at, active, m, drop, slope, tally);
                 high_bits |= FN(bits)(at_high) << h;
@@ -484,23 +488,23 @@ ALWAYS_INLINE void FN(limited)(Net *n, int mode, double wall, FN(Tally) *tally) 
                 continue;
             }
             if (wall > 0.0) {
-                M beyond = (M)(edge != m);
+                M beyond = NE(edge, m);
                 drop = FN(pick)(beyond, FMA(SPLAT(wall), m - edge, drop), drop);
                 slope = FN(pick)(beyond, SPLAT(wall), slope);
             }
             V dp = FN(load)(n->y + at), x = FN(keep)(active, dp - drop);
-            M loose = held & (((at_high) & (M)(x < SPLAT(-n->slack))) | (at_low & (M)(x > SPLAT(n->slack))));
+            M loose = held & (((at_high) & LT(x, SPLAT(-n->slack))) | (at_low & GT(x, SPLAT(n->slack))));
             if (FN(any)(loose)) {
                 /* a law flat at its limit would throw the next step far beyond: where the limit is zero
                  * flow, begin at the flow that fits */
-                M shut = loose & (M)(FN(absolute)(m) <= lin);
+                M shut = loose & LE(FN(absolute)(m), lin);
                 V fit = FN(signed_root)(FN(absolute)(dp) / k, dp);
-                fit = FN(pick)((M)(fit > high), high, FN(pick)((M)(fit < low), low, fit));
+                fit = FN(pick)(GT(fit, high), high, FN(pick)(LT(fit, low), low, fit));
                 m = FN(pick)(shut, fit, m);
                 am = FN(absolute)(m);
                 r = k * FN(greater)(am, lin);
                 drop = FN(pick)(shut, r * m, drop);
-                slope = FN(pick)(shut, FN(pick)((M)(am < lin), r, r + r), slope);
+                slope = FN(pick)(shut, FN(pick)(LT(am, lin), r, r + r), slope);
                 x = FN(keep)(active, dp - drop);
                 at_high &= ~loose;
                 at_low &= ~loose;
@@ -554,6 +558,17 @@ static void FN(peeled_laws)(Net *n) {
     FN(pipes_of)(n, LAWS, 0, n->peeled_pipe_at, n->peeled_other_at, &none);
 }
 
+#if LEVEL == LEVEL_AVX512
+/* Four pairs of doubles, sixteen bytes each, side by side. Sixteen bytes at a time throughout: that is how pairs
+ * are written, and a wider load would wait until they have left the store buffer. */
+ALWAYS_INLINE V FN(four_pairs)(const double *a, const double *b, const double *c, const double *d) {
+    V v = _mm512_castpd128_pd512(_mm_loadu_pd(a));
+    v = _mm512_mask_broadcast_f64x2(v, 0x0C, _mm_loadu_pd(b));
+    v = _mm512_mask_broadcast_f64x2(v, 0x30, _mm_loadu_pd(c));
+    return _mm512_mask_broadcast_f64x2(v, 0xC0, _mm_loadu_pd(d));
+}
+#endif
+
 /* Two neighbouring fields of WIDTH records that lie one after the other. */
 ALWAYS_INLINE void FN(load_pairs)(const double *p, V *first, V *second) {
 #if LEVEL == LEVEL_AVX2
@@ -562,6 +577,10 @@ ALWAYS_INLINE void FN(load_pairs)(const double *p, V *first, V *second) {
     __m256d bd = _mm256_insertf128_pd(_mm256_castpd128_pd256(b), d, 1);
     *first = _mm256_unpacklo_pd(ac, bd);
     *second = _mm256_unpackhi_pd(ac, bd);
+#elif LEVEL == LEVEL_AVX512
+    V even = FN(four_pairs)(p, p + 8, p + 16, p + 24), odd = FN(four_pairs)(p + 4, p + 12, p + 20, p + 28);
+    *first = _mm512_unpacklo_pd(even, odd);
+    *second = _mm512_unpackhi_pd(even, odd);
 #else
     for (int l = 0; l < WIDTH; ++l) {
         (*first)[l] = p[4 * l];
@@ -577,6 +596,16 @@ ALWAYS_INLINE void FN(store_pairs)(double *p, V first, V second) {
     _mm_storeu_pd(p + 4, _mm256_castpd256_pd128(bd));
     _mm_storeu_pd(p + 8, _mm256_extractf128_pd(ac, 1));
     _mm_storeu_pd(p + 12, _mm256_extractf128_pd(bd, 1));
+#elif LEVEL == LEVEL_AVX512
+    V even = _mm512_unpacklo_pd(first, second), odd = _mm512_unpackhi_pd(first, second);
+    _mm_storeu_pd(p, _mm512_castpd512_pd128(even));
+    _mm_storeu_pd(p + 4, _mm512_castpd512_pd128(odd));
+    _mm_storeu_pd(p + 8, _mm512_extractf64x2_pd(even, 1));
+    _mm_storeu_pd(p + 12, _mm512_extractf64x2_pd(odd, 1));
+    _mm_storeu_pd(p + 16, _mm512_extractf64x2_pd(even, 2));
+    _mm_storeu_pd(p + 20, _mm512_extractf64x2_pd(odd, 2));
+    _mm_storeu_pd(p + 24, _mm512_extractf64x2_pd(even, 3));
+    _mm_storeu_pd(p + 28, _mm512_extractf64x2_pd(odd, 3));
 #else
     for (int l = 0; l < WIDTH; ++l) {
         p[4 * l] = first[l];
@@ -596,9 +625,10 @@ ALWAYS_INLINE void FN(gather_pairs)(const Column *c, const int32_t *index, int f
     *first = _mm256_unpacklo_pd(ac, bd);
     *second = _mm256_unpackhi_pd(ac, bd);
 #elif LEVEL == LEVEL_AVX512
-    __m256i at = _mm256_loadu_si256((const __m256i *)index);
-    *first = _mm512_i32gather_pd(at, base, 8);
-    *second = _mm512_i32gather_pd(at, base + 1, 8);
+    V even = FN(four_pairs)(base + index[0], base + index[2], base + index[4], base + index[6]);
+    V odd = FN(four_pairs)(base + index[1], base + index[3], base + index[5], base + index[7]);
+    *first = _mm512_unpacklo_pd(even, odd);
+    *second = _mm512_unpackhi_pd(even, odd);
 #else
     for (int l = 0; l < WIDTH; ++l) {
         (*first)[l] = base[index[l]];
@@ -620,6 +650,14 @@ ALWAYS_INLINE void FN(push_pairs)(Column *c, const int32_t *index, V first, V se
     _mm_store_pd(a, _mm_add_pd(_mm_load_pd(a), _mm256_extractf128_pd(ac, 1)));
     a = p + index[3];
     _mm_store_pd(a, _mm_add_pd(_mm_load_pd(a), _mm256_extractf128_pd(bd, 1)));
+#elif LEVEL == LEVEL_AVX512
+    double pairs[16] __attribute__((aligned(64)));
+    _mm512_store_pd(pairs, _mm512_unpacklo_pd(first, second));
+    _mm512_store_pd(pairs + 8, _mm512_unpackhi_pd(first, second));
+    for (int l = 0; l < WIDTH; ++l) {
+        double *a = (double *)c + index[l];
+        _mm_store_pd(a, _mm_add_pd(_mm_load_pd(a), _mm_load_pd(pairs + 8 * (l & 1) + 2 * (l >> 1))));
+    }
 #else
     for (int l = 0; l < WIDTH; ++l) {
         double *a = (double *)c + index[l];
@@ -663,7 +701,7 @@ ALWAYS_INLINE void FN(eliminate_group)(const Arrays n, const int32_t g, const Gr
         for (int a = 0; a < d; ++a) {
             sum = sum + FN(load)(entry + 8 * a);
         }
-        V inverse = FN(keep)((M)(sum > zero), SPLAT(1.0) / sum);
+        V inverse = FN(keep)(GT(sum, zero), SPLAT(1.0) / sum);
         for (int a = 0; a < d; ++a) {
             V s = FN(load)(entry + 8 * a) * inverse;
             FN(push_pairs)(n.column, rows + 8 * a, s * ex, FMA(s, t, carried[a]));

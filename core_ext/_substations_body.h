@@ -32,7 +32,7 @@ ALWAYS_INLINE V FN(log)(V x) {
 
 /* x to the power of a positive number; 0 below the least normal number. */
 ALWAYS_INLINE V FN(power)(V x, V exponent) {
-    const M normal = (M)(x >= SPLAT(2.3e-308));
+    const M normal = GE(x, SPLAT(2.3e-308));
     const V y = FN(decays)(-(exponent * FN(log)(FN(pick)(normal, x, SPLAT(1.0)))));
     return FN(pick)(normal, y, SPLAT(0.0));
 }
@@ -45,10 +45,10 @@ static void FN(move)(const Houses *h, int64_t begin, int64_t end) {
         const V motor = FN(within)(before + run, -over, one + over);
         STORE(travel, LOAD(travel) + FN(absolute)(motor - before));
         STORE(motor, motor);
-        const V low = FN(pick)((M)(motor >= one), one, motor - play);
-        const V high = FN(pick)((M)(motor <= zero), zero, motor + play);
+        const V low = FN(pick)(GE(motor, one), one, motor - play);
+        const V high = FN(pick)(LE(motor, zero), zero, motor + play);
         const V moved = FN(within)(FN(within)(at, low, high), zero, one);
-        const V stem = FN(pick)((M)(LOAD(stuck) != zero), at, moved);
+        const V stem = FN(pick)(NE(LOAD(stuck), zero), at, moved);
         STORE(position, stem);
         const V range = LOAD(log_range), floor = FN(decays)(range), leak = LOAD(leakage);
         const V curve = (FN(decays)(range * (one - stem)) - floor) / (one - floor);
@@ -60,7 +60,7 @@ static void FN(move)(const Houses *h, int64_t begin, int64_t end) {
 
 /* One side alone on its way to its steady temperature. */
 ALWAYS_INLINE void FN(relax)(V dt, V flow, V store, V steady, V out, V *end, V *mean) {
-    const M flowing = (M)(flow > SPLAT(0.0));
+    const M flowing = GT(flow, SPLAT(0.0));
     const V x = FN(pick)(flowing, flow, SPLAT(1.0)) * dt / store, part = FN(mean_decay)(x);
     *end = FN(pick)(flowing, FMA(steady - out, x * part, out), out);
     *mean = FN(pick)(flowing, FMA(out - steady, part, steady), out);
@@ -69,7 +69,7 @@ ALWAYS_INLINE void FN(relax)(V dt, V flow, V store, V steady, V out, V *end, V *
 /* Both outlets of an exchanger over a step; returns its secondary supply, mean of the step. */
 ALWAYS_INLINE V FN(exchange)(const Houses *h, double dt_s, int64_t i, V kg_1, V in_1, V kg_2, V in_2, V *return_c) {
     const V zero = SPLAT(0.0), one = SPLAT(1.0), half = SPLAT(0.5), dt = SPLAT(dt_s), cp = SPLAT(h->cp_j_kgk);
-    const M runs_1 = (M)(kg_1 > SPLAT(h->least_flow_kg_s)), runs_2 = (M)(kg_2 > SPLAT(h->least_flow_kg_s));
+    const M runs_1 = GT(kg_1, SPLAT(h->least_flow_kg_s)), runs_2 = GT(kg_2, SPLAT(h->least_flow_kg_s));
     const V f1 = FN(pick)(runs_1, kg_1, zero) * cp, f2 = FN(pick)(runs_2, kg_2, zero) * cp;
     const V c1 = LOAD(primary_j_k), c2 = LOAD(secondary_j_k);
     V ua = LOAD(ua_w_k) * LOAD(fouling);
@@ -81,11 +81,11 @@ ALWAYS_INLINE V FN(exchange)(const Houses *h, double dt_s, int64_t i, V kg_1, V 
         ua = ua * (SPLAT(2.0) / (film_1 + film_2));
     }
     const V less = FN(lesser)(f1, f2), more = FN(greater)(f1, f2);
-    const M flowing = (M)(less > zero);
+    const M flowing = GT(less, zero);
     const V safe_less = FN(pick)(flowing, less, one), ntu = ua / safe_less;
     const V ratio = safe_less / FN(pick)(flowing, more, one), apart = FN(pick)(flowing, one - ratio, one);
     const V decay = FN(decays)(FN(lesser)(ntu * apart, SPLAT(699.0)));
-    const M unequal = (M)(apart > SPLAT(1e-7));
+    const M unequal = GT(apart, SPLAT(1e-7));
     const V above = FN(pick)(unequal, one - decay, ntu);
     const V below = FN(pick)(unequal, one - (one - apart) * decay, one + ntu);
     const V heat = FN(pick)(flowing, above / below, zero) * less * (in_1 - in_2);
@@ -106,7 +106,7 @@ ALWAYS_INLINE V FN(exchange)(const Houses *h, double dt_s, int64_t i, V kg_1, V 
     /* the time integrals follow from the heat balance of each side, so that heat is conserved to rounding */
     const V change_1 = c1 * (x1 - end_1), change_2 = c2 * (x2 - end_2);
     const V determinant = FMA(f1, f2, FMA(f1, b, f2 * a));
-    const V over = one / (FN(pick)((M)(determinant > zero), determinant, one) * dt);
+    const V over = one / (FN(pick)(GT(determinant, zero), determinant, one) * dt);
     const V mean_1 = FMA(f2 + b, change_1, b * change_2) * over, mean_2 = FMA(f1 + a, change_2, a * change_1) * over;
     V new_1 = steady_1 + end_1, new_2 = steady_2 + end_2;
     V back = FN(pick)(runs_1, steady_1 + mean_1, new_1), supply = FN(pick)(runs_2, steady_2 + mean_2, new_2);
@@ -115,7 +115,7 @@ ALWAYS_INLINE V FN(exchange)(const Houses *h, double dt_s, int64_t i, V kg_1, V 
     const V margin = FMA(SPLAT(h->overshoot), highest - lowest, SPLAT(1e-9));
     const V least = FN(lesser)(FN(lesser)(new_1, new_2), FN(lesser)(back, supply));
     const V most = FN(greater)(FN(greater)(new_1, new_2), FN(greater)(back, supply));
-    const M beyond = (M)(least < lowest - margin) | (M)(most > highest + margin);
+    const M beyond = LT(least, lowest - margin) | GT(most, highest + margin);
     if (FN(bits)(beyond)) {
         V plain_1, plain_back, plain_2, plain_supply;
         FN(relax)(dt, f1, c1, steady_1, out_1, &plain_1, &plain_back);
@@ -145,13 +145,13 @@ static int64_t FN(pump)(const Houses *h, double dt_s, int64_t begin, int64_t end
     const V zero = SPLAT(0.0), one = SPLAT(1.0), half = SPLAT(0.5), scale = SPLAT(h->cp_j_kgk * dt_s);
     for (int64_t i = begin; i < end; i += WIDTH) {
         const V band = LOAD(thermostat_band_k), room = LOAD(room_c);
-        const M there = (M)(band > zero);
+        const M there = GT(band, zero);
         const V safe = FN(pick)(there, band, one);
         const V open = (FMA(half, safe, LOAD(thermostat_setpoint_c)) - room) / safe;
         const V share = FN(pick)(there, FN(within)(open, SPLAT(h->least_share), one), one);
         const V flow = LOAD(secondary_design_kg_s) * LOAD(pump_share) * share;
         STORE(secondary_kg_s, flow);
-        const unsigned bad = FN(bits)((M)(flow * scale > LOAD(cell_j_k)));
+        const unsigned bad = FN(bits)(GT(flow * scale, LOAD(cell_j_k)));
         if (bad) {
             return i + __builtin_ctz(bad);
         }

@@ -39,18 +39,18 @@ static void FN(prepare)(Pipes *n) {
         const V speed = FN(absolute)(FN(load)(e->moved + l)), plug = FN(load)(e->plug_kg + l);
         const V wall = FN(load)(e->wall_kg + l), share = FN(load)(given->share + l);
         const V aged = FN(load)(given->rate + l) * dt, held = FN(load)(given->held_kg + l);
-        const M flows = (M)(speed >= SPLAT(STANDING_KG_S)), walled = (M)(wall > zero);
+        const M flows = GE(speed, SPLAT(STANDING_KG_S)), walled = GT(wall, zero);
         const V moved = FN(pick)(flows, speed * dt, zero), mass = FN(pick)(flows, moved, one);
         const V gone = FN(lesser)(moved, plug), part = gone / mass;
         const V wall_or_one = FN(pick)(walled, wall, one);
         const V taken = moved * share / wall_or_one, rates = taken + aged;
         const V still = FN(mean_decay)(rates);
-        const V follows = FN(pick)((M)(rates > zero), taken / FN(pick)((M)(rates > zero), rates, one), zero);
+        const V follows = FN(pick)(GT(rates, zero), taken / FN(pick)(GT(rates, zero), rates, one), zero);
         const V pass_in = (one - share) + share * follows * (one - still);
         FN(store)(e->moved + l, moved);
         FN(store)(e->gone + l, gone);
         FN(store)(e->part + l, part);
-        FN(store)(e->filled + l, gone / FN(pick)((M)(plug > zero), plug, one));
+        FN(store)(e->filled + l, gone / FN(pick)(GT(plug, zero), plug, one));
         FN(store)(e->pass_in + l, FN(pick)(walled, pass_in, one));
         FN(store)(e->pass_old + l, FN(pick)(walled, share * still, zero));
         FN(store)(e->take_in + l, FN(pick)(walled, taken * still, zero));
@@ -62,11 +62,11 @@ static void FN(prepare)(Pipes *n) {
         for (int i = 15; i > 0; i -= 2) {
             sum = FMA(sum, s, SPLAT(1.0 / i));
         }
-        const V plug_or_one = FN(pick)((M)(plug > zero), plug, one);
+        const V plug_or_one = FN(pick)(GT(plug, zero), plug, one);
         const V full = (aged * held - SPLAT(4.0) * q * sum * mass) / plug_or_one;
         const V fade = FN(greater)(FN(lesser)(SPLAT(2.0) - SPLAT(0.5) * y, one), zero);
         V clock = FN(pick)(flows, FMA(fade, full - aged, aged), aged);
-        clock = FN(pick)((M)(plug > zero), clock, zero);
+        clock = FN(pick)(GT(plug, zero), clock, zero);
         const V span = clock * part, half = FN(decays)(SPLAT(0.5) * span);
         FN(store)(e->clock_step + l, clock);
         FN(store)(e->keep + l, FN(decays)(clock));
@@ -93,7 +93,7 @@ ALWAYS_INLINE void FN(deliver)(Pipes *n, int32_t first_place, int32_t end) {
         const V heat = FN(decays)(FN(load)(e->clock + l) - out_z - xo);
         const V most_z = FN(greater)(FN(absolute)(before_z), FN(absolute)(out_z));
         V out, before;
-        if (!FN(bits)((M)(most_z > SPLAT(0.02)))) {
+        if (!FN(bits)(GT(most_z, SPLAT(0.02)))) {
             out = FMA(piece, FN(flat)(out_z, 3), tilt * FN(slope)(out_z, 3));
             before = FMA(piece, FN(flat)(before_z, 3), tilt * FN(slope)(before_z, 3));
         } else {
@@ -102,7 +102,7 @@ ALWAYS_INLINE void FN(deliver)(Pipes *n, int32_t first_place, int32_t end) {
         }
         out *= heat;
         before *= heat * FN(load)(e->half + l);
-        const unsigned bits = FN(bits)(FN(load_mask)(e->ringed + l) | (M)(most_z > SPLAT(0.25)));
+        const unsigned bits = FN(bits)(FN(load_mask)(e->ringed + l) | GT(most_z, SPLAT(0.25)));
         V delivered = out;
         FN(store)(retained_to + at, FN(load)(e->energy + l) - gone * before);
         FN(store)(delivered_to + at, out);
@@ -140,7 +140,7 @@ ALWAYS_INLINE V FN(fill)(Pipes *n, int32_t first_place, int32_t end, const int t
         const V take_in = FN(load)(e->take_in + l), take_old = FN(load)(e->take_old + l);
         const V w_in = FN(load)(e->w_in + l), w_out = FN(load)(e->w_out + l);
         const V part = FN(load)(e->part + l), moved = FN(load)(e->moved + l), gone = FN(load)(e->gone + l);
-        const V excess = FN(pick)((M)(moved > zero), fed - base, zero);
+        const V excess = FN(pick)(GT(moved, zero), fed - base, zero);
         const V first = FMA(pass_in, excess, pass_old * w_in);
         const V second = FMA(FN(load)(e->through + l), first, part * FN(load)(delivered + at));
         const V out = FMA(pass_in, second, pass_old * w_out);
@@ -160,7 +160,7 @@ ALWAYS_INLINE V FN(fill)(Pipes *n, int32_t first_place, int32_t end, const int t
         const V tag = FN(load)(e->tag + l), rise = FN(load)(e->rise + l);
         const V x_in = FN(load)(e->x_in + l), x_out = FN(load)(e->x_out + l), edge = now - step * part;
         const V f = FN(load)(e->filled + l), rest = one - f;
-        const M enters = (M)(gone > zero), stays = (M)(rest > zero);
+        const M enters = GT(gone, zero), stays = GT(rest, zero);
         const V kept = FN(pick)(stays, FMA(half * rise, f, tag), first), tilt = FN(pick)(stays, rise * rest, zero);
         const V kept_in = FMA(half, tilt, kept), kept_out = FMA(SPLAT(-0.5), tilt, kept);
         const V low = FN(lesser)(first, FN(lesser)(kept_in, kept_out));
@@ -173,7 +173,7 @@ ALWAYS_INLINE V FN(fill)(Pipes *n, int32_t first_place, int32_t end, const int t
         const V range = high - low;
         V settled = mean, slant = tilt, error = range + clock_error;
         /* where nothing changes there is nothing to fit; the tag is tied to the energy now and then */
-        if (tie || FN(bits)(enters & (M)(error > SPLAT(NOTHING_K)))) {
+        if (tie || FN(bits)(enters & GT(error, SPLAT(NOTHING_K)))) {
             const V room = two * FN(greater)(FN(lesser)(high - mean, mean - low), zero);
             slant = FMA(SPLAT(6.0) * f * rest, first - kept, rest * rest * tilt);
             slant = FN(greater)(FN(lesser)(slant, room), -room);
@@ -185,10 +185,10 @@ ALWAYS_INLINE V FN(fill)(Pipes *n, int32_t first_place, int32_t end, const int t
             const V z = half * FN(greater)(FN(lesser)(wide, SPLAT(LONGEST_SPAN)), SPLAT(-LONGEST_SPAN));
             const V heat = FN(decays)(z), plug = FN(load)(e->plug_kg + l);
             settled = (next - slant * FN(slope)(z, 10) * heat * plug) /
-                      (FN(flat)(z, 10) * heat * FN(pick)((M)(plug > zero), plug, one));
+                      (FN(flat)(z, 10) * heat * FN(pick)(GT(plug, zero), plug, one));
         }
         const M ringed = FN(load_mask)(e->ringed + l);
-        const M joins = enters & ~ringed & (M)(error <= tolerance) & (M)(FN(absolute)(wide) <= SPLAT(LONGEST_SPAN));
+        const M joins = enters & ~ringed & LE(error, tolerance) & LE(FN(absolute)(wide), SPLAT(LONGEST_SPAN));
         FN(store)(e->tag + l, FN(pick)(joins, settled, tag));
         FN(store)(e->rise + l, FN(pick)(joins, slant, rise));
         FN(store)(e->x_in + l, FN(pick)(joins, now, x_in));

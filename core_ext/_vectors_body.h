@@ -5,7 +5,13 @@
 #if LEVEL == LEVEL_AVX512
 #define WIDTH 8
 typedef __m512d FN(TV);
+typedef __mmask8 FN(TM);
 #define FMA(a, b, c) _mm512_fmadd_pd(a, b, c)
+#define LT(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ)
+#define LE(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ)
+#define GT(a, b) _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ)
+#define GE(a, b) _mm512_cmp_pd_mask(a, b, _CMP_GE_OQ)
+#define NE(a, b) _mm512_cmp_pd_mask(a, b, _CMP_NEQ_UQ)
 #elif LEVEL == LEVEL_AVX2
 #define WIDTH 4
 typedef __m256d FN(TV);
@@ -17,9 +23,16 @@ typedef double FN(TV) __attribute__((vector_size(16)));
 #endif
 #define V FN(TV)
 typedef unsigned long long FN(TB) __attribute__((vector_size(8 * WIDTH)));
+#if LEVEL != LEVEL_AVX512
 typedef long long FN(TM) __attribute__((vector_size(8 * WIDTH)));
+#define LT(a, b) ((M)((a) < (b)))
+#define LE(a, b) ((M)((a) <= (b)))
+#define GT(a, b) ((M)((a) > (b)))
+#define GE(a, b) ((M)((a) >= (b)))
+#define NE(a, b) ((M)((a) != (b)))
+#endif
 #define B FN(TB) /* bits of lanes: shifts are logical */
-#define M FN(TM) /* what a comparison gives: all ones or nothing */
+#define M FN(TM) /* what a comparison gives: a bit for each lane, or all ones or nothing in it */
 
 ALWAYS_INLINE V FN(splat)(double x) {
     V v;
@@ -37,16 +50,20 @@ ALWAYS_INLINE V FN(load)(const double *p) {
 }
 
 ALWAYS_INLINE M FN(load_mask)(const int64_t *p) {
+#if LEVEL == LEVEL_AVX512
+    return _mm512_movepi64_mask(_mm512_loadu_si512(p));
+#else
     M v;
     __builtin_memcpy(&v, p, sizeof v);
     return v;
+#endif
 }
 
 ALWAYS_INLINE void FN(store)(double *p, V v) { __builtin_memcpy(p, &v, sizeof v); }
 
 ALWAYS_INLINE V FN(pick)(M mask, V yes, V no) {
 #if LEVEL == LEVEL_AVX512
-    return _mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)mask), no, yes);
+    return _mm512_mask_blend_pd(mask, no, yes);
 #elif LEVEL == LEVEL_AVX2
     return _mm256_blendv_pd(no, yes, (__m256d)mask);
 #else
@@ -55,7 +72,13 @@ ALWAYS_INLINE V FN(pick)(M mask, V yes, V no) {
 }
 
 /* v where the mask is set, 0 elsewhere. */
-ALWAYS_INLINE V FN(keep)(M mask, V v) { return (V)((B)mask & (B)v); }
+ALWAYS_INLINE V FN(keep)(M mask, V v) {
+#if LEVEL == LEVEL_AVX512
+    return _mm512_maskz_mov_pd(mask, v);
+#else
+    return (V)((B)mask & (B)v);
+#endif
+}
 
 ALWAYS_INLINE V FN(absolute)(V v) { return (V)((B)v & ~(B)SPLAT(-0.0)); }
 
@@ -65,7 +88,7 @@ ALWAYS_INLINE V FN(greater)(V a, V b) {
 #elif LEVEL == LEVEL_AVX2
     return _mm256_max_pd(a, b);
 #else
-    return FN(pick)((M)(a > b), a, b);
+    return FN(pick)(GT(a, b), a, b);
 #endif
 }
 
@@ -75,13 +98,13 @@ ALWAYS_INLINE V FN(lesser)(V a, V b) {
 #elif LEVEL == LEVEL_AVX2
     return _mm256_min_pd(a, b);
 #else
-    return FN(pick)((M)(a < b), a, b);
+    return FN(pick)(LT(a, b), a, b);
 #endif
 }
 
 ALWAYS_INLINE unsigned FN(bits)(M mask) {
 #if LEVEL == LEVEL_AVX512
-    return (unsigned)_mm512_movepi64_mask((__m512i)mask);
+    return mask;
 #elif LEVEL == LEVEL_AVX2
     return (unsigned)_mm256_movemask_pd((__m256d)mask);
 #else

@@ -4,4 +4,9 @@
 #undef V
 #undef B
 #undef M
+#undef LT
+#undef LE
+#undef GT
+#undef GE
+#undef NE
 #undef SPLAT

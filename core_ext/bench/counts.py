@@ -16,6 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from .. import simd
 from ..network import Network
 from ..solver import HydraulicSolver
 from .districts import District
@@ -60,7 +61,7 @@ def counts(district: District, _seconds: float) -> list[dict[str, Any]]:
                 "--toggle-collect=*Newton*run*", f"--callgrind-out-file={out}", sys.executable, "-m",
                 "core_ext.bench.counts", str(Path(folder) / "net.json"),
             ]  # fmt: skip
-            run = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=True)
+            run = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
             iterations, links = (int(x) for x in run.stdout.split())
             rows.append({
                 "work": f"counts, {variant}", "size": int(district.name.split()[1].split("/")[0]),
@@ -68,6 +69,11 @@ def counts(district: District, _seconds: float) -> list[dict[str, Any]]:
                 "functions": read_callgrind(out.read_text(encoding="utf-8")),
             })  # fmt: skip
     return rows
+
+
+def environment() -> dict[str, str]:
+    """What the counted process runs in: it chooses its level itself, for valgrind's processor has no AVX-512."""
+    return {name: value for name, value in os.environ.items() if name != simd.VARIABLE}
 
 
 def read_callgrind(text: str) -> dict[str, dict[str, int]]:
