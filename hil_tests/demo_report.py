@@ -28,6 +28,7 @@ from .week import SERVED_WITHIN_K, WEEK_FILE, bundle_digest, load_week, polls, r
 
 INDEX_DP_SETPOINT_PA = 0.6e5
 COLDEST_ROOM = acceptance().limits["room-floor"]
+ROOM_DROP = acceptance().limits["room-drop"]
 PRACTICE = "Specific practice for critical consumers: 0.4-1.0 bar; alarm limit of the example site file"
 HEAP = "Own limit: one kilobyte in a week, of the 192 kB that a controller has"
 NO_LOSS = "Own goal: a healthy line loses no poll"
@@ -38,8 +39,11 @@ CLOCK_POINT = "unix_time_set_s"  # these orders are told in one line
 ROWS = (
     ("simulated_h", "Simulated span", "h", ""),
     ("outdoor_temp_mean_c", "Outdoor air, mean", "°C", ""),
-    ("comfort_deficit_kh", "Comfort: room temperature below 20 °C", "K·h", "sum over all houses"),
+    ("room_mean_difference_k", "Comfort: rooms warmer than at constant pressure, mean", "K", "all houses"),
+    ("room_lost_largest_k", "Comfort: most that a room was colder than at constant pressure", "K", ""),
+    ("house_hours_lost", "Comfort: rooms colder by more than the limit", "h", "sum over all houses"),
     ("coldest_room_temp_c", "Comfort: coldest room", "°C", ""),
+    ("room_temp_mean_c", "Comfort: rooms, mean", "°C", "all houses, the whole span"),
     ("pump_energy_kwh", "Pump energy, electric", "kWh", "hydraulic power over the pump's efficiency"),
     ("source_heat_mwh", "Heat from the source", "MWh", ""),
     ("return_temp_flow_weighted_c", "Return temperature at the plant", "°C", "weighted by flow"),
@@ -76,6 +80,14 @@ def checks_of(kpi: dict[str, Any], *, settled: bool) -> list[Check]:
         limit = DP_ALARM_PA / 1e5
         checks.append(Check("Index consumer, lowest pressure", lowest, limit, ">=", "bar", PRACTICE))
     return checks
+
+
+def _checks_of_rooms(beside: dict[str, Any]) -> list[Check]:
+    if not beside:
+        return []
+    name = f"Most that a room lost beside constant pressure ({beside['room_lost_house']})"
+    lost_k = beside["room_lost_largest_k"]
+    return [Check(name, lost_k, ROOM_DROP.value, ROOM_DROP.relation, "K", ROOM_DROP.origin)]
 
 
 class DemoReport:
@@ -248,7 +260,8 @@ def week_section(path: Path, firmware: str) -> tuple[dict[str, Any] | None, list
     ours, rival, origin = week["coordinated"], week["lowest_constant_dp"], week["provenance"]
     same = origin["firmware_sha256"] == firmware
     saved = 1.0 - ours["kpi"]["pump_energy_kwh"] / rival["kpi"]["pump_energy_kwh"]
-    checks = checks_of(ours["kpi"], settled=True)
+    beside = week.get("rooms_beside", {})
+    checks = [*checks_of(ours["kpi"], settled=True), *_checks_of_rooms(beside)]
     coldest = next(t for t in rival["search"] if t["plant_dp_bar"] == rival["plant_dp_bar"])
     section = {
         "key": "week",
@@ -273,7 +286,7 @@ def week_section(path: Path, firmware: str) -> tuple[dict[str, Any] | None, list
             ),
         ],
         "columns": ["coordinated", f"constant {rival['plant_dp_bar']:.2f} bar"],
-        "figures": _table([ours["kpi"], rival["kpi"]]),
+        "figures": _table([ours["kpi"] | beside, rival["kpi"]]),
         "checks": [check.record() for check in checks],
         "events": [],
     }

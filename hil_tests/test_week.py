@@ -13,6 +13,7 @@ from examples.valley.make_valley import make_valley
 from .bench.plant.weather import Weather
 from .demo_report import week_section, write_week_report
 from .week import (
+    DP_RESOLUTION_BAR,
     RESULT_FORMAT,
     WEEK_FILE,
     Coldest,
@@ -20,6 +21,8 @@ from .week import (
     coldest_hour,
     later,
     load_week,
+    lowest_constant_dp,
+    rooms_beside,
     run_constant,
     run_coordinated,
 )
@@ -43,6 +46,45 @@ def test_the_coldest_hour_is_found_after_the_warm_up() -> None:
 def test_a_house_short_of_heat_is_not_served() -> None:
     assert Coldest(1.0, 1.4, "house-01", 0.5).served
     assert not Coldest(1.0, 1.41, "house-01", 0.5).served
+
+
+@pytest.mark.parametrize("near_bar", [None, 0.45, 1.5, 1.85, 1.867, 1.88, 3.0, 4.6, 9.0])
+def test_the_lowest_pressure_is_the_same_wherever_the_search_begins(near_bar: float | None) -> None:
+    """Rival pressures around 1.86 bar and a search from every side of it; each try costs seven hours of town."""
+
+    def hour(plan: Plan, bar: float) -> Coldest:
+        return Coldest(bar, 0.0 if bar >= 1.86 else 2.0, "house-11", 0.3)
+
+    tries = lowest_constant_dp(Plan(), 0.4, 4.62, lambda line: None, near_bar=near_bar, hour=hour)
+    lowest = min(t.plant_dp_bar for t in tries if t.served)
+    highest_short = max(t.plant_dp_bar for t in tries if not t.served)
+    assert 1.86 <= lowest < 1.86 + DP_RESOLUTION_BAR
+    assert lowest - highest_short <= DP_RESOLUTION_BAR
+    assert len(tries) <= (5 if near_bar in (1.85, 1.867, 1.88) else 14)
+
+
+def test_no_rival_where_no_pressure_serves() -> None:
+    def hour(plan: Plan, bar: float) -> Coldest:
+        return Coldest(bar, 9.0, "house-11", 0.3)
+
+    for near_bar in (None, 1.8, 4.61):
+        with pytest.raises(ValueError, match=r"4\.62 bar does not serve house-11: 9\.0 K short"):
+            lowest_constant_dp(Plan(), 0.4, 4.62, lambda line: None, near_bar=near_bar, hour=hour)
+
+
+def test_rooms_are_judged_beside_the_same_rooms_of_the_other_week(tmp_path: Path) -> None:
+    times = np.arange(0.0, 600.0, 60.0)
+    rival = np.full((10, 3), 19.5, dtype=np.float32)
+    ours = rival + np.float32(0.1)
+    ours[4:7, 1] = 18.25  # 1.25 K lost for three minutes
+    for name, rooms in (("coordinated", ours), ("constant", rival)):
+        np.savez(tmp_path / f"{name}.npz", houses=np.array(["a", "b", "c"]), time_s=times, house_room_temp_c=rooms)
+    beside = rooms_beside(tmp_path / "coordinated.npz", tmp_path / "constant.npz")
+    assert beside["room_lost_largest_k"] == pytest.approx(1.25)
+    assert beside["room_lost_house"] == "b"
+    assert beside["room_lost_hour"] == pytest.approx(4 / 60)
+    assert beside["house_hours_lost"] == pytest.approx(3 / 60)
+    assert beside["room_mean_difference_k"] == pytest.approx((27 * 0.1 - 3 * 1.25) / 30, abs=1e-6)
 
 
 def test_a_week_that_cannot_be_read_is_none(tmp_path: Path) -> None:

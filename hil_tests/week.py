@@ -30,15 +30,16 @@ from .bench.lockstep import TICK_MS, Lockstep
 from .bench.plant.town import Town
 from .bench.plant.weather import Weather
 from .bench.provisioning import firmware_bundle
-from .bench.recording import Recording
+from .bench.recording import SAMPLE_S, Recording
 from .bench.town_run import TownRun
-from .demo import Demo, Supervisor, held_port, town_folder
+from .demo import EXAMPLES, Demo, Supervisor, held_port, town_folder
 
 WARM_UP_S = 86_400.0
 WEEK_S = 7 * 86_400.0
 HOUR_S = 3_600.0
 BEFORE_COLDEST_HOUR_S = 6 * HOUR_S  # lets exchangers, pipes and valves settle from their start values
 SERVED_WITHIN_K = limit("control-accuracy")
+ROOM_DROP_K = limit("room-drop")
 DP_RESOLUTION_BAR = 0.02
 RESULT_FORMAT = "toplovod-week/1"
 WEEK_FILE = "week.json"
@@ -131,23 +132,55 @@ def _shortfall_k(house: Controller) -> float:
     return max(0.0, float(wanted) - float(measured))
 
 
-def lowest_constant_dp(plan: Plan, low_bar: float, high_bar: float, progress: Progress) -> list[Coldest]:
-    """Bisect for the lowest pressure that serves every house in the coldest hour; return every try.
+def lowest_constant_dp(
+    plan: Plan,
+    low_bar: float,
+    high_bar: float,
+    progress: Progress,
+    *,
+    near_bar: float | None = None,
+    hour: Callable[[Plan, float], Coldest] = run_coldest_hour,
+) -> list[Coldest]:
+    """Search the lowest pressure that serves every house in the coldest hour; return every try.
 
-    The last served try with the lowest pressure is the answer. ValueError when even high_bar does not serve.
+    The last served try with the lowest pressure is the answer. near_bar: where an earlier search ended; the
+    answer is looked for from there outwards, in steps that double, and narrowed down by halves.
+    hour: runs one try. ValueError when even high_bar does not serve.
     """
-    tries = [run_coldest_hour(plan, high_bar)]
-    progress(_try_line(tries[-1]))
-    if not tries[0].served:
+    tries: list[Coldest] = []
+
+    def serves(bar: float) -> bool:
+        tries.append(hour(plan, round(bar, 3)))
+        progress(_try_line(tries[-1]))
+        return tries[-1].served
+
+    top_bar = high_bar
+    step_bar = 2.0 * DP_RESOLUTION_BAR
+    if near_bar is not None and low_bar < near_bar < high_bar:
+        if serves(near_bar):
+            high_bar = near_bar
+            while high_bar - step_bar > low_bar:
+                if not serves(high_bar - step_bar):
+                    low_bar = high_bar - step_bar
+                    break
+                high_bar -= step_bar
+                step_bar *= 2.0
+        else:
+            low_bar = near_bar
+            while low_bar + step_bar < top_bar:
+                if serves(low_bar + step_bar):
+                    high_bar = low_bar + step_bar
+                    break
+                low_bar += step_bar
+                step_bar *= 2.0
+    if high_bar == top_bar and not serves(top_bar):
         raise ValueError(
-            f"{high_bar:g} bar does not serve {tries[0].worst_house}: {tries[0].worst_shortfall_k:.1f} K "
+            f"{top_bar:g} bar does not serve {tries[-1].worst_house}: {tries[-1].worst_shortfall_k:.1f} K "
             "short in the coldest hour; no constant pressure can be the rival"
         )
     while high_bar - low_bar > DP_RESOLUTION_BAR:
         middle = round((low_bar + high_bar) / 2.0, 3)
-        tries.append(run_coldest_hour(plan, middle))
-        progress(_try_line(tries[-1]))
-        if tries[-1].served:
+        if serves(middle):
             high_bar = middle
         else:
             low_bar = middle
@@ -335,15 +368,47 @@ def run_week(plan: Plan, folder: Path, progress: Progress) -> dict[str, Any]:
             progress("waiting for the week at constant pressure")
             week["lowest_constant_dp"] = rival.result()
             _save(path, week)
+    if "rooms_beside" not in week:
+        week["rooms_beside"] = rooms_beside(folder / "coordinated.npz", folder / "constant.npz")
+        _save(path, week)
     return week
+
+
+def rooms_beside(coordinated: Path, constant: Path) -> dict[str, Any]:
+    """Compare every room of the coordinated week with the same room of the other, from the kept samples.
+
+    A room that stays at the level its own curve gives is in comfort, wherever that level is; what counts is
+    what coordination took from it. Return the mean difference, the largest loss in K with its house and its
+    hour, and the house-hours that any room was more than the limit `room-drop` colder.
+    """
+    with np.load(coordinated) as ours, np.load(constant) as rival:
+        if ours["houses"].tolist() != rival["houses"].tolist():
+            raise ValueError(f"{coordinated} and {constant} are of different houses")
+        size = min(ours["time_s"].size, rival["time_s"].size)
+        lost_k = rival["house_room_temp_c"][:size] - ours["house_room_temp_c"][:size]
+        at, house = np.unravel_index(int(lost_k.argmax()), lost_k.shape)
+        sample_h = SAMPLE_S / 3600.0
+        return {
+            "room_mean_difference_k": -float(lost_k.mean(dtype=float)),
+            "room_lost_largest_k": float(lost_k[at, house]),
+            "room_lost_house": str(ours["houses"][house]),
+            "room_lost_hour": float(ours["time_s"][at] - ours["time_s"][0]) / 3600.0,
+            "room_lost_limit_k": ROOM_DROP_K,
+            "house_hours_lost": float((lost_k > ROOM_DROP_K).sum()) * sample_h,
+        }
 
 
 def _rival(plan: Plan, keep: Path) -> dict[str, Any]:
     with run_folder("limits") as scratch:
         config = Town.load(town_folder(plan.town, scratch)).controller_config
     limits = next(values for values in config.values() if "plant_dp_maximum_bar" in values)
+    before = (load_week(EXAMPLES / plan.town / WEEK_FILE) or {}).get("lowest_constant_dp", {})
     tries = lowest_constant_dp(
-        plan, limits["plant_dp_minimum_bar"], limits["plant_dp_maximum_bar"], lambda line: None
+        plan,
+        limits["plant_dp_minimum_bar"],
+        limits["plant_dp_maximum_bar"],
+        lambda line: None,
+        near_bar=before.get("plant_dp_bar"),
     )
     lowest = min(t.plant_dp_bar for t in tries if t.served)
     return {

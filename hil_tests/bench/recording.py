@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 SAMPLE_S = 60.0
-INDOOR_DESIGN_C = 20.0  # design indoor temperature, reference figures of the example town
 DP_ALARM_PA = 0.4e5  # differential pressure below which a house is called underserved
 
 # one value a sample
@@ -77,10 +76,9 @@ class Sums:
     """Integrals over a run, exact to the tick."""
 
     span_s: float = 0.0
-    deficit_kh: float = 0.0
+    room_temp_k_s: float = 0.0
     coldest_room_temp_c: float = float("inf")
     coldest_house: int = -1
-    house_hours_below: float = 0.0
     pump_energy_j: float = 0.0
     source_heat_j: float = 0.0
     return_flow_kg: float = 0.0
@@ -110,10 +108,7 @@ class Recording:
         index_dp_pa = float(plant.primary_dp_pa.min())
         sums = self.sums
         sums.span_s += dt_s
-        missing_k = INDOOR_DESIGN_C - plant.room_temp_c
-        below = missing_k > 0.0
-        sums.deficit_kh += float(missing_k[below].sum()) * dt_s / 3600.0
-        sums.house_hours_below += float(below.sum()) * dt_s / 3600.0
+        sums.room_temp_k_s += float(plant.room_temp_c.mean()) * dt_s
         coldest = int(plant.room_temp_c.argmin())
         if plant.room_temp_c[coldest] < sums.coldest_room_temp_c:
             sums.coldest_room_temp_c = float(plant.room_temp_c[coldest])
@@ -164,8 +159,7 @@ class Recording:
         return {
             "simulated_h": s.span_s / 3600.0,
             "outdoor_temp_mean_c": s.outdoor_temp_k_s / s.span_s,
-            "comfort_deficit_kh": s.deficit_kh,
-            "house_hours_below_20_c": s.house_hours_below,
+            "room_temp_mean_c": s.room_temp_k_s / s.span_s,
             "coldest_room_temp_c": s.coldest_room_temp_c,
             "coldest_room_house": self.houses[s.coldest_house],
             "pump_energy_kwh": s.pump_energy_j / 3.6e6,

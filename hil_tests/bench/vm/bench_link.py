@@ -17,9 +17,9 @@ import struct
 HELLO = "<HHI"  # magic, protocol, device index
 START = "<BBHQ8s32s15H"  # kind, reset cause, button, t_ms, device id, entropy, ADC counts
 GRANT = "<BBHQ15H"  # kind, flags, button, t_ms, ADC counts
-# kind, flags or cause, free block, t_ms, PWM 13 and 14, heap, ms that each of RELAYS was on; then, a byte
-# each, how often it was switched on
-REPORT = "<BBHQHHI9I"
+# kind, flags or cause, free block, t_ms, PWM 13 and 14, heap; then for each of RELAYS the ms that it was on,
+# four bytes each, and how often it was switched on, one byte each
+REPORT = "<BBHQHHI"
 MAGIC = 0x7450
 PROTOCOL = 1
 KIND_REPORT = 1
@@ -86,10 +86,12 @@ class Link:
         self.on_ms = dict.fromkeys(RELAYS, 0)
         self.duty = {PIN_PUMP_SPEED: 0, PIN_HEAT_DEMAND: 0}
         self.reported = False
+        self._started = False  # a relay was switched on since the last report
         self._measure = False
         self.mischief = None  # the module of that name, where this board can be broken from inside
         self._grant = bytearray(struct.calcsize(GRANT))
-        self._starts_at = struct.calcsize(REPORT)
+        self._relays_at = struct.calcsize(REPORT)
+        self._starts_at = self._relays_at + 4 * len(RELAYS)
         self._report = bytearray(self._starts_at + len(RELAYS))
         struct.pack_into(GRANT, self._grant, 0, 0, 0, start[2], self.now_ms, *start[6:])
         self._counts_at = struct.calcsize("<BBHQ")
@@ -114,18 +116,25 @@ class Link:
                 self.on_since[pin] = self.now_ms
                 at = self._starts_at + RELAYS.index(pin)
                 self._report[at] = min(self._report[at] + 1, 255)
+                self._started = True
         elif since >= 0:
             self.on_ms[pin] += self.now_ms - since
             self.on_since[pin] = -1
 
-    def _take_on_ms(self, pin):
-        total = self.on_ms[pin]
-        since = self.on_since[pin]
-        if since >= 0:
-            total += self.now_ms - since
-            self.on_since[pin] = self.now_ms
-        self.on_ms[pin] = 0
-        return total
+    def _tell_relays(self):
+        """Put into the report how long each relay was on since the last one, and begin to count anew."""
+        now_ms, on_since, on_ms, report = self.now_ms, self.on_since, self.on_ms, self._report
+        at = self._relays_at
+        for pin in RELAYS:
+            total = on_ms[pin]
+            since = on_since[pin]
+            if since >= 0:
+                total += now_ms - since
+                on_since[pin] = now_ms
+            if total or report[at] or report[at + 1] or report[at + 2]:  # else it says 0 already
+                on_ms[pin] = 0
+                struct.pack_into("<I", report, at, total)
+            at += 4
 
     def move_to(self, t_ms):
         """Let time run to t_ms, which lies inside the grant, unless the watchdog bites before."""
@@ -145,30 +154,14 @@ class Link:
         self.reported = True
 
     def _send(self, kind, flags, heap, free=0):
-        take = self._take_on_ms
         struct.pack_into(
-            REPORT,
-            self._report,
-            0,
-            kind,
-            flags,
-            free,
-            self.now_ms,
-            self.duty[PIN_PUMP_SPEED],
-            self.duty[PIN_HEAT_DEMAND],
-            heap,
-            take(PIN_OPEN),
-            take(PIN_CLOSE),
-            take(PIN_PUMP),
-            take(PIN_VALVE2_OPEN),
-            take(PIN_VALVE2_CLOSE),
-            take(PIN_DHW_OPEN),
-            take(PIN_DHW_CLOSE),
-            take(PIN_PUMP2),
-            take(PIN_CIRCULATION),
-        )
+            REPORT, self._report, 0, kind, flags, free, self.now_ms, self.duty[PIN_PUMP_SPEED],
+            self.duty[PIN_HEAT_DEMAND], heap,
+        )  # fmt: skip
+        self._tell_relays()
         self.socket.write(self._report)
-        if self.now_ms != self.boot_ms:  # what the first report tells, the bench does not count
+        if self._started and self.now_ms != self.boot_ms:  # the first report's the bench does not count
+            self._started = False
             for at in range(self._starts_at, len(self._report)):
                 self._report[at] = 0
 
