@@ -50,7 +50,7 @@ def test_a_house_short_of_heat_is_not_served() -> None:
 
 @pytest.mark.parametrize("near_bar", [None, 0.45, 1.5, 1.85, 1.867, 1.88, 3.0, 4.6, 9.0])
 def test_the_lowest_pressure_is_the_same_wherever_the_search_begins(near_bar: float | None) -> None:
-    """Rival pressures around 1.86 bar and a search from every side of it; each try costs seven hours of town."""
+    """The least that serves is 1.86 bar, looked for from every side; each try costs seven hours of town."""
 
     def hour(plan: Plan, bar: float) -> Coldest:
         return Coldest(bar, 0.0 if bar >= 1.86 else 2.0, "house-11", 0.3)
@@ -78,7 +78,9 @@ def test_rooms_are_judged_beside_the_same_rooms_of_the_other_week(tmp_path: Path
     ours = rival + np.float32(0.1)
     ours[4:7, 1] = 18.25  # 1.25 K lost for three minutes
     for name, rooms in (("coordinated", ours), ("constant", rival)):
-        np.savez(tmp_path / f"{name}.npz", houses=np.array(["a", "b", "c"]), time_s=times, house_room_temp_c=rooms)
+        np.savez(
+            tmp_path / f"{name}.npz", houses=np.array(["a", "b", "c"]), time_s=times, house_room_temp_c=rooms
+        )
     beside = rooms_beside(tmp_path / "coordinated.npz", tmp_path / "constant.npz")
     assert beside["room_lost_largest_k"] == pytest.approx(1.25)
     assert beside["room_lost_house"] == "b"

@@ -72,7 +72,7 @@ def counts(district: District, _seconds: float) -> list[dict[str, Any]]:
 
 
 def environment() -> dict[str, str]:
-    """What the counted process runs in: it chooses its level itself, for valgrind's processor has no AVX-512."""
+    """What the counted process runs in: no level is forced, for valgrind's processor lacks AVX-512."""
     return {name: value for name, value in os.environ.items() if name != simd.VARIABLE}
 
 
