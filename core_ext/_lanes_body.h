@@ -219,11 +219,7 @@ ALWAYS_INLINE void FN(lanes_two_pipes)(const FN(LaneArrays) n, int form, int mod
         rough[i] = SPLATF((float)c[24 + i]);
     }
     if (form != NIKURADSE && mode != CHORD) {
-        if (form == COLEBROOK) {
-            FN(quick_colebrook)(re, rough, f, df);
-        } else {
-            FN(quick_swamee_jain)(re, rough, f, df);
-        }
+        FN(quick_friction)(form, re, rough, f, df);
     }
     TWICE {
         const int32_t at = slot + i;

@@ -151,25 +151,29 @@ ALWAYS_INLINE void FN(colebrook)(const V *re, const V *rough, V *f, V *re_slope)
     }
 }
 
-/* -- the same in single precision, eight at a time: to steer by, never to certify with ------------------ */
+/* -- the same in single precision ----------------------------------------------------------------------- */
 
-typedef float FN(F) __attribute__((vector_size(32)));
-typedef unsigned FN(W) __attribute__((vector_size(32)));
 #define F FN(F)
 #define W FN(W)
+#define FLOATS 8
+#define FLOAT F
+#define WORD W
+#define FF(name) FN(name)
 #if LEVEL == LEVEL_BASELINE
 #define FMAF(a, b, c) ((a) * (b) + (c))
 #else
 #define FMAF(a, b, c) _mm256_fmadd_ps(a, b, c)
 #endif
-
-ALWAYS_INLINE F FN(splat_f)(float x) {
-    F v;
-    for (int l = 0; l < 8; ++l) {
-        v[l] = x;
-    }
-    return v;
-}
+#define FUSED FMAF
+#include "_floats_body.h"
+#if LEVEL == LEVEL_AVX512
+#define FLOATS 16
+#define FLOAT FN(F16)
+#define WORD FN(W16)
+#define FF(name) FN(name##_16)
+#define FUSED(a, b, c) _mm512_fmadd_ps(a, b, c)
+#include "_floats_body.h"
+#endif
 #define SPLATF(x) FN(splat_f)(x)
 
 ALWAYS_INLINE F FN(narrow)(const V *v) {
@@ -201,81 +205,28 @@ ALWAYS_INLINE void FN(widen)(F f, V *v) {
 
 #define TWICE for (int i = 0; i < 2; ++i)
 
-/* Natural logarithm of the mantissa of two vectors, to 4e-8; degree 7. */
-ALWAYS_INLINE void FN(quick_log_of_mantissa)(const F *x, F *log, F *exponent) {
-    F t[2], u[2], even[2], odd[2];
-    TWICE {
-        W bits = (W)x[i], zero = bits ^ bits;
-        W e = (bits + (zero + (0x3F800000u - 0x3F3504F3u))) >> 23;
-        exponent[i] = (F)(e | (zero + 0x4B000000u)) - SPLATF(8388608.0f + 127.0f);
-        t[i] = (F)(bits - (e << 23) + (zero + 0x3F800000u)) - SPLATF(1.0f);
-        u[i] = t[i] * t[i];
+/* Friction factors of two vectors, and their derivatives by Re times Re; of Colebrook or of Swamee and Jain. */
+ALWAYS_INLINE void FN(quick_friction)(int form, const F *re, const F *rough, F *f, F *re_slope) {
+#if LEVEL == LEVEL_AVX512
+    FN(F16) re_16 = _mm512_insertf32x8(_mm512_castps256_ps512(re[0]), re[1], 1);
+    FN(F16) rough_16 = _mm512_insertf32x8(_mm512_castps256_ps512(rough[0]), rough[1], 1);
+    FN(F16) f_16, slope_16;
+    if (form == COLEBROOK) {
+        FN(quick_colebrook_16)(&re_16, &rough_16, &f_16, &slope_16);
+    } else {
+        FN(quick_swamee_jain_16)(&re_16, &rough_16, &f_16, &slope_16);
     }
-    TWICE even[i] = FMAF(SPLATF(0.126223198492f), u[i], SPLATF(0.142144959239f));
-    TWICE odd[i] = FMAF(SPLATF(-0.0790274377239f), u[i], SPLATF(-0.129981837637f));
-    TWICE even[i] = FMAF(even[i], u[i], SPLATF(0.200010450942f));
-    TWICE odd[i] = FMAF(odd[i], u[i], SPLATF(-0.166412814631f));
-    TWICE even[i] = FMAF(even[i], u[i], SPLATF(0.333333307282f));
-    TWICE odd[i] = FMAF(odd[i], u[i], SPLATF(-0.250003064226f));
-    TWICE even[i] = FMAF(odd[i], t[i], even[i]);
-    TWICE log[i] = FMAF(t[i] * u[i], even[i], FMAF(u[i], SPLATF(-0.5f), t[i]));
-}
-
-ALWAYS_INLINE void FN(quick_log)(const F *x, F *log) {
-    F e[2], m[2];
-    FN(quick_log_of_mantissa)(x, m, e);
-    TWICE log[i] = FMAF(e[i], SPLATF(0.693147180559945f), m[i]);
-}
-
-/* 2^x for |x| < 100, to 8e-9 before rounding; degree 5. */
-ALWAYS_INLINE void FN(quick_exp2)(const F *x, F *power) {
-    F shifted[2], r[2], p[2];
-    TWICE {
-        shifted[i] = x[i] + SPLATF(12582912.0f);
-        r[i] = x[i] - (shifted[i] - SPLATF(12582912.0f));
+    f[0] = _mm512_castps512_ps256(f_16);
+    f[1] = _mm512_extractf32x8_ps(f_16, 1);
+    re_slope[0] = _mm512_castps512_ps256(slope_16);
+    re_slope[1] = _mm512_extractf32x8_ps(slope_16, 1);
+#else
+    if (form == COLEBROOK) {
+        FN(quick_colebrook)(re, rough, f, re_slope);
+    } else {
+        FN(quick_swamee_jain)(re, rough, f, re_slope);
     }
-    TWICE p[i] = FMAF(SPLATF(0.000154531629451f), r[i], SPLATF(0.00133908633647f));
-    TWICE p[i] = FMAF(p[i], r[i], SPLATF(0.00961808255728f));
-    TWICE p[i] = FMAF(p[i], r[i], SPLATF(0.0555035711422f));
-    TWICE p[i] = FMAF(p[i], r[i], SPLATF(0.240226507606f));
-    TWICE p[i] = FMAF(p[i], r[i], SPLATF(0.693147188026f));
-    TWICE power[i] = (F)(((W)shifted[i] << 23) + (W)SPLATF(1.0f)) * FMAF(r[i], p[i], SPLATF(1.0f));
-}
-
-ALWAYS_INLINE void FN(quick_swamee_jain)(const F *re, const F *rough, F *f, F *re_slope) {
-    F e[2], m[2], y[2], inside[2], x[2], inverse[2];
-    FN(quick_log_of_mantissa)(re, m, e);
-    TWICE m[i] = SPLATF(-0.9f) * FMAF(m[i], SPLATF(1.44269504089f), e[i]);
-    FN(quick_exp2)(m, y);
-    TWICE y[i] = SPLATF(5.74f) * y[i];
-    TWICE inside[i] = rough[i] + y[i];
-    FN(quick_log)(inside, x);
-    TWICE x[i] = SPLATF((float)(-2.0 / LN10)) * x[i];
-    TWICE inverse[i] = SPLATF(1.0f) / (x[i] * x[i] * inside[i]);
-    TWICE f[i] = inside[i] * inverse[i];
-    TWICE re_slope[i] = SPLATF((float)(-3.6 / LN10)) * f[i] * y[i] * x[i] * inverse[i];
-}
-
-ALWAYS_INLINE void FN(quick_colebrook)(const F *re, const F *rough, F *f, F *re_slope) {
-    F x[2], inside[2], l[2], b[2], a = SPLATF((float)(2.0 / LN10));
-    FN(quick_swamee_jain)(re, rough, f, re_slope);
-    TWICE {
-        b[i] = SPLATF(2.51f) / re[i];
-        for (int k = 0; k < 8; ++k) {
-            x[i][k] = 1.0f / sqrtf(f[i][k]);
-        }
-    }
-    for (int trial = 0; trial < 2; ++trial) {
-        TWICE inside[i] = FMAF(b[i], x[i], rough[i]);
-        FN(quick_log)(inside, l);
-        TWICE x[i] = x[i] - FMAF(a, l[i], x[i]) / (SPLATF(1.0f) + a * b[i] / inside[i]);
-    }
-    TWICE {
-        inside[i] = FMAF(b[i], x[i], rough[i]);
-        F slope = a * b[i] / inside[i];
-        f[i] = SPLATF(1.0f) / (x[i] * x[i]);
-        re_slope[i] = SPLATF(-2.0f) * f[i] * slope / (SPLATF(1.0f) + slope);
-    }
+#endif
 }
 
 /* Least Re at which the turbulent formula of a form is evaluated. */
@@ -382,11 +333,7 @@ ALWAYS_INLINE void FN(pipes)(Net *n, int form, int mode, int quick, int32_t from
                     re_f[i] = FN(narrow)(re[i]);
                     rough_f[i] = FN(narrow)(rough[i]);
                 }
-                if (form == COLEBROOK) {
-                    FN(quick_colebrook)(re_f, rough_f, value, slope);
-                } else {
-                    FN(quick_swamee_jain)(re_f, rough_f, value, slope);
-                }
+                FN(quick_friction)(form, re_f, rough_f, value, slope);
                 TWICE {
                     FN(widen)(value[i], f[i]);
                     FN(widen)(slope[i], df[i]);

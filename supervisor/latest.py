@@ -19,7 +19,7 @@ from firmware.substation import registers
 
 from .clock import Clock
 from .errors import NotFound
-from .field.blocks import BLOCKS, VALUE_BLOCKS, Decoder
+from .field.blocks import BLOCKS, FUNCTIONS, OPTIONAL_SENSORS, VALUE_BLOCKS, Decoder
 from .field.identity import Identity
 from .site import Device, Site
 
@@ -133,6 +133,7 @@ class _Table:
         # what an actuator does is no sign of the loop's wish while somebody moves it by hand
         self.moved_by_hand = np.array(["_out_" in p or "_effective_" in p for p in self.points])
         self.mode_column = self.column["control_mode_number"]
+        self.optional_sensor = np.array([p in OPTIONAL_SENSORS for p in BLOCKS[profile][FUNCTIONS].points])
 
 
 class _Contact:
@@ -270,6 +271,9 @@ class Latest:
         quality = np.where(inside, Quality.good, Quality.failed_sensor).astype(np.uint8)
         if block in ("setpoints", "config"):  # nobody holds a lease: empty, and that is no fault
             quality[~read] = Quality.good
+        elif block == FUNCTIONS:  # a sensor that never measured is not there
+            seen = table.optional_sensor & (table.quality[row, columns] != Quality.unknown)
+            quality[~read & ~seen] = Quality.unknown
         kept = table.substituted[row, columns]
         table.values[row, columns] = np.where(kept, table.values[row, columns], values)
         table.quality[row, columns] = np.where(kept, np.uint8(Quality.substituted), quality)
@@ -300,6 +304,7 @@ class Latest:
         before = contact.identity
         if before is not None and before.boot_nonce != identity.boot_nonce:
             contact.restarts_seen += 1
+            self._forget_functions(device_id)
         contact.identity = identity
         self.version += 1
 
@@ -321,6 +326,14 @@ class Latest:
         self._tell(device_id)
 
     # -- inside ------------------------------------------------------------------------------------
+    def _forget_functions(self, device_id: str) -> None:
+        """Know no more of what the site has: it may have been provisioned anew."""
+        table, row = self._find(device_id)
+        columns = table.columns[FUNCTIONS]
+        gone = ~table.substituted[row, columns]
+        table.values[row, columns] = np.where(gone, np.nan, table.values[row, columns])
+        table.quality[row, columns] = np.where(gone, np.uint8(Quality.unknown), table.quality[row, columns])
+
     def _tell(self, device_id: str) -> None:
         self.version += 1
         for callback in list(self._subscribers):

@@ -31,6 +31,12 @@ BIT_KINDS = {
     "frost_protection": "frost_protection",
     "valve_not_following": "valve_not_following",
     "deficit_budget_spent": "deficit_budget_spent",
+    "legionella_failed": "legionella_failed",
+    "scald_limit": "scald_limit",
+    "sensor_doubt": "sensor_doubt",
+    "travel_budget": "travel_budget",
+    "meter_lost": "meter_lost",
+    "meter_doubt": "meter_doubt",
 }
 # the same of a pump station, whose low_dp is the whole town's
 STATION_BIT_KINDS = {"plant_low_dp": "low_dp", "dry_run": "dry_run"}

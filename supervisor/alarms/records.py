@@ -66,6 +66,12 @@ _ROWS = (
     Record("frost_protection", DEVICE, 1, 60.0, 300.0, _HOUR),
     Record("valve_not_following", DEVICE, 2, 60.0, 300.0, 24 * _HOUR),
     Record("deficit_budget_spent", DEVICE, 3, 0.0, 600.0, 24 * _HOUR),
+    Record("legionella_failed", DEVICE, 2, 0.0, 60.0, 24 * _HOUR),
+    Record("scald_limit", DEVICE, 2, 60.0, 300.0, _HOUR),
+    Record("sensor_doubt", DEVICE, 3, 60.0, 300.0, 24 * _HOUR),
+    Record("travel_budget", DEVICE, 3, 0.0, 3600.0, 24 * _HOUR),
+    Record("meter_lost", DEVICE, 3, 600.0, 60.0, 24 * _HOUR),
+    Record("meter_doubt", DEVICE, 3, 600.0, 600.0, 24 * _HOUR),
     # the clock is told within minutes: what lasts longer needs a person
     Record("no_time", DEVICE, 3, 600.0, 30.0, 24 * _HOUR, group="area_no_time"),
     Record("wrong_time", DEVICE, 3, 600.0, 30.0, 24 * _HOUR, group="area_no_time"),

@@ -92,6 +92,18 @@ class Decoder:
 _CLOCK = tuple(row for row in registers.IMAGE if row.address >= registers.BY_NAME["unix_time_s"].address)
 
 
+FUNCTIONS = "functions"
+"""The block of what a station may have or not: a second circuit, DHW, index and suction pressure.
+
+What it has not shows no valid reading."""
+OPTIONAL_SENSORS = frozenset((
+    "secondary2_supply_temp_c", "secondary2_return_temp_c", "room2_temp_c", "dhw_supply_temp_c",
+    "dhw_tank_top_temp_c", "dhw_tank_bottom_temp_c", "dhw_circulation_temp_c", "dhw_flow_m3_h",
+    "index_dp_bar", "suction_pressure_bar",
+))  # fmt: skip
+"""What of that block a sensor measures; all else there is worked out, and having no value is no fault."""
+
+
 def _of_profile(profile: str) -> dict[str, Block]:
     substation = profile == registers.SUBSTATION
     return {
@@ -101,6 +113,10 @@ def _of_profile(profile: str) -> dict[str, Block]:
             Block.of("clock", _CLOCK),
             Block.of("status", registers.STATUS),
             Block.of("inputs", registers.SUBSTATION_INPUTS if substation else registers.PUMP_STATION_INPUTS),
+            Block.of(
+                FUNCTIONS,
+                registers.SUBSTATION_FUNCTIONS if substation else registers.PUMP_STATION_FUNCTIONS,
+            ),
             Block.of(
                 "setpoints",
                 registers.SUBSTATION_SETPOINTS if substation else registers.PUMP_STATION_SETPOINTS,
@@ -148,6 +164,7 @@ VALUE_BLOCKS = (
     "clock",
     "status",
     "inputs",
+    FUNCTIONS,
     "setpoints",
     "config",
     "beside",

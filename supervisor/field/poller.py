@@ -20,7 +20,7 @@ from ..clock import PRIORITY_FIELD, Clock
 from ..latest import Latest, Link
 from ..site import Device, Site
 from . import credentials
-from .blocks import BLOCKS, VALUE_BLOCKS, Stretch, stretches
+from .blocks import BLOCKS, FUNCTIONS, VALUE_BLOCKS, Stretch, stretches
 from .errors import DeviceLost, FieldRefused, FieldTimeout, UnknownMap
 from .identity import OUR_MAP_HASH, Identity, decode_identity
 from .line import FACEPLATE, POLL, WRITE, Answer, Line, LineDown, LineError, LineRefused
@@ -285,9 +285,9 @@ class Poller:
     def _tiers(self, contact: _Contact, now: float) -> tuple[str, ...]:
         polling = self._site.polling
         slack = self._period(contact) / 2  # the wall clock wakes a little late, not always by the same
-        blocks: tuple[str, ...] = ("inputs",)
+        blocks: tuple[str, ...] = ("inputs", FUNCTIONS)
         if now - contact.normal_at >= polling.cycle_s - slack:
-            blocks = ("clock", "status", "inputs")
+            blocks = ("clock", "status", "inputs", FUNCTIONS)  # neighbours: one read
         if now - contact.slow_at >= polling.slow_s - slack:
             blocks = VALUE_BLOCKS
         return blocks

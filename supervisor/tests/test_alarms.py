@@ -349,6 +349,12 @@ async def test_each_kind_is_raised_by_its_own_sign(control: Control) -> None:
     control.values["house-07"]["alarm_bits"] = bits["frost_protection"] | bits["deficit_budget_spent"]
     control.values["house-08"]["alarm_bits"] = bits["refused_writes"] | bits["low_dp"]
     control.values["plant"]["alarm_bits"] = bits["low_dp"] | bits["dry_run"]
+    control.values["house-04"]["alarm_bits"] = (
+        bits["legionella_failed"] | bits["scald_limit"] | bits["sensor_doubt"]
+    )
+    control.values["house-05"]["alarm_bits"] = (
+        bits["travel_budget"] | bits["meter_lost"] | bits["meter_doubt"]
+    )
     control.boots["house-09"] = 2
     control.why["audit_stopped"] = "disk full"
     control.why["history_stopped"] = "disk full"
@@ -357,7 +363,8 @@ async def test_each_kind_is_raised_by_its_own_sign(control: Control) -> None:
         "lost_sensor.house-00", "refused_writes.house-01", "manual.house-02", "config_rejected.house-06",
         "valve_not_following.house-06", "frost_protection.house-07", "deficit_budget_spent.house-07",
         "refused_writes.house-08", "device_restarted.house-09", "audit_stopped", "history_stopped",
-        "plant_low_dp.plant", "dry_run.plant",
+        "plant_low_dp.plant", "dry_run.plant", "legionella_failed.house-04", "scald_limit.house-04",
+        "sensor_doubt.house-04", "travel_budget.house-05",
     }  # fmt: skip
     by_id = {alarm.id: alarm for alarm in control.top()}
     assert by_id["lost_sensor.house-00"].values == {"points": ["primary_return_temp_c"]}
@@ -366,6 +373,8 @@ async def test_each_kind_is_raised_by_its_own_sign(control: Control) -> None:
     assert by_id["audit_stopped"].values == {"why": "disk full"}
     # an alarm of the whole site is for any operator
     await control.alarms.acknowledge("ana", "audit_stopped")
+    await control.run(600)  # a meter may be read seldom
+    assert {"meter_lost.house-05", "meter_doubt.house-05"} <= set(control.ids())
 
 
 def flows(control: Control, sent_m3_h: float, each_m3_h: float = 0.5) -> None:

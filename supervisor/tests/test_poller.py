@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import socket
@@ -18,7 +19,7 @@ from pymodbus.constants import ExcCodes
 from firmware.substation import registers
 
 from ..clock import LockstepClock, WallClock
-from ..field.blocks import BLOCKS
+from ..field.blocks import BLOCKS, FUNCTIONS, OPTIONAL_SENSORS
 from ..field.errors import DeviceLost, FieldRefused, FieldTimeout, UnknownMap
 from ..field.line import Line, LineDown
 from ..field.outbox import FieldOutbox
@@ -123,7 +124,7 @@ async def test_each_controller_is_read_once_a_cycle_at_its_own_phase(town: Town)
         assert counters.connects == 1  # the connection persists
         clock = BLOCKS[registers.SUBSTATION]["clock"]
         reads = [request for request in house.requests if request[:2] == (4, clock.address)]
-        assert len(reads) == 10  # clock, status and inputs are neighbours: one transaction
+        assert len(reads) == 10  # clock, status, inputs and functions are neighbours: one transaction
         slow = [request for request in house.requests if request[1] == 300]
         assert len(slow) == 1  # configuration only on connecting, then every 15 minutes
     assert len({phase(house.name) for house in houses}) == 5
@@ -149,10 +150,52 @@ async def test_a_pump_station_and_an_open_faceplate_are_read_faster(town: Town) 
 
 
 def reads_of_inputs(house: Controller) -> list[tuple[int, int, int]]:
-    """The reads that cover the measured inputs, alone or together with the status before them."""
-    inputs = BLOCKS[registers.SUBSTATION]["inputs"]
-    end = inputs.address + inputs.count
+    """The reads that cover the measured inputs, with the functions behind them, and the status before them or not."""
+    blocks = BLOCKS[registers.SUBSTATION]
+    inputs, functions = blocks["inputs"], blocks[FUNCTIONS]
+    end = functions.address + functions.count
     return [r for r in house.requests if r[0] == 4 and r[1] <= inputs.address and r[1] + r[2] == end]
+
+
+async def test_what_a_station_has_besides_comes_with_its_inputs_and_what_it_has_not_is_unknown(
+    town: Town,
+) -> None:
+    house = Controller("house-01")
+    for row in registers.SUBSTATION_FUNCTIONS:
+        house.put(row.name, None)
+    house.put("dhw_supply_temp_c", 55.5)
+    house.put("dhw_state_number", 1)
+    await town.start(house)
+    await town.run(10.0)
+
+    latest = town.latest
+    assert latest.point("house-01", "dhw_supply_temp_c").value == pytest.approx(55.5)
+    assert latest.point("house-01", "dhw_supply_temp_c").quality is Quality.good
+    assert latest.point("house-01", "dhw_tank_top_temp_c").quality is Quality.unknown  # never wired: no fault
+    assert latest.point("house-01", "legionella_result_number").quality is Quality.unknown
+
+    house.put("dhw_supply_temp_c", None)  # a sensor that has measured is lost
+    house.put("dhw_state_number", None)  # nothing was worked out: no fault
+    await town.run(10.0)
+    assert latest.point("house-01", "dhw_supply_temp_c").quality is Quality.failed_sensor
+    assert latest.point("house-01", "dhw_state_number").quality is Quality.unknown
+
+    house.boot(2, uptime_s=1)  # provisioned anew, without DHW
+    await town.run(80.0)
+    assert latest.point("house-01", "dhw_supply_temp_c").quality is Quality.unknown
+
+
+def test_the_optional_sensors_are_those_that_the_controller_may_have() -> None:
+    source = (Path(registers.__file__).parent / "site_functions.py").read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    (told,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "MORE_INPUTS"
+    )
+    assert {name for names in told.values() for name in names} == OPTIONAL_SENSORS
+    for profile, names in told.items():
+        assert set(names) <= set(BLOCKS[profile][FUNCTIONS].points)
 
 
 async def test_the_dead_cost_the_living_nothing(tmp_path: Path) -> None:

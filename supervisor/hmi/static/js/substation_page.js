@@ -26,6 +26,19 @@ const READINGS = {
   pump_station: ["outdoor_temp_c", "plant_supply_temp_c", "plant_return_temp_c", "plant_dp_bar", "plant_flow_m3_h", "plant_heat_kw",
     "pump_speed_out_pct"],
 };
+/** What a station may have or not, in the order of its parts; what it has not is not shown. */
+const FUNCTIONS = {
+  substation: ["schedule_mode_number", "room_shift_k", "dhw_state_number", "dhw_supply_temp_c", "dhw_temp_effective_c", "dhw_tank_top_temp_c",
+    "dhw_tank_bottom_temp_c", "dhw_circulation_temp_c", "dhw_flow_m3_h", "dhw_valve_position_out_pct", "dhw_active_limiter_number",
+    "dhw_pump_out_number", "circulation_pump_out_number", "legionella_result_number", "legionella_minimum_temp_c", "legionella_held_s",
+    "legionella_passed_age_s", "legionella_started_age_s", "secondary2_supply_temp_c", "secondary2_supply_temp_effective_c",
+    "secondary2_return_temp_c", "own2_curve_temp_c", "room2_temp_c", "room2_shift_k", "schedule2_mode_number", "valve2_position_out_pct",
+    "secondary2_pump_out_number", "active2_limiter_number", "primary_heat_limit_effective_kw", "window_heat_mean_kw",
+    "valve_starts_hour_count", "valve_starts_day_count", "valve2_starts_hour_count", "valve2_starts_day_count",
+    "dhw_valve_starts_hour_count", "dhw_valve_starts_day_count", "sensor_doubt_bits", "local_time_number"],
+  pump_station: ["pump_state_number", "suction_pressure_bar", "index_dp_bar", "index_dp_correction_bar", "dp_reserve_bar", "lead_pump_number",
+    "pump2_speed_out_pct", "pump_run_s", "pump2_run_s", "plant_flow_minimum_bites_number"],
+};
 const PENS = {
   substation: ["secondary_supply_temp_c", "secondary_supply_temp_effective_c", "primary_return_temp_c", "primary_dp_bar"],
   pump_station: ["plant_supply_temp_c", "plant_return_temp_c", "plant_dp_bar"],
@@ -52,6 +65,38 @@ const indicators = READINGS[profile].map((point) => new Indicator(device, site, 
 byId("readings").replaceChildren(...indicators.map((indicator) => indicator.element));
 const mimic = new Mimic(profile, site);
 byId("mimic").replaceChildren(mimic.element);
+
+// ---- what this station has besides ------------------------------------------------------------------------
+const functionRows = FUNCTIONS[profile].map((name) => {
+  const value = new ValueText(site.point(name), "td");
+  return { name, value, element: h("tr", { "data-point": name, hidden: true }, h("td", {}, t(`point.${name}`)), value.element) };
+});
+byId("functions").replaceChildren(...functionRows.map((row) => row.element));
+
+function showFunctions() {
+  let any = false;
+  for (const { name, value, element } of functionRows) {
+    const reading = read(name);
+    const there = reading.quality !== "unknown" && !(name.endsWith("_bits") && !reading.value);
+    element.hidden = !there;
+    any ||= there;
+    if (!there) continue;
+    value.show(reading);
+    const told = functionText(name, reading.value);
+    if (told === null) continue;
+    setText(value.digits, told);
+    setText(value.unit, "");
+  }
+  byId("functions-panel").hidden = !any;
+}
+
+/** Times, clocks and inputs in words; null = as the number it is. @param {string} name @param {number | null} value */
+function functionText(name, value) {
+  if (value === null) return null;
+  if (name === "local_time_number") return `${String(Math.floor(value / 60)).padStart(2, "0")}:${String(value % 60).padStart(2, "0")}`;
+  if (name.endsWith("_bits")) return [...Array(16).keys()].filter((bit) => (value >> bit) & 1).map((bit) => bit + 1).join(", ");
+  return name.endsWith("_s") ? format.duration(value) : null;
+}
 
 // ---- setpoints ----------------------------------------------------------------------------------------------
 let selected = 0;
@@ -514,6 +559,7 @@ let plottedWall = -Infinity; // the first plot waits for nothing
 function refresh() {
   for (const indicator of indicators) indicator.show(read);
   mimic.show(read);
+  showFunctions();
   showSetpoints();
   const link = live.link(deviceId);
   const mode = read("control_mode_number");
