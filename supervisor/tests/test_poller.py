@@ -150,7 +150,7 @@ async def test_a_pump_station_and_an_open_faceplate_are_read_faster(town: Town) 
 
 
 def reads_of_inputs(house: Controller) -> list[tuple[int, int, int]]:
-    """The reads that cover the measured inputs, with the functions behind them, and the status before them or not."""
+    """The reads that cover the inputs and the functions behind them, with or without the status before."""
     blocks = BLOCKS[registers.SUBSTATION]
     inputs, functions = blocks["inputs"], blocks[FUNCTIONS]
     end = functions.address + functions.count
