@@ -67,6 +67,10 @@ def emulate(
     rtu: Annotated[bool, typer.Option("--rtu", help="Modbus RTU as well, on a pseudo terminal.")] = False,
     heap: Annotated[str, typer.Option(help="Heap of each controller.")] = "192k",
     profile: Annotated[str, typer.Option(help="substation or pump_station.")] = "substation",
+    whole_house: Annotated[
+        bool,
+        typer.Option("--whole-house", help="One controller with all it can have: DHW, two circuits."),
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Fixed keys and draws; random when left out.")] = None,
     speed: Annotated[str, typer.Option(help="Simulated seconds per second, or max.")] = "1",
 ) -> None:
@@ -85,6 +89,7 @@ def emulate(
         rtu=rtu,
         heap=heap,
         profile=profile,
+        whole_house=whole_house,
         seed=seed,
         speed=_speed(speed),
         announce=lambda line: typer.echo(json_format.dumps(line)),

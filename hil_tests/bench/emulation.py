@@ -13,18 +13,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from firmware.substation import registers
 
 from .errors import PortTaken, WrongUse
 from .fleet import Fleet
-from .lockstep import EPOCH_UTC, TICK_MS, Lockstep
+from .house_fleet import HouseFleet
+from .lockstep import EPOCH_UTC, TICK_MS, Lockstep, Plant
+from .plant.whole_house import WholeHouse
+from .plant.whole_house import settings as house_settings
+from .plant.year_weather import YearWeather
 from .provisioning import RTU_BAUD, Device, Ports, firmware_bundle, provision, write_key_file
 from .street import controller_settings, street
 from .wiring import Stack, WiredPlant
 
 HEAP = re.compile(r"[1-9][0-9]{0,8}[km]?")
 LAST_PORT = 65_535
+HOUSE_BEGINS_S = 11 * 86_400.0 + 5.5 * 3_600.0  # half past five on a winter morning: before the first showers
 HOUSES_BEHIND_A_PLANT = 3
 OPENING_BEHIND_A_PLANT = 0.4  # of the valve's stroke
 # An RTU answer comes after 3.5 characters of silence, and silence passes with the clock: at the usual
@@ -74,11 +80,13 @@ def emulate(
     seed: int | None,
     speed: float | None,
     announce: Callable[[dict[str, str]], None],
+    whole_house: bool = False,
 ) -> None:
     """Start `count` controllers, announce each, and run them until SIGINT or SIGTERM.
 
     port: of the first one, the next ones follow; 0 = chosen by the system. rtu: a serial line each as well,
-    whose path is announced. Raises WrongUse, BenchError.
+    whose path is announced. whole_house: one controller with all that it can have, see WholeHouse. Raises
+    WrongUse, BenchError.
     """
     if profile not in registers.PROFILES:
         raise WrongUse(
@@ -87,6 +95,11 @@ def emulate(
         )
     if not HEAP.fullmatch(heap):
         raise WrongUse(f"--heap {heap}: give bytes like 192k; nothing was started")
+    if whole_house and (count > 1 or profile != registers.SUBSTATION):
+        raise WrongUse(
+            "--whole-house is one substation; nothing was started. Leave --count and --profile out, and "
+            "start it again for another one"
+        )
     last = port + count - 1
     if port and last > LAST_PORT:
         raise WrongUse(
@@ -94,12 +107,26 @@ def emulate(
             "nothing was started. Begin lower, or leave --port out"
         )
     with run_folder("emulate") as folder, ended_by_signal():
-        plants = _plants(folder, count, profile, seed)
-        names = [(plant, name) for plant in plants for name in _names(plant, profile)]
+        wanted_settings: list[tuple[str, dict[str, Any]]]
+        house = WholeHouse(YearWeather.read(), HOUSE_BEGINS_S, seed or 1) if whole_house else None
+        if house is not None:
+            wanted_settings = [("house-01", house_settings(house))]
+        else:
+            plants = _plants(folder, count, profile, seed)
+            wanted_settings = [
+                (name, controller_settings(plant.town, name, profile))
+                for plant in plants
+                for name in _names(plant, profile)
+            ]
+            if profile == registers.PUMP_STATION and count > 1:
+                wanted_settings = [
+                    (f"{name}-{number:03d}", settings)
+                    for number, (name, settings) in enumerate(wanted_settings, start=1)
+                ]
         bundle = firmware_bundle(folder / "bundle")
         ports = Ports()
         devices: list[Device] = []
-        for number, (plant, name) in enumerate(names):
+        for number, (name, settings) in enumerate(wanted_settings):
             wanted = port + number if port else 0
             try:
                 chosen = ports.take(wanted)
@@ -108,16 +135,20 @@ def emulate(
                     f"port {wanted}: {error.strerror}; nothing was started. Choose another --port, or leave "
                     "it out and read the address from the output"
                 ) from None
-            settings = controller_settings(plant.town, name, profile)
             if rtu:
                 settings["rtu_baud"] = RTU_BAUD
-            own = name if len(plants) == 1 else f"{name}-{number + 1:03d}"
             devices.append(
-                provision(folder / "devices", bundle, own, profile, chosen, seed=seed, settings=settings)
+                provision(folder / "devices", bundle, name, profile, chosen, seed=seed, settings=settings)
             )
-        fleet = Fleet([device.board for device in devices], seed=seed, heap=heap, serial=rtu)
+        boards = [device.board for device in devices]
+        plant: Plant
+        fleet: Fleet
+        if house is not None:
+            plant, fleet = house, HouseFleet(boards[0], house, seed=seed, heap=heap, serial=rtu)
+        else:
+            plant, fleet = Stack(plants), Fleet(boards, seed=seed, heap=heap, serial=rtu)
         tick_ms = RTU_TICK_MS if rtu else TICK_MS
-        with Lockstep(Stack(plants), fleet, tick_ms=tick_ms, speed=speed) as clock:
+        with Lockstep(plant, fleet, tick_ms=tick_ms, speed=speed) as clock:
             clock.power_on()
             for position, device in enumerate(devices):
                 line = fleet.serial_lines[position].path if rtu else ""

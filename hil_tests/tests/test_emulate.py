@@ -68,6 +68,17 @@ def test_each_controller_answers_with_the_identity_that_was_printed(profile: str
                 assert probe.connect_ex((host, int(port))) != 0
 
 
+def test_a_whole_house_shows_what_a_street_s_houses_have_not() -> None:
+    with emulating("--whole-house", "--speed", "max", devices=1) as (_, (line,)):
+        host, port = line["address"].split(":")
+        dhw = registers.BY_NAME["dhw_supply_temp_c"]
+        second = registers.BY_NAME["secondary2_supply_temp_c"]
+        with ModbusTcp(host, int(port)) as client:
+            for row in (dhw, second):
+                (raw,) = client.read_input(row.address, 1)
+                assert 10.0 < raw * row.scale < 80.0, row.name
+
+
 def test_rtu_gives_each_controller_a_serial_line_of_its_own() -> None:
     with emulating("--rtu", "--count", "2", devices=2) as (_, lines):
         assert lines[0]["serial"] != lines[1]["serial"]
@@ -140,7 +151,7 @@ def test_a_port_in_use_is_named_and_nothing_started() -> None:
 @pytest.mark.parametrize(
     "options",
     [("--profile", "boiler"), ("--heap", "lots"), ("--speed", "0"), ("--count", "0"),
-     ("--port", "65535", "--count", "2")],
+     ("--port", "65535", "--count", "2"), ("--whole-house", "--count", "2")],
     ids=lambda options: options[0],
 )  # fmt: skip
 def test_wrong_use_is_status_2_with_a_sentence(options: tuple[str, ...]) -> None:

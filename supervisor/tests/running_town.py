@@ -46,7 +46,10 @@ BACK_OFF_DEADLINE_S = 60.0
 
 
 class RunningTown:
-    """Three houses and a pump station, polled every two seconds; `lose` takes a house off the bus."""
+    """Three houses, the last with DHW and a second circuit, and a pump station, polled every two seconds.
+
+    `lose` takes a house off the bus.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,7 +62,8 @@ class RunningTown:
         """Start controllers and server, and wait until all are live."""
         self.data.mkdir(mode=0o700)
         # one process each, so that one house can be taken away
-        facts = [self._emulate("substation") for _ in range(HOUSES)] + [self._emulate("pump_station")]
+        facts = [self._emulate("--profile", "substation") for _ in range(HOUSES - 1)]
+        facts += [self._emulate("--whole-house"), self._emulate("--profile", "pump_station")]
         self._write_site(facts)
         asyncio.run(self._add_people())
         self.serve()
@@ -121,9 +125,9 @@ class RunningTown:
                 client.headers["X-Toplovod-CSRF"] = answer.json()["csrf"]
             yield client
 
-    def _emulate(self, profile: str) -> dict[str, Any]:
+    def _emulate(self, *options: str) -> dict[str, Any]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tools.cli", "emulate", "--count", "1", "--profile", profile],
+            [sys.executable, "-m", "tools.cli", "emulate", *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._emulators.append(process)
