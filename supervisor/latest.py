@@ -175,6 +175,10 @@ class Latest:
         """Return the site ids of the devices of a profile, in row order."""
         return self._tables[profile].device_ids
 
+    def profile(self, device_id: str) -> str:
+        """Return the profile of a device. Raises NotFound."""
+        return self._find(device_id)[0].profile
+
     def point(self, device_id: str, name: str) -> Reading:
         """Return one value as it stands now. Raises NotFound for a device or point that does not exist."""
         table, row = self._find(device_id)

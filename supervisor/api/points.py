@@ -11,6 +11,7 @@ from typing import Any
 from firmware.substation import registers
 
 from ..field.blocks import BLOCKS, VALUE_BLOCKS
+from ..historian.layout import current_layout
 from ..orders import unit_of
 
 # What an operator can act on; the register's own step is finer than any sensor is true.
@@ -38,6 +39,7 @@ def profiles() -> dict[str, Any]:
     answer: dict[str, Any] = {}
     for number, profile in enumerate(registers.PROFILES, 1):
         polled = {point for name in VALUE_BLOCKS for point in BLOCKS[profile][name].points}
+        kept = set(current_layout(profile).points)
         rows = registers.BY_PROFILE[profile]
         names = {row.name for row in rows}
         answer[profile] = {
@@ -52,6 +54,7 @@ def profiles() -> dict[str, Any]:
                     "access": row.access,
                     "space": row.space,
                     "live": row.name in polled,
+                    "kept": row.name in kept,
                 }
                 for row in rows
             ],

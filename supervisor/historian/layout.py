@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from firmware.substation import registers
 
 from ..errors import NotFound
-from ..field.blocks import BLOCKS, Block, Decoder
+from ..field.blocks import BLOCKS, FUNCTIONS, OPTIONAL_SENSORS, Block, Decoder
 from ..latest import Latest
 
 # Of the status block: outdoor temperature, mode, limiter, faults, alarms, deficit. The rest are counters.
@@ -100,13 +100,25 @@ _STATUS_ROWS = _status_rows()
 _STATUS_WORDS = sum(registers.words_of(row) for row in _STATUS_ROWS)
 
 
+def _optional_rows(profile: str) -> tuple[registers.Register, ...]:
+    """What sensors measure that a station may have or not; one word each."""
+    return tuple(row for row in BLOCKS[profile][FUNCTIONS].rows if row.name in OPTIONAL_SENSORS)
+
+
+_OPTIONAL_AT = {
+    profile: np.array([row.address - BLOCKS[profile][FUNCTIONS].address for row in _optional_rows(profile)])
+    for profile in registers.PROFILES
+}
+
+
 def current_layout(profile: str) -> Layout:
     """Return the layout in which samples of this profile are recorded now."""
     rows: Sequence[registers.Register] = BLOCKS[profile]["inputs"].rows
-    return Layout(profile, registers.map_hash(), (*_STATUS_ROWS, *rows))
+    return Layout(profile, registers.map_hash(), (*_STATUS_ROWS, *rows, *_optional_rows(profile)))
 
 
 def sample_words(latest: Latest, device_id: str) -> NDArray[np.uint16]:
     """Return the words of one sample of this device in the current layout."""
     status = latest.words(device_id, "status")[:_STATUS_WORDS]
-    return np.concatenate((status, latest.words(device_id, "inputs")))
+    more = latest.words(device_id, FUNCTIONS)[_OPTIONAL_AT[latest.profile(device_id)]]
+    return np.concatenate((status, latest.words(device_id, "inputs"), more))

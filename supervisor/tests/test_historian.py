@@ -22,7 +22,7 @@ from firmware.substation import registers
 from ..clock import LockstepClock
 from ..database import open_connection
 from ..errors import NotFound, Refused
-from ..field.blocks import BLOCKS
+from ..field.blocks import BLOCKS, FUNCTIONS
 from ..field.poller import phase
 from ..historian import Historian
 from ..historian.chunk import HOUR_MS, BadChunk, pack, unpack
@@ -116,6 +116,28 @@ def test_thinning_keeps_every_peak_and_never_invents_a_sample() -> None:
     assert np.all(series.minimum <= series.mean) and np.all(series.mean <= series.maximum)
     assert not np.any((series.utc_s > 101) & (series.utc_s < 199))  # the gap stays a gap
     assert not np.isnan(series.mean).any()
+
+
+async def test_what_a_sensor_measures_that_a_station_may_have_is_kept(tmp_path: Path) -> None:
+    town = Town(tmp_path, "house-01")
+    block = BLOCKS[registers.SUBSTATION][FUNCTIONS]
+    words = [0] * block.count
+    for row in block.rows:
+        at = row.address - block.address
+        coded = registers.words_of_raw(row, registers.to_raw(row, None))
+        words[at : at + len(coded)] = coded
+    row = registers.BY_NAME["dhw_supply_temp_c"]
+    (words[row.address - block.address],) = registers.words_of_raw(row, registers.to_raw(row, 55.25))
+    town.latest.store("house-01", FUNCTIONS, words)
+    await town.run(0.1, lambda t: 60.0, "house-01")
+    await town.historian.flush()
+
+    hot = await town.historian.series("house-01", "dhw_supply_temp_c", EPOCH, EPOCH + HOUR)
+    assert len(hot.mean) == 36 and np.allclose(hot.mean, 55.25)
+    none = await town.historian.series("house-01", "dhw_tank_top_temp_c", EPOCH, EPOCH + HOUR)
+    assert len(none.mean) == 0  # nothing there, nothing drawn
+    with pytest.raises(NotFound):  # worked out from what is kept, or told by the controller itself
+        await town.historian.series("house-01", "dhw_state_number", EPOCH, EPOCH + HOUR)
 
 
 async def test_hours_of_samples_come_back_from_chunks_and_from_the_open_hour(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ PAGES = (
     "/trend",
     "/coordinator",
     "/substation/house-01",
+    "/substation/house-03",
     "/substation/plant",
 )
 WITHIN_MS = 30_000
@@ -409,6 +410,41 @@ def test_the_source_of_refusals_never_looks_like_none_before_it_is_known(
     expect(source).to_have_text("…")
     page.unroute("**/api/v1/substations/house-02")
     expect(source).to_have_text("127.0.0.1")
+
+
+def test_a_station_shows_what_it_has_besides_heating_and_nothing_that_it_has_not(
+    workplace: Callable[..., Desk],
+) -> None:
+    desk = workplace(locale="en-GB")
+    page = desk.log_in("vesna")
+    desk.go("/substation/house-03")  # DHW by an exchanger and a second circuit, no tank
+    rows = page.locator("#functions tr")
+    hot_water = rows.and_(page.locator("[data-point=dhw_supply_temp_c]"))
+    expect(hot_water).to_contain_text(re.compile(r"Hot water\s*\d\d\.\d °C"))
+    expect(rows.and_(page.locator("[data-point=secondary2_supply_temp_c]"))).to_be_visible()
+    expect(rows.and_(page.locator("[data-point=dhw_state_number]"))).to_contain_text(
+        re.compile("at rest|heating|kept warm")
+    )
+    expect(rows.and_(page.locator("[data-point=dhw_tank_top_temp_c]"))).to_be_hidden()
+    desk.go("/substation/house-01")
+    expect(page.locator("#functions [data-point=valve_starts_day_count]")).to_be_visible()
+    expect(page.locator("#functions [data-point=dhw_supply_temp_c]")).to_be_hidden()
+    assert desk.complaints == [] and desk.foreign == []
+
+
+def test_a_young_history_is_shown_over_the_span_that_it_fills(workplace: Callable[..., Desk]) -> None:
+    desk = workplace()
+    page = desk.log_in("vesna")
+    desk.go("/trend")
+    expect(page.locator("#spans button[data-hours='1']")).to_have_attribute("aria-pressed", "true")
+    page.locator("#spans button[data-hours='24']").click()
+    expect(page.locator("#spans button[data-hours='24']")).to_have_attribute("aria-pressed", "true")
+    page.reload()  # the span that somebody has chosen stays
+    desk.live()
+    expect(page.locator("#spans button[data-hours='24']")).to_have_attribute("aria-pressed", "true")
+    offered = page.locator("#pen-point option").evaluate_all("options => options.map(o => o.value)")
+    assert "plant_dp_bar" in offered and "lead_pump_number" not in offered  # what history keeps, no more
+    assert desk.complaints == []
 
 
 def test_the_map_is_steered_by_arrows_and_yokes_the_faceplate(workplace: Callable[..., Desk]) -> None:

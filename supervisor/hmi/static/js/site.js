@@ -11,6 +11,7 @@ import { get } from "./api.js";
  * @property {string} access
  * @property {string} space
  * @property {boolean} live read in every cycle
+ * @property {boolean} kept in history
  */
 /** @typedef {{setpoint: string, effective: string, owner: string, seconds_left: string}} Lease */
 /** @typedef {{number: number, points: Point[], leases: Lease[]}} Profile */

@@ -40,6 +40,8 @@ const plot = new TrendPlot(byId("trend"), site, {
   },
 });
 
+plot.fitsYoung = !asked.get("hours"); // nobody has chosen a span yet
+
 byId("spans").replaceChildren(...SPANS_H.map((hours) => h("button", {
   type: "button", "data-hours": hours, onclick: () => setSpan(hours),
 }, hours < 48 ? `${hours} h` : `${hours / 24} d`)));
@@ -53,7 +55,7 @@ offerPoints();
 
 function offerPoints() {
   const profile = site.device(deviceSelect.value)?.profile ?? "substation";
-  pointSelect.replaceChildren(...site.profiles[profile].points.filter((point) => point.access === "measurement" && point.live)
+  pointSelect.replaceChildren(...site.profiles[profile].points.filter((point) => point.access === "measurement" && point.kept)
     .map((point) => h("option", { value: point.name }, t(`point.${point.name}`))));
 }
 
@@ -79,6 +81,7 @@ function addPen() {
 
 /** @param {number} hours */
 function setSpan(hours) {
+  plot.fitsYoung = false;
   span_h = hours;
   begin();
 }
@@ -120,6 +123,10 @@ function refresh() {
   loadedWall = now;
   loadedAt = end;
   void plot.load(end - span_h * 3600, end).then(() => {
+    if (plot.fitsYoung && !plot.failed && plot.hours < span_h) {
+      setSpan(SPANS_H.find((hours) => hours >= plot.hours) ?? span_h);
+      return;
+    }
     setText(byId("span-text"), plot.failed ? t("trend.failed", { why: plot.failed })
       : `${format.dayTime(end - span_h * 3600)} – ${format.dayTime(end)} ${format.zoneName()}`);
   });

@@ -43,6 +43,8 @@ export class TrendPlot {
     this.data = [];
     this.asked = 0;
     this.hours = 24;
+    /** Whether a young history is drawn over a shorter span than asked for. */
+    this.fitsYoung = Boolean(options.compact);
     this.failed = "";
     new ResizeObserver(() => this.resize()).observe(element);
     window.addEventListener("toplovod:palette", () => this.build());
@@ -64,7 +66,7 @@ export class TrendPlot {
     try {
       let answers = await this.fetch(start_s, end_s);
       this.hours = (end_s - start_s) / 3600;
-      if (this.options.compact) {
+      if (this.fitsYoung) {
         const shorter = shorterSpan(answers, start_s, end_s);
         if (shorter < this.hours) {
           // asked for again: thinned to a day's bins, an hour would be ten points
