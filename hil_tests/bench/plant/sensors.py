@@ -51,9 +51,16 @@ def pt1000_ohm(temp_c: ArrayLike) -> FloatArray:
     return ohm
 
 
-def current_ma(value: FloatArray, full_range: FloatArray) -> FloatArray:
+def current_ma(value: FloatArray, full_range: FloatArray, out: FloatArray | None = None) -> FloatArray:
     """4..20 mA over 0..full range, saturating at 3.8 and 20.5 mA as transmitters do (NAMUR NE 43)."""
-    return np.clip(4.0 + 16.0 * value / full_range, 3.8, 20.5)
+    if out is None:
+        out = np.empty(np.broadcast(value, full_range).shape)
+    np.multiply(value, 16.0, out=out)
+    np.divide(out, full_range, out=out)
+    np.add(out, 4.0, out=out)
+    np.maximum(out, 3.8, out=out)
+    np.minimum(out, 20.5, out=out)
+    return out
 
 
 class Sensors:
@@ -83,6 +90,7 @@ class Sensors:
         self._lag[:, [OUTDOOR, ROOM]] = AIR_LAG_S
         self._temp: FloatArray | None = None
         self._current: FloatArray = np.zeros((devices, CURRENT_CHANNELS))
+        self._signal = np.empty_like(self._current)
         self._fault_ohm: dict[tuple[int, int], float] = {}
         self._fault_offset: FloatArray = np.zeros(shape)
         self._fault_ma: dict[tuple[int, int], float] = {}
@@ -91,21 +99,24 @@ class Sensors:
         self, dt_s: float, temp_c: FloatArray, dp_bar: FloatArray, flow_m3_h: FloatArray, inputs: BoardInputs
     ) -> None:
         """Advance by dt_s towards the truth and write what the pins see into `inputs`."""
-        signal = np.empty_like(self._current)
-        signal[:, DIFFERENTIAL_PRESSURE] = dp_bar * self.dp_gain + self.dp_zero_bar
-        signal[:, VOLUME_FLOW] = flow_m3_h * self.flow_gain
+        signal = self._signal
+        np.multiply(dp_bar, self.dp_gain, out=signal[:, DIFFERENTIAL_PRESSURE])
+        signal[:, DIFFERENTIAL_PRESSURE] += self.dp_zero_bar
+        np.multiply(flow_m3_h, self.flow_gain, out=signal[:, VOLUME_FLOW])
         if self._temp is None:
             self._temp = temp_c.copy()
             self._current[:] = signal
             self._shares = (0.0, np.zeros_like(self._lag), 0.0)
         if self._shares[0] != dt_s:
             self._shares = (dt_s, -np.expm1(-dt_s / self._lag), float(-np.expm1(-dt_s / CURRENT_LAG_S)))
-        self._current += (signal - self._current) * self._shares[2]
+        signal -= self._current
+        signal *= self._shares[2]
+        self._current += signal
         follow(
             self._temp, temp_c, self._shares[1], self.error_share, self._fault_offset, self._gap,
             R0_OHM, A_PER_K, B_PER_K2, C_PER_K4, BAND_K, BAND_SHARE, inputs.resistance_ohm,
         )  # fmt: skip
-        inputs.current_ma[:] = current_ma(self._current, self._range)
+        current_ma(self._current, self._range, inputs.current_ma)
         for (device, channel), ohm in self._fault_ohm.items():
             inputs.resistance_ohm[device, channel] = ohm
         for (device, channel), milliampere in self._fault_ma.items():
