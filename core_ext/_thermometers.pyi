@@ -9,7 +9,6 @@ def follow(
     share: FloatArray,
     error_share: FloatArray,
     offset_k: FloatArray,
-    gap: FloatArray,
     r0: float,
     a: float,
     b: float,

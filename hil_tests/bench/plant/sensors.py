@@ -85,14 +85,15 @@ class Sensors:
         self._range = np.empty((devices, CURRENT_CHANNELS))
         self._range[:, DIFFERENTIAL_PRESSURE] = DP_RANGE_BAR
         self._range[:, VOLUME_FLOW] = flow_range_m3_h
-        self._gap: FloatArray = np.zeros(shape) if connected is None else np.where(connected, 0.0, np.nan)
-        self._lag = np.full(shape, POCKET_LAG_S)
-        self._lag[:, [OUTDOOR, ROOM]] = AIR_LAG_S
+        self._lag = np.full(PT1000_CHANNELS, POCKET_LAG_S)
+        self._lag[[OUTDOOR, ROOM]] = AIR_LAG_S
         self._temp: FloatArray | None = None
         self._current: FloatArray = np.zeros((devices, CURRENT_CHANNELS))
         self._signal = np.empty_like(self._current)
         self._fault_ohm: dict[tuple[int, int], float] = {}
-        self._fault_offset: FloatArray = np.zeros(shape)
+        self._sound: FloatArray = np.zeros(shape) if connected is None else np.where(connected, 0.0, np.nan)
+        """What adds to each Pt1000 without a fault: nothing, or NaN for an open circuit."""
+        self._offset = self._sound.copy()
         self._fault_ma: dict[tuple[int, int], float] = {}
 
     def step(
@@ -113,8 +114,8 @@ class Sensors:
         signal *= self._shares[2]
         self._current += signal
         follow(
-            self._temp, temp_c, self._shares[1], self.error_share, self._fault_offset, self._gap,
-            R0_OHM, A_PER_K, B_PER_K2, C_PER_K4, BAND_K, BAND_SHARE, inputs.resistance_ohm,
+            self._temp, temp_c, self._shares[1], self.error_share, self._offset, R0_OHM, A_PER_K, B_PER_K2,
+            C_PER_K4, BAND_K, BAND_SHARE, inputs.resistance_ohm,
         )  # fmt: skip
         current_ma(self._current, self._range, inputs.current_ma)
         for (device, channel), ohm in self._fault_ohm.items():
@@ -131,7 +132,7 @@ class Sensors:
             raise ValueError(f"{kind!r} is no sensor fault; known: {', '.join(FAULTS)}. Nothing was changed")
         self.repair(device, channel)
         if kind == "offset":
-            self._fault_offset[device, channel] = value
+            self._offset[device, channel] += value
         else:
             ohm = {"open": np.nan, "short": 0.0}.get(kind, float(pt1000_ohm(value)))
             self._fault_ohm[device, channel] = ohm
@@ -143,5 +144,5 @@ class Sensors:
     def repair(self, device: int, channel: int) -> None:
         """Undo a fault of a Pt1000 or, for channels 0 and 1, of a current loop as well."""
         self._fault_ohm.pop((device, channel), None)
-        self._fault_offset[device, channel] = 0.0
+        self._offset[device, channel] = self._sound[device, channel]
         self._fault_ma.pop((device, channel), None)
