@@ -497,11 +497,18 @@ def audit_verify(
         typer.echo(json_format.dumps(verdict.as_dict()))
     else:
         for finding in verdict.findings:
-            typer.echo(f"rows {finding.first} to {finding.last}: {finding.kind}: {finding.text}")
-        what = "sound" if verdict.sound else f"{len(verdict.findings)} findings"
-        typer.echo(f"{verdict.rows} rows, {verdict.checkpoints} checkpoints: {what}")
+            one = finding.first == finding.last
+            where = f"row {finding.first}" if one else f"rows {finding.first} to {finding.last}"
+            typer.echo(f"{where}: {finding.kind}: {finding.text}")
+        what = "sound" if verdict.sound else _counted(len(verdict.findings), "finding")
+        rows, checkpoints = _counted(verdict.rows, "row"), _counted(verdict.checkpoints, "checkpoint")
+        typer.echo(f"{rows}, {checkpoints}: {what}")
     if not verdict.sound:
         raise typer.Exit(1)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @audit_app.command("export")

@@ -71,6 +71,15 @@ class Member:
             raise MemberFailed("a member sent JSON that is not an object; the run stopped")
         return message
 
+    def gone(self) -> bool:
+        """Say whether the process has closed its line, without taking anything from it."""
+        try:
+            return not self._link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def close(self) -> None:
         self._link.close()
 
@@ -132,6 +141,8 @@ class Lockstep:
         """Wait in real time, the clock standing, until the member has joined; False when it will not."""
         until = time.monotonic() + deadline_s
         assert self._door is not None, "open_door() first"
+        for member in [m for m in self.members if m.gone()]:
+            self._drop(member)  # else one that was killed since the last tick would pass for the one awaited
         with selectors.DefaultSelector() as selector:
             selector.register(self._door, selectors.EVENT_READ)
             while not any(member.name == name for member in self.members):

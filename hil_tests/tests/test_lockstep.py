@@ -120,6 +120,20 @@ def test_a_silent_member_stops_the_run_by_name() -> None:
             clock.step()
 
 
+def test_a_member_that_was_killed_between_two_ticks_does_not_pass_for_the_one_that_comes(
+    clock: Lockstep,
+) -> None:
+    with socket.create_connection(clock.open_door()) as killed:
+        killed.sendall(b'{"member":"supervisor"}\n')
+        assert clock.wait_for_member("supervisor", 10.0, lambda: True)
+    assert not clock.wait_for_member("supervisor", 10.0, lambda: False)  # the one that was is not waited for
+    second = joined(clock)
+    clock.run_for(2)
+    clock.close()
+    second.thread.join(10)
+    assert second.seen == [2_000]
+
+
 @pytest.mark.parametrize("junk", [b"hello\n", b"[]\n", b'{"member":""}\n', b"\xff" * 70_000])
 def test_junk_at_the_door_is_not_let_in(clock: Lockstep, junk: bytes) -> None:
     with socket.create_connection(clock.open_door()) as line:
