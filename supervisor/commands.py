@@ -507,10 +507,6 @@ def audit_verify(
         raise typer.Exit(1)
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 @audit_app.command("export")
 def audit_export(
     data: DataPath = Path("data"),

@@ -230,7 +230,7 @@ def test_a_flipped_byte_in_the_audit_is_found(tmp_path: Path) -> None:
     assert content.count(b'"bor"') >= 1
     path.write_bytes(content.replace(b'"bor"', b'"bob"'))
     told = toplovod("audit", "verify", "--data", data)
-    assert told.returncode == 1 and "findings" in told.stdout
+    assert told.returncode == 1 and "checkpoints: 1 finding\n" in told.stdout
 
 
 def mode_of(path: Path) -> int:
