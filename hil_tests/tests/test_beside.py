@@ -33,12 +33,12 @@ def vanish() -> None:
 def work_in(folder: Path) -> None:
     """Work for ever; `folder/here` is there as long as it does."""
     here = folder / "here"
-    here.write_text(str(os.getpid()))
-    try:
+    try:  # the signal may come as soon as the file is there
+        here.write_text(str(os.getpid()))
         while True:
             time.monotonic()
     finally:
-        here.unlink()
+        here.unlink(missing_ok=True)
 
 
 def appears(path: Path) -> None:
