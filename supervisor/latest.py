@@ -214,24 +214,30 @@ class Latest:
             restarts_seen=contact.restarts_seen,
         )
 
-    def snapshot(self, profile: str) -> Snapshot:
-        """Return copies of all values of a profile with the qualities of this moment."""
+    def snapshot(self, profile: str, columns: Sequence[int] | None = None) -> Snapshot:
+        """Return copies of the values of a profile with the qualities of this moment.
+
+        columns: only these, in this order, by their places in `points`; all when None.
+        """
         table = self._tables[profile]
         now = self._clock.monotonic()
-        age = now - table.read_s
+        wanted = slice(None) if columns is None else np.array(columns, dtype=np.intp)
+        age = now - table.read_s[:, wanted]
         link = np.array([self._link(device_id) for device_id in table.device_ids], dtype=np.uint8)
         last_ok = (self._contacts[device_id].last_ok_s for device_id in table.device_ids)
         device_age = np.array([np.inf if s is None else now - s for s in last_ok])
-        quality = table.quality.copy()
-        manual = (table.values[:, table.mode_column] == MANUAL_MODE)[:, None] & table.moved_by_hand[None, :]
+        quality = table.quality[:, wanted].copy()
+        by_hand = table.values[:, table.mode_column] == MANUAL_MODE
+        manual = by_hand[:, None] & table.moved_by_hand[None, wanted]
         quality[manual & (quality == Quality.good)] = Quality.manual
         known = quality != Quality.unknown
-        quality[known & (age > table.stale_after_s) & (quality != Quality.failed_sensor)] = Quality.stale
+        stale = age > table.stale_after_s[wanted]
+        quality[known & stale & (quality != Quality.failed_sensor)] = Quality.stale
         silent = (link != Link.ok) & (link != Link.late)
         quality[known & silent[:, None]] = Quality.lost
-        return Snapshot(
-            profile, table.device_ids, table.points, table.values.copy(), quality, age, link, device_age
-        )
+        points = table.points if columns is None else tuple(table.points[place] for place in columns)
+        values = table.values[:, wanted].copy()
+        return Snapshot(profile, table.device_ids, points, values, quality, age, link, device_age)
 
     def read_of(
         self, profile: str, point: str

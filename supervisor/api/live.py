@@ -98,7 +98,7 @@ class Ticker:
         self._simulated = isinstance(station.clock, LockstepClock)
         self._tick = -1
         self._head: Head | None = None
-        self._snapshots: dict[str, Snapshot] = {}
+        self._snapshots: dict[tuple[str, tuple[int, ...]], Snapshot] = {}
         self._frames: OrderedDict[Subscription, bytes] = OrderedDict()
         self._pace: deque[tuple[float, float]] = deque()
         self.clients = 0
@@ -145,19 +145,19 @@ class Ticker:
         return (self._pace[-1][1] - self._pace[0][1]) / real if real > 0 else 0.0
 
     def _block(self, part: Part) -> Block:
-        snapshot = self._snapshots.get(part.profile)
+        wanted = (part.profile, part.columns)
+        snapshot = self._snapshots.get(wanted)
         if snapshot is None:
-            snapshot = self._snapshots[part.profile] = self._latest.snapshot(part.profile)
+            snapshot = self._snapshots[wanted] = self._latest.snapshot(*wanted)
         rows = slice(None) if part.rows is None else np.array(part.rows, dtype=np.intp)
-        columns = np.array(part.columns, dtype=np.intp)
-        ages = snapshot.age_s[rows][:, columns]
+        ages = snapshot.age_s[rows]
         # the age of the youngest shown point: blocks of a device are read together or not at all
         age = ages.min(axis=1) if ages.size else np.full(len(ages), np.inf)
         return Block(
             profile=registers.PROFILES.index(part.profile) + 1,
-            values=snapshot.values[rows][:, columns].astype(np.float32),
+            values=snapshot.values[rows].astype(np.float32),
             age_s=age.astype(np.float32),
-            quality=snapshot.quality[rows][:, columns],
+            quality=snapshot.quality[rows],
             link=snapshot.link[rows],
         )
 

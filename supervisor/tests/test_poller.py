@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uvloop
 from pymodbus.constants import ExcCodes
@@ -501,6 +502,13 @@ async def test_manual_and_substituted_values_never_look_live(town: Town) -> None
     assert town.latest.point("house-01", "manual_seconds_left_s").value == 1_200
     snapshot = town.latest.snapshot(registers.SUBSTATION)
     assert snapshot.quality[0, snapshot.column("valve_position_out_pct")] == Quality.manual
+    places = [
+        snapshot.column(name) for name in ("valve_position_out_pct", "curve_shift_sp_k", "outdoor_temp_c")
+    ]
+    some = town.latest.snapshot(registers.SUBSTATION, places)
+    assert some.points == ("valve_position_out_pct", "curve_shift_sp_k", "outdoor_temp_c")
+    assert np.array_equal(some.values, snapshot.values[:, places], equal_nan=True)
+    assert np.array_equal(some.quality, snapshot.quality[:, places])
 
     town.latest.substitute("house-01", "room_temp_c", 20.5)
     await town.run(10.0)
