@@ -14,7 +14,7 @@ from .. import orders
 from ..alarms import RECORDS
 from ..alarms.states import STATES
 from ..coordinator import MODES
-from ..field.blocks import BLOCKS, VALUE_BLOCKS
+from ..field.blocks import BLOCKS, FUNCTIONS, VALUE_BLOCKS
 from ..hmi import catalogue
 from ..hmi.pages import PAGES
 from ..latest import Link, Quality
@@ -81,6 +81,15 @@ def test_every_register_that_is_shown_has_a_name() -> None:
         assert f"value.last_refusal_number.{number}" in SL
     for number in range(len(LEASE_OWNERS)):
         assert f"value.lease_owner.{number}" in SL
+
+
+def test_the_screen_of_a_station_shows_every_function_that_is_read() -> None:
+    page = (SUPERVISOR / "hmi" / "static" / "js" / "substation_page.js").read_text(encoding="utf-8")
+    listed = page.split("const FUNCTIONS = {")[1].split("};")[0]
+    for profile in registers.PROFILES:
+        (of_profile,) = re.findall(rf"  {profile}: \[(.*?)\]", listed, re.S)
+        shown = re.findall(r'"(\w+)"', of_profile)
+        assert sorted(shown) == sorted(BLOCKS[profile][FUNCTIONS].points)
 
 
 def test_every_state_a_screen_can_meet_has_words() -> None:
