@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 import urllib.request
 from collections.abc import Callable
@@ -43,6 +44,7 @@ ROOM_DROP_K = limit("room-drop")
 DP_RESOLUTION_BAR = 0.02
 RESULT_FORMAT = "toplovod-week/1"
 WEEK_FILE = "week.json"
+RIVAL_NICE = 19
 
 Progress = Callable[[str], None]
 
@@ -399,6 +401,8 @@ def rooms_beside(coordinated: Path, constant: Path) -> dict[str, Any]:
 
 
 def _rival(plan: Plan, keep: Path) -> dict[str, Any]:
+    # the coordinated week waits for one answer after another; this one fills what that leaves of both cores
+    os.nice(RIVAL_NICE)
     with run_folder("limits") as scratch:
         config = Town.load(town_folder(plan.town, scratch)).controller_config
     limits = next(values for values in config.values() if "plant_dp_maximum_bar" in values)
