@@ -77,7 +77,8 @@ class Supervisor:
                 [sys.executable, "-m", "supervisor.demo", str(self.site), "--data", str(self.data),
                  "--port", str(self.port), "--lockstep", f"{host}:{port}",
                  "--login-token-file", str(self.token_file)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                process_group=0,  # as the controllers: Ctrl-C is for the bench
             )  # fmt: skip
 
     def running(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from .week import (
     Coldest,
     Plan,
     coldest_hour,
+    kept_rival,
     later,
     load_week,
     lowest_constant_dp,
@@ -70,6 +72,33 @@ def test_no_rival_where_no_pressure_serves() -> None:
     for near_bar in (None, 1.8, 4.61):
         with pytest.raises(ValueError, match=r"4\.62 bar does not serve house-11: 9\.0 K short"):
             lowest_constant_dp(Plan(), 0.4, 4.62, lambda line: None, near_bar=near_bar, hour=hour)
+
+
+def test_what_is_kept_of_the_rival_is_not_done_again(tmp_path: Path) -> None:
+    """Interrupted after the search, then after the run, then made from another firmware."""
+    done: list[str] = []
+
+    def search() -> list[Coldest]:
+        done.append("search")
+        return [Coldest(1.8, 2.0, "house-11", 0.3), Coldest(1.9, 0.0, "house-11", 0.4)]
+
+    def run(bar: float) -> dict[str, Any]:
+        done.append(f"run at {bar}")
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        return {"sha256": "00", "kpi": {}}
+
+    path, origin = tmp_path / "constant.json", {"firmware_sha256": "aa"}
+    with pytest.raises(KeyboardInterrupt):
+        kept_rival(path, origin, search, run)
+    assert done == ["search", "run at 1.9"]
+    rival = kept_rival(path, origin, search, run)
+    assert done[2:] == ["run at 1.9"]
+    assert rival["plant_dp_bar"] == 1.9 and [t["served"] for t in rival["search"]] == [False, True]
+    assert kept_rival(path, origin, search, run) == rival
+    assert done[3:] == []
+    kept_rival(path, {"firmware_sha256": "bb"}, search, run)
+    assert done[3:] == ["search", "run at 1.9"]
 
 
 def test_rooms_are_judged_beside_the_same_rooms_of_the_other_week(tmp_path: Path) -> None:

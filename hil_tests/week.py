@@ -44,7 +44,7 @@ ROOM_DROP_K = limit("room-drop")
 DP_RESOLUTION_BAR = 0.02
 RESULT_FORMAT = "toplovod-week/1"
 WEEK_FILE = "week.json"
-RIVAL_NICE = 19
+RIVAL_FILE = "constant.json"
 
 Progress = Callable[[str], None]
 
@@ -353,16 +353,12 @@ def run_week(plan: Plan, folder: Path, progress: Progress) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     origin = provenance(plan)
     path = folder / WEEK_FILE
-    week = load_week(path) or {}
-    if week.get("provenance") != origin:
-        week = {"format": RESULT_FORMAT, "provenance": origin}
+    week = _kept(path, origin)
     with contextlib.ExitStack() as stack:
         stack.enter_context(signals_as_ctrl_c())
         rival = None
         if "lowest_constant_dp" not in week:
-            rival = stack.enter_context(
-                Beside("the week at constant pressure", _rival, plan, folder / "constant.npz")
-            )
+            rival = stack.enter_context(Beside("the week at constant pressure", _rival, plan, folder, origin))
         if "coordinated" not in week:
             week["coordinated"] = run_coordinated(plan, folder / "coordinated.npz", progress)
             _save(path, week)
@@ -400,26 +396,53 @@ def rooms_beside(coordinated: Path, constant: Path) -> dict[str, Any]:
         }
 
 
-def _rival(plan: Plan, keep: Path) -> dict[str, Any]:
+def _rival(plan: Plan, folder: Path, origin: dict[str, Any]) -> dict[str, Any]:
     # the coordinated week waits for one answer after another; this one fills what that leaves of both cores
-    os.nice(RIVAL_NICE)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    return kept_rival(
+        folder / RIVAL_FILE,
+        origin,
+        lambda: _search(plan),
+        lambda bar: run_constant(plan, bar, folder / "constant.npz"),
+    )
+
+
+def kept_rival(
+    path: Path,
+    origin: dict[str, Any],
+    search: Callable[[], list[Coldest]],
+    run: Callable[[float], dict[str, Any]],
+) -> dict[str, Any]:
+    """Search and run the rival; each is kept in path, and not done again while its origin is the same."""
+    part = _kept(path, origin)
+    if "search" not in part:
+        part["search"] = [asdict(t) | {"served": t.served} for t in search()]
+        _save(path, part)
+    if "run" not in part:
+        lowest = min(t["plant_dp_bar"] for t in part["search"] if t["served"])
+        part["run"] = {**run(lowest), "plant_dp_bar": lowest}
+        _save(path, part)
+    return {**part["run"], "search": part["search"]}
+
+
+def _search(plan: Plan) -> list[Coldest]:
     with run_folder("limits") as scratch:
         config = Town.load(town_folder(plan.town, scratch)).controller_config
     limits = next(values for values in config.values() if "plant_dp_maximum_bar" in values)
     before = (load_week(EXAMPLES / plan.town / WEEK_FILE) or {}).get("lowest_constant_dp", {})
-    tries = lowest_constant_dp(
+    return lowest_constant_dp(
         plan,
         limits["plant_dp_minimum_bar"],
         limits["plant_dp_maximum_bar"],
         lambda line: None,
         near_bar=before.get("plant_dp_bar"),
     )
-    lowest = min(t.plant_dp_bar for t in tries if t.served)
-    return {
-        **run_constant(plan, lowest, keep),
-        "plant_dp_bar": lowest,
-        "search": [{**asdict(t), "served": t.served} for t in tries],
-    }
+
+
+def _kept(path: Path, origin: dict[str, Any]) -> dict[str, Any]:
+    """Return what was kept of a run made from the same; of another, or of none, a beginning."""
+    kept = load_week(path) or {}
+    return kept if kept.get("provenance") == origin else {"format": RESULT_FORMAT, "provenance": origin}
 
 
 def load_week(path: Path) -> dict[str, Any] | None:

@@ -339,7 +339,8 @@ class Fleet:
                  *(f"{uart}={handle}" for uart, handle in lines.items()), f"ticks={self._first_tick}",
                  *([f"mischief={','.join(self._may_break)}"] if self._may_break else [])],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
-                close_fds=bool(lines), pass_fds=tuple(lines.values()), start_new_session=True,
+                close_fds=bool(lines), pass_fds=tuple(lines.values()),
+                process_group=0,  # Ctrl-C is for the bench; its session, so that niceness counts
             )  # fmt: skip
         self._greet(set(which))
         for i in which:
