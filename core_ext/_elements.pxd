@@ -2,6 +2,7 @@
 cpdef enum:
     FINE = -1
     RELAY = -2
+    NOT_FILLED = -3
 
 
 cdef class Laws:

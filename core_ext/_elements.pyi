@@ -10,6 +10,7 @@ Array = npt.NDArray[Any]
 
 FINE: int
 RELAY: int
+NOT_FILLED: int
 RANGEABILITY: float
 
 class ConsumerLaws:
@@ -49,5 +50,11 @@ class NodeValues:
 class OpenFlags:
     def __init__(self, at: int, kernel: Newton, column: Array) -> None: ...
     def refresh(self) -> int: ...
+
+class Ticker:
+    def __init__(
+        self, kernel: Newton, laws: tuple[Any, ...], flow: Array, pressure: Array, inflow: Array, known: Array
+    ) -> None: ...
+    def run(self, tol_pa: float, tol_kg_s: float, flow_tol: float, most: int) -> int: ...
 
 def put_pipes(at: int, kernel: Newton, coefficients: Array, cold: Array) -> None: ...

@@ -9,7 +9,9 @@ kernel was not laid out for. It never decides what to do about either, and it al
 from libc.math cimport M_PI, fmax, isfinite, isnan, pow, sqrt
 from libc.stdint cimport int8_t, int32_t
 
-from ._newton cimport Net, Newton, put_cold, put_limits, put_other, put_pressure, put_quadratic
+from ._newton cimport (
+    Net, Newton, forget_laws, has_quadratic, put_cold, put_limits, put_other, put_pressure, put_quadratic,
+)
 
 # below this drop a quadratic law is linear (Pa); a tenth of the certified tolerance of 1e-9 m
 cdef double LINEAR_BELOW_PA = 1e-6
@@ -83,31 +85,46 @@ cdef class ConsumerLaws(Laws):
         self.cp = cp
 
     cdef Py_ssize_t fill(self) noexcept nogil:
-        cdef Py_ssize_t row
-        cdef int32_t e
-        cdef double m, most
+        if self.mode.shape[0] == 0:
+            return FINE
+        # plain pointers: what they point to is read again after every store, the views themselves need not be
+        cdef const int8_t* mode = &self.mode[0]
+        cdef const double* flow = &self.flow[0]
+        cdef const double* kv = &self.kv[0]
+        cdef const double* limit = &self.most[0]
         cdef Net* net = &self.kernel.net
-        for row in range(self.mode.shape[0]):
+        cdef double density = self.density
+        # drop = k m^2 with k = law/kv^2, so the roots of what is divided by k are multiples of kv
+        cdef double law = kv_law(1.0, density)
+        cdef double linear_below = sqrt(LINEAR_BELOW_PA / law), cold = sqrt(COLD_DROP_PA / law)
+        cdef Py_ssize_t row, rows = self.mode.shape[0]
+        cdef int32_t e
+        cdef double m, most, k
+        for row in range(rows):
             e = <int32_t> (self.at + row)
             most = INFINITE
-            if not isnan(self.most[row]):
-                if self.most[row] < 0.0:
+            if not isnan(limit[row]):
+                if limit[row] < 0.0:
                     return row
-                most = self.most[row]
+                most = limit[row]
             net.open[e] = 1
-            if self.mode[row] == 1:
-                if not isfinite(self.kv[row]) or self.kv[row] < 0.0:
+            if mode[row] == 1:
+                if not isfinite(kv[row]) or kv[row] < 0.0:
                     return row
-                if self.kv[row] < SHUT or most <= 0.0:
+                if kv[row] < SHUT or most <= 0.0:
                     net.open[e] = 0
-                    quadratic(net, e, kv_law(1.0, self.density))
-                else:
-                    quadratic(net, e, kv_law(self.kv[row], self.density))
-                    if not put_limits(net, e, -INFINITE, most):
-                        return RELAY
+                    put_quadratic(net, e, law, linear_below, cold)
+                    continue
+                k = kv_law(kv[row], density)
+                # from one tick to the next most stay: a link's coefficients lie in three places
+                if has_quadratic(net, e, k, -INFINITE, most):
+                    continue
+                put_quadratic(net, e, k, linear_below * kv[row], cold * kv[row])
+                if not put_limits(net, e, -INFINITE, most):
+                    return RELAY
                 continue
-            if self.mode[row] == 0:
-                m = self.flow[row]
+            if mode[row] == 0:
+                m = flow[row]
             else:
                 if not self.supply[row] > self.back[row]:
                     return row
@@ -365,12 +382,53 @@ cdef class OpenFlags(Laws):
         return FINE
 
 
+cdef class Ticker:
+    """A control tick in one call: fill the coefficients of some tables, then solve from the last solution.
+
+    laws: of the tables whose columns may have changed. The other arrays are what the solution is written to,
+    kept and not copied: flow by link; pressure, inflow and known by node.
+    """
+
+    cdef Newton kernel
+    cdef tuple laws
+    cdef double[::1] flow
+    cdef double[::1] pressure
+    cdef double[::1] inflow
+    cdef int8_t[::1] known
+
+    def __init__(self, Newton kernel, tuple laws, flow, pressure, inflow, known):
+        self.kernel = kernel
+        self.laws = laws
+        self.flow = flow
+        self.pressure = pressure
+        self.inflow = inflow
+        self.known = known
+
+    def run(self, double tol_pa, double tol_kg_s, double flow_tol, int most):
+        """Status of the solve, as Newton.run has it; NOT_FILLED, and nothing solved, where a table's values
+        have no meaning or do not fit the layout: its own refresh then says which. Releases the GIL.
+        """
+        cdef Laws laws
+        cdef Newton kernel = self.kernel
+        cdef int status
+        for laws in self.laws:
+            if laws.fill() != FINE:
+                return NOT_FILLED
+        with nogil:
+            status = kernel.solve_into(
+                True, tol_pa, tol_kg_s, flow_tol, most, False,
+                self.flow, self.pressure, self.inflow, self.known,
+            )
+        return status
+
+
 def put_pipes(Py_ssize_t at, Newton kernel, const double[:, ::1] coefficients, const double[::1] cold):
     """Put the four coefficients (pipes, 4) and first flows of pipes, whose links begin at `at`."""
     cdef Py_ssize_t row, field
     cdef int32_t slot, block
     cdef double* target
     cdef Net* net = &kernel.net
+    forget_laws(net)
     for row in range(cold.shape[0]):
         put_cold(net, <int32_t> (at + row), cold[row])
         slot = net.slot[at + row] >> 1

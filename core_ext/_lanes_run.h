@@ -259,6 +259,7 @@ static int lanes_finish(Net *n, int lane, int steps, double tol_pa, double tol_k
     int status = TOO_MANY_STEPS;
     lanes_numbers(n, lane, 0);
     connect(n);
+    n->evaluated = 0;
     n->iterations = steps;
     n->robust = n->careful = n->limited_now = 0;
     n->slack = 0.5 * tol_pa;
@@ -277,8 +278,8 @@ static int lanes_finish(Net *n, int lane, int steps, double tol_pa, double tol_k
         status = lanes_last_step(n, lane, tol_kg_s, flow_tol);
     }
     if (status != CONVERGED) {
-        take_up(n);
-        status = loop(n, MOST_LANE_STEPS, tol_pa, tol_kg_s, flow_tol, 0.0, 0, 0);
+        take_up(n, 0);
+        status = loop(n, MOST_LANE_STEPS, tol_pa, tol_kg_s, flow_tol, 0.0, 0, FROM_FLOWS);
     }
     if (status != CONVERGED) {
         /* a lane is a convenience; it must not be the reason of a failure */

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stddef.h>
+#include <string.h>
 
 /* kinds of links, as the solver names them */
 enum { PIPE, QUADRATIC, FIXED, POWER, CURVE, HAZEN, REGULATOR, IMPOSED, PINNED };
@@ -71,16 +72,25 @@ typedef struct {
     double *w, *y, *q, *entry, *scratch, *saved, *border;
     double *inflow;
     uint8_t *mask, *at_limit;
+    uint8_t *stale; /* by block of peeled pipes: w does not hold their drops at q */
     int8_t *act, *seen, *known, *dead;
     int32_t *root;
     double *sums;
     int labelled, warm, limited_now, robust, careful, quick;
+    int parting;   /* whether links held at a limit can part the network; below 0 when that is not known yet */
+    int evaluated; /* w and y of pipes hold their laws at q and at the columns' pressures */
     int32_t unreferenced;
     int iterations, clipped, released;
-    double worst, total, along, changed, carried, slack;
+    double worst, total, along, changed, carried, slack, pipes_worst, pipes_total;
     double residual_pressure_pa, residual_mass_kg_s;
     struct Lanes *lanes;
 } Net;
+
+/* Nothing of what the last solve knew about pipes holds any longer. */
+static inline void forget_laws(Net *n) {
+    n->evaluated = 0;
+    memset(n->stale, 1, (size_t)(n->peeled_other_at - n->peeled_pipe_at));
+}
 
 /* Position of a parameter: field f of the link in a slot. */
 static inline double *parameter(const Net *n, int32_t slot, int f) {
@@ -122,6 +132,20 @@ static inline void put_quadratic(Net *n, int32_t e, double k, double linear_belo
     n->cold[slot] = (float)(code & 1 ? -cold : cold);
 }
 
+/* Whether a link's quadratic law has this drop per flow squared and these limits of the flow in its own direction
+ * already, so that putting them again would change nothing. 1.0 may be what a block holds from the beginning. */
+static inline int has_quadratic(const Net *n, int32_t e, double k, double low, double high) {
+    int32_t code = n->slot[e], slot = code >> 1, b = slot >> 3;
+    if (k == 1.0 || b < n->quad_at || b >= n->other_at) {
+        return 0;
+    }
+    const double *p = parameter(n, slot, 0);
+    if (b < n->limited_at) {
+        return p[0] == k && !isfinite(low) && !isfinite(high);
+    }
+    return p[0] == k && p[16] == (code & 1 ? -high : low) && p[24] == (code & 1 ? -low : high);
+}
+
 /* One coefficient of a law that is evaluated alone. */
 static inline void put_other(Net *n, int32_t e, int field, double value) {
     other_of(n, n->slot[e] >> 1)->p[field] = value;
@@ -146,6 +170,9 @@ static inline int put_limits(Net *n, int32_t e, double low, double high) {
     }
     if ((b >= n->other_at && b < n->peeled_pipe_at) || b >= n->peeled_other_at) {
         Other *o = other_of(n, slot);
+        if (isfinite(o->low) != isfinite(low) || isfinite(o->high) != isfinite(high)) {
+            n->parting = -1;
+        }
         o->low = low;
         o->high = high;
         return 1;
@@ -173,7 +200,9 @@ static inline void get_limits(const Net *n, int32_t e, double *low, double *high
 
 /* Pressure of a fixed place, as gauge pressure at its node. */
 static inline void put_pressure(Net *n, int32_t place, double pressure_pa) {
+    double reduced = pressure_pa + (n->level_pa != NULL ? n->level_pa[place] : 0.0);
     n->given_pa[place - n->fixed_at] = pressure_pa;
-    n->column[place].pressure = pressure_pa + (n->level_pa != NULL ? n->level_pa[place] : 0.0);
+    n->evaluated &= n->column[place].pressure == reduced;
+    n->column[place].pressure = reduced;
 }
 #endif

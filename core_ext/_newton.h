@@ -27,8 +27,12 @@
 #include "_lanes.h"
 #include "_net.h"
 
-enum { NORMAL, CHORD, REFIT, LAWS };
+enum { NORMAL, CHORD, REFIT, LAWS, RESUMED };
+/* where an iteration begins: flows as they are, flows from cold, laws as the last solve left them */
+enum { FROM_FLOWS, FROM_COLD, FROM_LAWS };
 enum { CONVERGED, TOO_MANY_STEPS, OVERFLOWED, NO_MEMORY, CYCLED };
+/* links that `label` leaves out: none, those at a limit now, all that have one */
+enum { NO_LINKS, HELD_LINKS, LIMITED_LINKS };
 /* states of a regulator */
 enum { OPEN, THROTTLING, SHUT };
 
@@ -83,9 +87,14 @@ static void evaluate(Net *n, int mode, double wall) {
     DISPATCH(n->level, evaluate, n, mode, wall);
 }
 static void peeled_laws(Net *n) { DISPATCH(n->level, peeled_laws, n); }
+static void peeled_drops(Net *n) { DISPATCH(n->level, peeled_drops, n); }
 static void eliminate(Net *n) { DISPATCH(n->level, eliminate, n); }
 static void substitute(Net *n) { DISPATCH(n->level, substitute, n); }
-static void differences(Net *n) { DISPATCH(n->level, differences, n); }
+static void differences(Net *n, int32_t from) { DISPATCH(n->level, differences, n, from); }
+static void publish_flows(const Net *n, double *flow) { DISPATCH(n->level, publish_flows, n, flow); }
+static void publish_nodes(const Net *n, const double *outside, double *pressure, double *inflow) {
+    DISPATCH(n->level, publish_nodes, n, outside, pressure, inflow);
+}
 static void lanes_eliminate(const Net *n, Lanes *e) {
     DISPATCH(n->level, lanes_eliminate, n, e);
 }
@@ -524,13 +533,22 @@ static int state_of(const Net *n, int32_t e) {
     return FREE;
 }
 
+/* Whether a link may ever be held at a limit. */
+static int has_limits(const Net *n, int32_t e) {
+    double low, high;
+    int32_t b = n->slot[e] >> 4;
+    get_limits(n, e, &low, &high);
+    return (b >= n->limited_at && b < n->other_at) || isfinite(low) || isfinite(high);
+}
+
 /* Give every place the root of its connected part, and mark the parts that hold a fixed pressure. */
-static void label(Net *n, int skip_limited) {
+static void label(Net *n, int without) {
     for (int32_t i = 0; i < n->places; ++i) {
         n->root[i] = i;
     }
     for (int32_t e = 0; e < n->links; ++e) {
-        if (!n->open[e] || n->kind[e] >= IMPOSED || (skip_limited && state_of(n, e) != FREE)) {
+        if (!n->open[e] || n->kind[e] >= IMPOSED || (without == HELD_LINKS && state_of(n, e) != FREE) ||
+            (without == LIMITED_LINKS && has_limits(n, e))) {
             continue;
         }
         int32_t a = find(n, n->first[e]), b = find(n, n->second[e]);
@@ -544,6 +562,20 @@ static void label(Net *n, int skip_limited) {
     for (int32_t i = 0; i < n->places; ++i) {
         n->known[i] = find(n, i) >= n->fixed_at;
     }
+}
+
+/* Whether links held at a limit can part any node from all fixed pressures. Mostly not: a town's pipes have no
+ * limits, and lead to them from everywhere. */
+static int limits_part(Net *n) {
+    if (n->parting < 0) {
+        label(n, LIMITED_LINKS);
+        n->parting = n->regulators > 0;
+        for (int32_t i = 0; i < n->trash_at && !n->parting; ++i) {
+            n->parting = n->node_of[i] >= 0 && !n->known[i];
+        }
+        label(n, NO_LINKS);
+    }
+    return n->parting;
 }
 
 static void free_limit(Net *n, int32_t slot) {
@@ -584,7 +616,7 @@ static inline double imposed_flow(const Net *n, int32_t e) { return n->act[e] ? 
 /* Silence imposed flows and injections of parts that nothing can balance, with all that follows from it. */
 static void silence(Net *n) {
     int again = 1;
-    label(n, 0);
+    label(n, NO_LINKS);
     memset(n->dead, 0, (size_t)n->places);
     while (again) {
         again = 0;
@@ -647,15 +679,17 @@ static void connect(Net *n) {
                     n->q[slot] = 0.0;
                 }
                 free_limit(n, slot);
+                n->evaluated = 0;
             }
             n->seen[e] = n->open[e];
         }
-        label(n, 0);
+        label(n, NO_LINKS);
         n->unreferenced = 0;
         for (int32_t i = 0; i < n->trash_at; ++i) {
             n->unreferenced += n->node_of[i] >= 0 && !n->known[i];
         }
         n->labelled = 1;
+        n->parting = -1;
     } else if (n->unreferenced) {
         for (int32_t e = 0; e < n->links; ++e) {
             n->act[e] = n->open[e] && n->kind[e] != PINNED;
@@ -671,14 +705,18 @@ static void connect(Net *n) {
     }
     for (int32_t i = 0; i < n->imposed_links; ++i) {
         int32_t e = n->imposed_link[i];
-        double m = imposed_flow(n, e);
+        double m = n->act[e] ? n->imposed[i] : 0.0;
         n->column[n->first[e]].injection -= m;
         n->column[n->second[e]].injection += m;
     }
     /* peeled trees: what is injected at a node can only leave by its one link */
+    const int32_t end = 8 * n->peeled_other_at;
     for (int32_t i = 0; i < n->peeled; ++i) {
         int32_t slot = n->peel_slot[i];
         double m = n->mask[slot >> 3] >> (slot & 7) & 1 ? n->column[n->peel_place[i]].injection : 0.0;
+        if (slot < end) {
+            n->stale[(slot >> 3) - n->peeled_pipe_at] |= n->q[slot] != m;
+        }
         n->q[slot] = m;
         n->column[n->peel_parent[i]].injection += m;
     }
@@ -713,7 +751,7 @@ static void shorten(Net *n, double slope0, double slope1, double wall, int stric
     double *step = n->saved + 8 * (size_t)n->peeled_pipe_at;
     double a = 0.0, b = 1.0, fa = slope0, fb = slope1, x = 1.0, top = strict ? 0.0 : -0.1 * slope0;
     int side = 0;
-    differences(n);
+    differences(n, 0);
     for (int trial = 0; trial < 60; ++trial) {
         x = (a * fb - b * fa) / (fb - fa);
         if (!(x > a && x < b) || trial % 8 == 7) {
@@ -771,22 +809,25 @@ static int rounded_only(const Net *n, double tol_pa) {
  *
  * wall = 0 treats limits as an active set; wall > 0 treats them as penalties, where the line search on the
  * convex content makes it converge from anywhere. flow_tol > 0 stops when the flows changed by less than
- * that share of their sum. chord: the first step goes through the origin of every law (a cold start). */
+ * that share of their sum. FROM_COLD: the first step goes through the origin of every law. */
 static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_tol, double wall, int careful,
-                int chord) {
+                int begin) {
+    const int chord = begin == FROM_COLD;
     const size_t slots = 8 * (size_t)n->peeled_pipe_at;
     double slope0 = 0.0, slope1, mass = 0.0, unbalanced = INFINITY;
     int smooth = 0;
     n->slack = 0.5 * tol_pa;
     n->changed = 1.0;
     n->carried = chord ? 0.0 : 1.0;
-    differences(n);
+    n->evaluated = 0;
+    differences(n, begin == FROM_LAWS ? 8 * n->quad_at : 0);
     for (int trial = 0; trial <= most; ++trial) {
         int first_chord = chord && trial == 0;
         /* single precision steers as long as the next step is far from certifiable anyway; with flow_tol to
          * the end, which is then judged in double precision */
         n->quick = !careful && wall == 0.0 && !n->active_regulators && (flow_tol > 1e-6 || (trial > 0 && n->changed > QUICK_ABOVE * n->carried));
-        evaluate(n, first_chord ? CHORD : chord && trial == 1 ? REFIT : NORMAL, wall);
+        evaluate(n, first_chord ? CHORD : chord && trial == 1 ? REFIT : begin == FROM_LAWS && trial == 0 ? RESUMED : NORMAL,
+                 wall);
         if (!first_chord) {
             slope1 = n->along;
             if (careful && smooth && n->clipped == 0 && n->released == 0 && n->worst > tol_pa &&
@@ -808,6 +849,7 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
             if (n->quick == 0 && n->clipped == 0 && n->worst <= tol_pa && n->total < 1e300) {
                 n->residual_mass_kg_s = mass = imbalance(n);
                 if (mass <= tol_kg_s) {
+                    n->evaluated = n->active_regulators == 0 && wall == 0.0;
                     return CONVERGED;
                 }
             } else if (n->quick == 0 && trial > 12 && n->clipped == 0 &&
@@ -815,6 +857,7 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
                 /* beyond some 10^9 Pa rounding alone is more than the tolerance */
                 n->residual_mass_kg_s = mass = imbalance(n);
                 if (mass <= tol_kg_s) {
+                    n->evaluated = n->active_regulators == 0 && wall == 0.0;
                     return CONVERGED;
                 }
             }
@@ -854,11 +897,12 @@ static int loop(Net *n, int most, double tol_pa, double tol_kg_s, double flow_to
             n->residual_pressure_pa = n->worst;
             n->residual_mass_kg_s = mass = imbalance(n);
             if (n->clipped == 0 && n->released == 0 && mass <= tol_kg_s && n->total < 1e300) {
+                n->evaluated = 1;
                 return CONVERGED;
             }
             /* undo the evaluation: the next turn begins with it */
             memcpy(n->w, n->q, sizeof(double) * slots);
-            differences(n);
+            differences(n, 0);
         }
     }
     n->residual_mass_kg_s = imbalance(n);
@@ -882,8 +926,10 @@ static void begin_cold(Net *n) {
     }
 }
 
-/* Flows into w: where an iteration takes them from. */
-static void take_up(Net *n) { memcpy(n->w, n->q, sizeof(double) * 8 * (size_t)n->peeled_pipe_at); }
+/* Flows into w, where an iteration takes them from: of the links from slot `from` on. */
+static void take_up(Net *n, int32_t from) {
+    memcpy(n->w + from, n->q + from, sizeof(double) * (size_t)(8 * n->peeled_pipe_at - from));
+}
 
 /* From cold with the line search; limits as soft walls that are made harder step by step, then exact. */
 static int solve_carefully(Net *n, double tol_pa, double tol_kg_s, int most, int penalties) {
@@ -897,31 +943,31 @@ static int solve_carefully(Net *n, double tol_pa, double tol_kg_s, int most, int
     }
     n->careful = 1;
     begin_cold(n);
-    take_up(n);
+    take_up(n, 0);
     if (!penalties) {
-        return loop(n, most, tol_pa, tol_kg_s, 0.0, 0.0, 1, 1);
+        return loop(n, most, tol_pa, tol_kg_s, 0.0, 0.0, 1, FROM_COLD);
     }
     n->robust = 1;
     while (wall < 1e14) {
-        status = loop(n, most, 1e2 * tol_pa, 1e2 * tol_kg_s, 0.0, wall, 1, wall == 1e5);
-        take_up(n);
+        status = loop(n, most, 1e2 * tol_pa, 1e2 * tol_kg_s, 0.0, wall, 1,
+                      wall == 1e5 ? FROM_COLD : FROM_FLOWS);
+        take_up(n, 0);
         if (status == OVERFLOWED) {
             begin_cold(n);
-            take_up(n);
+            take_up(n, 0);
             break;
         }
         wall *= 30.0;
     }
-    return loop(n, most, tol_pa, tol_kg_s, 0.0, 0.0, 1, 0);
+    return loop(n, most, tol_pa, tol_kg_s, 0.0, 0.0, 1, FROM_FLOWS);
 }
 
 /* Pressures along the peeled trees, outwards. Returns the largest residual that rounding leaves, NaN where a
  * pressure is no finite number. */
 static double descend(Net *n) {
     double worst = 0.0, all = 0.0;
-    const int32_t begin = 8 * n->peeled_pipe_at, end = 8 * n->peeled_other_at;
-    memcpy(n->w + begin, n->q + begin, sizeof(double) * (size_t)(end - begin));
-    peeled_laws(n);
+    const int32_t end = 8 * n->peeled_other_at;
+    peeled_drops(n);
     for (int32_t i = n->peeled - 1; i >= 0; --i) {
         int32_t slot = n->peel_slot[i];
         Column *c = n->column + n->peel_place[i];
@@ -977,27 +1023,27 @@ static int solve_as_is(Net *n, int warm, double tol_pa, double tol_kg_s, double 
             } else {
                 free_lost_limits(n);
             }
-            take_up(n);
-            status = loop(n, 60, tol_pa, tol_kg_s, 0.0, 0.0, 0, attempt == 1);
+            take_up(n, 0);
+            status = loop(n, 60, tol_pa, tol_kg_s, 0.0, 0.0, 0, attempt == 1 ? FROM_COLD : FROM_FLOWS);
         }
         status = status == CONVERGED ? outwards(n) : status;
         n->warm = status == CONVERGED;
         return status;
     }
     if (!penalised) {
-        int chord = !(warm && n->warm);
-        if (chord) {
+        int begin = !(warm && n->warm) ? FROM_COLD : n->evaluated ? FROM_LAWS : FROM_FLOWS;
+        if (begin == FROM_COLD) {
             begin_cold(n);
         } else {
             free_lost_limits(n);
         }
-        take_up(n);
-        status = loop(n, n->limited_now ? 30 : 15, tol_pa, tol_kg_s, flow_tol, 0.0, 0, chord);
-        if (status != CONVERGED && !chord) {
+        take_up(n, begin == FROM_LAWS ? 8 * n->quad_at : 0);
+        status = loop(n, n->limited_now ? 30 : 15, tol_pa, tol_kg_s, flow_tol, 0.0, 0, begin);
+        if (status != CONVERGED && begin != FROM_COLD) {
             /* a warm start is a convenience; it must not be the reason of a failure */
             begin_cold(n);
-            take_up(n);
-            status = loop(n, n->limited_now ? 30 : 15, tol_pa, tol_kg_s, flow_tol, 0.0, 0, 1);
+            take_up(n, 0);
+            status = loop(n, n->limited_now ? 30 : 15, tol_pa, tol_kg_s, flow_tol, 0.0, 0, FROM_COLD);
         }
         if (status != CONVERGED) {
             status = solve_carefully(n, tol_pa, tol_kg_s, n->limited_now ? 40 : most, 0);
@@ -1314,13 +1360,7 @@ static inline double missing(const Net *n, int32_t place) {
  * solve that converged: rhs then holds what is missing to balance. */
 static void newton_publish(Net *n, double *flow, double *pressure, double *inflow, int8_t *known) {
     int any_limit = 0;
-    const int32_t *const slot = n->slot, *const place = n->place;
-    const double *const q = n->q;
-    for (int32_t e = 0, end = n->links; e < end; ++e) {
-        int32_t code = slot[e] > 0 ? slot[e] : 0; /* what has no slot comes below */
-        double m = q[code >> 1];
-        flow[e] = code & 1 ? -m : m;
-    }
+    publish_flows(n, flow);
     for (int32_t i = 0; i < n->imposed_links; ++i) {
         flow[n->imposed_link[i]] = imposed_flow(n, n->imposed_link[i]);
     }
@@ -1331,30 +1371,23 @@ static void newton_publish(Net *n, double *flow, double *pressure, double *inflo
         for (int32_t i = 0; i < 8 * (n->peeled_pipe_at - n->other_at); ++i) {
             any_limit |= n->other[i].state;
         }
-        if (any_limit) {
-            label(n, 1);
-        }
+    }
+    const int parted = any_limit && limits_part(n);
+    if (parted) {
+        label(n, HELD_LINKS);
     }
     for (int32_t i = 0; i < n->aliases; ++i) {
         n->column[n->alias_of[i]].rhs += n->column[n->alias_place[i]].rhs;
     }
-    const double *const outside = inflow_of(n), *const level = n->level_pa;
-    const Column *const column = n->column;
-    const int8_t *const has_pressure = n->known;
-    for (int32_t k = 0, end = n->nodes; k < end; ++k) {
-        pressure[k] = column[place[k]].pressure;
-        inflow[k] = outside[place[k]];
-        known[k] = has_pressure[place[k]];
+    const double *const outside = inflow_of(n);
+    publish_nodes(n, outside, pressure, inflow);
+    for (int32_t k = 0; k < n->nodes && n->level_pa != NULL; ++k) {
+        pressure[k] -= n->level_pa[n->place[k]];
     }
-    if (level != NULL) {
-        for (int32_t k = 0, end = n->nodes; k < end; ++k) {
-            pressure[k] -= level[place[k]];
-        }
-    }
-    if (any_limit || n->unreferenced) {
-        for (int32_t k = 0; k < n->nodes; ++k) {
-            pressure[k] = known[k] ? pressure[k] : 0.0;
-        }
+    memset(known, 1, (size_t)n->nodes);
+    for (int32_t k = 0; k < n->nodes && (parted || n->unreferenced); ++k) {
+        known[k] = n->known[n->place[k]];
+        pressure[k] = known[k] ? pressure[k] : 0.0;
     }
     for (int32_t i = n->fixed_at; i < n->trash_at; ++i) {
         pressure[n->node_of[i]] = n->given_pa[i - n->fixed_at];
@@ -1374,8 +1407,8 @@ static void newton_publish(Net *n, double *flow, double *pressure, double *inflo
         inflow[n->node_of[n->second[e]]] -= flow[e];
         inflow[n->node_of[n->first[e]]] += flow[e];
     }
-    if (any_limit) {
-        label(n, 0);
+    if (parted) {
+        label(n, NO_LINKS);
     }
 }
 
@@ -1402,7 +1435,9 @@ static void newton_take_state(Net *to, const Net *from) {
     for (int32_t i = 0; i < from->regulators; ++i) {
         to->regulator[i].state = from->regulator[i].state;
     }
+    forget_laws(to);
     to->labelled = from->labelled;
+    to->parting = from->parting;
     to->unreferenced = from->unreferenced;
     to->warm = from->warm;
 }
@@ -1411,7 +1446,13 @@ static void newton_take_state(Net *to, const Net *from) {
  * what it regulates, 8 where it is meant to be open. */
 static void newton_marks(const Net *n, uint8_t *marks) {
     for (int32_t e = 0; e < n->links; ++e) {
-        marks[e] = (uint8_t)((state_of(n, e) != FREE ? 1 : 0) | (n->act[e] ? 2 : 0) | (n->open[e] ? 8 : 0));
+        marks[e] = (uint8_t)((n->act[e] ? 2 : 0) | (n->open[e] ? 8 : 0));
+    }
+    for (int32_t e = 0; e < n->links; ++e) {
+        /* blocks of pipes and of plain quadratic links have no limits */
+        if (n->slot[e] >> 4 >= n->limited_at) {
+            marks[e] |= state_of(n, e) != FREE;
+        }
     }
     for (int32_t i = 0; i < n->regulators; ++i) {
         const Regulator *r = n->regulator + i;
@@ -1489,6 +1530,7 @@ static void newton_laws(Net *n, const double *flow, double *drop, double *slope)
     n->quick = 0;
     evaluate(n, LAWS, 0.0);
     peeled_laws(n);
+    forget_laws(n);
     for (int32_t e = 0; e < n->links; ++e) {
         drop[e] = slope[e] = 0.0;
         if (n->kind[e] < IMPOSED) {

@@ -63,18 +63,21 @@ cdef extern from "_net.h":
         double* inflow
         unsigned char* mask
         unsigned char* at_limit
+        unsigned char* stale
         int8_t* act
         int8_t* seen
         int8_t* known
         int8_t* dead
         int32_t* root
         double* sums
-        int labelled, warm, limited_now, robust, careful
+        int labelled, warm, limited_now, robust, careful, evaluated
         int32_t unreferenced
         int iterations
         double residual_pressure_pa, residual_mass_kg_s
         Lanes* lanes
+    void forget_laws(Net* n) noexcept nogil
     void put_quadratic(Net* n, int32_t e, double k, double linear_below, double cold) noexcept nogil
+    int has_quadratic(const Net* n, int32_t e, double k, double low, double high) noexcept nogil
     void put_other(Net* n, int32_t e, int field, double value) noexcept nogil
     void put_cold(Net* n, int32_t e, double cold) noexcept nogil
     int put_limits(Net* n, int32_t e, double low, double high) noexcept nogil

@@ -120,8 +120,10 @@ cdef class Newton:
         quads = n.limited_at - n.quad_at
         limits = n.other_at - n.limited_at
         others = n.peeled_pipe_at - n.other_at + n.blocks - n.peeled_other_at
-        slot = layout.slot.copy()
-        slot[imposed] = ~np.arange(len(imposed), dtype=np.int32)
+        slot = layout.slot
+        if len(imposed):
+            slot = slot.copy()
+            slot[imposed] = ~np.arange(len(imposed), dtype=np.int32)
         a = {
             "pipe": aligned(32 * pipes, FLOAT), "quad": aligned(16 * quads, FLOAT),
             "limited": aligned(32 * limits, FLOAT), "other": aligned(8 * others, OTHER),
@@ -134,7 +136,8 @@ cdef class Newton:
         own = {
             "entry": aligned(n.entries, FLOAT), "scratch": aligned(16 * max(n.widest, 1), FLOAT),
             "mask": np.zeros(n.blocks + 1, np.uint8),
-            "at_limit": np.zeros(2 * limits + 1, np.uint8), "seen": np.full(max(n.links, 1), -1, np.int8),
+            "at_limit": np.zeros(2 * limits + 1, np.uint8),
+            "stale": np.ones(n.peeled_other_at - n.peeled_pipe_at + 1, np.uint8), "seen": np.full(max(n.links, 1), -1, np.int8),
             "dead": np.zeros(n.places, np.int8), "root": np.zeros(n.places, np.int32),
             "sums": np.zeros(2 * n.places), "given_pa": np.zeros(n.places - n.fixed_at),
             "kind": np.ascontiguousarray(kind, np.int8),
@@ -190,6 +193,7 @@ cdef class Newton:
         n.given_pa = <double*> address(own["given_pa"])
         n.mask = <unsigned char*> address(own["mask"])
         n.at_limit = <unsigned char*> address(own["at_limit"])
+        n.stale = <unsigned char*> address(own["stale"])
         n.seen = <int8_t*> address(own["seen"])
         n.known = <int8_t*> address(a["known"])
         n.dead = <int8_t*> address(own["dead"])
@@ -212,6 +216,10 @@ cdef class Newton:
     @property
     def residual_mass_kg_s(self):
         return self.net.residual_mass_kg_s
+
+    def outcome(self):
+        """Of the last run: steps, largest residual of pressure (Pa) and of mass (kg/s)."""
+        return self.net.iterations, self.net.residual_pressure_pa, self.net.residual_mass_kg_s
 
     @property
     def solved(self):
@@ -258,6 +266,7 @@ cdef class Newton:
     def set_offset(self, offset):
         """Give pressure offsets by slot (kept, not copied); None for none."""
         self.arrays["offset"] = offset
+        self.net.evaluated = 0
         self.net.offset = NULL if offset is None else <double*> address(offset)
 
     def forget(self):

@@ -479,17 +479,25 @@ ALWAYS_INLINE void FN(limited)(Net *n, int mode, double wall, FN(Tally) *tally) 
 }
 
 /* One pass over the laws of every core link. NORMAL: w holds flows and y pressure differences on entry; flow
- * plus conductance times error, and conductance, on return; q keeps the flow. */
+ * plus conductance times error, and conductance, on return; q keeps the flow. RESUMED: pipes have been through
+ * it already. */
 static void FN(evaluate)(Net *n, int mode, double wall) {
     FN(Tally) tally = {SPLAT(0.0), SPLAT(0.0), SPLAT(0.0)};
     n->clipped = 0;
     n->released = 0;
-    if (n->quick) {
+    if (mode == RESUMED) {
+        mode = NORMAL;
+        tally.worst = SPLAT(n->pipes_worst);
+        tally.total[0] = n->pipes_total;
+        FN(quadratics)(n, NORMAL, &tally);
+    } else if (n->quick) {
         /* nothing is judged by it, so nothing is counted */
         FN(pipes_of)(n, mode, 1, 0, n->quad_at, NULL);
         FN(quadratics)(n, mode, NULL);
     } else {
         FN(pipes_of)(n, mode, 0, 0, n->quad_at, &tally);
+        n->pipes_worst = FN(largest)(tally.worst);
+        n->pipes_total = FN(sum)(tally.total);
         FN(quadratics)(n, mode, &tally);
     }
     FN(limited)(n, mode, wall, &tally);
@@ -500,9 +508,18 @@ static void FN(evaluate)(Net *n, int mode, double wall) {
 }
 
 /* Drops of peeled pipes at the flows in w, into w. */
-static void FN(peeled_laws)(Net *n) {
-    FN(Tally) none = {SPLAT(0.0), SPLAT(0.0), SPLAT(0.0)};
-    FN(pipes_of)(n, LAWS, 0, n->peeled_pipe_at, n->peeled_other_at, &none);
+static void FN(peeled_laws)(Net *n) { FN(pipes_of)(n, LAWS, 0, n->peeled_pipe_at, n->peeled_other_at, NULL); }
+
+/* Drops of peeled pipes at the flows in q, into w; only where a flow of their block has changed. */
+static void FN(peeled_drops)(Net *n) {
+    for (int32_t b = n->peeled_pipe_at; b < n->peeled_other_at; b += 2) {
+        uint8_t *stale = n->stale + (b - n->peeled_pipe_at);
+        if (stale[0] | stale[1]) {
+            stale[0] = stale[1] = 0;
+            memcpy(n->w + 8 * (int64_t)b, n->q + 8 * (int64_t)b, 16 * sizeof(double));
+            FN(pipes_of)(n, LAWS, 0, b, b + 2, NULL);
+        }
+    }
 }
 
 #if LEVEL == LEVEL_AVX512
@@ -757,8 +774,8 @@ static void FN(substitute)(Net *n) {
     n->carried = FN(sum)(total);
 }
 
-/* Pressure differences of all core links into y, from the pressures as they stand. */
-static void FN(differences)(Net *n) {
+/* Pressure differences of core links into y, from the pressures as they stand: of those from slot `from` on. */
+static void FN(differences)(Net *n, int32_t from) {
     for (int32_t g = 0; g < n->groups; ++g) {
         const Group *group = n->group + g;
         const int32_t *links = n->link + group->link_at, *rows = n->row + 8 * (int64_t)group->row_at;
@@ -767,6 +784,9 @@ static void FN(differences)(Net *n) {
             FN(load_pairs)((double *)(n->column + 8 * (int64_t)g + h) + 2, &p, &unused);
             for (int i = 0; i < group->blocks; ++i) {
                 const int32_t at = links[2 * i] + h;
+                if (at < from) {
+                    continue;
+                }
                 FN(gather_pairs)(n->column, rows + 8 * links[2 * i + 1] + h, 1, &unused, &pr);
                 V drop = p - pr;
                 if (n->offset != NULL) {
@@ -805,6 +825,50 @@ static double FN(imbalance)(Net *n) {
         }
     }
     return FN(largest)(worst) + FN(sum)(finite);
+}
+
+/* Flow of every link that has a slot, in its own direction, in the caller's order. */
+static void FN(publish_flows)(const Net *n, double *flow) {
+    int32_t e = 0;
+#if LEVEL == LEVEL_AVX512
+    for (const __m256i none = _mm256_setzero_si256(); e + 8 <= n->links; e += 8) {
+        __m256i code = _mm256_max_epi32(_mm256_loadu_si256((const __m256i *)(n->slot + e)), none);
+        __m512i sign = _mm512_slli_epi64(_mm512_cvtepi32_epi64(code), 63);
+        __m512d m = _mm512_i32gather_pd(_mm256_srli_epi32(code, 1), n->q, 8);
+        _mm512_storeu_pd(flow + e, _mm512_castsi512_pd(_mm512_xor_si512(_mm512_castpd_si512(m), sign)));
+    }
+#elif LEVEL == LEVEL_AVX2
+    for (const __m128i none = _mm_setzero_si128(); e + 4 <= n->links; e += 4) {
+        __m128i code = _mm_max_epi32(_mm_loadu_si128((const __m128i *)(n->slot + e)), none);
+        __m256i sign = _mm256_slli_epi64(_mm256_cvtepi32_epi64(code), 63);
+        __m256d m = _mm256_i32gather_pd(n->q, _mm_srli_epi32(code, 1), 8);
+        _mm256_storeu_pd(flow + e, _mm256_xor_pd(m, _mm256_castsi256_pd(sign)));
+    }
+#endif
+    for (; e < n->links; ++e) {
+        int32_t code = n->slot[e] > 0 ? n->slot[e] : 0; /* the caller fills in what has no slot */
+        uint64_t bits;
+        __builtin_memcpy(&bits, n->q + (code >> 1), sizeof bits);
+        /* no branch: the directions of links are not to be foreseen */
+        bits ^= (uint64_t)(code & 1) << 63;
+        __builtin_memcpy(flow + e, &bits, sizeof bits);
+    }
+}
+
+/* Pressure of every node, and what flows in there from outside, in the caller's order. */
+static void FN(publish_nodes)(const Net *n, const double *outside, double *pressure, double *inflow) {
+    int32_t k = 0;
+#if LEVEL == LEVEL_AVX512
+    for (; k + 8 <= n->nodes; k += 8) {
+        __m256i at = _mm256_loadu_si256((const __m256i *)(n->place + k));
+        _mm512_storeu_pd(pressure + k, _mm512_i32gather_pd(_mm256_slli_epi32(at, 2), &n->column->pressure, 8));
+        _mm512_storeu_pd(inflow + k, _mm512_i32gather_pd(at, outside, 8));
+    }
+#endif
+    for (; k < n->nodes; ++k) {
+        pressure[k] = n->column[n->place[k]].pressure;
+        inflow[k] = outside[n->place[k]];
+    }
 }
 
 #include "_lanes_body.h"

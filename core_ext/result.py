@@ -117,6 +117,13 @@ class HydraulicResult:
         self._certificate: Certificate | None = None
         self._make_certificate: Callable[[], Certificate] | None = None
 
+    def _note(self, iterations: int, residual_pressure_pa: float, residual_mass_kg_s: float) -> None:
+        """Another run has written to the arrays; its certificate is still to be made."""
+        self.iterations = iterations
+        self.residual_pressure_pa = residual_pressure_pa
+        self.residual_mass_kg_s = residual_mass_kg_s
+        self._certificate = self._make_certificate = None
+
     @property
     def certificate(self) -> Certificate:
         if self._certificate is None:

@@ -18,12 +18,14 @@ import numpy.typing as npt
 
 from . import simd
 from ._elements import (
+    NOT_FILLED,
     RELAY,
     ConsumerLaws,
     NodeValues,
     OpenFlags,
     PumpLaws,
     SourceLaws,
+    Ticker,
     ValveLaws,
     put_pipes,
 )
@@ -197,6 +199,7 @@ class HydraulicSolver:
         self._bound: dict[str, npt.NDArray[Any]] = {}
         self._bound_tables: tuple[str, ...] = ()
         self._tick_result: HydraulicResult | None = None
+        self._ticker: Ticker | None = None
         self._flow_twin: FlowTwin | None = None
         self._dispatch_twins: dict[int, FlowTwin] = {}
         self._analyse()
@@ -365,6 +368,7 @@ class HydraulicSolver:
             self._level_pa,
         )
         self._a: dict[str, npt.NDArray[Any]] = self._kernel.arrays
+        self._ticker = None
         if self._regulators:
             records = np.zeros(len(self._regulators), REGULATOR_RECORD)
             for record, (row, node_a, node_b, weights) in zip(records, self._regulators, strict=True):
@@ -653,6 +657,7 @@ class HydraulicSolver:
                 c["return_pressure_pa"], place[supply], place[back],
             )  # fmt: skip
         self._refreshers[table] = made
+        self._ticker = None
 
     def _refresh(self, table: str) -> None:
         """Fill the coefficients of one table from its columns; of pipes, the open flags."""
@@ -729,10 +734,7 @@ class HydraulicSolver:
     def _run(self, result: HydraulicResult, limits: Limits, warm: bool) -> int:
         kernel = self._kernel
         status: int = kernel.run(warm, *limits, False, *result._arrays)
-        result.iterations = kernel.iterations
-        result.residual_pressure_pa = kernel.residual_pressure_pa
-        result.residual_mass_kg_s = kernel.residual_mass_kg_s
-        result._certificate = result._make_certificate = None
+        result._note(*kernel.outcome())
         return status
 
     def _failed(self, result: HydraulicResult) -> NotConverged:
@@ -918,6 +920,7 @@ class HydraulicSolver:
         self._bound_tables = tuple(dict.fromkeys(key.partition("_")[0] for key in self._bound))
         if self._tick_result is None:
             self._tick_result = HydraulicResult(self)
+        self._ticker = None
         return tuple(self._columns[key] for key in columns)
 
     def tick(self, tol: float | None = None, flow_tol: float | None = None) -> HydraulicResult:
@@ -932,9 +935,19 @@ class HydraulicSolver:
         if not self._lock.acquire(blocking=False):
             raise SolverBusy
         try:
-            for table in self._bound_tables:
-                self._refresh(table)
-            status = self._run(result, self._limits(tol, flow_tol), True)
+            limits, status = self._limits(tol, flow_tol), NOT_FILLED
+            # regulators take their settings up elsewhere
+            if not (self._regulators and "valves" in self._bound_tables):
+                if self._ticker is None:
+                    laws = tuple(self._refreshers[table] for table in self._bound_tables)
+                    self._ticker = Ticker(self._kernel, laws, *result._arrays)
+                status = self._ticker.run(*limits)
+            if status == NOT_FILLED:
+                for table in self._bound_tables:
+                    self._refresh(table)
+                status = self._run(result, limits, True)
+            else:
+                result._note(*self._kernel.outcome())
             if status:
                 raise self._failed(result)
             result._make_certificate = self._certify_tick
@@ -1129,7 +1142,7 @@ class HydraulicSolver:
         }
         twin._owned = set(self._owned)
         twin._lock = threading.Lock()
-        twin._bound, twin._bound_tables, twin._tick_result = {}, (), None
+        twin._bound, twin._bound_tables, twin._tick_result, twin._ticker = {}, (), None, None
         twin._flow_twin, twin._dispatch_twins = None, {}
         twin._new_kernel()
         twin._make_laws()

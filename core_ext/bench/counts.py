@@ -1,6 +1,6 @@
-"""Instructions, cache misses and branch mispredictions of one cold solve, by function of the kernel.
+"""Instructions, cache misses and mispredicted branches of a cold solve and of ticks, by kernel function.
 
-Runs the solve under valgrind's callgrind where that is installed: exact counts of instructions, misses by a
+Runs them under valgrind's callgrind where that is installed: exact counts of instructions, misses by a
 model of first-level and last-level caches and of a branch predictor. A processor without readable counters
 (most virtual machines) gives no better figures. It times nothing.
 """
@@ -15,6 +15,8 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .. import simd
 from ..network import Network
@@ -32,7 +34,7 @@ EVENTS = {
 PHASES = (
     (
         "laws of pipes and valves",
-        ("evaluate", "pipes", "quadratic", "limited", "peeled_laws", "others", "law_of"),
+        ("evaluate", "pipes", "quadratic", "limited", "peeled_laws", "peeled_drops", "others", "law_of"),
     ),
     # the factor is cleared by memset before it is summed up
     ("elimination", ("eliminate", "memset")),
@@ -40,26 +42,47 @@ PHASES = (
     ("masses", ("imbalance",)),
     (
         "injections, peeled trees, start",
-        ("connect", "begin_cold", "label", "descend", "take_up", "solve_as_is", "memcpy", "memmove"),
+        (
+            "connect",
+            "begin_cold",
+            "label",
+            "descend",
+            "outwards",
+            "take_up",
+            "solve_as_is",
+            "memcpy",
+            "memmove",
+        ),
     ),
     # publishing is built into the function that a solve is called by
     ("results out", ("publish", "solve_into")),
+    ("bound columns in", ("Laws", "fill", "Ticker")),
 )
+TICKS = 20
 
 
 def counts(district: District, _seconds: float) -> list[dict[str, Any]]:
-    """Rows per phase for flows imposed and valves given; none when valgrind is not installed."""
+    """Rows by function for flows imposed and valves given; none when valgrind is not installed.
+
+    `iterations`: Newton steps that were counted, of all ticks together.
+    """
     if shutil.which("valgrind") is None:
         return []
     rows = []
-    for variant, net in (("flows imposed", district.imposed()), ("valves given", district.valves())):
+    for variant, net, column in (
+        ("flows imposed", district.imposed(), ""),
+        ("valves given", district.valves(), ""),
+        ("tick, flows imposed", district.imposed(), "consumers_mass_flow_kg_s"),
+        ("tick, valves given", district.valves(), "consumers_kv_m3_h"),
+    ):
         with tempfile.TemporaryDirectory() as folder:
             net.write(Path(folder) / "net.json")
             out = Path(folder) / "callgrind"
             command = [
                 "valgrind", "--tool=callgrind", "--cache-sim=yes", "--branch-sim=yes",
-                "--toggle-collect=*Newton*run*", f"--callgrind-out-file={out}", sys.executable, "-m",
-                "core_ext.bench.counts", str(Path(folder) / "net.json"),
+                f"--toggle-collect=*{'Ticker' if column else 'Newton'}*run*",
+                f"--callgrind-out-file={out}", sys.executable, "-m",
+                "core_ext.bench.counts", str(Path(folder) / "net.json"), column,
             ]  # fmt: skip
             run = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
             iterations, links = (int(x) for x in run.stdout.split())
@@ -114,12 +137,21 @@ def by_phase(functions: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
     return {phase: dict(cost) for phase, cost in out.items()}
 
 
-def main(path: str) -> str:
+def main(path: str, column: str) -> str:
+    """Solve once, or tick with 5 % of a column changed by up to 10 %; steps counted, and links."""
     solver = HydraulicSolver(Network.read(path), friction="epanet")
     # the stop of the speed rows: flows to 1e-5
     result = solver.solve(warm_start=False, flow_tol=1e-5, tol=1e9)
-    return f"{result.iterations} {sum(len(flow) for flow in result.mass_flow_kg_s.values())}"
+    steps = result.iterations
+    if column:
+        (bound,) = solver.bind(column)
+        base, rng, steps = bound.copy(), np.random.default_rng(11), 0
+        for _ in range(TICKS):
+            chosen = rng.choice(len(base), max(1, len(base) // 20), replace=False)
+            bound[chosen] = base[chosen] * rng.uniform(0.9, 1.1, len(chosen))
+            steps += solver.tick(flow_tol=1e-5, tol=1e9).iterations
+    return f"{steps} {sum(len(flow) for flow in result.mass_flow_kg_s.values())}"
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1]))
+    print(main(sys.argv[1], sys.argv[2]))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from .counts import by_phase
+from .counts import TICKS, by_phase
 
 Row = dict[str, Any]
 Document = dict[str, Any]
@@ -541,8 +541,8 @@ def _bounds(document: Document) -> list[str]:
     if not counted:
         return [*lines, "No counts: valgrind was not installed where this was measured.", ""]
     lines += [
-        "Counts of one cold solve at the equal stop, by callgrind with its models of caches and "
-        "branch predictor (it runs "
+        f"Counts of one cold solve, and of {TICKS} ticks, at the equal stop, by callgrind with its models of "
+        "caches and branch predictor (it runs "
         "the highest level it knows, AVX2). Per link and Newton step; a misprediction costs some "
         "15 to 20 cycles, a miss "
         "of the first-level cache that the second level serves some 12.",
@@ -677,12 +677,21 @@ def _bound_of_memory(_document: Document, row: Row) -> list[str]:
 
 
 def _bound_of_tick(document: Document, row: Row) -> list[str]:
-    # by callgrind, one cold solve and twenty ticks with flows imposed, 10 000 links (5 %)
-    return [
-        *_bound_of_steps(document, row),
-        "With flows imposed, 13 % of a tick's instructions write the results out and 10 % find what is "
-        "connected, once for few steps.",
-    ]
+    said = _bound_of_steps(document, row)
+    counted = next((r for r in rows_of(document) if r["work"] == f"counts, {row['work']}"), None)
+    if counted is not None:
+        phases = by_phase(counted["functions"])
+        total = sum(cost["instructions"] for cost in phases.values())
+        once = sum(
+            phases.get(name, {}).get("instructions", 0)
+            for name in ("results out", "bound columns in", "masses", "injections, peeled trees, start")
+        )
+        said.append(
+            f"{100 * once / total:.0f} % of a tick's instructions are spent once, whatever its steps: "
+            "reading the bound columns, injections and peeled trees, the last balance of masses, writing "
+            "results out."
+        )
+    return said
 
 
 def _bound_of_heat(_document: Document, row: Row) -> list[str]:
