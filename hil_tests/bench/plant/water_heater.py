@@ -39,7 +39,9 @@ class WaterHeaters:
     def __init__(
         self, count: int, draw_kg_s: float, supply_c: float, return_c: float, kvs_m3_h: float, *,
         series_kv_m3_h: float = NO_RESISTANCE_KV, initial_temp_c: float = 30.0, threads: int = 1,
+        stroke_s: float = STROKE_S, plates: float = 1.0,
     ) -> None:  # fmt: skip
+        """plates: how many times the water and the metal of a 30 kW exchanger it has."""
         self.cp_j_kgk = float(fluid.heat_capacity_j_kgk(WATER_TEMP_C))
         warm_k, cold_k = supply_c - HOT_C, return_c - COLD_C
         mean_k = warm_k if warm_k == cold_k else (warm_k - cold_k) / float(np.log(warm_k / cold_k))
@@ -47,11 +49,12 @@ class WaterHeaters:
         every = np.ones(count)
         self.exchangers = Exchangers(
             every * (draw_kg_s * self.cp_j_kgk * (HOT_C - COLD_C) / mean_k),
-            WATER_KG * self.cp_j_kgk, WATER_KG * self.cp_j_kgk, METAL_J_K, self.cp_j_kgk,
+            plates * WATER_KG * self.cp_j_kgk, plates * WATER_KG * self.cp_j_kgk, plates * METAL_J_K,
+            self.cp_j_kgk,
             primary_design_kg_s=self.primary_design_kg_s, secondary_design_kg_s=draw_kg_s,
             flow_exponent=PLATE_FLOW_EXPONENT, initial_temp_c=initial_temp_c,
         )  # fmt: skip
-        self.valves = Valves(every * kvs_m3_h, STROKE_S, BACKLASH, LEAKAGE, STRAIGHT)
+        self.valves = Valves(every * kvs_m3_h, stroke_s, BACKLASH, LEAKAGE, STRAIGHT)
         self._block = block = SubstationBlock(count, constants(self.cp_j_kgk), threads=threads)
         lay_into(block, self.valves, self.exchangers)
         block.row("fixed_kv_m3_h")[:] = series_kv_m3_h

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import exp, inf, sqrt
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -111,10 +111,25 @@ class Count:
     pump_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PUMPS, 0.0))
 
 
-class WholeHouse:
-    """The house in motion. `start_s`: second of the year (Central European Time) at which it begins."""
+class Taps(Protocol):
+    """Who draws, when."""
 
-    def __init__(self, weather: YearWeather, start_s: float, seed: int = 1) -> None:
+    def flow_kg_s(self, local_s: float) -> float:
+        """Return what all open taps together draw at a second of the year; asked in rising order."""
+
+
+class WholeHouse:
+    """The house in motion. `start_s`: second of the year (Central European Time) at which it begins.
+
+    dhw_kg_s: what its water heater is sized for. plates: how many times the water and metal of a 30 kW
+    exchanger that has. loop_kg_s: circulation, 0 for a house without.
+    """
+
+    def __init__(
+        self, weather: YearWeather, start_s: float, seed: int = 1, *, taps: Taps | None = None,
+        dhw_kg_s: float = DHW_DESIGN_KG_S, dhw_stroke_s: float = STROKE_S, plates: float = 1.0,
+        loop_kg_s: float = LOOP_KG_S,
+    ) -> None:  # fmt: skip
         self.weather = weather
         self.start_s = start_s
         self.time_s = 0.0
@@ -124,17 +139,18 @@ class WholeHouse:
         """The two heating circuits; the rooms of one lose nothing to those of the other."""
         self.cp = circuits.cp_j_kgk
         self.density = float(fluid.density_kg_m3(WATER_TEMP_C))
-        primary = primary_design_kg_s(DHW_DESIGN_KG_S, DHW_SUPPLY_C, DHW_RETURN_C)
+        self.dhw_kg_s, self.dhw_stroke_s, self.loop_kg_s = dhw_kg_s, dhw_stroke_s, loop_kg_s
+        primary = primary_design_kg_s(dhw_kg_s, DHW_SUPPLY_C, DHW_RETURN_C)
         size = sizing.size_valve(primary, DHW_SUPPLY_C)
         self.dhw_kvs_m3_h = size.kvs_m3_h
         self.dhw = WaterHeaters(
-            1, DHW_DESIGN_KG_S, DHW_SUPPLY_C, DHW_RETURN_C, size.kvs_m3_h,
-            series_kv_m3_h=size.exchanger_kv_m3_h, initial_temp_c=50.0,
+            1, dhw_kg_s, DHW_SUPPLY_C, DHW_RETURN_C, size.kvs_m3_h,
+            series_kv_m3_h=size.exchanger_kv_m3_h, initial_temp_c=50.0, stroke_s=dhw_stroke_s, plates=plates,
         )  # fmt: skip
         self.dhw_out_c = self.dhw_supply_c = 50.0
         """Hot water leaving the heater: at the end of the last step, and its mean."""
         self._opens, self._closes, self._pumps = np.zeros(2), np.zeros(2), np.zeros(2)
-        self.draws = DrawOffs(seed)
+        self.taps: Taps = DrawOffs(seed) if taps is None else taps
         self.loop_c = 48.0
         self.pipe_kg = SERVICE_PIPE_M * 3.14159 / 4.0 * SERVICE_PIPE_DN25_M**2 * self.density
         self._pipe_w_k = SERVICE_PIPE_M * sizing.size_pipe(0.1, DHW_SUPPLY_C).linear_loss_w_mk
@@ -234,8 +250,8 @@ class WholeHouse:
         pumps = self._pumps
         pumps[0], pumps[1] = pump_1, pump_2
         back_1, back_2 = circuits.step(dt_s, flows, supply, pumps, outdoor).tolist()
-        drawn = self.drawn_kg_s = self.draws.flow_kg_s(now_s)
-        circulating = LOOP_KG_S * loop
+        drawn = self.drawn_kg_s = self.taps.flow_kg_s(now_s)
+        circulating = self.loop_kg_s * loop
         through = drawn + circulating
         inlet = (drawn * COLD_C + circulating * self.loop_c) / through if through > 0.0 else self.dhw_out_c
         self.dhw.step(dt_s, flow_3, supply, through, inlet)
@@ -383,7 +399,7 @@ def settings(house: WholeHouse) -> dict[str, Any]:
     pt: dict[str, Any] = {"kind": "pt1000"}
     config = substation_config()
     week = {"mon-fri": ["06:00-22:00"], "sat-sun": ["07:00-23:00"]}
-    design_kg_s = sum(rows().design_flow_kg_s) + DHW_DESIGN_KG_S
+    design_kg_s = sum(rows().design_flow_kg_s) + house.dhw_kg_s
     return {
         **config,
         "heating_circuits": 2, "schedule": week, "schedule2": week, "dhw": "instantaneous",
@@ -394,7 +410,7 @@ def settings(house: WholeHouse) -> dict[str, Any]:
         "curve2_warm_outdoor_temp_c": 15, "curve2_warm_supply_temp_c": 27, "valve2_stroke_s": 120,
         "contract_flow_limit_m3_h": round(1.3 * design_kg_s * 3600.0 / house.density, 3),
         "contract_heat_limit_kw": 60, "return_difference_limit_k": 15,
-        "dhw_valve_flow_m3_h": house.dhw_kvs_m3_h, "dhw_valve_stroke_s": round(STROKE_S),
+        "dhw_valve_flow_m3_h": house.dhw_kvs_m3_h, "dhw_valve_stroke_s": round(house.dhw_stroke_s),
         "legionella_temp_c": 65,  # within the 65 to 70 of domain.md 4.2; the summer's supply is 70
         "inputs": {
             "secondary2_supply_temp_c": {"channel": 8, **pt},
