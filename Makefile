@@ -96,6 +96,7 @@ docs: $(VENV)/.toplovod-installed  ## write the generated pages of docs/ anew
 	    --plot docs/images/performance.svg
 	$(BIN)/python -m tools.checks.shown_output --write docs/networks.md
 	$(BIN)/python -m hil_tests.faults.page
+	$(BIN)/python -m hil_tests.dhw.page
 
 bench: setup  ## the measurements
 	$(BIN)/python -m pytest -o python_files='measure_*.py' core_ext/measurements \

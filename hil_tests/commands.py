@@ -158,7 +158,7 @@ def hil_run(
     scenario: Annotated[
         str,
         typer.Argument(
-            help="week; year or seasons (one house); faults; a scenario such as l-2024; or a scenario file."
+            help="week; year, seasons or dhw (one house); faults; a scenario such as l-2024, or its file."
         ),
     ],
     site: Annotated[
@@ -170,7 +170,8 @@ def hil_run(
     seed: Annotated[int, typer.Option(help="Fixed keys and draws.")] = 1,
     speed: Annotated[str, typer.Option(help="Only max: nothing here is paced.")] = "max",
     report: Annotated[
-        Path, typer.Option("--report", help="Folder of the result; a rerun of week, year or faults resumes.")
+        Path,
+        typer.Option("--report", help="Folder of the result; a rerun of week, year, dhw or faults resumes."),
     ] = Path("report"),
     days: Annotated[int | None, typer.Option(help="Of the year: run so many days only.")] = None,
     from_: Annotated[
@@ -178,7 +179,7 @@ def hil_run(
     ] = None,
     slice_days: Annotated[int, typer.Option(help="Of the year: days between two places to resume at.")] = 14,
     case: Annotated[
-        list[str] | None, typer.Option(help="faults: only this case, type or group; may be repeated.")
+        list[str] | None, typer.Option(help="faults, dhw: only this case; a type or group; may be repeated.")
     ] = None,
     pairs: Annotated[
         bool, typer.Option("--pairs", help="faults: two at once, each pair of types (hours; resumes).")
@@ -201,8 +202,10 @@ def hil_run(
         raise WrongUse(f"--speed {speed}: scenarios run unpaced; nothing was started. Leave it out")
     if scenario != "year" and (days is not None or from_ is not None):
         raise WrongUse(f"--days and --from are the year's; nothing was started. Leave them out of {scenario}")
-    if case and scenario != "faults":
-        raise WrongUse(f"--case: {scenario} has no cases; nothing was started. Leave it out, or run faults")
+    if case and scenario not in ("faults", "dhw"):
+        raise WrongUse(
+            f"--case: {scenario} has no cases; nothing was started. Leave it out, or run faults or dhw"
+        )
     if pairs and scenario != "faults":
         raise WrongUse(f"--pairs: {scenario} has no faults; nothing was started. Leave it out, or run faults")
     if scenario in ("year", "seasons"):
@@ -212,6 +215,9 @@ def hil_run(
             typer.echo(json_format.dumps({"passed": passed, **line}))
         if not passed:
             raise typer.Exit(1)
+        return
+    if scenario == "dhw":
+        _run_dhw(case or [], report, seed, json)
         return
     if scenario == "faults":
         require_folder(report)
@@ -232,6 +238,37 @@ def hil_run(
         kpi = {name: week[name]["kpi"] for name in ("coordinated", "lowest_constant_dp")}
         typer.echo(json_format.dumps({"passed": passed, "sha256": week["coordinated"]["sha256"], "kpi": kpi}))
     if not passed:
+        raise typer.Exit(1)
+
+
+def _run_dhw(cases: list[str], report: Path, seed: int, json: bool) -> None:
+    with _signals_later():
+        from .bench.emulation import signals_as_ctrl_c
+        from .bench.report import require_folder
+        from .dhw import page, steps
+
+    wanted = steps.chosen(cases)
+    require_folder(report)
+    plan, command = steps.Plan(seed=seed), ["toplovod", *sys.argv[1:]]
+    broken_off = False
+    try:
+        with signals_as_ctrl_c():
+            content = steps.run(plan, wanted, report, _progress())
+    except KeyboardInterrupt:
+        content = steps.load(report / steps.RESULT) or {}
+        broken_off = True
+        if not content.get("cases"):
+            raise
+    passed, path, kpi = page.write(report, content, command, len(wanted))
+    if broken_off:
+        typer.echo(
+            "Broken off; what was done is kept, and a rerun goes on there. The controller has ended.",
+            err=True,
+        )
+    typer.echo(f"Report: {path}", err=json)
+    if json:
+        typer.echo(json_format.dumps({"passed": passed, "sha256": steps.digest_of(content), "kpi": kpi}))
+    if broken_off or not passed:
         raise typer.Exit(1)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .acceptance import limit
 from .bench.chart import Chart, Limit, Line
 from .bench.plant.whole_house import SAMPLE_S, SERIES
 from .bench.report import Check, write_report
@@ -26,8 +27,6 @@ STARTS = "Own figure: a start a minute"
 METER = "EN 1434 class 2 at most: flow 5 %, sensors and calculator 4.5 % from 3 K on [domain.md 4.1]"
 PAIR = "Up to 19 % with unpaired Pt1000 at 10 K of spread [domain.md 4.1]; a half of it: own figure"
 NOTHING = "Own goal"
-
-OVER_65_S = 10.0
 
 ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("days", "Days run", "1", ""),
@@ -79,7 +78,9 @@ def checks_of(kpi: dict[str, Any]) -> list[Check]:
         Check("Radiators: comfort hours too cold", kpi["room_c_cold_pct"], 5.0, "<=", "%", ROOM),
         Check("Surfaces: comfort hours too cold", kpi["room2_c_cold_pct"], 5.0, "<=", "%", ROOM),
         Check("DHW: drawing time below 45 °C", kpi["dhw_below_45_pct"], 2.0, "<=", "%", BESA),
-        Check("DHW: longest above 65 °C", kpi["dhw_over_65_longest_s"], OVER_65_S, "<=", "s", SCALD),
+        Check(
+            "DHW: longest above 65 °C", kpi["dhw_over_65_longest_s"], limit("dhw-over-65"), "<=", "s", SCALD
+        ),
         Check("Primary return by volume", kpi["return_by_volume_c"], 45.0, "<=", "°C", RETURN),
         Check("Meter beside the plant", abs(kpi["meter_error_pct"]), 9.5, "<=", "%", METER),
         Check("Controller beside the plant", abs(kpi["controller_error_pct"]), 9.5, "<=", "%", PAIR),
@@ -92,8 +93,8 @@ def checks_of(kpi: dict[str, Any]) -> list[Check]:
         checks.append(Check(f"{said}: strokes in a year", strokes, 6_000.0, "<=", "1", CYCLES))
         hour = kpi[f"{name}_starts_hour_most"]
         # a draw-off is a train of moves by nature: twice as many
-        limit = 120 if name == "dhw_valve" else 60
-        checks.append(Check(f"{said}: motor starts in an hour", hour, limit, "<=", "1", STARTS))
+        most = 120 if name == "dhw_valve" else 60
+        checks.append(Check(f"{said}: motor starts in an hour", hour, most, "<=", "1", STARTS))
     return checks
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from firmware.substation import registers
 
+from ...acceptance import limit
 from .. import board_io
 from ..board_io import BoardInputs
 from ..electronics import DIVIDER_OHM, FULL_SCALE, REFERENCE_V, SHUNT_OHM
@@ -53,7 +54,7 @@ HEAP = "216k"  # heating, hot water, serial line and meters at once: docs/memory
 METER = {"address": 1, "battery": False}
 METER_BAUD = 2400
 ROOM_FLOOR_C = 18.0  # the project's own figure for a room in use; frost protection alone begins at 5 (FG5)
-DHW_LIMIT_S = 10.0  # the project's own figure, hil.md G4
+DHW_LIMIT_S = limit("dhw-over-65")
 NEAR_K = 2.0
 DHW_NEAR_K = 5.0  # VDI 6003 level I (hil.md A1)
 

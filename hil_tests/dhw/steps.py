@@ -10,7 +10,9 @@ firmware.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,14 +23,15 @@ from numpy.typing import NDArray
 
 from firmware.substation import registers
 
-from .acceptance import limit
-from .bench.emulation import run_folder
-from .bench.house_fleet import HouseFleet
-from .bench.lockstep import Lockstep
-from .bench.plant.whole_house import RELAYS, WholeHouse, settings
-from .bench.plant.year_weather import HOURS, YearWeather
-from .bench.provisioning import Ports, firmware_bundle, provision
-from .year import HEAP
+from ..acceptance import limit
+from ..bench.emulation import run_folder
+from ..bench.errors import WrongUse
+from ..bench.house_fleet import HouseFleet
+from ..bench.lockstep import Lockstep
+from ..bench.plant.whole_house import RELAYS, WholeHouse, settings
+from ..bench.plant.year_weather import HOURS, YearWeather
+from ..bench.provisioning import Ports, firmware_bundle, provision
+from ..year import HEAP
 
 FORMAT = "toplovod-dhw/1"
 RESULT = "dhw.json"
@@ -253,15 +256,23 @@ def _level(seconds: dict[str, list[float]], allowed_s: dict[str, float]) -> str:
     return next((name for name in LEVELS if max(seconds[name]) <= allowed_s[name]), "none")
 
 
+def chosen(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Return (tuning, stroke in s) of these cases, a tuning's name for all its; all for none. WrongUse."""
+    every = [(tuning, stroke) for tuning in TUNINGS for stroke in STROKES_S]
+    for name in names:
+        if not any(name in (tuning, f"{tuning}/{stroke}") for tuning, stroke in every):
+            known = ", ".join(TUNINGS)
+            raise WrongUse(
+                f"{name}: no such case; nothing was started. Known: {known}, each alone or with a stroke, "
+                f"such as {every[0][0]}/{every[0][1]}"
+            )
+    return [(t, s) for t, s in every if not names or t in names or f"{t}/{s}" in names]
+
+
 def run(
-    plan: Plan,
-    folder: Path,
-    say: Callable[[str], None],
-    *,
-    strokes: Sequence[int] = STROKES_S,
-    tunings: Sequence[str] = tuple(TUNINGS),
+    plan: Plan, wanted: Sequence[tuple[str, int]], folder: Path, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Run every actuator with every tuning; each is kept in `folder`/dhw.json as soon as it is done.
+    """Run cases of `chosen`; each is kept in `folder`/dhw.json as soon as it is done.
 
     What is kept there of the same firmware and plan is not run again.
     """
@@ -276,8 +287,7 @@ def run(
     content: dict[str, Any] = {"format": FORMAT, "provenance": origin, "cases": {}}
     if kept is not None and kept["provenance"] == origin:
         content = kept
-    wanted = [(stroke, tuning) for tuning in tunings for stroke in strokes]
-    for number, (stroke, tuning) in enumerate(wanted, start=1):
+    for number, (tuning, stroke) in enumerate(wanted, start=1):
         name = f"{tuning}/{stroke}"
         if name in content["cases"]:
             continue
@@ -290,6 +300,15 @@ def run(
     return content
 
 
+def digest_of(content: dict[str, Any]) -> str:
+    """One digest for all that the controllers and their plants did."""
+    text = "".join(
+        f"{name} {case['sha256']} {case['relays_sha256']}\n"
+        for name, case in sorted(content["cases"].items())
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def load(path: Path) -> dict[str, Any] | None:
     """Return a kept result, None where there is none that can be read."""
     try:
@@ -300,7 +319,9 @@ def load(path: Path) -> dict[str, Any] | None:
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Write it whole or not at all."""
+    """Write it whole or not at all; a list of numbers is one line."""
     draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=1)
+    text = re.sub(r"\[\s+([-\d.,\s]+?)\s+\]", lambda list_: f"[{' '.join(list_[1].split())}]", text)
+    draft.write_text(text + "\n", encoding="utf-8")
     draft.replace(path)

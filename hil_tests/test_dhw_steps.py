@@ -1,0 +1,119 @@
+"""Hot water at the tap: the figures of a trace, what no controller can beat, one case in the VM, the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .bench.errors import WrongUse
+from .bench.provisioning import firmware_bundle
+from .dhw.bound import least_off_k, place_of
+from .dhw.page import PAGE, PICTURE, RUN, cases_of, checks_of, markdown, picture
+from .dhw.steps import (
+    FLOWS_KG_S,
+    FORMAT,
+    RESULT,
+    STEP_S,
+    STROKES_S,
+    TUNINGS,
+    WANTED_C,
+    Plan,
+    StepTaps,
+    chosen,
+    figures,
+    load,
+    run,
+    run_case,
+    save,
+)
+
+TICK_S = 0.5
+
+
+def made_columns(taps: StepTaps, off_k: dict[float, float]) -> dict[str, np.ndarray]:
+    """A tap that is 0.5 K too hot, but for so many seconds after each change of the draw that far off."""
+    time_s = np.arange(TICK_S, taps.end_s + TICK_S / 2, TICK_S)
+    drawn = np.array([taps.flow_kg_s(t - TICK_S) for t in time_s])
+    tap_c = np.full(len(time_s), WANTED_C + 0.5)
+    for begin_s, off in off_k.items():
+        tap_c[(time_s > begin_s) & (time_s <= begin_s + 8.0)] = WANTED_C + off
+    return {
+        "time_s": time_s, "drawn_kg_s": drawn, "tap_c": tap_c, "position": np.full(len(time_s), 0.25),
+        "travel": time_s / 1000.0, "starts": np.floor(time_s / 10.0),
+    }  # fmt: skip
+
+
+def test_figures_tell_how_far_and_how_long_each_change_drives_it_off() -> None:
+    taps = StepTaps(100.0, 0.0)
+    edges = [100.0 + STEP_S * i for i in range(len(FLOWS_KG_S))]
+    columns = made_columns(taps, {edges[0]: -20.0, edges[1]: -4.5, edges[2]: 3.0, taps.morning_s: -12.0})
+    result = figures(columns, taps)
+    first, second, third, fourth, _ = result["steps"]
+    assert [step["to_kg_s"] for step in result["steps"]] == list(FLOWS_KG_S)
+    assert first["dip_k"] == 20.0 and first["bath_s"] == 8.0 and first["rested_c"] == WANTED_C + 0.5
+    assert second["outside_s"] == {"III": 8.0, "II": 8.0, "I": 0.0}
+    assert second["settled_s"]["III"] == 8.0 and second["strokes"] == pytest.approx(STEP_S / 1000.0, abs=1e-3)
+    assert (third["rise_k"], third["dip_k"], fourth["rise_k"]) == (3.0, 0.0, 0.5)
+    # opening from rest is not a change of the draw: it has its own figures
+    assert (result["dip_k"], result["rise_k"]) == (4.5, 3.0)
+    assert result["level_never_left"] == "I"
+    assert result["level_back_in_time"] == "II"  # back in 8 s: more than the 7 of level III
+    assert result["morning"]["bath_s"] == 8.0 and result["morning"]["coldest_c"] == WANTED_C - 12.0
+    assert result["rest_starts_h"] == pytest.approx(360.0, rel=0.02)
+    assert len(result["trace"]["time_s"]) == len(result["trace"]["tap_c"]) == 990
+
+
+def test_a_slower_actuator_cannot_do_as_well() -> None:
+    assert 0.2 < place_of(0.1) < place_of(0.2) < place_of(0.3) < 1.0
+    offs = [least_off_k(stroke, 0.1, 0.2) for stroke in (0.1, 30, 60, 120)]
+    assert offs == sorted(offs)
+    assert offs[0] < 5.0 < offs[1]
+
+
+def test_cases_are_chosen_by_tuning_or_alone() -> None:
+    assert len(chosen([])) == len(TUNINGS) * len(STROKES_S)
+    assert chosen(["no_flow_sensor"]) == [("no_flow_sensor", stroke) for stroke in STROKES_S]
+    assert chosen(["calibrated/60"]) == [("calibrated", 60)]
+    with pytest.raises(
+        WrongUse, match=r"calibrated/15: no such case; nothing was started\. Known: calibrated"
+    ):
+        chosen(["calibrated/15"])
+
+
+@pytest.mark.slow
+def test_the_shipped_firmware_holds_the_tap(tmp_path: Path) -> None:
+    """A short night; the valve finds its place after every change, and the same seed is the same run."""
+    bundle = firmware_bundle(tmp_path / "bundle")
+    plan = Plan(tick_ms=1000, night_s=60.0)
+    one = run_case(30, "calibrated", plan, bundle)
+    for step in one["steps"][1:]:
+        assert abs(step["end_off_k"]) < 2.0
+        assert step["motor_starts"] > 0
+    # a tick of a second is coarser than the committed run's, and hides some of it
+    assert 4.0 < one["dip_k"] < 25.0
+    assert one["hottest_c"] < 70.0 and one["resets"] == 0
+    two = run_case(30, "calibrated", plan, bundle)
+    assert (one["sha256"], one["relays_sha256"]) == (two["sha256"], two["relays_sha256"])
+
+
+def test_what_is_kept_is_not_run_again(tmp_path: Path) -> None:
+    plan = Plan()
+    content = run(plan, [], tmp_path, lambda line: None)
+    assert content["cases"] == {} and content["format"] == FORMAT
+    content["cases"]["calibrated/30"] = {"sha256": "00"}
+    save(tmp_path / RESULT, content)
+    assert run(plan, [("calibrated", 30)], tmp_path, lambda line: None) == content
+    assert run(Plan(seed=2), [], tmp_path, lambda line: None)["cases"] == {}
+    (tmp_path / RESULT).write_text("{")
+    assert load(tmp_path / RESULT) is None
+
+
+def test_the_page_is_that_of_the_committed_run() -> None:
+    content = json.loads(RUN.read_text(encoding="utf-8"))
+    assert cases_of(content) and set(content["cases"]) <= {f"{tuning}/{s}" for tuning, s in chosen([])}
+    assert PAGE.read_text(encoding="utf-8") == markdown(content), "run python -m hil_tests.dhw.page"
+    assert PICTURE.read_text(encoding="utf-8") == picture(content), "run python -m hil_tests.dhw.page"
+    assert all(check.source for check in checks_of(content))
