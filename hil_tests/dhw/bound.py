@@ -39,7 +39,7 @@ class Heater:
         self._plant.valves.motor = self._plant.valves.position = position
 
     def step(self, draw_kg_s: float, run_s: float) -> float:
-        """Advance by a tick, the motor running for run_s of it (closing below 0); return what leaves, degC."""
+        """Advance by a tick, the motor running for run_s of it, closing below 0; return what leaves, degC."""
         kv = float(self._plant.move_valves(max(run_s, 0.0), max(-run_s, 0.0))[0])
         self._plant.step(TICK_MS / 1000.0, kv * self._head, DHW_SUPPLY_C, draw_kg_s, COLD_C)
         return float(self._plant.exchangers.secondary_supply_c[0])
