@@ -648,6 +648,15 @@ def test_a_solve_begins_with_the_laws_the_last_one_left_and_sees_every_change() 
         solver._kernel.begin_at(other._kernel)
         solver._refresh_all()
         assert solver.solve()._flow == pytest.approx(here, abs=1e-7)
+    # a given pressure that nothing but pipes touch
+    net = looped_mesh(7)
+    solver, given_pa = HydraulicSolver(net), net.nodes["fixed_pressure_pa"].copy()
+    solver.solve()
+    given_pa[np.flatnonzero(np.isfinite(given_pa))[0]] += 3e4
+    ours = solver.solve(nodes_fixed_pressure_pa=given_pa)
+    assert ours._flow == pytest.approx(
+        HydraulicSolver(net).solve(nodes_fixed_pressure_pa=given_pa)._flow, abs=1e-7
+    )
 
 
 def test_tick_names_a_bad_value() -> None:
