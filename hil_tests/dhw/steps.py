@@ -152,7 +152,7 @@ def run_case(
 
 
 def site(house: WholeHouse, told_share: float | None) -> dict[str, Any]:
-    """The house's settings without circulation and without the limiters, which are not measured here.
+    """The house's settings without circulation, and of the limiters with the primary return's alone.
 
     told_share: the valve's flow that the controller is told over what it has; None takes its flow sensor.
     """
