@@ -61,8 +61,9 @@ toplovod hil run dhw --report dhw --case calibrated/30
 
 The shipped firmware in its VM regulates an emulated instantaneous heater, in lockstep by ticks of 0.2 s. A
 house in summer: {OUTDOOR_C:g} °C outdoors, network water of 70 °C, a service pipe of 15 m that cools at rest,
-no circulation; of the limiters the return limit of 50 °C that the example towns have. Heater and valve are
-sized for {HEATER_KG_S:g} kg/s from 10 to {WANTED_C:g} °C, with the water and the plates of an exchanger of 56 kW.
+no circulation; of the limiters the return limit of 50 °C that the example towns have. Heater and valve
+are sized for {HEATER_KG_S:g} kg/s from 10 to {WANTED_C:g} °C, with the water and the plates of an exchanger
+of 56 kW.
 
 The tap goes through {", ".join(f"{flow:g}" for flow in FLOWS_KG_S)} kg/s, {STEP_S:g} s each, is shut, rests
 for {NIGHT_S / 3600.0:g} h and opens once more. What leaves the heater is judged, by the plant's own truth;
@@ -251,10 +252,10 @@ def _from_rest(done: Sequence[Case]) -> list[str]:
     lines = [
         "## From rest",
         "",
-        "First: opened to 0.1 kg/s half an hour after power came. Morning: the same after the night, with the",
-        "ten litres of the service pipe cooled. What holds the tap back is the return limit: it sees what has",
-        "stood hot in the exchanger, throttles for ten seconds, and the correction takes that for its own",
-        "fault for a minute and more. `valve told 25 % too small` opens so far that it hides this.",
+        "First: opened to 0.1 kg/s half an hour after power came. Morning: the same after the night, with",
+        "the ten litres of the service pipe cooled. What holds the tap back is the return limit: it sees what",
+        "has stood hot in the exchanger, throttles for ten seconds, and the correction takes that for its own",
+        "fault for a minute and more. A valve told 25 % too small opens so far that it hides this.",
         "",
         "| tuning | stroke | first: 45 °C | 50 °C | morning: rested at | 45 °C | 50 °C | hottest "
         "| valve at rest | starts at rest |",
