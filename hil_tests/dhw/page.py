@@ -252,10 +252,11 @@ def _from_rest(done: Sequence[Case]) -> list[str]:
     lines = [
         "## From rest",
         "",
-        "First: opened to 0.1 kg/s half an hour after power came. Morning: the same after the night, with",
-        "the ten litres of the service pipe cooled. What holds the tap back is the return limit: it sees what",
-        "has stood hot in the exchanger, throttles for ten seconds, and the correction takes that for its own",
-        "fault for a minute and more. A valve told 25 % too small opens so far that it hides this.",
+        "First: opened to 0.1 kg/s half an hour after power came. Morning: the same after the night,",
+        "with the ten litres of the service pipe cooled. What holds the tap back is the return limit: it",
+        "sees what has stood hot in the exchanger, throttles for ten seconds, and the correction takes",
+        "that for its own fault for a minute and more. A valve told 25 % too small opens so far that it",
+        "hides this.",
         "",
         "| tuning | stroke | first: 45 °C | 50 °C | morning: rested at | 45 °C | 50 °C | hottest "
         "| valve at rest | starts at rest |",
