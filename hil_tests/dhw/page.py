@@ -46,7 +46,7 @@ SAID = {
 }
 COLOURS = ("#1f4e79", "#b5651d", "#6a1f5c", "#2e6b34")
 STYLE = (
-    "<style>text{font:12px sans-serif;fill:#333}.end{text-anchor:end}.mid{text-anchor:middle}"
+    "<style>text{font:12px sans-serif}text:not(.name){fill:#333}.end{text-anchor:end}.mid{text-anchor:middle}"
     ".unit{text-anchor:end}.grid{stroke:#e2e2df}.axis{stroke:#555}</style>"
 )
 HEAD = f"""# Hot water at the tap
