@@ -21,6 +21,10 @@ KEEP_BELOW_MK = 5_000  # without draw-off the exchanger is kept so far below, an
 KEEP_BP = 300
 KEEP_MOST_BP = 1_000
 KEEP_WAIT_MS = 60_000  # so long an opening is given to warm the exchanger [estimate]
+# A service pipe that has cooled has to run out before any controller can help: it is kept as warm as the
+# exchanger in comfort periods. Where that does not do, the network itself is cold, or the sensor sits elsewhere.
+HOLD_MOST_MS = 900_000  # ten litres come in some ten minutes [emulated house]
+HOLD_PAUSE_MS = 3_600_000  # [estimate]
 CORRECTION_BP = 6_000  # share of the feed-forward that the temperature may add or take
 # The correction is a share of the feed-forward, so that the gain follows the flow: 45 K above cold water for
 # the whole of it is a static gain of one, and these bands stay well below [estimate].
@@ -35,6 +39,9 @@ FILLING_MK = 15_000
 FILLED_MK = 5_000
 FILLING_MS = 30_000  # the actuator's way and the exchanger's lag [estimate]
 FILLING_BP = -2_500  # at 2 l/min the feed-forward alone is so much too much [emulated exchanger]
+# What stood in the exchanger is hot and passes the return sensor first: a return limit that shut the valve for it
+# would leave the tap cold for a minute and a half [emulated house].
+STANDING_MS = 30_000
 BLIND_BAND_MK = 200_000  # without a flow sensor the gain must suit the smallest draw-off [estimate]
 BLIND_INTEGRAL_MS = 30_000
 BLIND_END_MK = 4_000  # so much too hot, nothing is drawn any more
@@ -71,7 +78,9 @@ class InstantaneousDhw(Dhw):
         self._tapping = False
         self._keeping = False
         self._keep_ms = 0
+        self._hold_ms = 0  # the pipe has been warmed for so long; below 0 that is given up for so long
         self._filling_ms = 0
+        self._standing_ms = 0
 
     def _wanted(self, killing):
         wanted_mc = super()._wanted(killing)
@@ -111,16 +120,20 @@ class InstantaneousDhw(Dhw):
             tapping = True  # the circulation carries the heat away
         if tapping and not self._tapping:
             self._correction.track(self._correction.output_bp, 0)
+            self._standing_ms = STANDING_MS
+        self._standing_ms = max(0, self._standing_ms - dt_ms)
+        self._limiter.standing = self._standing_ms > 0
         self._tapping = self.active = tapping
 
     def _no_demand(self, dt_ms):
         if self._tapping:
             return None
         warm_mc = self.wanted_mc - KEEP_BELOW_MK
-        if self.supply_mc < warm_mc:
+        coldest_mc = self._coldest_mc(warm_mc, dt_ms)
+        if coldest_mc < warm_mc:
             self._keeping = True
             self._keep_ms = min(self._keep_ms + dt_ms, KEEP_WAIT_MS * (KEEP_MOST_BP - KEEP_BP) // 100)
-        elif self.supply_mc > warm_mc + KEEP_BELOW_MK // 2:
+        elif coldest_mc > warm_mc + KEEP_BELOW_MK // 2:
             self._keeping = False
             self._keep_ms = 0
         super()._no_demand(dt_ms)
@@ -128,6 +141,25 @@ class InstantaneousDhw(Dhw):
             return 0
         self.state = WARM
         return self._limited(KEEP_BP + self._keep_ms // KEEP_WAIT_MS * 100, 0, dt_ms)
+
+    def _coldest_mc(self, warm_mc, dt_ms):
+        """Return the exchanger's temperature, or that of the service pipe where it is colder and to be kept warm."""
+        supply_mc = self.supply_mc
+        pipe_mc = self._value[self._primary_at]
+        if self._hold_ms < 0:
+            self._hold_ms = min(0, self._hold_ms + dt_ms)
+            return supply_mc
+        # the exchanger is as warm as it may become without a draw-off, or the period asks for less
+        if pipe_mc is None or not warm_mc <= supply_mc < self.wanted_mc or self.wanted_mc < self._comfort_mc:
+            return supply_mc
+        if pipe_mc < warm_mc:
+            self._hold_ms += dt_ms
+            if self._hold_ms > HOLD_MOST_MS:
+                self._hold_ms = -HOLD_PAUSE_MS
+                return supply_mc
+        elif not self._keeping:
+            self._hold_ms = 0
+        return min(supply_mc, pipe_mc)
 
     def _controlled(self, dt_ms):
         error_mk = self.wanted_mc - self.supply_mc
@@ -141,10 +173,15 @@ class InstantaneousDhw(Dhw):
         if self._filling_ms > 0:
             self._filling_ms = self._filling_ms - dt_ms if error_mk > FILLED_MK else 0
             self._correction.track(FILLING_BP, error_mk + error_mk * dt_ms // CORRECTION_INTERVAL_MS)
+        before_bp = self._correction.output_bp
         wanted_bp = ahead_bp * (FULL_BP + self._correction.step(error_mk, dt_ms)) // FULL_BP
         within_bp = max(0, min(FULL_BP, wanted_bp))
         target_bp = self._limited(within_bp, error_mk, dt_ms)
-        if target_bp != wanted_bp:  # a stop or a limiter: nothing winds up behind it
-            self._correction.track((target_bp - ahead_bp) * FULL_BP // max(1, ahead_bp), error_mk)
+        # Nothing winds up behind a stop or a limiter. What a limiter takes is no fault of the feed-forward either:
+        # the correction waits as it was, or the tap would stay cold long after the limiter has let go.
+        if target_bp != within_bp:
+            self._correction.track(before_bp, error_mk)
+        elif within_bp != wanted_bp:
+            self._correction.track((within_bp - ahead_bp) * FULL_BP // max(1, ahead_bp), error_mk)
         self._pi.track(target_bp, error_mk)  # it goes on from here, should the flow be lost
         return target_bp

@@ -158,6 +158,7 @@ class ValveLimiter:
         if limits.difference_mk is not None:
             self._difference_pi = PI(RETURN_BAND_MK, RETURN_INTEGRAL_MS)
         self._creep_ms = 0
+        self.standing = False  # what comes back has stood in exchanger and pipe, and tells nothing yet
         self.number = NO_LIMITER
 
     def off(self):
@@ -170,7 +171,7 @@ class ValveLimiter:
         target_bp = wanted_bp
         number = NO_LIMITER
         return_mc = limits.return_now_mc()
-        if return_mc is not None and not limits.suspended:
+        if return_mc is not None and not limits.suspended and not self.standing:
             limit_mc = limits.dhw_return_mc if self._own else limits.return_mc
             bp = self._limit(self._return_pi, limit_mc - return_mc, RETURN, wanted_bp, dt_ms)
             # A valve that lets nothing through does not make the return warm, and closed it would never find

@@ -108,6 +108,65 @@ def test_a_valve_that_hardly_opens_keeps_warm_by_a_little_more_each_minute(tap):
     assert 0.02 < cold(40) < 0.035
 
 
+def held(rig, seconds, **temps):
+    """Let the time pass with temperatures (exchanger_c, pipe_c, return_c) that stay; return where the valve is."""
+    for _ in range(seconds // 2):
+        if "exchanger_c" in temps:
+            rig.exchanger.out_c = rig.exchanger.seen_c = temps["exchanger_c"]
+        rig.house.primary_supply_c = temps.get("pipe_c", rig.house.primary_supply_c)
+        rig.house.return_c = temps.get("return_c", rig.house.return_c)
+        rig.step(2)
+    return rig.dhw_valve
+
+
+def test_the_service_pipe_is_kept_warm_too(tap):
+    assert held(tap, 600, exchanger_c=53.0, pipe_c=70.0) == 0.0
+    assert 0.02 < held(tap, 40, exchanger_c=53.0, pipe_c=45.0) < 0.035
+    assert held(tap, 60, exchanger_c=53.0, pipe_c=65.0) == 0.0
+    # never at the price of an exchanger that is hot already
+    assert held(tap, 60, exchanger_c=56.0, pipe_c=45.0) == 0.0
+
+
+def test_a_pipe_that_does_not_get_warm_is_given_up_for_an_hour(tap):
+    assert held(tap, 600, exchanger_c=53.0, pipe_c=45.0) > 0.05
+    assert held(tap, 400, exchanger_c=53.0, pipe_c=45.0) == 0.0
+    assert held(tap, 3000, exchanger_c=53.0, pipe_c=45.0) == 0.0
+    assert held(tap, 600, exchanger_c=53.0, pipe_c=45.0) > 0.02
+
+
+def test_the_service_pipe_may_cool_when_less_is_wanted(ticks):
+    week = {"mon-sun": ["06:00-22:00"]}
+    rig = FunctionRig(ticks, **INSTANTANEOUS, dhw_schedule=week)
+    rig.at(3)
+    rig.step(300)
+    assert held(rig, 120, exchanger_c=49.0, pipe_c=30.0) == 0.0
+    rig.at(12)
+    assert held(rig, 120, exchanger_c=53.0, pipe_c=30.0) > 0.02
+
+
+def test_what_stood_in_the_return_does_not_hold_a_tap_back(ticks):
+    """A return sensor first sees what has stood hot in the exchanger: that is no reason to leave a tap cold."""
+    rig = FunctionRig(ticks, **INSTANTANEOUS, return_limit_temp_c=45)
+    rig.step(300)
+    rig.exchanger.draw_kg_s = 0.1
+    opened = held(rig, 20, return_c=57.0)
+    assert rig.read("dhw_active_limiter_number") == precedence.NO_LIMITER
+    assert opened > 0.08
+    # what still comes back hot when that has run out is the draw-off's own
+    assert held(rig, 40, return_c=57.0) < opened
+    assert rig.read("dhw_active_limiter_number") == precedence.RETURN
+
+
+def test_a_limiter_takes_nothing_from_what_the_correction_has_learned(ticks):
+    rig = FunctionRig(ticks, **INSTANTANEOUS, return_limit_temp_c=45)
+    rig.exchanger.draw_kg_s = 0.1
+    rig.step(600)
+    before = held(rig, 60, return_c=25.0)
+    assert held(rig, 60, return_c=57.0) < 0.8 * before
+    assert held(rig, 60, return_c=25.0) == pytest.approx(before, rel=0.25)
+    assert rig.exchanger.out_c == pytest.approx(55.0, abs=5.0)
+
+
 def test_s5_above_the_scald_limit_the_valve_closes_whatever_is_drawn(tap):
     tap.exchanger.draw_kg_s = 0.2
     tap.step(120)
