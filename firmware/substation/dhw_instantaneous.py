@@ -22,7 +22,7 @@ KEEP_BP = 300
 KEEP_MOST_BP = 1_000
 KEEP_WAIT_MS = 60_000  # so long an opening is given to warm the exchanger [estimate]
 # A service pipe that has cooled has to run out before any controller can help: it is kept as warm as the
-# exchanger in comfort periods. Where that does not do, the network itself is cold, or the sensor sits elsewhere.
+# exchanger in comfort periods. Where that does not do, the network is cold, or the sensor sits elsewhere.
 HOLD_MOST_MS = 900_000  # ten litres come in some ten minutes [emulated house]
 HOLD_PAUSE_MS = 3_600_000  # [estimate]
 CORRECTION_BP = 6_000  # share of the feed-forward that the temperature may add or take
@@ -39,8 +39,8 @@ FILLING_MK = 15_000
 FILLED_MK = 5_000
 FILLING_MS = 30_000  # the actuator's way and the exchanger's lag [estimate]
 FILLING_BP = -2_500  # at 2 l/min the feed-forward alone is so much too much [emulated exchanger]
-# What stood in the exchanger is hot and passes the return sensor first: a return limit that shut the valve for it
-# would leave the tap cold for a minute and a half [emulated house].
+# What stood in the exchanger is hot and passes the return sensor first: a return limit that shut the valve for
+# it would leave the tap cold for a minute and a half [emulated house].
 STANDING_MS = 30_000
 BLIND_BAND_MK = 200_000  # without a flow sensor the gain must suit the smallest draw-off [estimate]
 BLIND_INTEGRAL_MS = 30_000
@@ -143,7 +143,7 @@ class InstantaneousDhw(Dhw):
         return self._limited(KEEP_BP + self._keep_ms // KEEP_WAIT_MS * 100, 0, dt_ms)
 
     def _coldest_mc(self, warm_mc, dt_ms):
-        """Return the exchanger's temperature, or that of the service pipe where it is colder and to be kept warm."""
+        """Return the exchanger's temperature, or the service pipe's where that is colder and to be kept warm."""
         supply_mc = self.supply_mc
         pipe_mc = self._value[self._primary_at]
         if self._hold_ms < 0:
@@ -177,7 +177,7 @@ class InstantaneousDhw(Dhw):
         wanted_bp = ahead_bp * (FULL_BP + self._correction.step(error_mk, dt_ms)) // FULL_BP
         within_bp = max(0, min(FULL_BP, wanted_bp))
         target_bp = self._limited(within_bp, error_mk, dt_ms)
-        # Nothing winds up behind a stop or a limiter. What a limiter takes is no fault of the feed-forward either:
+        # Nothing winds up behind a stop or a limiter. What a limiter takes is no fault of the feed-forward:
         # the correction waits as it was, or the tap would stay cold long after the limiter has let go.
         if target_bp != within_bp:
             self._correction.track(before_bp, error_mk)

@@ -109,7 +109,7 @@ def test_a_valve_that_hardly_opens_keeps_warm_by_a_little_more_each_minute(tap):
 
 
 def held(rig, seconds, **temps):
-    """Let the time pass with temperatures (exchanger_c, pipe_c, return_c) that stay; return where the valve is."""
+    """Let the time pass with temperatures (exchanger_c, pipe_c, return_c) that stay; return the valve's place."""
     for _ in range(seconds // 2):
         if "exchanger_c" in temps:
             rig.exchanger.out_c = rig.exchanger.seen_c = temps["exchanger_c"]
@@ -145,7 +145,7 @@ def test_the_service_pipe_may_cool_when_less_is_wanted(ticks):
 
 
 def test_what_stood_in_the_return_does_not_hold_a_tap_back(ticks):
-    """A return sensor first sees what has stood hot in the exchanger: that is no reason to leave a tap cold."""
+    """A return sensor first sees what has stood hot in the exchanger: no reason to leave a tap cold."""
     rig = FunctionRig(ticks, **INSTANTANEOUS, return_limit_temp_c=45)
     rig.step(300)
     rig.exchanger.draw_kg_s = 0.1
