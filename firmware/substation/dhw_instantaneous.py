@@ -39,8 +39,8 @@ FILLING_MK = 15_000
 FILLED_MK = 5_000
 FILLING_MS = 30_000  # the actuator's way and the exchanger's lag [estimate]
 FILLING_BP = -2_500  # at 2 l/min the feed-forward alone is so much too much [emulated exchanger]
-# What stood in the exchanger is hot and passes the return sensor first: a return limit that shut the valve for
-# it would leave the tap cold for a minute and a half [emulated house].
+# What stood in the exchanger is hot and passes the return sensor first: a return limit that shut the valve
+# for it would leave the tap cold for a minute and a half [emulated house].
 STANDING_MS = 30_000
 BLIND_BAND_MK = 200_000  # without a flow sensor the gain must suit the smallest draw-off [estimate]
 BLIND_INTEGRAL_MS = 30_000
@@ -143,7 +143,7 @@ class InstantaneousDhw(Dhw):
         return self._limited(KEEP_BP + self._keep_ms // KEEP_WAIT_MS * 100, 0, dt_ms)
 
     def _coldest_mc(self, warm_mc, dt_ms):
-        """Return the exchanger's temperature, or the service pipe's where that is colder and to be kept warm."""
+        """Return the exchanger's temperature, or that of the service pipe where it has to be warmed."""
         supply_mc = self.supply_mc
         pipe_mc = self._value[self._primary_at]
         if self._hold_ms < 0:

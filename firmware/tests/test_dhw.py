@@ -109,7 +109,7 @@ def test_a_valve_that_hardly_opens_keeps_warm_by_a_little_more_each_minute(tap):
 
 
 def held(rig, seconds, **temps):
-    """Let the time pass with temperatures (exchanger_c, pipe_c, return_c) that stay; return the valve's place."""
+    """Let time pass with temperatures (exchanger_c, pipe_c, return_c) that stay; return the valve's place."""
     for _ in range(seconds // 2):
         if "exchanger_c" in temps:
             rig.exchanger.out_c = rig.exchanger.seen_c = temps["exchanger_c"]
