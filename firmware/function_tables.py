@@ -33,7 +33,7 @@ RANKS = (
         "lost": (SAFETY, "Sensor lost without which nothing can be judged: close"),
         "end_stop": (SAFETY, "Power has just come back: closed until the end stop is sure"),
         "manual": (MANUAL, "Put by hand; heating owes DHW nothing meanwhile, the charging pump rests"),
-        "no_demand": (DHW, "Nothing drawn, or the tank hot: closed, or an exchanger kept warm"),
+        "no_demand": (DHW, "Nothing drawn, or the tank hot: closed, or exchanger and service pipe kept warm"),
         "controlled": (LIMITER, "The smallest of the DHW controller and every limiter of the site's own"),
     }),
     ("Pumps of circuits, charging and circulation", "pump.Pump", PUMP, {
