@@ -25,7 +25,9 @@ KEEP_WAIT_MS = 60_000  # so long an opening is given to warm the exchanger [esti
 # exchanger in comfort periods. Where that does not do, the network is cold, or the sensor sits elsewhere.
 HOLD_MOST_MS = 900_000  # ten litres come in some ten minutes [emulated house]
 HOLD_PAUSE_MS = 3_600_000  # [estimate]
-CORRECTION_BP = 6_000  # share of the feed-forward that the temperature may add or take
+CORRECTION_BP = 6_000  # share of the feed-forward that the temperature may take
+# and add: a motor at half its speed, a fifth of its way lost, half a kv left ask for as much [emulated faults]
+CORRECTION_MORE_BP = 18_000
 # The correction is a share of the feed-forward, so that the gain follows the flow: 45 K above cold water for
 # the whole of it is a static gain of one, and these bands stay well below [estimate].
 CORRECTION_BAND_MK = 90_000
@@ -73,7 +75,7 @@ class InstantaneousDhw(Dhw):
         self._kv_l_h = settings.fixed("dhw_valve_flow_m3_h")
         self._pi = PI(BLIND_BAND_MK, BLIND_INTEGRAL_MS)
         self._pi.track(0 if self._seek_stop else self.valve.position_bp, 0)
-        self._correction = PI(CORRECTION_BAND_MK, CORRECTION_INTERVAL_MS, -CORRECTION_BP, CORRECTION_BP)
+        self._correction = PI(CORRECTION_BAND_MK, CORRECTION_INTERVAL_MS, -CORRECTION_BP, CORRECTION_MORE_BP)
         self._correction.track(0, 0)
         self._tapping = False
         self._keeping = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..bench.faults import hydraulic_faults as faults
 from ..bench.faults.case import Plan
-from ..bench.faults.checks import ALL_GOES_ON, QUIET, alarm
+from ..bench.faults.checks import ALL_GOES_ON, LOW_DP_TOLD, QUIET, alarm
 from .types import FaultType
 
 COPES_S = 900.0
@@ -29,9 +29,9 @@ def _loss(point: str, severe: bool) -> Plan:
         )
     return Plan(
         lambda rig: faults.PumpSpeed(rig, 0.6),
-        reacts=ALL_GOES_ON & QUIET,
+        reacts=ALL_GOES_ON & LOW_DP_TOLD,
         react_s=COPES_S,
-        holds=ALL_GOES_ON & QUIET,
+        holds=ALL_GOES_ON & LOW_DP_TOLD,
         span_s=COPES_S,
         prove_s=20.0,
     )
@@ -123,7 +123,7 @@ ROWS = (
         "60 % of full speed",
         "20 % of full speed",
         "pressure at the house",
-        "60 %: control copes; 20 %: `low_dp`",
+        "60 %: control copes, `low_dp` where less than its limit is left; 20 %: `low_dp`",
         "own",
         _loss,
     ),

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 from firmware.substation import registers
 
+from ...acceptance import limit
 from .rig import DHW_NEAR_K, NEAR_K, FaultRig
 
 SHUT = 0.03  # of the stroke: within play and leakage of shut
+LOW_DP_BAR = limit("index-dp")
+LOW_DP_NEAR_BAR = 0.03  # within the sensor's error either verdict is right
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,18 @@ DHW_GOES_ON = Check(
 ALL_GOES_ON = HEATING_GOES_ON & DHW_GOES_ON
 NORMAL = Check("all as before the fault", FaultRig.is_normal)
 QUIET = Check("no alarm", lambda rig: int(rig.read("alarm_bits")) & ~rig.tolerated_alarms == 0)
+
+
+def _low_dp_told(rig: FaultRig) -> bool:
+    left_bar = float(rig.plant.primary_dp_pa[0]) / 1e5
+    told = rig.alarm("low_dp")
+    if abs(left_bar - LOW_DP_BAR) > LOW_DP_NEAR_BAR and told != (left_bar < LOW_DP_BAR):
+        return False
+    others = int(rig.read("alarm_bits")) & ~(1 << registers.ALARM_BITS.index("low_dp"))
+    return others & ~rig.tolerated_alarms == 0
+
+
+LOW_DP_TOLD = Check(f"`low_dp` where less than {LOW_DP_BAR:g} bar are left, and no other alarm", _low_dp_told)
 
 
 def normal_but(*names: str) -> Check:
