@@ -22,11 +22,11 @@ KEEP_BP = 300
 KEEP_MOST_BP = 1_000
 KEEP_WAIT_MS = 60_000  # so long an opening is given to warm the exchanger [estimate]
 # A service pipe that has cooled has to run out before any controller can help: it is kept as warm as the
-# exchanger in comfort periods. Where that does not do, the network is cold, or the sensor sits elsewhere.
+# exchanger in comfort periods. Where that does not do, the network is cold or the sensor sits elsewhere.
 HOLD_MOST_MS = 900_000  # ten litres come in some ten minutes [emulated house]
 HOLD_PAUSE_MS = 3_600_000  # [estimate]
 CORRECTION_BP = 6_000  # share of the feed-forward that the temperature may take
-# and add: a motor at half its speed, a fifth of its way lost, half a kv left ask for as much [emulated faults]
+# and add: a motor at half its speed, a fifth of its way lost, half a kv left ask for that [emulated faults]
 CORRECTION_MORE_BP = 18_000
 # The correction is a share of the feed-forward, so that the gain follows the flow: 45 K above cold water for
 # the whole of it is a static gain of one, and these bands stay well below [estimate].
