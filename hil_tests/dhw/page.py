@@ -55,7 +55,7 @@ Made from the run in `hil_tests/dhw/{RESULT}` by `python -m hil_tests.dhw.page` 
 edit that, not this page.
 
 ```sh
-toplovod hil run dhw --report dhw            # every actuator with every tuning; resumes where it stopped
+toplovod hil run dhw --report dhw            # all twelve cases, two minutes each; resumes where it stopped
 toplovod hil run dhw --report dhw --case calibrated/30
 ```
 
