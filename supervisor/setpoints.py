@@ -30,6 +30,7 @@ from .errors import Conflict, NotFound, Refusal, Refused, Unavailable
 from .field.errors import DeviceLost, FieldRefused, FieldTimeout, UnknownMap
 from .field.identity import Identity
 from .field.outbox import Outbox
+from .field.units import unit_of
 from .latest import Latest, Link, Quality
 from .orders import (
     ACCEPTED,
@@ -53,7 +54,6 @@ from .orders import (
     Order,
     load,
     store,
-    unit_of,
 )
 from .signer import Signed, Signer, Wish
 from .site import LEASE_OF, Device, Site

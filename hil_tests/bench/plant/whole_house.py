@@ -168,6 +168,8 @@ class WholeHouse:
         self.flow_kg_s = 0.0
         self.drawn_kg_s = 0.0
         self.meter = HeatMeter(qp_m3_h=1.5, seed=seed)
+        self.in_the_pipe = (0.0, self.primary_c, self.return_c)
+        """Flow in m3/h, supply and return in degC of the last step, as a meter in the pipe sees them."""
         self._meter_ticks, self._meter_kg, self._meter_kg_k, self._meter_supply = 0, 0.0, 0.0, 0.0
 
         random = Random(seed)
@@ -290,6 +292,7 @@ class WholeHouse:
         count.seconds += dt_s
         kg = flow * dt_s
         volume = kg / self.density
+        self.in_the_pipe = (flow / self.density * 3600.0, supply, back)
         count.volume_m3 += volume
         count.return_m3_k += volume * back
         count.plant_j += kg * self.cp * (supply - back)
