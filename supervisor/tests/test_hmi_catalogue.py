@@ -157,7 +157,7 @@ def test_every_refusal_has_words_and_what_now() -> None:
 
 
 def test_every_end_of_an_order_has_words() -> None:
-    source = (SUPERVISOR / "setpoints.py").read_text()
+    source = (SUPERVISOR / "courier.py").read_text()
     codes = set(re.findall(r"_set\(\s*\w+, [A-Z]+, \"(\w+)\"", source))
     assert {"superseded", "lease_ended", "not_effective"} <= codes
     assert not sorted(code for code in codes if f"code.{code}" not in SL)
