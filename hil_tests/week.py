@@ -9,7 +9,6 @@ are kept with what they were made from, so that a report may show them only with
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 import urllib.request
@@ -24,13 +23,14 @@ from numpy.typing import NDArray
 from firmware.substation import registers
 
 from .acceptance import limit
+from .bench import kept
 from .bench.beside import Beside
 from .bench.controller import Controller
 from .bench.emulation import run_folder, signals_as_ctrl_c
 from .bench.lockstep import TICK_MS, Lockstep
 from .bench.plant.town import Town
 from .bench.plant.weather import Weather
-from .bench.provisioning import firmware_bundle
+from .bench.provisioning import firmware_bundle, firmware_sha256
 from .bench.recording import SAMPLE_S, Recording
 from .bench.town_run import TownRun
 from .demo import EXAMPLES, Demo, Supervisor, held_port, town_folder
@@ -330,8 +330,7 @@ def _result(recording: Recording, heaps: Heaps, started: float, keep: Path | Non
 def bundle_digest() -> str:
     """Return the digest of the firmware bundle as it would be shipped now."""
     with run_folder("digest") as folder:
-        manifest = json.loads((firmware_bundle(folder / "bundle") / "manifest.json").read_text())
-    return str(manifest["sha256"])
+        return firmware_sha256(firmware_bundle(folder / "bundle"))
 
 
 def provenance(plan: Plan) -> dict[str, Any]:
@@ -353,7 +352,7 @@ def run_week(plan: Plan, folder: Path, progress: Progress) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     origin = provenance(plan)
     path = folder / WEEK_FILE
-    week = _kept(path, origin)
+    week = kept.resumed(path, RESULT_FORMAT, origin, progress)
     with contextlib.ExitStack() as stack:
         stack.enter_context(signals_as_ctrl_c())
         rival = None
@@ -361,14 +360,14 @@ def run_week(plan: Plan, folder: Path, progress: Progress) -> dict[str, Any]:
             rival = stack.enter_context(Beside("the week at constant pressure", _rival, plan, folder, origin))
         if "coordinated" not in week:
             week["coordinated"] = run_coordinated(plan, folder / "coordinated.npz", progress)
-            _save(path, week)
+            kept.save(path, week)
         if rival is not None:
             progress("waiting for the week at constant pressure")
             week["lowest_constant_dp"] = rival.result()
-            _save(path, week)
+            kept.save(path, week)
     if "rooms_beside" not in week:
         week["rooms_beside"] = rooms_beside(folder / "coordinated.npz", folder / "constant.npz")
-        _save(path, week)
+        kept.save(path, week)
     return week
 
 
@@ -412,16 +411,17 @@ def kept_rival(
     origin: dict[str, Any],
     search: Callable[[], list[Coldest]],
     run: Callable[[float], dict[str, Any]],
+    say: Progress = lambda line: None,
 ) -> dict[str, Any]:
     """Search and run the rival; each is kept in path, and not done again while its origin is the same."""
-    part = _kept(path, origin)
+    part = kept.resumed(path, RESULT_FORMAT, origin, say)
     if "search" not in part:
         part["search"] = [asdict(t) | {"served": t.served} for t in search()]
-        _save(path, part)
+        kept.save(path, part)
     if "run" not in part:
         lowest = min(t["plant_dp_bar"] for t in part["search"] if t["served"])
         part["run"] = {**run(lowest), "plant_dp_bar": lowest}
-        _save(path, part)
+        kept.save(path, part)
     return {**part["run"], "search": part["search"]}
 
 
@@ -439,22 +439,6 @@ def _search(plan: Plan) -> list[Coldest]:
     )
 
 
-def _kept(path: Path, origin: dict[str, Any]) -> dict[str, Any]:
-    """Return what was kept of a run made from the same; of another, or of none, a beginning."""
-    kept = load_week(path) or {}
-    return kept if kept.get("provenance") == origin else {"format": RESULT_FORMAT, "provenance": origin}
-
-
 def load_week(path: Path) -> dict[str, Any] | None:
     """Return a kept result, None where there is none that can be read."""
-    try:
-        week = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return week if isinstance(week, dict) and week.get("format") == RESULT_FORMAT else None
-
-
-def _save(path: Path, week: dict[str, Any]) -> None:
-    draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(week, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    draft.replace(path)
+    return kept.load(path, RESULT_FORMAT)

@@ -11,7 +11,6 @@ firmware, weather or seed.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import time
@@ -25,6 +24,7 @@ import numpy as np
 
 from firmware.substation import registers
 
+from .bench import kept
 from .bench.beside import Beside
 from .bench.controller import Controller
 from .bench.emulation import run_folder, signals_as_ctrl_c
@@ -33,7 +33,7 @@ from .bench.lockstep import TICK_MS, Lockstep
 from .bench.plant.draw_offs import DAY_S
 from .bench.plant.whole_house import PUMPS, RELAYS, SAMPLE_S, SERIES, VALVES, WholeHouse, settings
 from .bench.plant.year_weather import HOURS, SOURCE, YearWeather
-from .bench.provisioning import Ports, firmware_bundle, provision
+from .bench.provisioning import Ports, firmware_bundle, firmware_sha256, provision
 
 YEAR = 2027  # ours: the weather has none; its 1 January is a Friday, and it is no leap year
 DAYS = HOURS // 24
@@ -337,11 +337,7 @@ def provenance(plan: Plan, firmware_sha256: str) -> dict[str, Any]:
 
 def load(path: Path) -> dict[str, Any] | None:
     """Return a kept year, None where there is none that can be read."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return kept if isinstance(kept, dict) and kept.get("format") == FORMAT else None
+    return kept.load(path, FORMAT)
 
 
 def run(
@@ -356,15 +352,9 @@ def run(
     path = folder / YEAR_FILE
     with run_folder("year") as scratch, signals_as_ctrl_c():
         bundle = firmware_bundle(scratch / "bundle")
-        origin = provenance(plan, str(json.loads((bundle / "manifest.json").read_text())["sha256"]))
-        year = load(path)
-        if year is not None and year["provenance"] != origin:
-            aside = path.with_name(f"year-{year['provenance']['firmware_sha256'][:8]}.json")
-            path.replace(aside)
-            progress(f"what {folder} held was made otherwise; it lies in {aside.name} now")
-            year = None
-        if year is None:
-            year = {"format": FORMAT, "provenance": origin, "slices": {}}
+        origin = provenance(plan, firmware_sha256(bundle))
+        year = kept.resumed(path, FORMAT, origin, progress)
+        year.setdefault("slices", {})
         left = [piece for piece in wanted if _key(piece) not in year["slices"]]
         clock = _Eta(sum(days for _, days in wanted), sum(days for _, days in left))
         queue = list(left)
@@ -383,7 +373,7 @@ def run(
                     year["slices"][_key(ended[0])] = ended[2].result()
                     running.remove(ended)
                     ended[3].close()
-                    _save(path, year)
+                    kept.save(path, year)
                 progress(clock.line(
                     sum(days for first, days in left if _key((first, days)) in year["slices"])
                     + sum(piece[1] * _share(mark) for piece, mark, _, _ in running)
@@ -422,9 +412,3 @@ def _share(mark: Path) -> float:
 
 def _key(piece: tuple[int, int]) -> str:
     return f"{piece[0]:03d}+{piece[1]}"
-
-
-def _save(path: Path, year: dict[str, Any]) -> None:
-    draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(year, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    draft.replace(path)

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from firmware.substation import registers
 
 from .clock import PRIORITY_TIME, Clock
+from .courier import SHOWN_WITHIN_S
 from .errors import Unavailable
 from .field.poller import phase
 from .latest import Latest as LatestValues
 from .latest import Link, Quality
 from .orders import TIME_POINT, Order
-from .setpoints import SHOWN_WITHIN_S, Desk
+from .setpoints import Desk
 from .site import Site
 
 POINT = "unix_time_s"

@@ -19,7 +19,17 @@ from firmware.substation import registers
 
 from .clock import Clock
 from .errors import NotFound
-from .field.blocks import BLOCKS, FUNCTIONS, OPTIONAL_SENSORS, VALUE_BLOCKS, Decoder
+from .field.blocks import (
+    BLOCKS,
+    FUNCTIONS,
+    METER_NUMBERS,
+    METER_QUANTITIES,
+    METER_SILENT,
+    METERS,
+    OPTIONAL_SENSORS,
+    VALUE_BLOCKS,
+    Decoder,
+)
 from .field.identity import Identity
 from .site import Device, Site
 
@@ -111,7 +121,7 @@ class _Table:
         self.profile = profile
         self.device_ids = tuple(device.id for device in devices)
         self.row = {device_id: row for row, device_id in enumerate(self.device_ids)}
-        blocks = [BLOCKS[profile][name] for name in VALUE_BLOCKS]
+        blocks = [BLOCKS[profile][name] for name in VALUE_BLOCKS[profile]]
         self.points = tuple(point for block in blocks for point in block.points)
         self.column = {point: column for column, point in enumerate(self.points)}
         self.decoders = {block.name: Decoder(block) for block in blocks}
@@ -125,7 +135,7 @@ class _Table:
         self.read_s = np.full(shape, -np.inf)
         self.words = {block.name: np.zeros((len(devices), block.count), dtype=np.uint16) for block in blocks}
         self.substituted = np.zeros(shape, dtype=np.bool_)
-        slow = {"setpoints", "config", "beside"}
+        slow = {"setpoints", "config", "beside", METERS}
         self.stale_after_s = np.empty(len(self.points))
         for block in blocks:
             cycle = site.polling.slow_s if block.name in slow else site.polling.cycle_s
@@ -134,6 +144,32 @@ class _Table:
         self.moved_by_hand = np.array(["_out_" in p or "_effective_" in p for p in self.points])
         self.mode_column = self.column["control_mode_number"]
         self.optional_sensor = np.array([p in OPTIONAL_SENSORS for p in BLOCKS[profile][FUNCTIONS].points])
+
+
+_METER_POINTS = BLOCKS[registers.SUBSTATION][METERS].points
+_METER_COLUMNS = {
+    number: slice(
+        _METER_POINTS.index(f"meter{number}_energy_kwh"),
+        _METER_POINTS.index(f"meter{number}_question_count") + 1,
+    )
+    for number in METER_NUMBERS
+}
+_METER_TOLD = np.array(
+    [point.removeprefix("meter1_") in METER_QUANTITIES for point in _METER_POINTS[_METER_COLUMNS[1]]]
+)
+_METER_STATUS = _METER_POINTS.index("meter1_status_bits")
+
+
+def _judge_meters(values: NDArray[np.float64], quality: NDArray[np.uint8]) -> None:
+    """Hide meters that are not there, and let nothing look live that a silent one told before."""
+    for columns in _METER_COLUMNS.values():
+        of_meter = quality[columns]  # a view
+        if of_meter[-1] == Quality.unknown:  # nobody ever asked it
+            of_meter[:] = Quality.unknown
+            continue
+        status = values[columns][_METER_STATUS]
+        if not np.isnan(status) and int(status) & METER_SILENT:
+            of_meter[_METER_TOLD & (of_meter == Quality.good)] = Quality.stale
 
 
 class _Contact:
@@ -284,6 +320,9 @@ class Latest:
         elif block == FUNCTIONS:  # a sensor that never measured is not there
             seen = table.optional_sensor & (table.quality[row, columns] != Quality.unknown)
             quality[~read & ~seen] = Quality.unknown
+        elif block == METERS:
+            quality[~read] = Quality.unknown  # a meter tells what its maker gave it to tell
+            _judge_meters(values, quality)
         kept = table.substituted[row, columns]
         table.values[row, columns] = np.where(kept, table.values[row, columns], values)
         table.quality[row, columns] = np.where(kept, np.uint8(Quality.substituted), quality)

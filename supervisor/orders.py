@@ -13,6 +13,7 @@ from typing import Any
 from firmware.substation import registers
 
 from .database import Connection
+from .field.units import unit_of
 
 OPERATOR = "operator"
 COORDINATOR = "coordinator"
@@ -36,16 +37,6 @@ IN_FLIGHT = (EXECUTED, SENT)
 HOLDING = (ACCEPTED, PENDING, EFFECTIVE)
 ACTIVE = (*IN_FLIGHT, *HOLDING, UNKNOWN)
 ENDED = (REFUSED, FAILED, EXPIRED, RELEASED, DONE)
-
-_UNITS = (
-    ("_m3_h", "m³/h"), ("_bar", "bar"), ("_kwh", "kWh"), ("_kw", "kW"), ("_pct", "%"), ("_kh", "K·h"),
-    ("_c", "°C"), ("_k", "K"), ("_s", "s"), ("_ms", "ms"),
-)  # fmt: skip
-
-
-def unit_of(point: str) -> str:
-    """Return the unit a register's name ends in, as people write it; empty for counts and codes."""
-    return next((unit for ending, unit in _UNITS if point.endswith(ending)), "")
 
 
 @dataclass

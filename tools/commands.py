@@ -230,7 +230,9 @@ def read(host: Host, unit: Unit = 1, timeout: Timeout = 3.0, json: AsJson = Fals
 
     Exit status: 0 read, 1 not ours or an unknown register map, 3 the controller did not answer.
     """
-    from .controller import Address, Controller, unit_of
+    from supervisor.field.units import unit_of
+
+    from .controller import Address, Controller
 
     with Controller(Address.parse(host), unit, timeout) as controller:
         identity = controller.identity()

@@ -10,8 +10,9 @@ from typing import Any
 
 from firmware.substation import registers
 from supervisor.field.identity import Identity
+from supervisor.field.units import unit_of
 
-from .controller import Controller, Point, unit_of
+from .controller import Controller, Point
 
 FORMAT = "toplovod-commissioning/1"
 

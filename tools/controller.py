@@ -20,6 +20,7 @@ from pymodbus.pdu.file_message import FileRecord
 
 from firmware.substation import order_frame, registers
 from supervisor.field.identity import Identity, decode_identity
+from supervisor.field.units import unit_of
 
 from .errors import FAILED, UNREACHABLE, WRONG_USE, ToolError
 from .key_file import KeyFile
@@ -30,10 +31,6 @@ MOST_WORDS = 125  # of one read, Modbus Application Protocol V1.1b3, 6.3
 FLOAT_DIGITS = 3
 ORDERED = (registers.SETPOINT, registers.COMMAND)  # what an order may carry
 ORDER_LIFE_S = 30  # not-after ahead of the uptime just read; the controller allows at most 60
-UNITS = (  # the endings of names, the longer before the shorter
-    ("m3_h", "m³/h"), ("m3", "m³"), ("kwh", "kWh"), ("kw", "kW"), ("kh", "K·h"), ("bar", "bar"), ("pct", "%"),
-    ("ms", "ms"), ("c", "°C"), ("k", "K"), ("s", "s"), ("b", "B"),
-)  # fmt: skip
 EXCEPTIONS = {
     1: "function not implemented",
     2: "refused: not an address it may be asked for, or an order that does not authenticate",
@@ -90,14 +87,6 @@ class OrderResult:
     counter: int
     lease_s: int
     uptime_s: int
-
-
-def unit_of(name: str) -> str:
-    """Return the unit that a register's name ends in, as people write it ("" for numbers and codes)."""
-    for ending, unit in UNITS:
-        if name.endswith("_" + ending):
-            return unit
-    return ""
 
 
 # What to do about a refusal that a receipt proves, by its name in order_frame.RESULTS

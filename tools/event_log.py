@@ -29,8 +29,9 @@ from supervisor.field.event_log import (
     pieces,
     split,
 )
+from supervisor.field.units import unit_of
 
-from .controller import Controller, engineering_value, unit_of
+from .controller import Controller, engineering_value
 from .errors import ToolError
 from .key_file import KeyFile
 

@@ -6,8 +6,7 @@ It refuses to know a register: everything comes from firmware/substation/registe
 from typing import Any
 
 from firmware.substation import order_frame, registers
-
-from .controller import unit_of
+from supervisor.field.units import unit_of
 
 SECTIONS = (
     ("Identity, the same on every profile and in every version", registers.IDENTITY),

@@ -21,6 +21,8 @@ from .errors import PortTaken, WrongUse
 from .fleet import Fleet
 from .house_fleet import HouseFleet
 from .lockstep import EPOCH_UTC, TICK_MS, Lockstep, Plant
+from .meter_bus import MeterBus, Slave
+from .plant.heat_meter import HeatMeter
 from .plant.whole_house import WholeHouse
 from .plant.whole_house import settings as house_settings
 from .plant.year_weather import YearWeather
@@ -31,6 +33,8 @@ from .wiring import Stack, WiredPlant
 HEAP = re.compile(r"[1-9][0-9]{0,8}[km]?")
 LAST_PORT = 65_535
 HOUSE_BEGINS_S = 11 * 86_400.0 + 5.5 * 3_600.0  # half past five on a winter morning: before the first showers
+HOUSE_METER = {"address": 1, "battery": False}
+HOUSE_METER_BAUD = 2_400
 HOUSES_BEHIND_A_PLANT = 3
 OPENING_BEHIND_A_PLANT = 0.4  # of the valve's stroke
 # An RTU answer comes after 3.5 characters of silence, and silence passes with the clock: at the usual
@@ -110,7 +114,8 @@ def emulate(
         wanted_settings: list[tuple[str, dict[str, Any]]]
         house = WholeHouse(YearWeather.read(), HOUSE_BEGINS_S, seed or 1) if whole_house else None
         if house is not None:
-            wanted_settings = [("house-01", house_settings(house))]
+            metered = {"mbus_meters": [HOUSE_METER], "mbus_baud": HOUSE_METER_BAUD}
+            wanted_settings = [("house-01", {**house_settings(house), **metered})]
         else:
             plants = _plants(folder, count, profile, seed)
             wanted_settings = [
@@ -143,12 +148,18 @@ def emulate(
         boards = [device.board for device in devices]
         plant: Plant
         fleet: Fleet
+        recorders: list[Callable[[Lockstep], None]] = []
         if house is not None:
-            plant, fleet = house, HouseFleet(boards[0], house, seed=seed, heap=heap, serial=rtu)
+            plant = house
+            fleet = HouseFleet(boards[0], house, seed=seed, heap=heap, serial=rtu, meters=True)
+            meter = HeatMeter(qp_m3_h=1.5, seed=seed or 1)
+            slave = Slave(meter, HOUSE_METER["address"], lambda: house.in_the_pipe)
+            recorders.append(MeterBus(fleet.meter_lines[0], [slave], HOUSE_METER_BAUD).advance)
         else:
             plant, fleet = Stack(plants), Fleet(boards, seed=seed, heap=heap, serial=rtu)
         tick_ms = RTU_TICK_MS if rtu else TICK_MS
         with Lockstep(plant, fleet, tick_ms=tick_ms, speed=speed) as clock:
+            clock.recorders.extend(recorders)
             clock.power_on()
             for position, device in enumerate(devices):
                 line = fleet.serial_lines[position].path if rtu else ""

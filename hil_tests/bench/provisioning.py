@@ -110,6 +110,11 @@ def firmware_bundle(out: Path) -> Path:
     return out
 
 
+def firmware_sha256(bundle: Path) -> str:
+    """Return the digest of a bundle, as its manifest says it."""
+    return str(json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["sha256"])
+
+
 def altered_bundle(folder: Path, changes: Sequence[tuple[str, str, str]]) -> Path:
     """Build a bundle from a copy of the sources with these changes, into `folder`/bundle, and return it.
 

@@ -1,22 +1,21 @@
 """What no controller could do better: the actuator runs at full speed from the very moment the draw changes.
 
 The plant alone, without a controller: its valve stands where the old draw holds the wanted temperature, and
-runs to where the new one does. A controller that runs past that place and back can shorten what follows, not
-the way there. It refuses to guess where the valve has to stand: that is found on the plant itself.
+then runs all the way, open for more and shut for less. Whatever else a controller did would open later or
+less, and dip further; shut later or less, and rise further. What follows when the valve runs too far is not
+counted. It refuses to guess where the valve stands at first: that is found on the plant itself.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from math import sqrt
 
 from core_ext import fluid
 
-from ..bench.plant import sizing
 from ..bench.plant.houses import WATER_TEMP_C
-from ..bench.plant.water_heater import COLD_C, WaterHeaters, primary_design_kg_s
-from ..bench.plant.whole_house import DHW_RETURN_C, DHW_SUPPLY_C, DP_BAR
-from .steps import HEATER_KG_S, PLATES, STEP_S, TICK_MS, WANTED_C
+from ..bench.plant.water_heater import COLD_C
+from ..bench.plant.whole_house import DHW_SUPPLY_C, kg_s_per_kv, make_heater
+from .steps import HEATER_KG_S, PLATES, TICK_MS, WANTED_C
 
 SETTLED_S = 240.0
 EXACT = 1e-4  # of the stroke
@@ -26,16 +25,8 @@ class Heater:
     """The heater of the runs, on network water of one temperature."""
 
     def __init__(self, stroke_s: float, position: float) -> None:
-        primary = primary_design_kg_s(HEATER_KG_S, DHW_SUPPLY_C, DHW_RETURN_C)
-        size = sizing.size_valve(primary, DHW_SUPPLY_C)
-        self.stroke_s = stroke_s
-        self._plant = WaterHeaters(
-            1, HEATER_KG_S, DHW_SUPPLY_C, DHW_RETURN_C, size.kvs_m3_h,
-            series_kv_m3_h=size.exchanger_kv_m3_h,
-            initial_temp_c=50.0, stroke_s=stroke_s, plates=PLATES,
-        )  # fmt: skip
-        density = float(fluid.density_kg_m3(WATER_TEMP_C))
-        self._head = sqrt(DP_BAR * 1000.0 * density) / 3600.0
+        self._plant, _ = make_heater(HEATER_KG_S, stroke_s, PLATES)
+        self._head = kg_s_per_kv(float(fluid.density_kg_m3(WATER_TEMP_C)))
         self._plant.valves.motor = self._plant.valves.position = position
 
     def step(self, draw_kg_s: float, run_s: float) -> float:
@@ -67,14 +58,10 @@ def place_of(draw_kg_s: float) -> float:
 
 @cache
 def least_off_k(stroke_s: float, before_kg_s: float, after_kg_s: float) -> float:
-    """How far off the wanted temperature a change of the draw drives it at the least, K."""
-    start, end, tick_s = place_of(before_kg_s), place_of(after_kg_s), TICK_MS / 1000.0
-    heater = Heater(stroke_s, start)
+    """How far a change of the draw drives it off what is wanted at the least, K: down for more, else up."""
+    heater = Heater(stroke_s, place_of(before_kg_s))
     heater.settle(before_kg_s)
-    left_s = (end - start) * stroke_s
-    most = 0.0
-    for _ in range(round(STEP_S * 1000 / TICK_MS)):
-        run_s = max(-tick_s, min(tick_s, left_s))
-        left_s -= run_s
-        most = max(most, abs(heater.step(after_kg_s, run_s) - WANTED_C))
-    return most
+    sign = 1.0 if after_kg_s > before_kg_s else -1.0
+    run_s = sign * TICK_MS / 1000.0
+    ticks = max(1, round(stroke_s * 1000 / TICK_MS))
+    return max(0.0, *(sign * (WANTED_C - heater.step(after_kg_s, run_s)) for _ in range(ticks)))

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,13 +22,14 @@ from numpy.typing import NDArray
 from firmware.substation import registers
 
 from ..acceptance import limit
+from ..bench import kept
 from ..bench.emulation import run_folder
 from ..bench.errors import WrongUse
 from ..bench.house_fleet import HouseFleet
 from ..bench.lockstep import Lockstep
 from ..bench.plant.whole_house import RELAYS, WholeHouse, settings
 from ..bench.plant.year_weather import HOURS, YearWeather
-from ..bench.provisioning import Ports, firmware_bundle, provision
+from ..bench.provisioning import Ports, firmware_bundle, firmware_sha256, provision
 from ..year import HEAP
 
 FORMAT = "toplovod-dhw/1"
@@ -188,7 +187,9 @@ def figures(columns: dict[str, FloatArray], taps: StepTaps) -> dict[str, Any]:
         "rest_starts_h": float(shut["starts"][-1] - shut["starts"][0])
         / (taps.morning_s - taps.shut_s) * 3_600.0,
         "hottest_c": max(step["hottest_c"] for step in steps),
-        "over_65_s": sum(step["over_65_s"] for step in steps),
+        "over_65_longest_s": _longest(
+            (columns["tap_c"] > SCALD_C) & (columns["drawn_kg_s"] > 0.0), float(time_s[1] - time_s[0])
+        ),
         "dip_k": max(step["dip_k"] for step in changes),
         "rise_k": max(step["rise_k"] for step in changes),
         "level_never_left": _level({name: [step["outside_s"][name] for step in changes] for name in LEVELS},
@@ -221,7 +222,6 @@ def _step(
         "dip_k": float(max(0.0, -off.min())),
         "rise_k": float(max(0.0, off.max())),
         "hottest_c": float(part["tap_c"].max()),
-        "over_65_s": float((part["tap_c"] > SCALD_C).sum()) * dt_s,
         "outside_s": {name: float((np.abs(off) > band).sum()) * dt_s for name, band in LEVELS.items()},
         "settled_s": {
             name: _last(part["time_s"] - begin_s, np.abs(off) > band) for name, band in LEVELS.items()
@@ -249,6 +249,12 @@ def _opening(columns: dict[str, FloatArray], begin_s: float, end_s: float) -> di
 def _last(since_s: FloatArray, bad: NDArray[np.bool_]) -> float:
     """When it was so for the last time, 0 for never."""
     return float(since_s[bad][-1]) if bad.any() else 0.0
+
+
+def _longest(bad: NDArray[np.bool_], dt_s: float) -> float:
+    """For how long it was so without a break."""
+    edges = np.flatnonzero(np.diff(np.r_[False, bad, False].astype(np.int8)))
+    return float((edges[1::2] - edges[::2]).max()) * dt_s if edges.size else 0.0
 
 
 def _level(seconds: dict[str, list[float]], allowed_s: dict[str, float]) -> str:
@@ -280,13 +286,11 @@ def run(
     bundle = firmware_bundle(folder / "bundle")
     origin = {
         **asdict(plan),
-        "firmware_sha256": json.loads((bundle / "manifest.json").read_text())["sha256"],
+        "firmware_sha256": firmware_sha256(bundle),
         "command": f"toplovod hil run dhw --seed {plan.seed}",
     }
-    kept = load(folder / RESULT)
-    content: dict[str, Any] = {"format": FORMAT, "provenance": origin, "cases": {}}
-    if kept is not None and kept["provenance"] == origin:
-        content = kept
+    content = kept.resumed(folder / RESULT, FORMAT, origin, say)
+    content.setdefault("cases", {})
     for number, (tuning, stroke) in enumerate(wanted, start=1):
         name = f"{tuning}/{stroke}"
         if name in content["cases"]:
@@ -296,7 +300,7 @@ def run(
             say(f"{number}/{len(wanted)} {name}: {share:.0%}")
 
         content["cases"][name] = run_case(stroke, tuning, plan, bundle, told)
-        save(folder / RESULT, content)
+        kept.save(folder / RESULT, content)
     return content
 
 
@@ -311,17 +315,4 @@ def digest_of(content: dict[str, Any]) -> str:
 
 def load(path: Path) -> dict[str, Any] | None:
     """Return a kept result, None where there is none that can be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) and content.get("format") == FORMAT else None
-
-
-def save(path: Path, content: dict[str, Any]) -> None:
-    """Write it whole or not at all; a list of numbers is one line."""
-    draft = path.with_suffix(".part")
-    text = json.dumps(content, indent=1)
-    text = re.sub(r"\[\s+([-\d.,\s]+?)\s+\]", lambda list_: f"[{' '.join(list_[1].split())}]", text)
-    draft.write_text(text + "\n", encoding="utf-8")
-    draft.replace(path)
+    return kept.load(path, FORMAT)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bench.faults.case import ERROR, MET, NOT_MET, Result, run
-from ..bench.provisioning import firmware_bundle
+from ..bench.provisioning import firmware_bundle, firmware_sha256
 from .catalogue import Case, cases, chosen
 from .pairs import Pair, chosen_pairs, pairs
 
@@ -25,10 +25,6 @@ PAIRS_FORMAT = "toplovod-fault-pairs/1"
 RESULT = "faults.json"
 PAGE = "faults.html"
 Runner = Callable[..., Result]
-
-
-def firmware_sha256(bundle: Path) -> str:
-    return str(json.loads((bundle / "manifest.json").read_text())["sha256"])
 
 
 def run_faults(

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +78,10 @@ def test_a_whole_house_shows_what_a_street_s_houses_have_not() -> None:
             for row in (dhw, second):
                 (raw,) = client.read_input(row.address, 1)
                 assert 10.0 < raw * row.scale < 80.0, row.name
+            number = registers.BY_NAME["meter1_number_code"]
+            deadline = time.monotonic() + 60.0
+            while client.read_input(number.address, 2) in ((0, 0), (0xFFFF, 0xFFFF)):
+                assert time.monotonic() < deadline, "its heat meter did not answer"
 
 
 def test_rtu_gives_each_controller_a_serial_line_of_its_own() -> None:

@@ -14,8 +14,8 @@ from firmware.substation import registers
 
 from ..device_log import DeviceLog
 from ..field.event_log import SERIAL_LINE, WHO, Record, setpoint
+from ..field.units import unit_of
 from ..hmi import catalogue
-from ..orders import unit_of
 from .points import decimals_of
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from firmware.substation import registers
 
 from ..field.blocks import BLOCKS, VALUE_BLOCKS
+from ..field.units import unit_of
 from ..historian.layout import current_layout
-from ..orders import unit_of
 
 # What an operator can act on; the register's own step is finer than any sensor is true.
-_DECIMALS = {"°C": 1, "K": 1, "bar": 2, "kW": 1, "kWh": 0, "%": 0, "K·h": 1, "s": 0, "ms": 0}
+_DECIMALS = {"°C": 1, "K": 1, "bar": 2, "kW": 1, "kWh": 0, "m³": 1, "%": 0, "K·h": 1, "s": 0, "ms": 0}
 _PLANT_KW_DECIMALS = 0
 
 
@@ -38,7 +38,7 @@ def profiles() -> dict[str, Any]:
     """Return the points and leases of each profile as JSON values."""
     answer: dict[str, Any] = {}
     for number, profile in enumerate(registers.PROFILES, 1):
-        polled = {point for name in VALUE_BLOCKS for point in BLOCKS[profile][name].points}
+        polled = {point for name in VALUE_BLOCKS[profile] for point in BLOCKS[profile][name].points}
         kept = set(current_layout(profile).points)
         rows = registers.BY_PROFILE[profile]
         names = {row.name for row in rows}

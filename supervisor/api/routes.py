@@ -147,6 +147,8 @@ async def site(request: Request, person: Reader) -> dict[str, Any]:
         "profiles": profiles(),
         "lease_owners": LEASE_OWNERS,
         "alarm_bits": registers.ALARM_BITS,
+        "meter_bits": registers.METER_BITS,
+        "meters": registers.METERS,
         "least_dp_bar": station.alarms.least_dp_bar,
         "map": {"lines": await map_lines(town.network_path)},
     }

@@ -22,8 +22,9 @@ from ..audit import Audit
 from ..clock import PRIORITY_COORDINATOR, Clock
 from ..database import Connection, Database
 from ..errors import Refusal, Refused
+from ..field.units import unit_of
 from ..latest import Latest
-from ..orders import FAILED, REFUSED, UNKNOWN, unit_of
+from ..orders import FAILED, REFUSED, UNKNOWN
 from ..setpoints import Desk, Wanted
 from ..site import LEASE_OF, Device, Site
 from .confirmation import Confirmation

@@ -102,10 +102,20 @@ OPTIONAL_SENSORS = frozenset((
     "index_dp_bar", "suction_pressure_bar",
 ))  # fmt: skip
 """What of that block a sensor measures; all else there is worked out, and having no value is no fault."""
+METERS = "meters"
+"""The block of the heat meters on a substation's M-Bus; one that is not there shows no valid reading."""
+METER_NUMBERS = range(1, registers.METERS + 1)
+METER_QUANTITIES = (
+    "energy_kwh", "volume_m3", "flow_m3_h", "heat_kw", "supply_temp_c", "return_temp_c",
+)  # fmt: skip
+"""What a meter itself tells; the rest of its stretch the controller tells about it."""
+METER_SILENT = 1 << registers.METER_BITS.index("silent") | 1 << registers.METER_BITS.index("refused")
+"""Of meterN_status_bits: it answers no more, and what stands there is what it last told."""
 
 
 def _of_profile(profile: str) -> dict[str, Block]:
     substation = profile == registers.SUBSTATION
+    meters = [Block.of(METERS, registers.HEAT_METERS)] if substation else []
     return {
         block.name: block
         for block in (
@@ -123,6 +133,7 @@ def _of_profile(profile: str) -> dict[str, Block]:
             ),
             Block.of("config", registers.SUBSTATION_CONFIG if substation else registers.PUMP_STATION_CONFIG),
             Block.of("beside", registers.BESIDE_ORDERS),
+            *meters,
         )
     }
 
@@ -160,12 +171,7 @@ def stretches(profile: str, names: tuple[str, ...]) -> tuple[Stretch, ...]:
 
 
 BLOCKS: dict[str, dict[str, Block]] = {profile: _of_profile(profile) for profile in registers.PROFILES}
-VALUE_BLOCKS = (
-    "clock",
-    "status",
-    "inputs",
-    FUNCTIONS,
-    "setpoints",
-    "config",
-    "beside",
-)  # all a table of latest values holds
+VALUE_BLOCKS: dict[str, tuple[str, ...]] = {
+    profile: tuple(name for name in blocks if name != "identity") for profile, blocks in BLOCKS.items()
+}
+"""All that a table of latest values holds, by profile, in the order it is read."""

@@ -20,7 +20,7 @@ from ..clock import PRIORITY_FIELD, Clock
 from ..latest import Latest, Link
 from ..site import Device, Site
 from . import credentials
-from .blocks import BLOCKS, FUNCTIONS, VALUE_BLOCKS, Stretch, stretches
+from .blocks import BLOCKS, FUNCTIONS, METERS, VALUE_BLOCKS, Stretch, stretches
 from .errors import DeviceLost, FieldRefused, FieldTimeout, UnknownMap
 from .identity import OUR_MAP_HASH, Identity, decode_identity
 from .line import FACEPLATE, POLL, WRITE, Answer, Line, LineDown, LineError, LineRefused
@@ -288,8 +288,10 @@ class Poller:
         blocks: tuple[str, ...] = ("inputs", FUNCTIONS)
         if now - contact.normal_at >= polling.cycle_s - slack:
             blocks = ("clock", "status", "inputs", FUNCTIONS)  # neighbours: one read
+            if contact.watched_until > now and METERS in BLOCKS[contact.device.profile]:
+                blocks = (*blocks, METERS)  # else they are read in the slow tier
         if now - contact.slow_at >= polling.slow_s - slack:
-            blocks = VALUE_BLOCKS
+            blocks = VALUE_BLOCKS[contact.device.profile]
         return blocks
 
     async def _attempt(self, contact: _Contact, blocks: tuple[str, ...], priority: int) -> bool:
@@ -306,7 +308,7 @@ class Poller:
                 if contact.refusal is None and (
                     fresh or before is None or before.boot_nonce != identity.boot_nonce
                 ):
-                    blocks = VALUE_BLOCKS
+                    blocks = VALUE_BLOCKS[contact.device.profile]
             if contact.refusal is None:
                 for stretch in stretches(contact.device.profile, blocks):
                     await self._read(contact, stretch, priority)

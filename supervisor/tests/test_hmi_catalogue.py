@@ -14,7 +14,7 @@ from .. import orders
 from ..alarms import RECORDS
 from ..alarms.states import STATES
 from ..coordinator import MODES
-from ..field.blocks import BLOCKS, FUNCTIONS, VALUE_BLOCKS
+from ..field.blocks import BLOCKS, FUNCTIONS, METER_NUMBERS, METERS, VALUE_BLOCKS
 from ..hmi import catalogue
 from ..hmi.pages import PAGES
 from ..latest import Link, Quality
@@ -70,11 +70,13 @@ def test_no_text_is_left_over() -> None:
 
 def test_every_register_that_is_shown_has_a_name() -> None:
     for profile in registers.PROFILES:
-        for block in VALUE_BLOCKS:
+        for block in VALUE_BLOCKS[profile]:
             for point in BLOCKS[profile][block].points:
                 assert f"point.{point}" in SL, point
     for name in registers.ALARM_BITS:
         assert f"bit.{name}" in SL
+    for name in registers.METER_BITS:
+        assert f"meter.bit.{name}" in SL
     for lease in registers.LEASES:
         assert f"short.{lease.setpoint}" in SL
     for number in range(len(registers.REFUSALS)):
@@ -90,6 +92,17 @@ def test_the_screen_of_a_station_shows_every_function_that_is_read() -> None:
         (of_profile,) = re.findall(rf"  {profile}: \[(.*?)\]", listed, re.S)
         shown = re.findall(r'"(\w+)"', of_profile)
         assert sorted(shown) == sorted(BLOCKS[profile][FUNCTIONS].points)
+
+
+def test_the_screen_of_a_station_shows_all_that_its_heat_meters_tell() -> None:
+    page = (SUPERVISOR / "hmi" / "static" / "js" / "meters_panel.js").read_text(encoding="utf-8")
+    shown = [
+        name
+        for listed in re.findall(r"^const [A-Z]+ = \[(.*)\]", page, re.M)
+        for name in re.findall(r'"(\w+)"', listed)
+    ]
+    points = BLOCKS[registers.SUBSTATION][METERS].points
+    assert sorted(f"meter{number}_{name}" for number in METER_NUMBERS for name in shown) == sorted(points)
 
 
 def test_every_state_a_screen_can_meet_has_words() -> None:
@@ -144,7 +157,7 @@ def test_every_refusal_has_words_and_what_now() -> None:
 
 
 def test_every_end_of_an_order_has_words() -> None:
-    source = (SUPERVISOR / "setpoints.py").read_text()
+    source = (SUPERVISOR / "courier.py").read_text()
     codes = set(re.findall(r"_set\(\s*\w+, [A-Z]+, \"(\w+)\"", source))
     assert {"superseded", "lease_ended", "not_effective"} <= codes
     assert not sorted(code for code in codes if f"code.{code}" not in SL)

@@ -186,6 +186,39 @@ async def test_what_a_station_has_besides_comes_with_its_inputs_and_what_it_has_
     assert latest.point("house-01", "dhw_supply_temp_c").quality is Quality.unknown
 
 
+async def test_heat_meters_come_seldom_and_what_a_silent_one_told_does_not_look_live(town: Town) -> None:
+    house = Controller("house-01")
+    for row in registers.HEAT_METERS:
+        house.put(row.name, None)
+    house.put("meter1_energy_kwh", 12_345.6)
+    house.put("meter1_status_bits", 0)
+    house.put("meter1_number_code", 12_345_678)
+    house.put("meter1_question_count", 3)
+    house.put("meter2_question_count", 1)  # asked, and has not answered yet
+    await town.start(house)
+    await town.run(100.0)
+
+    latest = town.latest
+    energy = latest.point("house-01", "meter1_energy_kwh")
+    assert energy.value == pytest.approx(12_345.6)
+    assert energy.quality is Quality.good
+    assert latest.point("house-01", "meter1_number_code").value == 12_345_678
+    assert latest.point("house-01", "meter1_volume_m3").quality is Quality.unknown  # it does not tell
+    assert latest.point("house-01", "meter2_question_count").quality is Quality.good
+    assert latest.point("house-01", "meter2_energy_kwh").quality is Quality.unknown
+    for point in ("meter3_question_count", "meter3_number_code", "meter3_energy_kwh"):
+        assert latest.point("house-01", point).quality is Quality.unknown, point  # there is none
+    reads = [request for request in house.requests if request[1] == 400]
+    assert len(reads) == 1  # on connecting, then every 15 minutes
+
+    house.put("meter1_status_bits", 1 << registers.METER_BITS.index("silent"))
+    town.poller.watch("house-01", seconds=20.0)  # somebody looks
+    await town.run(20.0)
+    assert latest.point("house-01", "meter1_energy_kwh").quality is Quality.stale
+    assert latest.point("house-01", "meter1_status_bits").quality is Quality.good
+    assert [p for p in latest.points(registers.PUMP_STATION) if p.startswith("meter")] == []
+
+
 def test_the_optional_sensors_are_those_that_the_controller_may_have() -> None:
     source = (Path(registers.__file__).parent / "site_functions.py").read_text(encoding="utf-8")
     tree = ast.parse(source)

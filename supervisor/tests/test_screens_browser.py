@@ -426,7 +426,16 @@ def test_a_station_shows_what_it_has_besides_heating_and_nothing_that_it_has_not
         re.compile("at rest|heating|kept warm")
     )
     expect(rows.and_(page.locator("[data-point=dhw_tank_top_temp_c]"))).to_be_hidden()
+    meters = page.locator("#meters")
+    expect(meters.locator("th.number:visible")).to_have_text("Meter 1")
+    expect(meters.locator("[data-quantity=supply_temp_c] td.value").first).to_contain_text(
+        re.compile(r"\d\d\.\d °C")
+    )
+    expect(meters.locator("[data-quantity=number_code] td.value").first).to_contain_text(
+        re.compile(r"^\d{5,}")
+    )
     desk.go("/substation/house-01")
+    expect(page.locator("#meters-panel")).to_be_hidden()
     expect(page.locator("#functions [data-point=valve_starts_day_count]")).to_be_visible()
     expect(page.locator("#functions [data-point=dhw_supply_temp_c]")).to_be_hidden()
     assert desk.complaints == [] and desk.foreign == []

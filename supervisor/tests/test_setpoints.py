@@ -103,7 +103,7 @@ async def test_renewals_of_many_go_under_one_row(town: Town) -> None:
         await town.order(house, 60.0, user="bor", lease_s=3600, valid_s=7200)
     await town.run(10)
     orders = town.desk.orders(active_only=True)
-    await town.desk._renew(orders)
+    await town.desk.courier.renew(orders)
     intent = next(row for row in town.audit.rows(limit=500) if row.body.get("what") == "renewals")
     assert sorted(entry["device"] for entry in intent.body["batch"]) == houses
     for house in houses:
@@ -112,7 +112,7 @@ async def test_renewals_of_many_go_under_one_row(town: Town) -> None:
 
 async def test_renewals_are_spread_by_device(town: Town) -> None:
     orders = [await town.order(f"house-{n:02d}", 60.0, user="bor", valid_s=86400.0) for n in range(1, 5)]
-    moments = {round(town.desk._renew_at(order) - order.lease_end_s) for order in orders}
+    moments = {round(town.desk.courier.renew_at(order) - order.lease_end_s) for order in orders}
     assert len(moments) == 4
     assert all(-0.625 * 1800 <= moment <= -0.5 * 1800 for moment in moments)
 
@@ -322,7 +322,7 @@ async def test_after_a_restart_counters_go_on_and_evaluated_wishes_are_renewed(t
     again = town.desk.order(order.id)
     assert again.state == EFFECTIVE
     assert not again.evaluated
-    assert not town.desk._renewal_due(again, again.lease_end_s - 1)
+    assert not town.desk.courier.renewal_due(again, again.lease_end_s - 1)
     await town.run(30)
     assert again.evaluated
     await town.run(800)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from firmware.substation import registers
-from tools.controller import blocks, unit_of
+from supervisor.field.units import unit_of
+from tools.controller import blocks
 from tools.register_table import SECTIONS, as_markdown
 
 from .processes import ROOT, toplovod

@@ -87,6 +87,21 @@ def rows() -> Substations:
     return substation_columns(found)
 
 
+def make_heater(dhw_kg_s: float, stroke_s: float, plates: float) -> tuple[WaterHeaters, float]:
+    """Return a water heater sized for a draw, warm, and the kvs of its valve in m3/h."""
+    size = sizing.size_valve(primary_design_kg_s(dhw_kg_s, DHW_SUPPLY_C, DHW_RETURN_C), DHW_SUPPLY_C)
+    heater = WaterHeaters(
+        1, dhw_kg_s, DHW_SUPPLY_C, DHW_RETURN_C, size.kvs_m3_h, series_kv_m3_h=size.exchanger_kv_m3_h,
+        initial_temp_c=50.0, stroke_s=stroke_s, plates=plates,
+    )  # fmt: skip
+    return heater, size.kvs_m3_h
+
+
+def kg_s_per_kv(density_kg_m3: float) -> float:
+    """What the house's pressure drives through a kv of 1 m3/h."""
+    return sqrt(DP_BAR * 1000.0 * density_kg_m3) / 3600.0
+
+
 @dataclass
 class Count:
     """Everything that only adds up, since `WholeHouse.begin`."""
@@ -140,13 +155,7 @@ class WholeHouse:
         self.cp = circuits.cp_j_kgk
         self.density = float(fluid.density_kg_m3(WATER_TEMP_C))
         self.dhw_kg_s, self.dhw_stroke_s, self.loop_kg_s = dhw_kg_s, dhw_stroke_s, loop_kg_s
-        primary = primary_design_kg_s(dhw_kg_s, DHW_SUPPLY_C, DHW_RETURN_C)
-        size = sizing.size_valve(primary, DHW_SUPPLY_C)
-        self.dhw_kvs_m3_h = size.kvs_m3_h
-        self.dhw = WaterHeaters(
-            1, dhw_kg_s, DHW_SUPPLY_C, DHW_RETURN_C, size.kvs_m3_h,
-            series_kv_m3_h=size.exchanger_kv_m3_h, initial_temp_c=50.0, stroke_s=dhw_stroke_s, plates=plates,
-        )  # fmt: skip
+        self.dhw, self.dhw_kvs_m3_h = make_heater(dhw_kg_s, dhw_stroke_s, plates)
         self.dhw_out_c = self.dhw_supply_c = 50.0
         """Hot water leaving the heater: at the end of the last step, and its mean."""
         self._opens, self._closes, self._pumps = np.zeros(2), np.zeros(2), np.zeros(2)
@@ -159,6 +168,8 @@ class WholeHouse:
         self.flow_kg_s = 0.0
         self.drawn_kg_s = 0.0
         self.meter = HeatMeter(qp_m3_h=1.5, seed=seed)
+        self.in_the_pipe = (0.0, self.primary_c, self.return_c)
+        """Flow in m3/h, supply and return in degC of the last step, as a meter in the pipe sees them."""
         self._meter_ticks, self._meter_kg, self._meter_kg_k, self._meter_supply = 0, 0.0, 0.0, 0.0
 
         random = Random(seed)
@@ -228,7 +239,7 @@ class WholeHouse:
         self.outdoor_c = outdoor = self.weather.outdoor_c(now_s)
         further, share = self._further_ms, 1e-3
         circuits = self.circuits
-        head = sqrt(DP_BAR * 1000.0 * self.density) / 3600.0
+        head = kg_s_per_kv(self.density)
         opens, closes = self._opens, self._closes
         opens[0], closes[0] = outputs.open_s[0], outputs.close_s[0]
         opens[1], closes[1] = further[0] * share, further[1] * share
@@ -281,6 +292,7 @@ class WholeHouse:
         count.seconds += dt_s
         kg = flow * dt_s
         volume = kg / self.density
+        self.in_the_pipe = (flow / self.density * 3600.0, supply, back)
         count.volume_m3 += volume
         count.return_m3_k += volume * back
         count.plant_j += kg * self.cp * (supply - back)

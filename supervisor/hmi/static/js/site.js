@@ -47,6 +47,10 @@ export class Site {
     this.leastDpBar = data.least_dp_bar;
     /** @type {string[]} */
     this.alarmBits = data.alarm_bits;
+    /** @type {string[]} */
+    this.meterBits = data.meter_bits;
+    /** @type {number} as many as a station may have */
+    this.meters = data.meters;
     this.byId = new Map(this.devices.map((device) => [device.id, device]));
     /** @type {Map<string, Point>} */
     this.points = new Map();

@@ -8,6 +8,7 @@ import { byId, h, setText } from "./dom.js";
 import * as format from "./format.js";
 import { Indicator, ValueText, valueText } from "./indicator.js";
 import { bind } from "./keys.js";
+import { MetersPanel } from "./meters_panel.js";
 import { Mimic } from "./mimic.js";
 import { startShell } from "./shell.js";
 import { known, t } from "./strings.js";
@@ -97,6 +98,8 @@ function functionText(name, value) {
   if (name.endsWith("_bits")) return [...Array(16).keys()].filter((bit) => (value >> bit) & 1).map((bit) => bit + 1).join(", ");
   return name.endsWith("_s") ? format.duration(value) : null;
 }
+
+const meters = profile === "substation" ? new MetersPanel(byId("meters-panel"), byId("meters"), site) : null;
 
 // ---- setpoints ----------------------------------------------------------------------------------------------
 let selected = 0;
@@ -560,6 +563,7 @@ function refresh() {
   for (const indicator of indicators) indicator.show(read);
   mimic.show(read);
   showFunctions();
+  meters?.show(read);
   showSetpoints();
   const link = live.link(deviceId);
   const mode = read("control_mode_number");
