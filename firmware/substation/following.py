@@ -3,7 +3,8 @@
 Time speaks against a valve: closed or all but, and water flows; closed, and the circuit stays hot; open, and
 nothing flows; opened further, and no more flows. A valve at a stop that the temperature contradicts is driven
 there once more, again and again: a reversed motor or a welded relay has left it elsewhere, and after the
-repair nobody else would find out. It refuses to judge a house that cannot be given what it wants (pressure
+repair nobody else would find out. A motor much slower than told is driven on in the same way while a tap
+stays cold, and back as far afterwards. It refuses to judge a house that cannot be given what it wants (pressure
 or network water missing), a valve put by hand or whose end stop was never seen, and flow that may be
 another valve's.
 """
@@ -16,6 +17,9 @@ HOT_FOR_MS = 600_000
 STILL_FOR_MS = 180_000  # flow answers within seconds, and can be looked at between two draw-offs only
 AGAIN_MS = 600_000  # so often a valve is driven to its stop once more: six starts an hour at most
 LEAK_AGAIN_MS = 150_000
+SHORT_MS = (
+    10_000  # a tap that stays cold with its valve open: the valve is driven on, once in a draw-off [estimate]
+)
 NEAR_MK = 2_000  # the supply is where it is wanted: the bench's own band
 STEADY_MK = 1_000
 COLD_MK = 3_000  # beyond what class B sensors and a dead band leave [estimate]
@@ -151,6 +155,8 @@ class Following:
         self._leak = Suspicion(LEAK_FOR_MS)
         self._tap = Suspicion(STILL_FOR_MS)
         self._leak_ms = 0
+        self._short_ms = 0
+        self._driven_on = False  # beyond where the hot water's valve is taken to stand
 
     def step(self, dt_ms):
         """Judge one period; return whether it is to be told."""
@@ -176,6 +182,7 @@ class Following:
         told = told or self._leak.told
         if self._dhw is not None:
             self._tap.step(self._tap_astray(flow_l_h, dp_mbar, primary_mc), dt_ms)
+            self._drive_on(dp_mbar, primary_mc, dt_ms)
             told = told or self._tap.told
         return told
 
@@ -191,6 +198,28 @@ class Following:
             if position_bp:
                 share = AJAR_SHARE
         return flow_l_h > max(LEAK_L_H, self._limits.contract_l_h // share)
+
+    def _drive_on(self, dp_mbar, primary_mc, dt_ms):
+        """Open on while a tap stays cold behind an open valve, and close as much longer afterwards."""
+        dhw = self._dhw
+        valve = dhw.valve
+        if self._driven_on:
+            if valve.position_bp == 0:
+                self._driven_on = False
+                valve.reassure()
+            return
+        supply_mc = dhw.supply_mc
+        short = (
+            dhw.active and valve.synced and valve.position_bp == FULL_BP and dhw.manual_bp is None
+            and supply_mc is not None and dhw.setpoint_mc() - supply_mc > DHW_NEAR_MK
+            and dp_mbar is not None and primary_mc is not None
+            and primary_mc - dhw.setpoint_mc() > PRIMARY_ABOVE_MK
+        )  # fmt: skip
+        self._short_ms = self._short_ms + dt_ms if short else 0
+        if self._short_ms >= SHORT_MS:
+            self._short_ms = 0
+            self._driven_on = True
+            valve.reassure()
 
     def _tap_astray(self, flow_l_h, dp_mbar, primary_mc):
         """Whether hot water is drawn cold and nothing flows, or stays hot with its valve closed."""
