@@ -26,17 +26,17 @@ KEEP_WAIT_MS = 60_000  # so long an opening is given to warm the exchanger [esti
 HOLD_MOST_MS = 900_000  # ten litres come in some ten minutes [emulated house]
 HOLD_PAUSE_MS = 3_600_000  # [estimate]
 CORRECTION_BP = 6_000  # share of the feed-forward that the temperature may take
-# and add: a motor at a quarter of its speed, a fifth of its way lost, half a kv left ask for it [emulated faults]
+# and add: a motor at a quarter of its speed asks for that, or half a kv left [emulated faults]
 CORRECTION_MORE_BP = 40_000
 # The correction is a share of the feed-forward, so that the gain follows the flow: 45 K above cold water for
 # the whole of it is a static gain of one, and these bands stay well below [estimate].
 CORRECTION_BAND_MK = 90_000
 CORRECTION_INTERVAL_MS = 25_000
 # A tap that stays so cold though the valve stands where it was told is no matter of tuning: a motor much
-# slower than told has left the valve behind [emulated faults]. The correction then goes so many times as fast.
-COLD_MK = 5_000  # VDI 6003 level I [hil.md A1]
-COLD_MS = 10_000  # the exchanger's lag [estimate]
-COLD_TIMES = 4
+# slower than told has left it behind [emulated faults]. The correction then goes so many times as fast.
+SHORT_MK = 5_000  # VDI 6003 level I [hil.md A1]
+SHORT_MS = 10_000  # the exchanger's lag [estimate]
+SHORT_TIMES = 4
 THERE_BP = 200
 # An exchanger that grew cold while the valve had to stay shut (end stop, scald limit) is filled from below:
 # that it is cold is no fault of the feed-forward, and what the correction gathers by it scalds soon after.
@@ -89,7 +89,7 @@ class InstantaneousDhw(Dhw):
         self._hold_ms = 0  # the pipe has been warmed for so long; below 0 that is given up for so long
         self._filling_ms = 0
         self._standing_ms = 0
-        self._cold_ms = 0
+        self._short_ms = 0
 
     def _wanted(self, killing):
         wanted_mc = super()._wanted(killing)
@@ -183,9 +183,9 @@ class InstantaneousDhw(Dhw):
             self._filling_ms = self._filling_ms - dt_ms if error_mk > FILLED_MK else 0
             self._correction.track(FILLING_BP, error_mk + error_mk * dt_ms // CORRECTION_INTERVAL_MS)
         there = -THERE_BP <= self._target_bp - self.valve.position_bp <= THERE_BP
-        self._cold_ms = self._cold_ms + dt_ms if there and error_mk > COLD_MK else 0
-        if self._cold_ms > COLD_MS:
-            dt_ms *= COLD_TIMES
+        self._short_ms = self._short_ms + dt_ms if there and error_mk > SHORT_MK else 0
+        if self._short_ms > SHORT_MS:
+            dt_ms *= SHORT_TIMES
         before_bp = self._correction.output_bp
         wanted_bp = ahead_bp * (FULL_BP + self._correction.step(error_mk, dt_ms)) // FULL_BP
         within_bp = max(0, min(FULL_BP, wanted_bp))

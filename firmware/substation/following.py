@@ -4,9 +4,9 @@ Time speaks against a valve: closed or all but, and water flows; closed, and the
 nothing flows; opened further, and no more flows. A valve at a stop that the temperature contradicts is driven
 there once more, again and again: a reversed motor or a welded relay has left it elsewhere, and after the
 repair nobody else would find out. A motor much slower than told is driven on in the same way while a tap
-stays cold, and back as far afterwards. It refuses to judge a house that cannot be given what it wants (pressure
-or network water missing), a valve put by hand or whose end stop was never seen, and flow that may be
-another valve's.
+stays cold, and back as far afterwards. It refuses to judge a house that cannot be given what it wants
+(pressure or network water missing), a valve put by hand or whose end stop was never seen, and flow that may
+be another valve's.
 """
 
 from .fixed_point import FULL_BP
