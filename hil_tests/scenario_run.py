@@ -276,7 +276,7 @@ class Stations:
     def memory(self) -> dict[str, float]:
         """Proportional share of memory of the controllers' processes, MB: mean, largest, sum."""
         assert self.clock is not None
-        pss = [_pss_mb(pid) for pid in self.clock.fleet.process_ids()]
+        pss = [pss_mb(pid) for pid in self.clock.fleet.process_ids()]
         return {
             "pss_mean_mb": float(np.mean(pss)),
             "pss_largest_mb": max(pss),
@@ -284,7 +284,7 @@ class Stations:
         }
 
 
-def _pss_mb(pid: int) -> float:
+def pss_mb(pid: int) -> float:
     """Read /proc; 0 where the process has just ended."""
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

@@ -10,7 +10,7 @@ wheel=$PWD/$wheel
 
 # every committed file that the product reads while it runs is in the wheel
 git ls-files firmware supervisor core_ext tools hil_tests examples |
-    grep -v -e '/tests/' -e '/measurements/' -e '/week-half/' -e '\.pyx$' -e '\.ini$' | "$python" -c '
+    grep -v -e '/tests/' -e '/measurements/' -e '\.pyx$' -e '\.ini$' | "$python" -c '
 import sys, zipfile
 inside = set(zipfile.ZipFile(sys.argv[1]).namelist())
 missing = [name for name in sys.stdin.read().split() if name not in inside]
