@@ -254,8 +254,8 @@ def _from_rest(done: Sequence[Case]) -> list[str]:
         "## From rest",
         "",
         "First: opened to 0.1 kg/s half an hour after power came. Morning: the same after the night. The",
-        "controller keeps exchanger and service pipe warm, and the return limit waits until what stood in the",
-        "exchanger has run out (docs/firmware.md); without either a tap took 45 to 49 s to 45 °C.",
+        "controller keeps exchanger and service pipe warm, and the return limit waits until what stood in",
+        "the exchanger has run out (docs/firmware.md); without either a tap took 45 to 49 s to 45 °C.",
         "",
         "| tuning | stroke | first: 45 °C | 50 °C | morning: rested at | 45 °C | 50 °C | hottest "
         "| valve at rest | starts at rest |",
