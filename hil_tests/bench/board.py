@@ -40,19 +40,28 @@ STARTED = b"S"  # what the VM says on its control line, see vm_board
 HARD_RESET = b"R"
 
 RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n"
-FRIENDLY_PROMPT = b"\r\n>>> "
+PROMPT = b">>> "
+FRIENDLY_PROMPT = b"\r\n" + PROMPT
+RAW_PROMPT = b"\x04>"
 CTRL_A = b"\x01"
 CTRL_B = b"\x02"
 CTRL_C = b"\x03"
+CTRL_D = b"\x04"
 RESTART_DEADLINE_S = 30.0
 INTERRUPT_HOLD_S = 30.0  # longest time that bytes wait for the REPL after a Ctrl-C; a busy host needs seconds
-INTERRUPT_READ_S = 0.05  # a REPL reads a Ctrl-C at once; unread after this, a program is running
+INTERRUPT_READ_S = 0.25  # a REPL reads a Ctrl-C at once; unread after this, a program is running
 LOOK_AGAIN_S = 0.005
 # A Unix VM leaves whatever it was doing by a jump when Ctrl-C comes. Out of its collector it jumps with the
 # heap locked, and dies of its first allocation afterwards; out of a finaliser the jump leads nowhere and the
 # program goes on. A board only looks for Ctrl-C between bytecodes.
 INTERRUPT_AGAIN_S = 1.0
 DIED_OF_INTERRUPT = b"FATAL: uncaught NLR"
+# Out of its table of names it jumps with that table's lock in hand, and out of the file system with a list
+# half made: it greets, and stands still at the first new name or file. So it is asked for both before the
+# host's next word is passed on, and one that gives no answer is started anew.
+ASK_IF_SOUND = b"import os;sound_=os.listdir('/');print('sou'+'nd')"
+SOUND = b"sound"
+SOUND_WITHIN_S = 4.0  # milliseconds, more on a busy host; a host tries for some 10 s [estimate]
 RESTARTS_WITHOUT_HOST = 5  # a program that keeps resetting by itself is not restarted for ever at once
 
 # What resistors in place of the sensors give: Pt1000 at -5, 80, 50, 55, 40, 21 degC by IEC 60751 over
@@ -101,7 +110,7 @@ class SerialBoard:
         self._hold_until: float | None = None
         self._interrupt_due: float | None = None
         self._again_at = 0.0
-        self._after_interrupt: bytes | None = None  # passed on since, until the REPL answers
+        self._interrupted = False  # until the REPL has answered
         self._resetting = False
         self._slave = -1
         self._control = -1
@@ -152,6 +161,7 @@ class SerialBoard:
                 self._held = self._take_back().replace(CTRL_C, b"") + self._held
                 self._process.send_signal(signal.SIGINT)
                 self._interrupt_due = None
+                self._interrupted = True
                 self._hold_until, self._again_at = now + INTERRUPT_HOLD_S, now + INTERRUPT_AGAIN_S
             elif not self._unread():
                 self._interrupt_due = None
@@ -163,6 +173,8 @@ class SerialBoard:
                     self._process.send_signal(signal.SIGINT)
                     self._again_at = now + INTERRUPT_AGAIN_S
                 return
+            if not self._program_runs() and not self._sound():
+                return
             self._hold_until = None
         if not self._held:
             return
@@ -171,17 +183,41 @@ class SerialBoard:
         self._pass_on(interrupt or len(self._held))
         if stops_program:
             self._hold_until, self._again_at = now + INTERRUPT_HOLD_S, now + INTERRUPT_AGAIN_S
-            self._after_interrupt = b""
+            self._interrupted = True
         elif interrupt:
             self._interrupt_due = now + INTERRUPT_READ_S
 
     def _pass_on(self, count: int) -> None:
         while count:
             written = os.write(self._inner, self._held[:count])
-            if self._after_interrupt is not None:
-                self._after_interrupt += self._held[:written]
             self._held = self._held[written:]
             count -= written
+
+    def _sound(self) -> bool:
+        """Say whether an interrupted VM still works, in its REPL; one that does not is ended."""
+        prompt, run = (RAW_PROMPT, CTRL_D) if self._raw else (PROMPT, b"\r")
+        deadline = time.monotonic() + SOUND_WITHIN_S
+        said, asked = self._seen, False
+        while SOUND not in said or not said.endswith(prompt):
+            if not asked and said.endswith(prompt):
+                os.write(self._inner, ASK_IF_SOUND + run)
+                said, asked = b"", True
+            ready, _, _ = select.select(
+                [self._inner, self._control], [], [], max(0.0, deadline - time.monotonic())
+            )
+            if self._inner in ready:
+                data = os.read(self._inner, 4096)
+                said += data
+                if not asked:
+                    self._to_host(data)
+            elif self._control in ready:
+                return False  # it has ended by itself, which is looked after where its control line is read
+            else:
+                assert self._process is not None
+                self._process.kill()
+                return False
+        self._interrupted = False
+        return True
 
     def _program_runs(self) -> bool:
         """Say whether boot.py or main.py runs: in its REPL the VM takes Ctrl-C as a byte, not as a signal."""
@@ -205,8 +241,6 @@ class SerialBoard:
 
     def _to_host(self, data: bytes) -> None:
         self._seen = (self._seen + data)[-256:]
-        if self._after_interrupt is not None and FRIENDLY_PROMPT in self._seen:
-            self._after_interrupt = None
         if RAW_BANNER in self._seen:
             self._raw = True
             self._seen = b""
@@ -247,12 +281,12 @@ class SerialBoard:
         self._process.wait()
         while select.select([self._inner], [], [], 0)[0]:
             self._to_host(os.read(self._inner, 4096))
-        died = self._after_interrupt is not None and (
-            DIED_OF_INTERRUPT in self._seen or self._process.returncode == -signal.SIGINT
+        died = self._interrupted and (
+            DIED_OF_INTERRUPT in self._seen or self._process.returncode in (-signal.SIGINT, -signal.SIGKILL)
         )
         unread = self._take_back()
-        # a VM that dies throws unread bytes away
-        self._held = ((self._after_interrupt or b"") if died else unread) + self._held
+        if not died:
+            self._held = unread + self._held
         for handle in (self._control, self._inner, self._slave):
             os.close(handle)
         self._quick += 1
@@ -261,7 +295,8 @@ class SerialBoard:
         hard, self._resetting = self._resetting, False
         raw, self._raw = self._raw, False
         self._seen = b""
-        self._hold_until = self._interrupt_due = self._after_interrupt = None
+        self._hold_until = self._interrupt_due = None
+        self._interrupted = False
         if hard:
             self._power_on(main=True)
             return

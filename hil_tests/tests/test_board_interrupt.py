@@ -1,0 +1,41 @@
+"""A program on the emulated board is interrupted at any place, and the board still works.
+
+A VM under Unix leaves its program by a jump, be it out of its table of names with that table's lock in hand:
+it greets then, and stands still at the next new name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hil_tests.bench.emulated_target import EmulatedSupply, write_image
+from hil_tests.bench.serial_console import SerialStream, StreamConsole
+
+NAMES_FOR_EVER = """
+line = '='.join('name_%d' % n for n in range(300)) + '=0'
+print('running')
+while True:
+    exec(line, {})
+"""
+TIMES = 20
+WITHIN_S = 60.0
+ANSWER = "print('new_' + str(len(__import__('os').listdir('/'))))"
+
+
+def test_a_board_works_after_an_interrupt_at_any_place(tmp_path: Path) -> None:
+    flash = tmp_path / "flash"
+    flash.mkdir()
+    (flash / "main.py").write_text(NAMES_FOR_EVER)
+    write_image(flash, tmp_path / "flash.img")
+    supply = EmulatedSupply(tmp_path / "flash.img", tmp_path / "pins.bin", bytes(8))
+    supply.on()
+    console = StreamConsole("the board", lambda: SerialStream(supply.port), lambda: None)
+    try:
+        console.begin("")
+        for _ in range(TIMES):
+            console.read_until("running", WITHIN_S)
+            assert console.exec(ANSWER) == "new_1\n"
+            console.restart()
+    finally:
+        console.close()
+        supply.close()
