@@ -184,10 +184,9 @@ class InstantaneousDhw(Dhw):
             self._correction.track(FILLING_BP, error_mk + error_mk * dt_ms // CORRECTION_INTERVAL_MS)
         there = -THERE_BP <= self._target_bp - self.valve.position_bp <= THERE_BP
         self._short_ms = self._short_ms + dt_ms if there and error_mk > SHORT_MK else 0
-        if self._short_ms > SHORT_MS:
-            dt_ms *= SHORT_TIMES
+        hurry = SHORT_TIMES if self._short_ms > SHORT_MS else 1  # the correction alone: no limiter hurries
         before_bp = self._correction.output_bp
-        wanted_bp = ahead_bp * (FULL_BP + self._correction.step(error_mk, dt_ms)) // FULL_BP
+        wanted_bp = ahead_bp * (FULL_BP + self._correction.step(error_mk, dt_ms * hurry)) // FULL_BP
         within_bp = max(0, min(FULL_BP, wanted_bp))
         target_bp = self._limited(within_bp, error_mk, dt_ms)
         # Nothing winds up behind a stop or a limiter. What a limiter takes is no fault of the feed-forward:

@@ -17,9 +17,7 @@ HOT_FOR_MS = 600_000
 STILL_FOR_MS = 180_000  # flow answers within seconds, and can be looked at between two draw-offs only
 AGAIN_MS = 600_000  # so often a valve is driven to its stop once more: six starts an hour at most
 LEAK_AGAIN_MS = 150_000
-SHORT_MS = (
-    10_000  # a tap that stays cold with its valve open: the valve is driven on, once in a draw-off [estimate]
-)
+SHORT_MS = 10_000  # a tap stays so long cold with its valve open: it is driven on, once a draw [estimate]
 NEAR_MK = 2_000  # the supply is where it is wanted: the bench's own band
 STEADY_MK = 1_000
 COLD_MK = 3_000  # beyond what class B sensors and a dead band leave [estimate]

@@ -183,6 +183,20 @@ def test_a_motor_four_times_too_slow_leaves_no_tap_cold(tap):
     assert tap.exchanger.out_c == pytest.approx(55.0, abs=5.0)
 
 
+def test_no_limiter_hurries_with_the_correction(tap):
+    periods_ms = set()
+    limited = tap.loop.dhw._limited
+
+    def watched(wanted_bp, error_mk, dt_ms):
+        periods_ms.add(dt_ms)
+        return limited(wanted_bp, error_mk, dt_ms)
+
+    tap.loop.dhw._limited = watched
+    slow(tap, 4)
+    tap.step(150)
+    assert len(periods_ms) == 1
+
+
 def test_s5_a_valve_that_was_driven_on_is_driven_back_as_far(tap):
     slow(tap, 4)
     for _ in range(3):
