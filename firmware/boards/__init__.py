@@ -44,8 +44,27 @@ def pin_map(name):
     return _module(("w5500_evb" if wired_alike else name) + "_pins")
 
 
+def names_for(content):
+    """Return the names a site file may give here: one whose chip this is not cannot be opened, nor heat."""
+    wanted = content.get("board") if isinstance(content, dict) else None
+    if wanted in NAMES and not _is_here(wanted):
+        return tuple(name for name in NAMES if name != wanted)
+    return NAMES
+
+
+def _is_here(name):
+    try:
+        return name == default_name() or bool(_driver(name))
+    except ImportError:
+        return False
+
+
+def _driver(name):
+    return _module("w5500_evb" if name.startswith("w5500_evb") else name)
+
+
 def open_board(name):
     """Return the board called name with every output off. ValueError for a name that is not in NAMES."""
     if name not in NAMES:
         raise ValueError("no board %r; there are: %s" % (name, ", ".join(NAMES)))
-    return _module("w5500_evb" if name.startswith("w5500_evb") else name).Board()
+    return _driver(name).Board()

@@ -1,7 +1,8 @@
 """What an order may do besides setting points: the time, updates, limit bundles, actuators by hand.
 
 It refuses what has no meaning by itself: commands and setpoints never share an order, an update is opened by
-its size and its whole digest in one order, and a time that lies before the firmware was made is no time.
+its size and its whole digest in one order, and a time that lies before the firmware was made, or behind the
+end of the own TLS certificate, is no time: every master's would have ended, and nobody could correct it.
 Only supervisor, standby, and the technician in service mode may command; the utility may not.
 Only the technician, who needs service mode for every order, puts actuators by hand.
 """
@@ -35,6 +36,7 @@ class Commands:
     """place: as places() gives it. clock: takes the time. updating: directs updates."""
 
     log = None  # the event log
+    latest_s = 0xFFFFFFFE  # the clock's last second; where TLS is, the end of the own certificate
     by_hand = (None, (), ())  # what Manual is made of: bank, points, hands; told once the loop stands
     manual = None  # what is by hand, once something was
 
@@ -94,7 +96,7 @@ class Commands:
                 cause = self._hand().judge(order, which, values[MANUAL + which])
                 if cause:
                     return cause, self._address[MANUAL] + which
-        if values[TIME] is not None and not EARLIEST_S <= values[TIME] < 0xFFFFFFFF:
+        if values[TIME] is not None and not EARLIEST_S <= values[TIME] <= self.latest_s:
             return REFUSED_LIMIT, self._address[TIME]
         command = values[COMMAND]
         given = [value is not None for value in values[SIZE:COMMAND]]

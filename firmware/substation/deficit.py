@@ -6,8 +6,8 @@ It refuses to be spent faster by many orders than by one: it measures the effect
 is spent while there is still enough left for the way back, which the slew limit stretches: without
 that, 33 K ordered at once drew a budget of 21 K h over by a quarter (measured on the bench).
 
-Flash: saved when the use has grown by a fiftieth of the budget, and at the end of an hour that had
-any: at most 50 + 24 writes a day.
+Flash: saved when the use has grown by a fiftieth of the budget, at the end of an hour that had any, and
+before a restart: at most 50 + 24 writes a day, and one for each restart.
 """
 
 from struct import pack, unpack
@@ -29,7 +29,7 @@ class Deficit:
     def __init__(self, budget_mkh, cold_outdoor_mc, warm_outdoor_mc, persistence, bank):
         self._whole_mkh = budget_mkh
         self._cold_mc = cold_outdoor_mc
-        self._span_mk = warm_outdoor_mc - cold_outdoor_mc
+        self._span_mk = max(1, warm_outdoor_mc - cold_outdoor_mc)
         self._persistence = persistence
         self._bank = bank
         self._used_point = bank.point("deficit_used_kh")
@@ -77,6 +77,14 @@ class Deficit:
             self._save()
         self._bank.put(self._used_point, self.used_mkh)
         self._bank.put(self._budget_point, budget)
+
+    def keep(self):
+        """Save what was taken since, before a restart: else each one ordered would give a little back."""
+        if self.used_mkh != self._saved_mkh:
+            try:
+                self._save()
+            except MemoryError:  # what ended the control task, perhaps: the reset goes first
+                pass
 
     def _close_hour(self):
         self._in_hour_ms -= HOUR_S * 1000

@@ -201,7 +201,11 @@ class Dhw:
     def yields(self, dt_ms):
         """Return (the widest position, 0.001 K of set-back) that heating is left with in this period."""
         if not self.active or self._priority == PARALLEL:
-            self._priority_ms = 0
+            # a gap between two draw-offs neither ends heating's turn nor gives hot water another whole one
+            if self._priority_ms < 0:
+                self._priority_ms = min(0, self._priority_ms + dt_ms)
+            else:
+                self._priority_ms = max(0, self._priority_ms - dt_ms)
             return FULL_BP, 0
         if self._priority_ms >= self._priority_max_ms:
             self._priority_ms = -PRIORITY_PAUSE_MS  # heating has its turn

@@ -55,7 +55,7 @@ class StorageDhw(Dhw):
     def _run_pump(self, dt_ms):
         supply_mc = self.supply_mc
         top_mc, _ = self._ends()
-        if supply_mc is None or top_mc is None or self._scalding:
+        if supply_mc is None or top_mc is None or self._scalding or self.manual_bp is not None:
             self._flowing = False
             self.pump.stop_now()
             return

@@ -17,6 +17,8 @@ HOT_FOR_MS = 600_000
 STILL_FOR_MS = 180_000  # flow answers within seconds, and can be looked at between two draw-offs only
 AGAIN_MS = 600_000  # so often a valve is driven to its stop once more: six starts an hour at most
 LEAK_AGAIN_MS = 150_000
+AGAIN_TIMES = 4  # what so many tries have not mended is tried ever more rarely, or a motor would run for ever
+AGAIN_MOST_MS = 3_600_000
 SHORT_MS = 10_000  # a tap stays so long cold with its valve open: it is driven on, once a draw [estimate]
 NEAR_MK = 2_000  # the supply is where it is wanted: the bench's own band
 STEADY_MK = 1_000
@@ -58,6 +60,14 @@ class Suspicion:
                 self.told = False
 
 
+def again_ms(base_ms, tries):
+    """Return how long to wait before the next try."""
+    while tries >= AGAIN_TIMES and base_ms < AGAIN_MOST_MS:
+        base_ms *= 2
+        tries -= 1
+    return min(base_ms, AGAIN_MOST_MS)
+
+
 class CircuitValve:
     """The valve of a heating circuit. others: the valves whose flow the house's flow holds as well."""
 
@@ -68,7 +78,7 @@ class CircuitValve:
         self._others = others
         self._hot = Suspicion(HOT_FOR_MS)
         self._still = Suspicion(STILL_FOR_MS)
-        self._wrong_ms = 0
+        self._wrong_ms = self._tries = 0
         self.hot = False  # closed and hot now: what flows is this valve's
         self._steady_bp = FULL_BP  # where the supply was right, and what flowed there
         self._steady_l_h = self._steady_mbar = 0
@@ -93,6 +103,7 @@ class CircuitValve:
         wrong = False
         if near:
             hot = still = False
+            self._tries = 0
         elif position_bp == 0:
             return_mc = self._value[self._return_at]
             if return_mc is not None:
@@ -109,8 +120,9 @@ class CircuitValve:
         self._hot.step(hot, dt_ms)
         self._still.step(still, dt_ms)
         self._wrong_ms = self._wrong_ms + dt_ms if wrong else 0
-        if self._wrong_ms >= AGAIN_MS:
+        if self._wrong_ms >= again_ms(AGAIN_MS, self._tries):
             self._wrong_ms = 0
+            self._tries += 1
             valve.reassure()
 
     def _alone(self):
@@ -152,7 +164,7 @@ class Following:
         ]
         self._leak = Suspicion(LEAK_FOR_MS)
         self._tap = Suspicion(STILL_FOR_MS)
-        self._leak_ms = 0
+        self._leak_ms = self._leak_tries = 0
         self._short_ms = 0
         self._driven_on = False  # beyond where the hot water's valve is taken to stand
 
@@ -160,9 +172,9 @@ class Following:
         """Judge one period; return whether it is to be told."""
         flow_l_h = self._limits.flow_now_l_h()
         dp_mbar = self._value[self._dp_at]
-        if dp_mbar is not None and dp_mbar <= LOW_DP_MBAR:
-            dp_mbar = None
         primary_mc = self._value[self._primary_at]
+        if dp_mbar is not None and dp_mbar <= LOW_DP_MBAR:  # whatever is open, nothing more can come
+            dp_mbar = primary_mc = None
         told = elsewhere = False
         for circuit in self._circuits:
             circuit.step(flow_l_h, dp_mbar, primary_mc, dt_ms)
@@ -171,10 +183,13 @@ class Following:
         # a leak seen through a circuit that knows its fault would stay told until all valves close again
         leak = None if elsewhere else self._leaks(flow_l_h)
         self._leak.step(leak, dt_ms)
+        if not self._leak.told:
+            self._leak_tries = 0
         if leak is not None:  # draw-offs would otherwise begin the time anew, again and again
             self._leak_ms = self._leak_ms + dt_ms if leak else 0
-            if self._leak_ms >= LEAK_AGAIN_MS:
+            if self._leak_ms >= again_ms(LEAK_AGAIN_MS, self._leak_tries):
                 self._leak_ms = 0
+                self._leak_tries += 1
                 for valve in self._valves:
                     valve.reassure()
         told = told or self._leak.told

@@ -19,6 +19,7 @@ OVERSHOOT_MK = 5_000  # above the supply maximum the valve closes, whatever any 
 FROST_RELEASE_MK = 5_000
 ROOM_FROST_MC = 5_000  # a room colder than this is heated whatever the season or the hour [domain.md FG5]
 SUMMER_HYSTERESIS_MK = 1_000
+SETTLED_MK = 2_000  # so near its set-point the supply says that the room is the curve's own doing [estimate]
 HEADROOM_BP = 300  # what a controller that is overruled may want more than it gets
 VALVE_IDLE_MS = 7 * 24 * 3_600_000  # [estimate]
 EXERCISE_BP = 500
@@ -129,8 +130,14 @@ class HeatingCircuit:
             if not self._cold_room:  # frost is no time to save
                 own_mc += shift
         if self._room is not None:
-            settled = self.heating and comfort and not self.frost and not self.limiter and not self.asked
-            own_mc += self._room.step(room_mc, comfort, settled and not shift_mk, dt_ms)
+            supply_mc = self._value[self._supply_at]
+            settled = (
+                self.heating and comfort and not self.frost and not self.limiter and not self.asked
+                and not shift_mk and not self.given_up_mk and self.manual_bp is None
+                and outdoor_mc is not None and supply_mc is not None
+                and -SETTLED_MK <= self.setpoint_mc - supply_mc <= SETTLED_MK
+            )  # fmt: skip
+            own_mc += self._room.step(room_mc, comfort, settled, dt_ms)
         own_mc = self._within(own_mc)
         self.own_mc = own_mc
         self._bank.put(self._own_point, own_mc)
@@ -220,9 +227,11 @@ class HeatingCircuit:
     def _supply_lost(self, supply_mc, error_mk, dt_ms):
         if supply_mc is not None:
             return None
-        self._decide(FALLBACK, SUPPLY_LOST_POSITION_BP, 0)
+        # in summer the pump stands, and what stood in the circuit would come out as hot as the network
+        lost_bp = SUPPLY_LOST_POSITION_BP if self.heating or self.frost else 0
+        self._decide(FALLBACK, lost_bp, 0)
         # a position is worth something only once an end stop has been seen
-        return SUPPLY_LOST_POSITION_BP if self.valve.synced else 0
+        return lost_bp if self.valve.synced else 0
 
     def _frost(self, supply_mc, error_mk, dt_ms):
         if not self.frost:

@@ -220,13 +220,18 @@ class ValveLimiter:
         return times * open_bp + more * 100 + rest_bp // least
 
     def _limit(self, limiter_pi, room, number, wanted_bp, dt_ms):
-        """Return the position a limiter allows; one that has room and does not act only stands ready."""
+        """Return the position a limiter allows; one that has room and does not act only stands ready.
+
+        One that begins to bite begins where the valve is wanted now: what it knew when it was last asked,
+        before a reset, a lost sensor or a rest, would shut the valve at once.
+        """
         acting = self.number
         if acting == CAPACITY:
             acting = HEAT
-        if room > 0 and acting != number:
+        if acting != number:
             limiter_pi.track(wanted_bp, 0)
-            return FULL_BP
+            if room > 0:
+                return FULL_BP
         return limiter_pi.step(room, dt_ms)
 
     def _no_creeping(self, target_bp, flow_l_h, number, dt_ms):

@@ -251,7 +251,7 @@ class ModbusServer:
         elif function == 21:
             whole = self._whole_records(frame, pdu, size)
             if whole and not broadcast and self._updating is not None and self._updating.is_open:
-                return self._write_records(frame, pdu, size, out)
+                return self._write_records(frame, pdu, size, out, source)
         elif function == 8:
             if size < 3 or ((frame[pdu + 1] << 8) | frame[pdu + 2]) not in self._diagnostics_acting:
                 return self.diagnostics.diagnose(frame, pdu, size, out)
@@ -283,7 +283,7 @@ class ModbusServer:
         out[8] = at - 9
         return at - 7
 
-    def _write_records(self, frame, pdu, size, out):
+    def _write_records(self, frame, pdu, size, out, source):
         """FC 21 inside an update: files of 10 000 records are the image, word after word."""
         at = pdu + 2
         while at < pdu + size:
@@ -295,7 +295,10 @@ class ModbusServer:
             place = 2 * ((file - 1) * RECORDS + record)
             answer = self._updating.write(place, memoryview(frame)[at + 7 : at + 7 + 2 * count])
             if answer:
-                return -UPDATE_ANSWERS[answer]
+                answer = UPDATE_ANSWERS[answer]
+                if answer != DEVICE_BUSY:  # a master that comes while its head is verified is no stranger
+                    self._refusals.note(self._malformed_cause, source)
+                return -answer
             at += 7 + 2 * count
         out[8 : 7 + size] = frame[pdu + 1 : pdu + size]
         return size

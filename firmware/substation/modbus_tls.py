@@ -85,36 +85,43 @@ class _Door:
 
 
 def context(folder=""):
-    """Return a TLS context of the files in a folder. OSError or ValueError when they are not all whole."""
+    """Return a TLS context of the files in a folder, and the unix time at which the own certificate ends.
+
+    OSError or ValueError when they are not all whole.
+    """
     content = []
     for name in FILES:
         with open(folder + name, "rb") as file:
             content.append(file.read(FILE_HIGH_B))
+    ends_s = read(content[0])[1]
     made = tls.SSLContext(tls.PROTOCOL_TLS_SERVER)
     made.load_cert_chain(content[0], content[1])
     made.load_verify_locations(content[2])
     made.verify_mode = tls.CERT_REQUIRED  # type: ignore[attr-defined]  # the stubs lack it
-    return made
+    return made, ends_s
 
 
 class ModbusTls(ModbusTcp):
-    """ModbusTcp with one more port. server: a ModbusServer. clock: by whose time certificates end."""
+    """ModbusTcp with one more port. server: a ModbusServer. clock: by whose time certificates end.
 
-    def __init__(self, ports, address, bank, clients, progress, server, tls_port, refusals, clock):
+    commands: told the latest time that may be set.
+    """
+
+    def __init__(self, ports, address, bank, clients, progress, server, tls_port, refusals, clock, commands):
         self._refusals = refusals
         self._clock = clock
         self._door = _Door(refusals)
         self._entitled = [Entitled(server, slot, refusals) for slot in range(READER + 1)]
         self._due = ticks_ms()
-        self._context = self._open(tls_port)
+        self._context = self._open(tls_port, commands)
         if self._context is not None:
             ports += ((tls_port, self._door),)
         super().__init__(ports, address, bank, clients, progress)
 
-    def _open(self, port):
+    def _open(self, port, commands):
         """Return the context, or None, told on the console, without the files it takes."""
         try:
-            made = context()
+            made, commands.latest_s = context()
         except (OSError, ValueError) as error:
             print("tls: %s cannot be used (%s); port %d stays closed" % (", ".join(FILES), error, port))
             return None
@@ -141,6 +148,8 @@ class ModbusTls(ModbusTcp):
         """Say whether one more handshake may begin now: BURST at once, then one in PACE_MS."""
         now = ticks_ms()
         behind = ticks_diff(self._due, now)
+        if behind > (BURST + 1) * PACE_MS:  # never so far: the ticks have gone round half since the last one
+            behind = 0
         if behind > BURST * PACE_MS:
             return False
         self._due = ticks_add(self._due if behind > 0 else now, PACE_MS)

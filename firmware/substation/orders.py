@@ -108,8 +108,12 @@ class Mailbox:
         before = self._keys.floor[slot]
         if not self._keys.proven(slot, order.epoch, key):
             return self._reject(causes.EPOCH, source)
-        if order.epoch != before and self.log is not None:
-            self.log.note(EPOCH, slot + 1, 0, order.epoch, source, True)
+        if order.epoch != before:
+            # a new owner, who cannot know what the old one counted, and the old key is worth nothing
+            self._counter[slot] = 0
+            self._file_receipt(key, Receipt(slot, 0, NONE, 0, self._uptime.advance(), 0))
+            if self.log is not None:
+                self.log.note(EPOCH, slot + 1, 0, order.epoch, source, True)
         if not self._counter[slot] < order.counter <= self._counter[slot] + COUNTER_JUMP:
             return self._reject(causes.REPLAY, source)
         self._counter[slot] = order.counter

@@ -1,7 +1,8 @@
 """Everything the controller refused: counters by cause, and who tried, coalesced.
 
 One entry holds one source and one cause, so a flooder fills one entry and evicts nobody's evidence;
-when every entry is taken, later sources share the entry of address 0. It refuses to write flash
+when every entry is taken, later sources share the entry of address 0, and its cause is `none` once they have
+several. It refuses to write flash
 more than once an hour (24 writes a day).
 """
 
@@ -102,7 +103,14 @@ class Refusals:
                 break
         else:
             if len(self.entries) >= ENTRIES:
-                return self.entries[ENTRIES - 1]
+                shared = self.entries[ENTRIES - 1]
+                for entry in self.entries:
+                    if not entry[0]:
+                        shared = entry
+                shared[0] = 0
+                if shared[1] != cause:
+                    shared[1] = NONE  # several
+                return shared
             source = 0
         entry = [source, cause, self._boot, 0, now_s, now_s]
         self.entries.append(entry)

@@ -238,7 +238,7 @@ class Site(Settings):
             device_id = bytes(int(text[i : i + 2], 16) for i in range(0, 16, 2))
             if len(text) == 16:
                 return device_id
-        except (TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             pass
         self._mistake("device_id", "%r must be 16 hexadecimal digits; the chip's own identity used" % (text,))
         return (bytes(board_device_id) + bytes(8))[:8]
@@ -298,7 +298,12 @@ def read(path, board_device_id, boards, persistence=None):
         content = taken(path, content, FORMAT, persistence is not None)
 
     def make(settings):
-        return Site(settings, board_device_id, boards.NAMES, boards.default_name(), boards.pin_map)
+        try:
+            return Site(settings, board_device_id, boards.names_for(settings), *how)
+        except Exception as error:  # what no check has thought of: never a house without a program
+            return Site("cannot be taken (%r)" % error, board_device_id, boards.NAMES, *how)
+
+    how = (boards.default_name(), boards.pin_map)
 
     if persistence is not None and isinstance(content, dict) and persistence.load("limits") is not None:
         from .bundled_limits import settle

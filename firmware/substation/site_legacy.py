@@ -43,7 +43,7 @@ def _setting(value, site, registers):
         if row.access == registers.SETPOINT
     }
     for name in names:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise ValueError(
                 "%r is no setpoint of a %s; there are %s" % (name, site.profile, ", ".join(sorted(known)))
             )

@@ -204,7 +204,7 @@ def _make_server(
     if settings.tls_port:
         from .modbus_tls import ModbusTls
 
-        parts.tcp = ModbusTls(*serving, server, settings.tls_port, parts.refusals, parts.clock)
+        parts.tcp = ModbusTls(*serving, server, settings.tls_port, parts.refusals, parts.clock, commands)
     else:
         parts.tcp = ModbusTcp(*serving)
     if settings.rtu_baud:

@@ -123,9 +123,10 @@ class SupplyLoop:
         return nearest
 
     def stop(self):
-        """Leave every output so that a reset finds the valves where they are."""
+        """Leave every output so that a reset finds the valves where they are, and keep the budget."""
         for valve in self._valves:
             valve.hold()
+        self._deficit.keep()
 
     def step(self, now_s, period_ms):
         """Run one period; return after how many ms hold() is due, 0 = not in this period."""

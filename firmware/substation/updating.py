@@ -1,7 +1,8 @@
 """Updates as the running controller sees them: opened by an order, fed by FC 21, proved by control.
 
 It refuses to load what an update needs before one is open, to stay open when nothing comes any more, to
-restart before the image is whole, and to restart at once: the receipt of the order gets out first. By order
+restart before the image is whole, and to restart at once: the receipt of the order gets out first. It refuses
+to be opened again and again: a stolen key shall not wear the flash out. By order
 it goes back only from an image that is not confirmed yet, so no key leads below the version floor (S10).
 """
 
@@ -14,6 +15,9 @@ from .slots import LONG_LIFE_S
 RESET_AFTER_S = 3
 OPEN_FOR_S = 1_800  # without a piece, then whoever opened it must come again [estimate]
 STEPS_AT_ONCE = 4
+# Each opening costs four erases of the flash: so many at once, then one in OPENS_EVERY_S. [estimate]
+OPENS = 8
+OPENS_EVERY_S = 450
 
 (
     IMAGE_SLOT, IMAGE_STATE, IMAGE_VERSION, IMAGE_FLOOR, UPDATE_STATE, UPDATE_CAUSE, UPDATE_NEXT,
@@ -47,6 +51,7 @@ class Updating:
         self._device_id, version, self._limits_trial, self._limits_cause = limits
         bank.put(bank.point("limits_version_number"), version)
         self._idle_s = 0
+        self._opens = 0  # of late
         self._trial = None
         self.performance = Performance(bank, house)
         slots = Slots(persistence)
@@ -84,6 +89,8 @@ class Updating:
         """Return whether a command has a meaning now."""
         if self._reset_at_s is not None:
             return False
+        if command in (OPEN, OPEN_LIMITS) and self._opens >= OPENS:
+            return False
         if command == OPEN:  # an image on trial first: its way back would have to be emptied
             return self._trial is None
         if command == OPEN_LIMITS:  # one change at a time, so that what is worse afterwards is its doing
@@ -100,6 +107,7 @@ class Updating:
 
         if self._update is not None:
             self._update.close()
+        self._opens += 1
         self._idle_s = 0
         self._limits_cause = 0
         self._update = opened(self._persistence, size, digest, self._device_id if limits else None)
@@ -150,8 +158,12 @@ class Updating:
     def write(self, at, piece):
         """Take a piece of the image, as update.Update does."""
         update = self._update
-        self._idle_s = 0
-        answer = update.write(at, piece) if update is not None else REFUSED
+        if update is None:
+            return REFUSED
+        before = update.next
+        answer = update.write(at, piece)
+        if update.next > before:  # what brings nothing new keeps nothing open
+            self._idle_s = 0
         self._publish_update()
         return answer
 
@@ -166,6 +178,8 @@ class Updating:
 
     def control(self, now_s, seconds):
         """Take notice of a control period: judge an image on trial, remember how well this one does."""
+        if self._opens and now_s % OPENS_EVERY_S < seconds:
+            self._opens -= 1
         if self._update is not None:
             self._idle_s += seconds
             if self._idle_s > OPEN_FOR_S:

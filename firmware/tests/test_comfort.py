@@ -247,3 +247,20 @@ def test_a_ceiling_is_never_passed(ticks):
         circuit.ceiling_bp = ceiling_bp
         circuit.step(0, 2_000, 0, False)
         assert circuit._target_bp <= ceiling_bp
+
+
+@pytest.mark.parametrize("what", ["no heat from the network", "outdoor sensor lost"])
+def test_the_room_teaches_the_curve_nothing_that_is_not_its_own_doing(ticks, what):
+    rig = FunctionRig(ticks, room_influence_pct=100, room_adaptation_maximum_k=8, contract_flow_limit_m3_h=10)
+    rig.house.outdoor_c, rig.room_c = -5.0, 20.0
+    rig.step(7200)
+    before_mk = rig.loop.circuits[0]._room.adapted_mk
+    if what == "outdoor sensor lost":
+        rig.house.lost.add(0)
+        rig.room_c = 21.5
+    else:
+        rig.house.primary_supply_c, rig.room_c = 25.0, 12.0
+        rig.step(1800)
+        before_mk = rig.loop.circuits[0]._room.adapted_mk
+    rig.step(43_200)
+    assert rig.loop.circuits[0]._room.adapted_mk == pytest.approx(before_mk, abs=150)

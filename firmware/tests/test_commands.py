@@ -120,3 +120,10 @@ def test_a_safe_start_takes_the_time_and_an_update_but_no_setpoint(ticks):
 def test_a_foreign_key_commands_nothing(rig):
     assert rig.order({"unix_time_set_s": NOW_S}, lease_s=0, key=order_frame.slot_key(bytes(32), 0, 1)) is None
     assert rig.clock.unix_s() is None
+
+
+def test_no_time_may_be_set_behind_the_end_of_the_own_certificate(ticks):
+    rig = OrderRig(ticks)
+    rig.commands.latest_s = NOW_S + 10
+    assert result(rig, {"unix_time_set_s": NOW_S + 11})[0] == REFUSED_LIMIT
+    assert result(rig, {"unix_time_set_s": NOW_S + 10})[0] == ACCEPTED

@@ -119,3 +119,20 @@ def test_s9_writes_stay_within_their_budget(flash):
     quiet = MemoryFlash()
     run(make(quiet), 48)
     assert quiet.saves == 0
+
+
+def test_s2_restarts_by_order_give_nothing_back(flash):
+    used = 0
+    for _ in range(90):
+        deficit = make(flash)
+        assert deficit.used_mkh == used
+        run(deficit, 0.05, below_mk=5_000)
+        used = deficit.used_mkh
+        deficit.keep()
+    assert used == pytest.approx(0.05 * 90 * 5_000, rel=0.01)
+
+
+def test_a_curve_without_a_span_divides_by_nothing(flash):
+    deficit = Deficit(20_000, 17_999, 17_999, flash, RegisterBank("substation"))
+    run(deficit, 0.01, below_mk=1_000)
+    assert deficit.budget_mkh == 20_000

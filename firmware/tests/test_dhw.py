@@ -579,3 +579,35 @@ def test_a_priority_without_an_end_is_no_setting(ticks):
         rig.step(2)
         given_back += rig.read("active_limiter_number") != precedence.PRIORITY
     assert given_back > 900
+
+
+def heating_open_s(rig, hours, gap_s):
+    """Draw for so many hours, shut for gap_s every 20 minutes; return how long heating's valve was open."""
+    open_s = 0
+    for second in range(0, hours * 3600, 2):
+        rig.exchanger.draw_kg_s = 0.0 if second % 1200 < gap_s else 0.1
+        rig.step(2)
+        open_s += 2 * (rig.house.valve > 0.05)
+    return open_s
+
+
+def test_gaps_between_draw_offs_take_no_turn_from_heating(ticks):
+    rig = FunctionRig(ticks, dhw_priority="absolute", contract_flow_limit_m3_h=10, **INSTANTANEOUS)
+    rig.house.outdoor_c = -5.0
+    rig.step(3600)
+    without = heating_open_s(rig, 3, 0)
+    assert without > 1800
+    assert heating_open_s(rig, 3, 4) > 0.8 * without
+
+
+def test_by_hand_the_charging_pump_rests(ticks):
+    rig = FunctionRig(ticks, contract_flow_limit_m3_h=10, **STORAGE)
+    rig.step(600)
+    rig.tank.top_c, rig.tank.bottom_c = 44.0, 30.0
+    rig.step(120)
+    assert rig.board.pumps[2]
+    rig.loop.dhw.manual_bp = 3000
+    rig.step(2)
+    for _ in range(300):
+        rig.step(2)
+        assert not rig.board.pumps[2]

@@ -132,3 +132,16 @@ def test_s1_each_is_lost_told_and_taken_up_again(ticks, profile, name):
     assert not rig.alarm("SENSOR_LOST")
     assert rig.read("sensor_fault_bits") == 0
     assert rig.read(name) is not None
+
+
+def test_in_summer_a_lost_supply_sensor_lets_no_network_water_into_a_standing_circuit(ticks):
+    rig = FunctionRig(ticks)
+    rig.house.outdoor_c = 25.0
+    rig.step(3600)
+    rig.house.lost.add(3)
+    rig.step(1200)
+    assert rig.house.valve == 0.0
+    rig.house.outdoor_c = 5.0
+    rig.step(1200)
+    assert rig.house.valve == pytest.approx(0.30, abs=0.02)
+    assert rig.board.pumps[0]

@@ -111,3 +111,38 @@ def test_exchanged_network_sensors_are_told_and_keep_no_house_cold(rig):
     rig.step(1860)
     assert abs(rig.house.supply_c - rig.loop.circuits[0].setpoint_mc / 1000) < 2.0
     assert rig.alarm("SENSOR_DOUBT")
+
+
+def motor_share(rig, hours):
+    on = 0
+    for _ in range(hours * 1800):
+        rig.step(2)
+        on += rig.board.direction != 0
+    return on / (hours * 1800)
+
+
+@pytest.mark.parametrize("stroke_s", [120, 240])
+def test_a_leak_that_no_drive_mends_keeps_no_motor_running(ticks, stroke_s):
+    rig = LoopRig(ticks, valve_stroke_s=stroke_s)
+    rig.house.stroke_ms = stroke_s * 1000
+    rig.house.outdoor_c = 25.0
+    move = rig.house.step
+
+    def leaking(dt_s):
+        move(dt_s)
+        rig.house.flow_m3_h += 0.15
+
+    rig.house.step = leaking
+    rig.step(4 * 3600)
+    assert told(rig)
+    assert motor_share(rig, 6) < 0.1
+
+
+def test_a_house_without_pressure_keeps_no_motor_running(ticks):
+    rig = LoopRig(ticks, valve_stroke_s=240)
+    rig.house.stroke_ms = 240_000
+    rig.house.outdoor_c = -15.0
+    rig.house.dp_bar = 0.1
+    rig.step(3600)
+    assert rig.house.valve == 1.0
+    assert motor_share(rig, 6) < 0.01

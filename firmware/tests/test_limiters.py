@@ -140,6 +140,10 @@ def test_while_dhw_takes_heat_the_difference_of_the_returns_tells_nothing(ticks)
     assert rig.house.supply_c == pytest.approx(OWN_C, abs=1.0)
     rig.exchanger.draw_kg_s = 0.0
     rig.step(1800)
+    for _ in range(60):  # the exchanger is kept warm for a few seconds now and then
+        if rig.read("dhw_state_number") == 0 and rig.read(LIMITER):
+            break
+        rig.step(2)
     assert rig.read("dhw_state_number") == 0
     assert rig.read(LIMITER) == precedence.DIFFERENCE
 
@@ -207,3 +211,30 @@ def test_two_circuits_share_the_flow(ticks):
     for _ in range(300):
         rig.step(2)
         assert rig.flow_m3_h() < 0.25 * 1.15
+
+
+def lowest_supply_c(rig, seconds):
+    lowest_c = rig.house.supply_c
+    for _ in range(seconds // 2):
+        rig.step(2)
+        lowest_c = min(lowest_c, rig.house.supply_c)
+    return lowest_c
+
+
+def test_s8_a_house_on_its_return_limit_stays_warm_through_a_reset(ticks):
+    rig = FunctionRig(ticks, return_limit_temp_c=44, contract_flow_limit_m3_h=10, reset_cause=3)
+    rig.house.outdoor_c, rig.house.supply_c, rig.house.return_c, rig.house.valve = -10.0, 60.0, 42.0, 0.38
+    assert lowest_supply_c(rig, 1800) > 55.0
+
+
+def test_a_return_sensor_that_comes_back_above_its_limit_shuts_no_valve(ticks):
+    rig = FunctionRig(ticks, return_limit_temp_c=44, contract_flow_limit_m3_h=10)
+    rig.house.outdoor_c = 14.0
+    rig.step(7200)
+    rig.house.lost.add(2)
+    rig.house.outdoor_c = -6.0
+    rig.step(7200)
+    before_c = rig.house.supply_c
+    rig.house.lost.clear()
+    assert lowest_supply_c(rig, 1800) > before_c - 10.0
+    assert rig.read(LIMITER) == precedence.RETURN

@@ -237,6 +237,44 @@ def test_no_certificate_of_the_authority_gets_in(device, town, who, warm):
         assert time.monotonic() < until
 
 
+def test_no_order_of_the_time_shuts_every_master_out(device, town, warm):
+    row = registers.BY_NAME["unix_time_set_s"]
+    behind_s = int(town.device.certificate.not_valid_after_utc.timestamp()) + 1
+    with connect(device, town, "supervisor") as client:
+        reply = order(
+            device, client, of.SUPERVISOR, pairs=((row.address, (behind_s >> 16, behind_s & 0xFFFF)),)
+        )
+        assert reply[0] == 23
+    assert (device.read("unix_time_s") or 0) < behind_s
+    with connect(device, town, READER) as client:
+        assert value_of(client, "map_version_number") == registers.MAP_VERSION
+
+
+def test_handshakes_are_taken_however_long_ago_the_last_one_was(in_vm):
+    printed = in_vm(
+        """
+from substation import modbus_tls as m
+PERIOD = 1 << 30  # as on a 32-bit board
+now = 0
+m.ticks_ms = lambda: now % PERIOD
+m.ticks_add = lambda ticks, delta: (ticks + delta) % PERIOD
+m.ticks_diff = lambda later, earlier: (later - earlier + PERIOD // 2) % PERIOD - PERIOD // 2
+
+class Port(m.ModbusTls):
+    def __init__(self):
+        self._due = 0
+
+for days in (0, 1, 6.1, 6.3, 7, 9, 12, 12.42, 13):
+    now = int(days * 86_400_000)
+    print(Port()._admitted())
+now = 0
+port = Port()
+print([port._admitted() for _ in range(m.BURST + 3)].count(False))
+"""
+    )
+    assert printed.split() == ["True"] * 9 + ["2"]
+
+
 def test_a_plain_client_is_no_guest_of_the_tls_port(device, warm):
     count = refused(device)[0]
     with socket.create_connection(("127.0.0.1", device.tls_port), timeout=DEADLINE_S) as client:

@@ -240,6 +240,20 @@ def test_a_later_epoch_proves_itself_and_shuts_out_the_earlier_for_good(ticks):
     assert again.order({SUPPLY: 46.0}, epoch=3).result == of.ACCEPTED
 
 
+def test_s1_a_new_epoch_counts_anew_and_its_owner_can_read_the_receipt(ticks):
+    rig = OrderRig(ticks)
+    for number in range(1, 301):
+        assert rig.order({SUPPLY: 45.0 + number % 2}).counter == number
+    assert rig.take(rig.frame({SUPPLY: 44.0}, epoch=2, counter=1))
+    assert rig.read("accepted_order_count") == 301
+    # whoever begins too far ahead is refused, and its own receipt tells where the count stands
+    assert not rig.take(rig.frame({SUPPLY: 43.0}, epoch=3, counter=of.COUNTER_JUMP + 1))
+    receipt = rig.receipt(epoch=3)
+    assert (receipt.counter, receipt.result) == (0, of.NONE)
+    # the old owner has no word any more, whatever it counts
+    assert not rig.take(rig.frame({SUPPLY: 46.0}, epoch=2, counter=2))
+
+
 def test_an_epoch_that_cannot_be_kept_is_not_accepted(ticks):
     flash = MemoryFlash()
     rig = OrderRig(ticks, flash=flash)

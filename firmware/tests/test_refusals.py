@@ -102,3 +102,27 @@ def test_an_order_refused_is_no_attack(log):
     assert log.recent(0)
     assert log.recent(3600)
     assert not log.recent(3601)
+
+
+def test_a_shared_entry_names_no_cause_once_it_has_several(log):
+    for address in range(1, causes.ENTRIES + 5):
+        log.note(causes.FUNCTION, address)
+    shared = log.entries[-1]
+    assert shared[:2] == [0, causes.FUNCTION]
+    log.note(causes.MAC, FLOODER)
+    assert shared[:2] == [0, causes.NONE]
+    assert [entry for entry in log.entries if entry[0] == FLOODER or entry[1] == causes.MAC] == []
+    assert sum(entry[3] for entry in log.entries) == causes.ENTRIES + 5
+
+
+def test_what_is_shared_is_nobodys_though_an_earlier_boot_has_made_room(ticks, flash):
+    earlier = Refusals(RegisterBank("substation"), flash, Uptime(), 6)
+    for address in range(1, causes.ENTRIES + 5):
+        earlier.note(causes.FUNCTION, address)
+    earlier.save_when_due(10_000)
+    log = Refusals(RegisterBank("substation"), flash, Uptime(), 7)
+    for address in range(101, 101 + causes.ENTRIES):
+        log.note(causes.FUNCTION, address)
+    for _ in range(100):
+        log.note(causes.MAC, FLOODER)
+    assert all(entry[3] == 1 for entry in log.entries if entry[0])

@@ -143,3 +143,28 @@ def test_the_vm_reads_the_same_site(in_vm, tmp_path):
     )
     expected = settings_of(curve_cold_supply_temp_c=70.55)
     assert printed.strip() == f"[] {expected.limits_hash} 70550"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"device_id": {}},
+        {"rtu_baud": 9600, "legacy": {"from": "rtu", "registers": [["curve_shift_sp_k"]]}},
+        {"board": "nucleo_h743"},
+        {"mbus_baud": 2400, "mbus_meters": [{"number": {str(k): k for k in range(8)}}]},
+        {"epochs": [1], "schedule": {"mon-fri": {}}, "inputs": {"room_temp_c": {"channel": {}, "kind": []}}},
+    ],
+    ids=["device_id", "legacy", "board", "meters", "inputs"],
+)
+def test_no_file_that_json_takes_leaves_a_house_without_a_program(in_vm, tmp_path, settings):
+    (tmp_path / "site.json").write_text(json.dumps({**SITE, **settings}))
+    printed = in_vm(
+        "import boards\nfrom substation import app, image\n"
+        "image.digest = lambda running: bytes(32)  # of a folder that is not here\n"
+        "c = app.Controller(boards)\n"
+        "c.step()\n"
+        "print('mode', c._bank.raw(c._mode_point))\n",
+        heap="400k",
+    )
+    assert "safe start on defaults" in printed
+    assert "mode 4" in printed

@@ -3,11 +3,11 @@
 import pytest
 
 from firmware.substation.commands import ACTIVATE, DROP, GO_BACK, OPEN
-from firmware.substation.incoming import HEAD_COMES, REFUSED
+from firmware.substation.incoming import ELSEWHERE, HEAD_COMES, REFUSED
 from firmware.substation.persistence import Persistence
 from firmware.substation.register_bank import RegisterBank
 from firmware.substation.slots import CONFIRMED, LONG_LIFE_S, PROVISIONAL, Slots
-from firmware.substation.updating import OPEN_FOR_S, RESET_AFTER_S, Updating
+from firmware.substation.updating import OPEN_FOR_S, OPENS, OPENS_EVERY_S, RESET_AFTER_S, Updating
 
 PERIOD_S = 2
 
@@ -102,3 +102,24 @@ def test_a_flash_that_refuses_changes_nothing(folder, monkeypatch):
     rig.run(10 * RESET_AFTER_S)
     assert rig.resets == 0
     assert rig.read("image_slot_number") == 1
+
+
+def test_s9_no_key_can_open_updates_until_the_flash_is_worn(monkeypatch):
+    rig = Rig()
+    opened = 0
+    for _ in range(86_400 // PERIOD_S):
+        rig.run(PERIOD_S)
+        while rig.updating.may(OPEN):
+            rig.updating.open(5_000, bytes(16))
+            opened += 1
+    assert opened <= OPENS + 86_400 // OPENS_EVERY_S
+
+
+def test_what_brings_nothing_new_keeps_no_update_open():
+    rig = Rig()
+    rig.updating.open(5_000, bytes(16))
+    for _ in range(3):
+        rig.run(OPEN_FOR_S // 3)
+        assert rig.updating.write(4_000, b"xx") == ELSEWHERE
+    rig.run(60)
+    assert not rig.updating.is_open
