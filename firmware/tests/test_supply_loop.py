@@ -4,6 +4,7 @@ import pytest
 
 from firmware.substation import order_frame as of
 from firmware.substation import precedence
+from firmware.substation.deficit import Deficit
 
 from .loop_rig import (
     DP,
@@ -365,3 +366,14 @@ def test_energy_is_heat_times_time(rig):
     before = rig.read("primary_energy_kwh")
     rig.step(3600)
     assert rig.read("primary_energy_kwh") - before == pytest.approx(rig.read("primary_heat_kw"), rel=0.05)
+
+
+def test_s2_what_was_taken_is_kept_before_a_reset(ticks):
+    rig = LoopRig(ticks)
+    rig.step(600)
+    rig.order({"secondary_supply_temp_sp_c": 40.0})
+    rig.step(600)
+    used_mkh = rig.deficit.used_mkh
+    assert used_mkh > 0
+    rig.loop.stop()
+    assert Deficit(20_000, -15_000, 18_000, rig.flash, rig.bank).used_mkh == used_mkh
