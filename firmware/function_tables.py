@@ -71,7 +71,7 @@ SAMSON = "Samson TROVIS 557x [firmware.md R19]"
 # profile, input, reaction, source
 FALLBACKS = (
     ("substation", "outdoor_temp_c", "Supply at %d degC, the pump runs" % (OUTDOOR_LOST_SUPPLY_MC // 1000), SAMSON),
-    ("substation", "secondary_supply_temp_c", "Valve to %d %%, the pump runs" % (SUPPLY_LOST_POSITION_BP // 100), SAMSON),
+    ("substation", "secondary_supply_temp_c", "Valve to %d %%, the pump runs; in summer shut" % (SUPPLY_LOST_POSITION_BP // 100), SAMSON),
     ("substation", "primary_return_temp_c", "Return limit off", SAMSON + ", Siemens RVL481 4.4.2"),
     ("substation", "primary_flow_m3_h", "Flow limit off: heat before tariff; heat not counted", OURS),
     ("substation", "primary_supply_temp_c", "Heat limits off; heat not counted; DHW reckons with 70 degC", OURS),
