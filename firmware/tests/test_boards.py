@@ -73,6 +73,35 @@ def test_every_board_has_the_interface_and_starts_with_everything_off(in_vm, nam
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_s5_the_pumps_relay_closes_before_a_speed_and_opens_with_the_last(in_vm, name):
+    """The pin that docs/boards.md calls "pumps: enable", by the part of the firmware that runs the pumps."""
+    pins = boards.pin_map(name)
+    printed = in_vm(
+        FAKES + "from substation.plant_pumps import PlantPumps\n"
+        "class Flash:\n"
+        "    def load(self, name): return None\n"
+        "class Bank:\n"
+        "    def point(self, name): return 0\n"
+        "    def put(self, point, value): pass\n"
+        "Station.option = lambda self, name: 3600\n"
+        f"b = boards.open_board({name!r})\n"
+        "b.equip(Station())\n"
+        "turn = machine.PWM.duty_u16\n"
+        "def watched(self, duty):\n"
+        f"    assert not duty or machine.pins[{pins.PUMPS[0]!r}]\n"
+        "    turn(self, duty)\n"
+        "machine.PWM.duty_u16 = watched\n"
+        "p = PlantPumps(b, Bank(), Station(), Flash())\n"
+        "seen = []\n"
+        "for bp in (0, 5000, 5000, 0, 2500, None):\n"
+        "    p.stop() if bp is None else p.step(bp, 2000)\n"
+        f"    seen.append((machine.pins[{pins.PUMPS[0]!r}], machine.duties[{pins.SPEEDS[0]!r}]))\n"
+        "print(seen)\n"
+    )
+    assert ast.literal_eval(printed) == [(0, 0), (1, 32767), (1, 32767), (0, 0), (1, 16383), (0, 0)]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_two_relays_are_never_on_together(in_vm, name):
     opens, closes = boards.pin_map(name).VALVES[0]
     printed = in_vm(
