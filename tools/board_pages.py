@@ -120,6 +120,7 @@ the pump means it, not inverted |
 | Ethernet | RJ45 on the board | fixed address in `site.json`; no DHCP |
 
 The converters are outside the chip on every board: 12 bits behind the divider are 0.26 K a step, the ADS1115's 0.04 K.
+What one of them does not answer counts as a lost sensor, whatever the kind of the input.
 Every output has a resistor to 0 V on the carrier, so that relays and amplifiers are off while a chip starts.
 
 What stands in a cell under *pump station* replaces what the pin is in a substation.
