@@ -1,7 +1,7 @@
 """Keeps the controller running: control task, Modbus server, monitor.
 
-The control task may never die unseen: an exception in it stops the valve where it is and resets the
-board. The server is begun again in place. It refuses to feed the watchdog unless the control task
+Neither the control task nor the monitor may die unseen: an exception in them stops the valve where it is and
+resets the board. The server is begun again in place. It refuses to feed the watchdog unless the control task
 made progress.
 """
 
@@ -149,15 +149,19 @@ class Controller:
         try:
             await self.control()
         except Exception as error:
-            self._loop.stop()
-            print("control task died; the board is reset")
+            self.died("control", error)
+
+    def died(self, task, error):
+        """Start the board anew with the valves where they are, whatever else fails on the way."""
+        self._loop.stop()
+        try:
+            print(task, "task died; the board is reset")
             sys.print_exception(error)
             self._boots.rescue()
-            try:
-                self._updating.died()
-                self._log.died(error)
-            finally:
-                self._board.reset()
+            self._updating.died()
+            self._log.died(error)
+        finally:
+            self._board.reset()
 
     async def serve(self):
         """The communication task: begun again in place, for ever."""
@@ -240,4 +244,7 @@ async def run(boards, running=""):
     for line in (controller.serial, controller.meters):
         if line is not None:
             controller.tasks += (asyncio.create_task(controller.serve_line(line)),)
-    await controller.monitor(watchdog)
+    try:
+        await controller.monitor(watchdog)
+    except Exception as error:  # a motor would run on until the watchdog bites
+        controller.died("monitor", error)
