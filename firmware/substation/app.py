@@ -118,14 +118,18 @@ class Controller:
             self._bank.put(self._loop_time_point, took_ms)
         return hold_ms
 
-    def restart(self):
-        """End this run in order: the valves stand, what is counted is kept, and the board is reset."""
+    def end(self):
+        """End this run in order: the valves stand, what is counted is kept, a reset to come is no rescue."""
         self._loop.stop()
         now_s = self._uptime.advance() + SAVE_ALL_S
         self._refusals.save_when_due(now_s)
         self._loop.save_when_due(now_s)
         self._log.save_when_due(now_s)
         self._boots.plan()
+
+    def restart(self):
+        """End this run in order and reset the board."""
+        self.end()
         self._board.reset()
 
     async def control(self):
@@ -231,8 +235,12 @@ class Controller:
         self._bank.put(self._heap_free_point, gc.mem_free())
 
 
+controller = None  # until it is made: for main.py, which has what comes by the cable
+
+
 async def run(boards, running=""):
     """Run the controller for ever. boards: the package of board files; running: the program's folder."""
+    global controller
     controller = Controller(boards, running)
     gc.collect()
     watchdog = controller._board.watchdog(WATCHDOG_MS)

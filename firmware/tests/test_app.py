@@ -311,6 +311,26 @@ def test_s8_a_dead_monitor_resets_the_board_with_the_valve_held(device):
     assert again.splitlines()[-1] == str([1, 1 << registers.ALARM_BITS.index("watchdog_reset")])
 
 
+def test_whoever_takes_over_by_cable_finds_the_valves_held_and_raises_no_alarm_by_the_reset(device):
+    printed = device.script(
+        "c = app.Controller(boards)\n"
+        "c._loop.valve.move_to(1000, 2000)\n"
+        "moving = machine.pins[11]\n"
+        "def interrupt(): raise KeyboardInterrupt()\n"
+        "c._keep_house = interrupt\n"
+        "app.Controller = lambda *_: c\n"
+        "try:\n"
+        "    import main\n"
+        "except KeyboardInterrupt:\n"
+        "    print([moving, machine.pins[10], machine.pins[11]])\n"
+    )
+    assert printed.splitlines()[-1] == "[1, 0, 0]"
+    again = device.script(
+        "machine.cause[0] = 3\nc = app.Controller(boards)\nprint([c._boots.count, c._boots.rescues])\n"
+    )
+    assert again.splitlines()[-1] == "[2, 0]"
+
+
 def test_s8_a_flash_that_refuses_keeps_no_dead_task_from_its_reset(device):
     printed = device.script(
         "c = app.Controller(boards)\n"
