@@ -132,7 +132,9 @@ KEYS = (
      "input that is not wired; kinds: " + ", ".join(site_functions.KINDS) + ". Channels 0 to 5 take resistances, 6 and 7 "
      "4-20 mA, 12 alone pulses (of the DHW flow at most %d ml each); from 8 on everything else as well. `damping_s` up to 86400 for outdoors and rooms, up to "
      "%d elsewhere. Several ds18b20 are told apart by `\"rom\"`, 16 hexadecimal digits: the controller tells on its "
-     "console which it finds" % (site_functions.DHW_PULSE_HIGH_ML, site_functions.DAMPING_HIGH_S)),
+     "console which it finds. No substation goes without `secondary_supply_temp_c`, no pump station without "
+     "`plant_dp_bar`; " % (site_functions.DHW_PULSE_HIGH_ML, site_functions.DAMPING_HIGH_S)
+     + ", ".join("`%s` needs `%s`" % row for row in site_functions.NEEDS)),
     ("mbus_baud", " · ".join(str(baud) for baud in site_meters.BAUDS)),
     ("mbus_meters", "at most %d of `{\"address\": 1 to 250, \"battery\": true, \"interval_s\": %d}`, or `\"number\"` for the "
      "address: [mbus.md](mbus.md)" % (site_meters.METERS_HIGH, site_meters.BATTERY_INTERVAL_S)),

@@ -53,6 +53,11 @@ try:
     from substation import app
 
     asyncio.run(app.run(boards, running))
+except KeyboardInterrupt:
+    # a tool at the cable: its reset is no bite of the watchdog, which the RP2040 cannot tell apart
+    if app.controller:
+        app.controller.end()
+    raise
 except Exception as error:
     if not running:
         raise

@@ -24,6 +24,7 @@ def one_run(folder: Path, bundle: Path, seed: int) -> str:
         bench.power(controllers[1])
         bench.plant.outdoor_temp_c = -9.0
         bench.run_for(600)
+        assert bench.plant.plant_flow_kg_s > 0.1  # the firmware turns the plant's pump
         return bench.sha256
 
 

@@ -108,7 +108,7 @@ is cut: it needs a second valve, or a thermostat that drives it shut. Software i
 | sensor channels 6, 7 | 4-20 mA: differential pressure, flow | 150 Ω to ground; two-wire transmitter at 24 V |
 | sensor channels 8 to 14 | as `site.json` says | a third and a fourth ADS1115; 0-10 V through a divider of 1 to 4 |
 | valve | two relays, or one 0-10 V | never both relays on, in software; a relay pair with contacts that exclude each other is better |
-| pumps | one relay each | the pump's own contactor above 1 A [estimate] |
+| pumps | one relay each; of a pump station one, the drives' enable, closed while they turn | the pump's own contactor above 1 A [estimate] |
 | circulation pump by pulses | the relay's pin, 1 kHz, for pumps with a PWM input of profile heating or solar (`pump_pwm`) | a driver \
 that does not invert, 4 to 24 V, below 10 mA, low while the pin floats: a heating pump then turns at its fastest, a solar one rests |
 | its feedback | 75 Hz from the pump's open collector, up to 70 V | pull-up to the carrier's own 3.3 V behind an optocoupler; the duty as \
@@ -120,6 +120,7 @@ the pump means it, not inverted |
 | Ethernet | RJ45 on the board | fixed address in `site.json`; no DHCP |
 
 The converters are outside the chip on every board: 12 bits behind the divider are 0.26 K a step, the ADS1115's 0.04 K.
+What one of them does not answer counts as a lost sensor, whatever the kind of the input.
 Every output has a resistor to 0 V on the carrier, so that relays and amplifiers are off while a chip starts.
 
 What stands in a cell under *pump station* replaces what the pin is in a substation.

@@ -16,6 +16,9 @@ STEP_UV = 125  # ADS1115 at +-4.096 V
 SHUNT_OHM = 150
 DIVIDER_OHM = 1_500
 OPEN_MOHM = 1_000_000_000
+# What a channel reads that was not converted: open, 22 mA and 13.2 V are lost sensors of every kind. 0 V is a
+# valid zero at a 0-10 V input, and a town's pumps may go by one.
+LOST_UV = REFERENCE_UV
 VOLTAGE_DIVIDER = 4
 
 CHIPS = (0x48, 0x49, 0x4A, 0x4B)
@@ -35,15 +38,15 @@ class Converters(Outputs):
         self._command = bytearray(2)
         self._answer = bytearray(2)
         self._chips = STANDARD_CHIPS
-        self._uv = [0] * (4 * STANDARD_CHIPS)
+        self._uv = [LOST_UV] * (4 * STANDARD_CHIPS)
 
     def equip(self, settings):
         super().equip(settings)
         self._chips = max(STANDARD_CHIPS, max([row[1] for row in settings.inputs] + [0]) // 4 + 1)
-        self._uv = [0] * (4 * self._chips)
+        self._uv = [LOST_UV] * (4 * self._chips)
 
     def sample(self):
-        """Convert all inputs, the chips side by side: 20 ms. A chip that is silent reads 0 V."""
+        """Convert all inputs, the chips side by side: 20 ms. What a chip does not answer reads as lost."""
         from time import sleep_ms
 
         if self._one_wire is not None:
@@ -53,33 +56,37 @@ class Converters(Outputs):
             word = CONFIG_WORD | (channel << 12)
             self._command[0] = word >> 8
             self._command[1] = word & 0xFF
-            for chip in CHIPS[: self._chips]:
+            for position in range(self._chips):
                 try:
-                    self._i2c.writeto_mem(chip, CONFIG_REGISTER, self._command)
+                    self._i2c.writeto_mem(CHIPS[position], CONFIG_REGISTER, self._command)
+                    self._uv[4 * position + channel] = 0  # asked for
                 except OSError:
-                    pass  # told by the reading below
+                    self._uv[4 * position + channel] = LOST_UV
             sleep_ms(CONVERSION_MS)
             for position in range(self._chips):
+                place = 4 * position + channel
+                if self._uv[place]:
+                    continue  # not asked for: the register still holds the channel before
                 try:
                     self._i2c.readfrom_mem_into(CHIPS[position], CONVERSION_REGISTER, self._answer)
                     count = (self._answer[0] << 8) | self._answer[1]
+                    self._uv[place] = 0 if count > 32767 else count * STEP_UV
                 except OSError:
-                    count = 0  # a short circuit to the sensors: the fallback table takes over
-                self._uv[4 * position + channel] = 0 if count > 32767 else count * STEP_UV
+                    self._uv[place] = LOST_UV
 
     def resistance_mohm(self, channel):
-        """Return the resistance at a Pt1000 or NTC input in mohm, as of the last sample()."""
+        """Return the resistance at a Pt1000 or NTC input in mohm, as of the last sample(); lost: open."""
         uv = self._uv[channel]
         if uv >= REFERENCE_UV - 10 * STEP_UV:
             return OPEN_MOHM
         return 1000 * DIVIDER_OHM * uv // (REFERENCE_UV - uv)
 
     def current_ua(self, channel):
-        """Return the loop current at a 4-20 mA input in uA, as of the last sample()."""
+        """Return the loop current at a 4-20 mA input in uA, as of the last sample(); lost: above 21 mA."""
         return self._uv[channel] // SHUNT_OHM
 
     def voltage_mv(self, channel):
-        """Return the voltage at a 0-10 V input in mV, as of the last sample()."""
+        """Return the voltage at a 0-10 V input in mV, as of the last sample(); lost: above 10.5 V."""
         return self._uv[channel] * VOLTAGE_DIVIDER // 1000
 
 

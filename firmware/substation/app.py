@@ -1,7 +1,7 @@
 """Keeps the controller running: control task, Modbus server, monitor.
 
-The control task may never die unseen: an exception in it stops the valve where it is and resets the
-board. The server is begun again in place. It refuses to feed the watchdog unless the control task
+Neither the control task nor the monitor may die unseen: an exception in them stops the valve where it is and
+resets the board. The server is begun again in place. It refuses to feed the watchdog unless the control task
 made progress.
 """
 
@@ -118,14 +118,18 @@ class Controller:
             self._bank.put(self._loop_time_point, took_ms)
         return hold_ms
 
-    def restart(self):
-        """End this run in order: the valves stand, what is counted is kept, and the board is reset."""
+    def end(self):
+        """End this run in order: the valves stand, what is counted is kept, a reset to come is no rescue."""
         self._loop.stop()
         now_s = self._uptime.advance() + SAVE_ALL_S
         self._refusals.save_when_due(now_s)
         self._loop.save_when_due(now_s)
         self._log.save_when_due(now_s)
         self._boots.plan()
+
+    def restart(self):
+        """End this run in order and reset the board."""
+        self.end()
         self._board.reset()
 
     async def control(self):
@@ -149,15 +153,19 @@ class Controller:
         try:
             await self.control()
         except Exception as error:
-            self._loop.stop()
-            print("control task died; the board is reset")
+            self.died("control", error)
+
+    def died(self, task, error):
+        """Start the board anew with the valves where they are, whatever else fails on the way."""
+        self._loop.stop()
+        try:
+            print(task, "task died; the board is reset")
             sys.print_exception(error)
             self._boots.rescue()
-            try:
-                self._updating.died()
-                self._log.died(error)
-            finally:
-                self._board.reset()
+            self._updating.died()
+            self._log.died(error)
+        finally:
+            self._board.reset()
 
     async def serve(self):
         """The communication task: begun again in place, for ever."""
@@ -227,8 +235,12 @@ class Controller:
         self._bank.put(self._heap_free_point, gc.mem_free())
 
 
+controller = None  # until it is made: for main.py, which has what comes by the cable
+
+
 async def run(boards, running=""):
     """Run the controller for ever. boards: the package of board files; running: the program's folder."""
+    global controller
     controller = Controller(boards, running)
     gc.collect()
     watchdog = controller._board.watchdog(WATCHDOG_MS)
@@ -240,4 +252,7 @@ async def run(boards, running=""):
     for line in (controller.serial, controller.meters):
         if line is not None:
             controller.tasks += (asyncio.create_task(controller.serve_line(line)),)
-    await controller.monitor(watchdog)
+    try:
+        await controller.monitor(watchdog)
+    except Exception as error:  # a motor would run on until the watchdog bites
+        controller.died("monitor", error)

@@ -20,7 +20,8 @@ class Boots:
             saved = bytes(RECORD_BYTES)
         self._persistence = persistence
         self.count = int.from_bytes(saved[:4], "big") + 1
-        bitten = watchdog and saved[6] == UNKNOWN
+        # the first start of all follows the tools' reset
+        bitten = watchdog and self.count > 1 and saved[6] == UNKNOWN
         self.rescues = int.from_bytes(saved[4:6], "big") + (1 if bitten else 0)
         self.rescued = bool(bitten or saved[6] == RESCUE)
         self._save(UNKNOWN)

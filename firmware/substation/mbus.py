@@ -82,7 +82,7 @@ class Master:
                 if cause == link.OK:
                     return
         else:
-            cause = link.acknowledged(self._buffer, self._have)
+            cause = link.acknowledged(self._buffer, self._have, self._frame)
             # only a meter that is still selected answers a reset of the selection
             if cause == link.OK or (self._state == RESETTING and self.meters[self._place].identity):
                 self._acknowledged()

@@ -14,7 +14,8 @@ CI_SELECT = 0x52
 IDENTITY_BYTES = 8  # number, manufacturer, version, medium
 
 LONGEST_B = 261  # 68 L L 68, 255 bytes, checksum, stop
-LEAD_B = 8  # noise, or an echo of our own five bytes, before an answer
+NOISE_B = 3  # before an answer, because the line rings
+LEAD_B = 5 + NOISE_B  # the same behind an echo of our own question
 SHORTEST_LENGTH = 3  # control, address, control information
 
 # What came instead of a whole answer. PARTIAL asks for more bytes.
@@ -33,11 +34,11 @@ def select_frame(identity):
     return bytes((LONG_START, length, length, LONG_START)) + body + bytes((sum(body) & 0xFF, STOP))
 
 
-def acknowledged(buffer, have):
-    """Judge the first have bytes as an answer to SND_NKE or a selection: OK, SILENT or GARBLED."""
+def acknowledged(buffer, have, sent):
+    """Judge the first have bytes as an answer to the frame sent, which may echo: OK, SILENT or GARBLED."""
     if have == 0:
         return SILENT
-    return OK if have <= LEAD_B + 1 and buffer[have - 1] == ACK else GARBLED
+    return OK if have <= len(sent) + NOISE_B + 1 and buffer[have - 1] == ACK else GARBLED
 
 
 def find_answer(buffer, have):

@@ -43,7 +43,7 @@ class Performance:
         self._windows = [0] * WINDOWS
         self.moved = False
         self.demand = False
-        self.running = False  # the pump runs, or water flows
+        self.stands = False  # the pump, or the water; nobody knows without a reading
         self.last_mk = 0  # of the last full window
         self.heated_at_raw = NO_OUTDOOR  # outdoor temperature, 0.01 K, of the last full window
 
@@ -71,9 +71,9 @@ class Performance:
         if self._first_position is None:
             self._first_position = position
         self.moved = self.moved or abs(position - self._first_position) >= MOVED_BP
-        self.running = running not in (0, 0xFFFF)
+        self.stands = running == 0
         self.demand = (
-            self.running
+            running not in (0, 0xFFFF)
             and self._age_s > SETTLING_S
             and limiter == 0
             and raw(self._mode_point) != MANUAL

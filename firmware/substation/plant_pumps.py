@@ -38,11 +38,14 @@ class PlantPumps:
         self._on = [False, False]
         self._on[self.lead] = True
         self._join_ms = self._leave_ms = self._overlap_ms = 0
+        self._enabled = False
 
     def step(self, speed_bp, dt_ms):
-        """Turn the pumps that are needed at speed_bp; 0 stops all."""
+        """Turn the pumps that are needed at speed_bp; 0 stops all, and takes the enable from them."""
         if self.count == 2 and speed_bp:
             self._decide(speed_bp, dt_ms)
+        if speed_bp:
+            self._enable(True)  # first: a drive that is told a speed without it may report a fault
         for number in range(self.count):
             bp = speed_bp if self._on[number] else 0
             self._board.pump_speed(bp, number)
@@ -53,6 +56,20 @@ class PlantPumps:
                 self.run_s[number] += gathered // 1000
             self._bank.put(self._run_points[number], self.run_s[number])
         self._bank.put(self._lead_point, self.lead + 1)
+        if not speed_bp:
+            self._enable(False)
+
+    def _enable(self, on):
+        """Close or open the relay without which no drive turns: 0 V alone is no stop for all of them."""
+        if on != self._enabled:
+            self._enabled = on
+            self._board.pump(on, 0)
+
+    def stop(self):
+        """Leave the pumps standing, without an enable."""
+        for number in range(self.count):
+            self._board.pump_speed(0, number)
+        self._enable(False)
 
     def _decide(self, speed_bp, dt_ms):
         other = 1 - self.lead

@@ -103,7 +103,8 @@ class PumpStation:
         return 0
 
     def stop(self):
-        """Leave the outputs: the pump keeps turning until the reset sets them anew."""
+        """Leave the pumps as a reset leaves them, however long it takes to come."""
+        self.pumps.stop()
 
     def step(self, now_s, period_ms):
         """Run one period; always 0, because nothing has to be switched before the next."""

@@ -48,6 +48,14 @@ OPTION_ORDERED = (
     ("dry_run_pressure_bar", "suction_pressure_minimum_bar"),
 )
 
+# (setting, the input that it goes by): without it a protection would rest and nobody would know
+NEEDS = (
+    ("dry_run_pressure_bar", "suction_pressure_bar"),
+    ("suction_pressure_minimum_bar", "suction_pressure_bar"),
+    ("index_dp_own_bar", "index_dp_bar"),
+    ("plant_flow_minimum_m3_h", "plant_flow_m3_h"),
+)
+
 DHW_KINDS = ("none", "instantaneous", "storage", "storage_charging")
 PRIORITIES = ("parallel", "absolute", "sliding", "set_back")
 VALVE_KINDS = ("three_point", "analog")
@@ -272,7 +280,7 @@ def read(site, registers, content, base, pins=None):
         site.inputs, site.damping = wired
         if pins:
             site.inputs = _fitting_inputs(site, pins)
-    _need_inputs(site)
+    _need_inputs(site, used)
     return used
 
 
@@ -308,9 +316,10 @@ def _read_substation(site, content):
     site.summer_time = site.choice("summer_time", "eu", SUMMER_TIMES)
 
 
-def _need_inputs(site):
-    """Name the inputs without which a function of this site has nothing to go by."""
-    needed = []
+def _need_inputs(site, used):
+    """Name the inputs without which a function of this site has nothing to go by, or the site itself."""
+    needed = [row for row in NEEDS if row[0] in used]
+    needed.append(("inputs", "secondary_supply_temp_c" if site.circuits else "plant_dp_bar"))
     if site.circuits == 2:
         needed.append(("heating_circuits", "secondary2_supply_temp_c"))
     if site.dhw != "none":

@@ -38,14 +38,14 @@ class Trial:
     def judge(self, seconds, performance):
         """Take notice of some seconds of control; return what is to be done."""
         full = performance.step(seconds)
-        outdoor_raw = performance.outdoor_raw
-        as_cold = NO_OUTDOOR != outdoor_raw <= self._heated_at_raw != NO_OUTDOOR
-        self._off_s = 0 if performance.running or not as_cold else self._off_s + seconds
-        if self._off_s >= OFF_S:
-            return GIVE_UP
         if performance.faults & ~self._before_faults:
             performance.restart()
             return WAIT
+        outdoor_raw = performance.outdoor_raw
+        as_cold = NO_OUTDOOR != outdoor_raw <= self._heated_at_raw != NO_OUTDOOR
+        self._off_s = self._off_s + seconds if performance.stands and as_cold else 0
+        if self._off_s >= OFF_S:
+            return GIVE_UP
         if performance.demand:
             self._idle_s = 0
             if not full:

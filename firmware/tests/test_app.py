@@ -290,6 +290,60 @@ def test_s8_a_dead_control_task_resets_the_board_with_the_valve_held(device):
     assert again.splitlines()[-1] == str([1, 1 << registers.ALARM_BITS.index("watchdog_reset")])
 
 
+def test_s8_a_dead_monitor_resets_the_board_with_the_valve_held(device):
+    """Else the relay stays closed until the watchdog bites: 8 s, a fifteenth of the stroke."""
+    printed = device.script(
+        "c = app.Controller(boards)\n"
+        "c._loop.valve.move_to(1000, 2000)\n"
+        "moving = machine.pins[11]\n"
+        "def broken(): raise MemoryError('broken on purpose')\n"
+        "c._keep_house = broken\n"
+        "app.Controller = lambda *_: c\n"
+        "try:\n"
+        "    asyncio.run(app.run(boards))\n"
+        "    print('it went on')\n"
+        "except machine.Reset:\n"
+        "    print([moving, machine.pins[10], machine.pins[11]])\n"
+    )
+    assert "broken on purpose" in printed and "monitor task died" in printed
+    assert printed.splitlines()[-1] == "[1, 0, 0]"
+    again = device.script("c = app.Controller(boards)\nprint([c._boots.rescues, c._alarms.bits])\n")
+    assert again.splitlines()[-1] == str([1, 1 << registers.ALARM_BITS.index("watchdog_reset")])
+
+
+def test_whoever_takes_over_by_cable_finds_the_valves_held_and_raises_no_alarm_by_the_reset(device):
+    printed = device.script(
+        "c = app.Controller(boards)\n"
+        "c._loop.valve.move_to(1000, 2000)\n"
+        "moving = machine.pins[11]\n"
+        "def interrupt(): raise KeyboardInterrupt()\n"
+        "c._keep_house = interrupt\n"
+        "app.Controller = lambda *_: c\n"
+        "try:\n"
+        "    import main\n"
+        "except KeyboardInterrupt:\n"
+        "    print([moving, machine.pins[10], machine.pins[11]])\n"
+    )
+    assert printed.splitlines()[-1] == "[1, 0, 0]"
+    again = device.script(
+        "machine.cause[0] = 3\nc = app.Controller(boards)\nprint([c._boots.count, c._boots.rescues])\n"
+    )
+    assert again.splitlines()[-1] == "[2, 0]"
+
+
+def test_s8_a_flash_that_refuses_keeps_no_dead_task_from_its_reset(device):
+    printed = device.script(
+        "c = app.Controller(boards)\n"
+        "def broken(*_): raise OSError(28)\n"
+        "c._loop.step = c._boots.rescue = broken\n"
+        "try:\n"
+        "    asyncio.run(c.guarded_control())\n"
+        "except machine.Reset:\n"
+        "    print('reset')\n"
+    )
+    assert printed.splitlines()[-1] == "reset"
+
+
 def test_s8_the_watchdog_is_fed_only_by_progress(device):
     device.take_sources()
     printed = device.script(

@@ -22,13 +22,15 @@ class I2C:
         self.microvolts = {}
         self.channel = {}
         self.dead = set()
+        self.refused = set()  # (chip, channel) whose start is not acknowledged
+        self.mute = set()  # chips that take a start and give no answer
         self.asked = (a, k)
     def writeto_mem(self, chip, register, data):
-        if chip in self.dead: raise OSError(5)
+        if chip in self.dead or (chip, data[0] >> 4 & 3) in self.refused: raise OSError(5)
         self.channel[chip] = (data[0] >> 4) & 3
         assert data[0] & 0xCE == 0xC2 and data[1] == 0xA3
     def readfrom_mem_into(self, chip, register, data):
-        if chip in self.dead: raise OSError(5)
+        if chip in self.dead or chip in self.mute: raise OSError(5)
         count = self.microvolts.get((chip, self.channel[chip]), 0) // 125
         data[0] = count >> 8; data[1] = count & 255
 class Nic:
@@ -70,6 +72,35 @@ def test_every_board_has_the_interface_and_starts_with_everything_off(in_vm, nam
     assert printed[0].startswith("[] ")
     assert ast.literal_eval(printed[0][3:]) == dict.fromkeys(relays_of(name), 0)
     assert ast.literal_eval(printed[1]) == {pins.SPEEDS[0]: 0, pins.DEMAND: 0}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_s5_the_pumps_relay_closes_before_a_speed_and_opens_with_the_last(in_vm, name):
+    """The pin that docs/boards.md calls "pumps: enable", by the part of the firmware that runs the pumps."""
+    pins = boards.pin_map(name)
+    printed = in_vm(
+        FAKES + "from substation.plant_pumps import PlantPumps\n"
+        "class Flash:\n"
+        "    def load(self, name): return None\n"
+        "class Bank:\n"
+        "    def point(self, name): return 0\n"
+        "    def put(self, point, value): pass\n"
+        "Station.option = lambda self, name: 3600\n"
+        f"b = boards.open_board({name!r})\n"
+        "b.equip(Station())\n"
+        "turn = machine.PWM.duty_u16\n"
+        "def watched(self, duty):\n"
+        f"    assert not duty or machine.pins[{pins.PUMPS[0]!r}]\n"
+        "    turn(self, duty)\n"
+        "machine.PWM.duty_u16 = watched\n"
+        "p = PlantPumps(b, Bank(), Station(), Flash())\n"
+        "seen = []\n"
+        "for bp in (0, 5000, 5000, 0, 2500, None):\n"
+        "    p.stop() if bp is None else p.step(bp, 2000)\n"
+        f"    seen.append((machine.pins[{pins.PUMPS[0]!r}], machine.duties[{pins.SPEEDS[0]!r}]))\n"
+        "print(seen)\n"
+    )
+    assert ast.literal_eval(printed) == [(0, 0), (1, 32767), (1, 32767), (0, 0), (1, 16383), (0, 0)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -166,6 +197,37 @@ def test_the_real_board_reads_through_its_converters_and_survives_a_dead_one(in_
     assert values[3] == pytest.approx(8_000, abs=2)
     assert values[4] == values[0]
     assert values[5:] == [None, None]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_s1_what_a_converter_does_not_answer_is_lost_whatever_the_kind_of_input(in_vm, name):
+    """0 V is a good reading of a 0-10 V input: it stopped the pumps, or drove them to full pressure."""
+    printed = in_vm(
+        FAKES + "from substation.sensors import Sensors\n"
+        "from substation.register_bank import RegisterBank\n"
+        "Station.inputs = (('plant_supply_temp_c', 8, 2, 0), ('plant_return_temp_c', 11, 0, 0),\n"
+        "    ('plant_dp_bar', 9, 3, 16000), ('plant_flow_m3_h', 10, 1, 500000))\n"
+        f"b = boards.open_board({name!r})\n"
+        "b.equip(Station())\n"
+        "i = b._i2c\n"
+        "for c, uv in enumerate((2800000, 1250000, 1800000, 1400000)): i.microvolts[(0x4A, c)] = uv\n"
+        "s = Sensors(b, RegisterBank('pump_station'), Station.inputs)\n"
+        "def look():\n"
+        "    for _ in range(8): s.read()\n"
+        "    print([v is None for v in s.value[:4]], s.value[2], s.fault_bits)\n"
+        "look()\n"
+        "i.dead.add(0x4A); look()\n"
+        "i.dead.clear(); look()\n"
+        "i.mute.add(0x4A); look()\n"
+        "i.mute.clear(); look()\n"
+        "i.refused.update([(0x4A, 1), (0x4A, 2)]); look()\n",
+        heap="400k",
+    )
+    lost = "[True, True, True, True] None 3840"
+    good = "[False, False, False, False] 8000 0"
+    # a start that is not acknowledged: the register still holds the channel before
+    refused = "[False, False, True, True] None 1536"
+    assert printed.splitlines() == [good, lost, good, lost, good, refused]
 
 
 @pytest.mark.parametrize("name", REAL)

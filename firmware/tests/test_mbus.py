@@ -259,6 +259,24 @@ def test_a_meter_is_selected_by_its_number_every_time(ticks, still_selected):
     assert rig.events == [(0, VALUES)] * 2
 
 
+@pytest.mark.parametrize("noise", [b"", b"\x00\xff"])
+@pytest.mark.parametrize(("address", "identity"), [(7, None), (0, NUMBER)])
+def test_behind_a_converter_that_echoes_every_meter_is_read(ticks, address, identity, noise):
+    """The echo of a selection is 17 bytes long, more than any noise."""
+    answer = long_frame(HEAD + WHOLE, address=address)
+    plain = {NKE: b"\xe5", NKE_FD: b"", SELECT: b"\xe5", ASK_FD: answer, ASK: answer, ASK_AGAIN: answer}
+    echoes = {frame: frame + noise + said for frame, said in plain.items()}
+    rig = Rig(ticks, ((address, identity, 10, False),), echoes)
+    rig.look(8)
+    assert set(map(str, rig.events)) == {str((0, VALUES))}
+
+
+def test_an_echo_alone_is_no_acknowledgement(ticks):
+    rig = Rig(ticks, ((0, NUMBER, 10, False),), {frame: frame for frame in (NKE_FD, SELECT)})
+    rig.look(8)
+    assert rig.events == [(0, link.GARBLED)]
+
+
 def test_a_meter_that_is_not_there_is_selected_three_times(ticks):
     rig = Rig(ticks, ((0, NUMBER, 10, False),))
     rig.look(8)

@@ -165,6 +165,13 @@ def test_boots_are_counted_and_rescues_too():
     assert Boots(flash, True).rescues == 3
 
 
+def test_the_first_start_of_all_is_no_rescue_though_the_tools_reset_looks_like_a_bite():
+    flash = MemoryFlash()
+    first = Boots(flash, True)
+    assert (first.count, first.rescues, first.rescued) == (1, 0, False)
+    assert Boots(flash, True).rescued
+
+
 def test_a_reset_of_our_own_is_no_bite_though_the_rp2040_calls_it_one():
     flash = MemoryFlash()
     boots = Boots(flash, False)

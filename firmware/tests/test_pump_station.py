@@ -323,6 +323,52 @@ def test_s1_pressure_lost_the_speed_comes_back_after_cavitation(ticks):
     assert rig.board.speed_bp == held_bp
 
 
+def told_to(board):
+    """Note what the board is told from now on: enable and the speed of the first pump."""
+    told = []
+    pump, pump_speed = board.pump, board.pump_speed
+
+    def noted_pump(on, which=0):
+        told.append(("enable", on))
+        pump(on, which)
+
+    def noted_speed(bp, which=0):
+        if which == 0:
+            told.append(("speed", bp > 0))
+        pump_speed(bp, which)
+
+    board.pump, board.pump_speed = noted_pump, noted_speed
+    return told
+
+
+@pytest.mark.parametrize("pumps", [1, 2])
+def test_s5_the_pumps_have_their_enable_while_they_turn_and_only_then(ticks, pumps):
+    rig = StationRig(ticks, **SUCTION, pumps=pumps)
+    assert not rig.board.pump_is_on
+    told = told_to(rig.board)
+    rig.step(2)
+    assert told == [("enable", True), ("speed", True)]  # no speed without it
+    rig.step(300)
+    assert told.count(("enable", True)) == 1  # the relay is not written again
+    rig.suction_bar = 0.1
+    rig.step(14)
+    assert not rig.board.pump_is_on
+    first = told.index(("speed", False))
+    assert told[first + 1 :].count(("enable", False)) == told.count(("enable", False)) == 1
+    rig.suction_bar = 2.0
+    rig.step(80)
+    assert rig.board.pump_is_on and rig.board.speed_bp > 0
+
+
+def test_what_ends_the_loop_leaves_pumps_without_enable_and_speed(ticks):
+    rig = StationRig(ticks, pumps=2)
+    rig.step(300)
+    assert rig.board.pump_is_on
+    rig.loop.stop()
+    assert not rig.board.pump_is_on
+    assert rig.board.speeds_bp == [0, 0]
+
+
 TWO = {"pumps": 2, "pump_change_s": 3_600}
 
 

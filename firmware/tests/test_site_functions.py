@@ -56,6 +56,30 @@ def test_every_mistake_is_named_with_its_key(changes, key):
     assert settings.curve(0)[1] >= settings.curve(0)[3]
 
 
+STATION = {"profile": "pump_station"}
+SUCTION_WIRED = {"suction_pressure_bar": {"channel": 8, "kind": "4-20ma", "span": 10}}
+INDEX_WIRED = {"index_dp_bar": {"channel": 9, "kind": "4-20ma", "span": 16}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "needed", "wired"),
+    [
+        ({"dry_run_pressure_bar": 0.3}, "dry_run_pressure_bar", "suction_pressure_bar", SUCTION_WIRED),
+        ({"suction_pressure_minimum_bar": 1}, "suction_pressure_minimum_bar", "suction_pressure_bar", SUCTION_WIRED),
+        ({"index_dp_own_bar": 0.8}, "index_dp_own_bar", "index_dp_bar", INDEX_WIRED),
+        ({"plant_flow_minimum_m3_h": 20, "inputs": {"plant_flow_m3_h": None}}, "plant_flow_minimum_m3_h",
+         "plant_flow_m3_h", {}),
+        ({"inputs": {"plant_dp_bar": None}}, "inputs", "plant_dp_bar", {}),
+        ({"profile": "substation", "inputs": {"secondary_supply_temp_c": None}}, "inputs", "secondary_supply_temp_c", {}),
+    ],
+)  # fmt: skip
+def test_s1_nothing_is_taken_without_the_sensor_that_it_goes_by(changes, key, needed, wired):
+    """A protection that rests without a word is worse than none; the safe start tells of it."""
+    settings = settings_of(**{**STATION, **changes})
+    assert settings.mistakes == [(key, f"needs the input {needed}; it counts as lost")]
+    assert settings_of(**{**STATION, **changes, "inputs": wired}).mistakes == []
+
+
 @pytest.mark.parametrize(
     ("wiring", "register"),
     [

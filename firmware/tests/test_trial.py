@@ -112,6 +112,34 @@ def test_a_lost_sensor_decides_nothing_unless_it_was_lost_before():
     assert Rig().verdict(10 * WINDOW_S, error_mk=None)[0] == WAIT
 
 
+@pytest.mark.parametrize("before_faults", [0, 0x80])
+def test_a_flow_sensor_lost_on_trial_is_no_standing_pump(before_faults):
+    """Whether it is lost during the trial or was lost before it: without a reading nobody knows."""
+    rig = Rig("pump_station", before_mk=0, before_faults=before_faults, heated_at_c=-5)
+    rig.put("outdoor_temp_c", -6_000)
+    for name, value in (("plant_dp_effective_bar", 1_500), ("plant_dp_bar", 1_500),
+                        ("plant_flow_m3_h", None), ("pump_speed_out_pct", 6_000),
+                        ("sensor_fault_bits", 0x80)):  # fmt: skip
+        rig.put(name, value)
+
+    def judged(seconds):
+        return {rig.trial.judge(PERIOD_S, rig.performance) for _ in range(seconds // PERIOD_S)}
+
+    assert judged(3 * OFF_S) == {WAIT}
+    rig.put("plant_flow_m3_h", 0)  # it is back, and water does stand
+    rig.put("sensor_fault_bits", 0)
+    assert judged(OFF_S - PERIOD_S) == {WAIT}
+    assert judged(PERIOD_S) == {GIVE_UP}
+
+
+def test_a_lost_sensor_stops_the_count_of_what_stands_and_does_not_begin_it_anew():
+    rig = Rig(heated_at_c=-5)
+    rig.put("outdoor_temp_c", -6_000)
+    assert rig.verdict(OFF_S - 600, demand=False)[0] == WAIT
+    assert rig.verdict(OFF_S, demand=False, faults=2)[0] == WAIT
+    assert rig.verdict(OFF_S, demand=False) == (GIVE_UP, 600 - PERIOD_S)
+
+
 def test_without_demand_an_image_becomes_provisional_once_its_valve_has_moved():
     rig = Rig()
     assert rig.verdict(3 * IDLE_S, demand=False)[0] == WAIT

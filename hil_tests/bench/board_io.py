@@ -71,7 +71,8 @@ class BoardOutputs:
     close_s: FloatArray
     """(devices,) time the relay that closes the primary valve was on during the tick, s."""
     pump_on_s: FloatArray
-    """(devices,) time the secondary circulation pump relay was on during the tick, s."""
+    """(devices,) time the relay of the secondary circulation pump, or of a pump station's enable, was on
+    during the tick, s."""
     pump_speed: FloatArray
     """(devices,) duty of the 0-10 V pump speed output at the end of the tick, 0..1 (pump station)."""
     heat_demand: FloatArray

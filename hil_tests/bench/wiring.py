@@ -71,6 +71,7 @@ class WiredPlant:
         self._still_opening_s[houses] = opening * self.town.substations.valve_stroke_s[houses]
         self.unwired.pump_on_s[houses] = 1.0 if opening > 0.0 else 0.0
         if self.rows - 1 in free:
+            self.unwired.pump_on_s[-1] = 1.0
             self.unwired.pump_speed[-1] = STEADY_PUMP_SPEED
             self.unwired.heat_demand[-1] = STEADY_SUPPLY_C / HEAT_DEMAND_RANGE_C
 

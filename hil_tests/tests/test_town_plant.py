@@ -33,7 +33,7 @@ class IdealControllers:
     def __init__(self, devices, index_dp_bar=0.65):
         self.houses = devices - 1
         self.outputs = BoardOutputs.idle(devices)
-        self.outputs.pump_on_s[: self.houses] = DT_S
+        self.outputs.pump_on_s[:] = DT_S
         self._last = np.zeros(self.houses)
         self._debt_s = np.zeros(self.houses)
         self._index_dp_bar = index_dp_bar
@@ -148,7 +148,7 @@ def test_unpowered_boards_leave_a_cold_standing_town(town):
 def test_closing_every_valve_but_one_leaves_it_most_of_the_pump(town):
     plant = TownPlant(town, 0.0, seed=1)
     outputs = BoardOutputs.idle(plant.devices)
-    outputs.pump_speed[-1] = 0.5
+    outputs.pump_on_s[-1], outputs.pump_speed[-1] = DT_S, 0.5
     outputs.open_s[10] = DT_S  # house-11, the index house
     for _ in range(120):
         plant.step(DT_S, outputs)
@@ -210,7 +210,7 @@ def test_a_single_house_follows_its_valve_and_its_settable_supply():
 def test_a_single_pump_station_turns_speed_into_pressure():
     plant = SinglePumpStation(seed=1)
     outputs = BoardOutputs.idle(1)
-    outputs.pump_speed[:] = 0.5
+    outputs.pump_on_s[:], outputs.pump_speed[:] = DT_S, 0.5
     outputs.heat_demand[:] = 80.0 / 130.0
     inputs = BoardInputs.unconnected(1)
     for _ in range(600):
@@ -221,6 +221,19 @@ def test_a_single_pump_station_turns_speed_into_pressure():
         4.0 + plant.plant_dp_pa[0] / 1e5, abs=0.02
     )
     assert np.isnan(inputs.resistance_ohm[0, 3:]).all()
+
+
+@pytest.mark.parametrize("make", [lambda town: SinglePumpStation(seed=1), lambda town: TownPlant(town, 0.0)])
+def test_a_pump_without_its_enable_stands_whatever_speed_it_is_told(town, make):
+    plant = make(town)
+    outputs = BoardOutputs.idle(plant.devices)
+    outputs.pump_speed[-1] = 0.5
+    outputs.open_s[:-1] = DT_S
+    for on_s, turns in ((0.0, False), (DT_S, True), (0.0, False)):
+        outputs.pump_on_s[-1] = on_s
+        for _ in range(60):
+            plant.step(DT_S, outputs)
+        assert (np.max(plant.pump_speed), np.max(plant.plant_flow_kg_s) > 0.01) == (0.5 * turns, turns)
 
 
 def test_any_weather_can_start_anywhere_within_itself(town):
@@ -236,7 +249,7 @@ def leaking(tmp_path):
     """A street of three houses at rest, -5 degC, its pump at a steady speed."""
     plant = TownPlant(street(tmp_path, 3), -5.0, seed=1)
     steady = BoardOutputs.idle(plant.devices)
-    steady.pump_on_s[:3] = DT_S
+    steady.pump_on_s[:] = DT_S
     steady.pump_speed[3], steady.heat_demand[3] = 0.8, 80.0 / 130.0
     steady.open_s[:3] = DT_S
     for _ in range(15):

@@ -175,9 +175,8 @@ class SinglePumpStation:
             )
         self.time_s += dt_s
         ramp = dt_s / PUMP_RAMP_S
-        self.pump_speed = self.pump_speed + np.clip(
-            np.clip(outputs.pump_speed, 0.0, 1.0) - self.pump_speed, -ramp, ramp
-        )
+        wanted = np.where(outputs.pump_on_s > 0.0, np.clip(outputs.pump_speed, 0.0, 1.0), 0.0)
+        self.pump_speed = self.pump_speed + np.clip(wanted - self.pump_speed, -ramp, ramp)
         # pump: 1.5 times the design head at shut-off, 1.2 times at design flow; network: dp = R m^2
         flow = np.asarray(self.design_flow_kg_s, float) + np.zeros(self.devices)
         dp = np.asarray(self.design_dp_pa, float) + np.zeros(self.devices)

@@ -227,7 +227,8 @@ class TownPlant:
         self.time_s += dt_s
 
         self._kv[:] = self.houses.move_valves(outputs.open_s[:count], outputs.close_s[:count])
-        wanted = 0.0 if self.pump_tripped else float(np.clip(outputs.pump_speed[count], 0.0, 1.0))
+        enabled = outputs.pump_on_s[count] > 0.0 and not self.pump_tripped
+        wanted = float(np.clip(outputs.pump_speed[count], 0.0, 1.0)) if enabled else 0.0
         ramp = dt_s / PUMP_RAMP_S
         self.pump_speed += min(max(wanted - self.pump_speed, -ramp), ramp)
         self._speed[0] = self.pump_speed
