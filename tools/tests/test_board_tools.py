@@ -27,6 +27,7 @@ from .processes import DEADLINE_S, ROOT, free_port, serial_board, toplovod
 pytestmark = pytest.mark.slow
 
 DEVICE = "0011223344556677"
+POWER_ON = "1"  # machine.PWRON_RESET; a bite of the watchdog would leave 3
 PASSPHRASE = "a kettle full of snow\n"
 
 
@@ -104,11 +105,9 @@ def running(cellar: Cellar, image: Path) -> Iterator[Cellar]:
 
 
 def on_board(port: str, program: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "mpremote", "connect", port, "exec", program],
-        capture_output=True, text=True, check=True, timeout=DEADLINE_S,
-    )  # fmt: skip
-    return done.stdout
+    line = SerialLine(port)
+    line.greet()
+    return line.run(program)
 
 
 def test_the_controller_answers_after_the_cable_is_pulled(running: Cellar):
@@ -397,6 +396,30 @@ def test_flashing_again_copies_nothing_and_a_changed_file_is_put_right(image: Pa
         assert said.json["copied"] == ["substation/valve.mpy", "main.py"]
         assert said.json["removed"] == ["substation/valve.py"]
         assert "site.json" in on_board(port, "import os; print(os.listdir('/'))")
+
+
+def test_a_running_controller_is_flashed_although_its_watchdog_runs(cellar: Cellar, image: Path):
+    """It bites when nobody feeds it for 8 s; to copy so many files takes longer."""
+    paths = [file.path for file in build_bundle().files if file.path.startswith("substation/")][:50]
+    with serial_board(image) as port:
+        change = "    f = open('/' + p, 'ab')\n    f.write(b'x')\n    f.close()\n"
+        on_board(port, f"for p in {paths!r}:\n{change}")
+        SerialLine(port).reset()
+        wait_until_it_listens(cellar.tcp_port)
+        said = toplovod("flash", port, "--no-reset", "--json")
+        assert said.status == 0, said.out + said.err
+        assert set(said.json["copied"]) == {*paths, "main.py"}
+        assert on_board(port, "import machine; print(machine.reset_cause())").strip() == POWER_ON
+        SerialLine(port).reset()
+        wait_until_it_listens(cellar.tcp_port)
+
+
+def test_a_greeted_controller_outlives_its_watchdog(cellar: Cellar, image: Path):
+    with serial_board(image) as port:
+        wait_until_it_listens(cellar.tcp_port)
+        line = SerialLine(port)
+        line.greet()
+        assert line.run("import time; time.sleep_ms(12_000); print('alive')").strip() == "alive"
 
 
 def test_a_flash_that_was_killed_runs_no_mixture_and_goes_on(tmp_path: Path):
