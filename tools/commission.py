@@ -62,7 +62,7 @@ def commission(
     """
     identity = controller.identity()
     points = controller.points()
-    checks = list(_identity_checks(identity, device_id, firmware_sha256))
+    checks = list(_identity_checks(identity, points, device_id, firmware_sha256))
     checks += _state_checks(points)
     checks += _sensor_checks(points)
     checks += _agreement_checks(points, outdoor_temp_c)
@@ -91,7 +91,7 @@ def _judge(name: str, good: bool, what: str, remedy: str = "") -> Check:
 
 
 def _identity_checks(
-    identity: Identity, device_id: str | None, firmware_sha256: str | None
+    identity: Identity, points: Values, device_id: str | None, firmware_sha256: str | None
 ) -> Iterator[Check]:
     yield _judge(
         "register_map", identity.known_map, f"map {identity.map_hash:08x} version {identity.map_version}"
@@ -104,11 +104,18 @@ def _identity_checks(
             f"The papers say {device_id}: another controller answers at this address",
         )
     if firmware_sha256 is not None:
+        slot = int(points["image_slot_number"].value or 0) if "image_slot_number" in points else 0
+        remedy = "bring the controller up to date with toplovod flash"
+        if slot:
+            remedy = (
+                f"the signed image in slot {' AB'[slot]} runs, which toplovod flash leaves in use; bring the "
+                "controller up to date with toplovod sign and toplovod update"
+            )
         yield _judge(
             "firmware",
             f"{identity.firmware_hash:08x}" == firmware_sha256[:8],
             f"firmware {identity.firmware_hash:08x}",
-            f"This release is {firmware_sha256[:8]}: bring the controller up to date with toplovod flash",
+            f"This release is {firmware_sha256[:8]}: {remedy}",
         )
 
 

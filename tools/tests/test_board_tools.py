@@ -178,6 +178,26 @@ def test_a_signed_image_is_sent_started_on_trial_and_given_up_by_order(running: 
     wait_for(running, image_slot_number=0, image_state_number=3)
 
 
+def test_flashing_says_that_a_signed_image_goes_on_running(cellar: Cellar, image: Path, tmp_path: Path):
+    signed = sign(cellar, tmp_path / "image", 7)
+    with serial_board(image) as port:
+        said = toplovod("flash", port, "--no-reset", "--json")
+        assert (said.status, said.json["in_use"], said.json["image_slot_number"]) == (0, True, 0)
+        SerialLine(port).reset()
+        wait_until_it_listens(cellar.tcp_port)
+        keys = cellar.keys("supervisor")
+        assert toplovod("update", cellar.address, "--image", signed, "--keys", keys).status == 0
+        wait_for(cellar, image_slot_number=1, image_version_number=7)
+
+        said = toplovod("flash", port)
+        assert said.status == 4, said.err + said.out
+        assert "slot A, version 7, goes on running" in said.err and "toplovod update" in said.err
+        wait_for(cellar, image_slot_number=1, image_version_number=7)
+        said = toplovod("flash", port, "--no-reset", "--json")
+        assert (said.status, said.json["in_use"]) == (4, False)
+        assert (said.json["image_slot_number"], said.json["image_version_number"]) == (1, 7)
+
+
 def test_an_image_that_the_board_cannot_trust_is_given_up_with_the_cause(running: Cellar, tmp_path: Path):
     keys = running.keys("supervisor")
     foreign = tmp_path / "foreign.pem"
