@@ -27,6 +27,16 @@ FLOW_THAT_COUNTS_M3_H = 0.05  # below it water in the pipes takes the cellar's t
 CONTROL_PERIOD_MS = 2000
 SAFE_START = 4
 
+# The board's channel, and so the bit in sensor_fault_bits, of each input that is wired unless site.json says
+# otherwise. Where it wires them to other channels a lost one is still told by the check of the alarms.
+CHANNELS = {
+    "outdoor_temp_c": 0,
+    "primary_supply_temp_c": 1, "primary_return_temp_c": 2,
+    "secondary_supply_temp_c": 3, "secondary_return_temp_c": 4,
+    "room_temp_c": 5, "primary_dp_bar": 6, "primary_flow_m3_h": 7,
+    "plant_supply_temp_c": 1, "plant_return_temp_c": 2, "plant_dp_bar": 6, "plant_flow_m3_h": 7,
+}  # fmt: skip
+
 # Readings of functions that a site may not have.
 OPTIONAL = frozenset(
     row.name
@@ -149,12 +159,16 @@ def _named_bits(bits: float | int | None, names: tuple[str, ...]) -> list[str]:
 
 
 def _sensor_checks(points: Values) -> Iterator[Check]:
-    not_used = []
+    lost = int(points["sensor_fault_bits"].value or 0)
+    not_used, not_wired = [], []
     for name, point in points.items():
         if point.row.access != registers.MEASUREMENT:
             continue
         if point.value is None and name in OPTIONAL:
             not_used.append(name)
+            continue
+        if point.value is None and not (name in CHANNELS and lost >> CHANNELS[name] & 1):
+            not_wired.append(name)
             continue
         if point.value is None:
             yield Check(
@@ -169,6 +183,13 @@ def _sensor_checks(points: Values) -> Iterator[Check]:
             point.row.low <= point.value <= point.row.high,
             f"{point.value:g} {unit}".rstrip(),
             f"It must lie between {point.row.low:g} and {point.row.high:g} {unit}",
+        )
+    if not_wired:
+        yield Check(
+            "not_wired",
+            NOTED,
+            f"no value and no fault of an input: {', '.join(not_wired)}. Not wired, says site.json, or "
+            "reckoned from what gives no value; compare with the wiring plan",
         )
     if not_used:
         yield Check(

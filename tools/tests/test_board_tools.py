@@ -378,6 +378,23 @@ def test_commissioning_names_what_is_wrong(
     assert said.json["passed"] is False and (tmp_path / "record.json").exists()
 
 
+def test_a_site_without_room_sensor_and_transmitters_passes(cellar: Cellar, image: Path, tmp_path: Path):
+    settings = json.loads(cellar.settings.read_text())
+    left_out = ("room_temp_c", "primary_dp_bar", "primary_flow_m3_h")
+    settings["inputs"] = dict.fromkeys(left_out)
+    (tmp_path / "site.json").write_text(json.dumps(settings))
+    with serial_board(image) as port:
+        said = toplovod(
+            "provision", port, "--settings", tmp_path / "site.json", "--vault", cellar.vault, env=cellar.env
+        )
+        assert said.status == 0, said.err
+        wait_until_it_listens(cellar.tcp_port)
+        said = toplovod("commission", cellar.address, "--record", tmp_path / "record.json", "--json")
+    assert said.status == 0, said.out
+    [note] = [check for check in said.json["checks"] if check["name"] == "not_wired"]
+    assert note["verdict"] == "noted" and all(name in note["what"] for name in left_out)
+
+
 def test_commissioning_notices_other_firmware(running: Cellar, tmp_path: Path):
     other = tmp_path / "other"
     shutil.copytree(ROOT / "firmware", other, ignore=shutil.ignore_patterns("__pycache__"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,9 +12,10 @@ import pytest
 from firmware.substation import registers
 from supervisor.field.identity import Identity
 
-from ..commission import FAILED, commission
+from ..commission import CHANNELS, FAILED, commission
 from ..controller import Controller, Point
 
+ROOT = Path(__file__).resolve().parents[2]
 MIDDLE = {"alarm_bits": 0, "sensor_fault_bits": 0, "control_mode_number": 0, "image_slot_number": 0}
 RELEASE = "12345678" * 8
 
@@ -33,6 +36,36 @@ def checks_of(**changed: float | None) -> dict[str, dict[str, Any]]:
     )
     record = commission(cast(Controller, controller), firmware_sha256=RELEASE)
     return {check["name"]: check for check in record["checks"]}
+
+
+@pytest.mark.parametrize("name", ["room_temp_c", "primary_flow_m3_h", "primary_dp_bar", "primary_heat_kw"])
+def test_an_input_without_value_and_fault_is_noted_as_not_wired(name: str) -> None:
+    checks = checks_of(**{name: None})
+    assert name not in checks
+    assert name in checks["not_wired"]["what"] and checks["not_wired"]["verdict"] == "noted"
+
+
+@pytest.mark.parametrize(
+    "name", ["room_temp_c", "primary_flow_m3_h", "primary_dp_bar", "secondary_supply_temp_c"]
+)
+def test_an_input_that_is_lost_fails(name: str) -> None:
+    checks = checks_of(**{name: None, "sensor_fault_bits": 1 << CHANNELS[name]})
+    assert checks[name]["verdict"] == FAILED and "not_wired" not in checks
+
+
+def test_the_fault_of_another_input_fails_nothing_that_is_not_wired() -> None:
+    checks = checks_of(room_temp_c=None, sensor_fault_bits=1 << CHANNELS["outdoor_temp_c"])
+    assert "room_temp_c" not in checks and "room_temp_c" in checks["not_wired"]["what"]
+
+
+def test_the_channels_are_the_firmwares() -> None:
+    wanted = {}
+    for node in ast.parse((ROOT / "firmware/substation/site.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("STATION_INPUTS"):
+            for row in cast(ast.Tuple, node.value).elts:
+                name, channel = cast(ast.Tuple, row).elts[:2]
+                wanted[ast.literal_eval(name)] = ast.literal_eval(channel)
+    assert wanted == CHANNELS
 
 
 @pytest.mark.parametrize(
