@@ -137,6 +137,8 @@ beside it. There is none yet.
 - the converters' noise and the temperatures read against a reference resistor
 - pauses of the garbage collector, and a control step's time, on the real clock rate
 - that the watchdog resets the board and the valve stands meanwhile; the cause that the chip then tells
+- that `toplovod flash` and `provision` keep the watchdog of a controller that ran fed: by a timer on the board, through the
+  soft reset that precedes them; seen on the emulated board only
 - LittleFS on the board's flash through power cuts (simulated: every operation; on a chip: none); it has to be LittleFS,
   because FAT, which a port may put there by itself, is not whole after one
 - that the network comes back after a pulled cable, and what a flood does to the control period

@@ -495,11 +495,13 @@ def flash(
 ) -> None:
     """Copy the firmware onto the board at PORT, verify every file there, and start it. Resumable.
 
-    Exit status: 0 verified, 1 it could not be verified, 3 the board did not answer.
+    Exit status: 0 verified, 1 it could not be verified, 3 the board did not answer, 4 verified, and not in
+    use: the board goes on running a signed image, which only toplovod update replaces.
     """
     from dataclasses import asdict
 
     from .build import build_bundle, read_bundle
+    from .errors import NOT_IN_USE
     from .flash import flash
 
     chosen = build_bundle() if bundle is None else read_bundle(bundle)
@@ -507,12 +509,23 @@ def flash(
         port, chosen, tell=lambda text: None if json else typer.echo(text, err=True), reset=not no_reset
     )
     if json:
-        _print_json(asdict(report))
+        _print_json({**asdict(report), "in_use": report.in_use})
+    else:
+        typer.echo(
+            f"{port}: verified, {len(report.copied)} files copied, {report.unchanged} unchanged, "
+            f"{len(report.removed)} removed, sha256 {report.sha256}"
+        )
+    if report.in_use:
         return
-    typer.echo(
-        f"{port}: verified, {len(report.copied)} files copied, {report.unchanged} unchanged, "
-        f"{len(report.removed)} removed, sha256 {report.sha256}"
-    )
+    if not json:
+        slot = " AB"[report.image_slot_number]
+        typer.echo(
+            f"{port}: NOT IN USE: the signed image in slot {slot}, version {report.image_version_number}, "
+            "goes on running; what was copied is the program to fall back to. To bring this release into "
+            "use: toplovod sign with a higher --image-version, then toplovod update",
+            err=True,
+        )
+    raise typer.Exit(NOT_IN_USE)
 
 
 @app.command()

@@ -27,6 +27,16 @@ FLOW_THAT_COUNTS_M3_H = 0.05  # below it water in the pipes takes the cellar's t
 CONTROL_PERIOD_MS = 2000
 SAFE_START = 4
 
+# The board's channel, and so the bit in sensor_fault_bits, of each input that is wired unless site.json says
+# otherwise. Where it wires them to other channels a lost one is still told by the check of the alarms.
+CHANNELS = {
+    "outdoor_temp_c": 0,
+    "primary_supply_temp_c": 1, "primary_return_temp_c": 2,
+    "secondary_supply_temp_c": 3, "secondary_return_temp_c": 4,
+    "room_temp_c": 5, "primary_dp_bar": 6, "primary_flow_m3_h": 7,
+    "plant_supply_temp_c": 1, "plant_return_temp_c": 2, "plant_dp_bar": 6, "plant_flow_m3_h": 7,
+}  # fmt: skip
+
 # Readings of functions that a site may not have.
 OPTIONAL = frozenset(
     row.name
@@ -62,7 +72,7 @@ def commission(
     """
     identity = controller.identity()
     points = controller.points()
-    checks = list(_identity_checks(identity, device_id, firmware_sha256))
+    checks = list(_identity_checks(identity, points, device_id, firmware_sha256))
     checks += _state_checks(points)
     checks += _sensor_checks(points)
     checks += _agreement_checks(points, outdoor_temp_c)
@@ -91,7 +101,7 @@ def _judge(name: str, good: bool, what: str, remedy: str = "") -> Check:
 
 
 def _identity_checks(
-    identity: Identity, device_id: str | None, firmware_sha256: str | None
+    identity: Identity, points: Values, device_id: str | None, firmware_sha256: str | None
 ) -> Iterator[Check]:
     yield _judge(
         "register_map", identity.known_map, f"map {identity.map_hash:08x} version {identity.map_version}"
@@ -104,11 +114,18 @@ def _identity_checks(
             f"The papers say {device_id}: another controller answers at this address",
         )
     if firmware_sha256 is not None:
+        slot = int(points["image_slot_number"].value or 0) if "image_slot_number" in points else 0
+        remedy = "bring the controller up to date with toplovod flash"
+        if slot:
+            remedy = (
+                f"the signed image in slot {' AB'[slot]} runs, which toplovod flash leaves in use; bring the "
+                "controller up to date with toplovod sign and toplovod update"
+            )
         yield _judge(
             "firmware",
             f"{identity.firmware_hash:08x}" == firmware_sha256[:8],
             f"firmware {identity.firmware_hash:08x}",
-            f"This release is {firmware_sha256[:8]}: bring the controller up to date with toplovod flash",
+            f"This release is {firmware_sha256[:8]}: {remedy}",
         )
 
 
@@ -142,12 +159,16 @@ def _named_bits(bits: float | int | None, names: tuple[str, ...]) -> list[str]:
 
 
 def _sensor_checks(points: Values) -> Iterator[Check]:
-    not_used = []
+    lost = int(points["sensor_fault_bits"].value or 0)
+    not_used, not_wired = [], []
     for name, point in points.items():
         if point.row.access != registers.MEASUREMENT:
             continue
         if point.value is None and name in OPTIONAL:
             not_used.append(name)
+            continue
+        if point.value is None and not (name in CHANNELS and lost >> CHANNELS[name] & 1):
+            not_wired.append(name)
             continue
         if point.value is None:
             yield Check(
@@ -162,6 +183,13 @@ def _sensor_checks(points: Values) -> Iterator[Check]:
             point.row.low <= point.value <= point.row.high,
             f"{point.value:g} {unit}".rstrip(),
             f"It must lie between {point.row.low:g} and {point.row.high:g} {unit}",
+        )
+    if not_wired:
+        yield Check(
+            "not_wired",
+            NOTED,
+            f"no value and no fault of an input: {', '.join(not_wired)}. Not wired, says site.json, or "
+            "reckoned from what gives no value; compare with the wiring plan",
         )
     if not_used:
         yield Check(

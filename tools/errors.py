@@ -6,6 +6,7 @@ It refuses to be raised without saying whether anything was changed.
 FAILED = 1  # a check failed, or the other side refused
 WRONG_USE = 2
 UNREACHABLE = 3
+NOT_IN_USE = 4  # all was done, and something else runs
 INTERRUPTED = 130  # as a shell counts a Ctrl-C
 
 

@@ -1,8 +1,9 @@
 """Put the firmware bundle onto a board over its USB cable, file by file, provably whole.
 
 It refuses to run a mixture of two releases: while any file differs, main.py is absent, and it comes
-back last. Site settings, keys and state on the board are left alone. Stopped anywhere, it goes on from
-there when it is started again.
+back last. Site settings, keys and state on the board are left alone, so a signed image that is in use stays
+in use: that is told, and not undone, because its version floor would go with it. Stopped anywhere, it goes
+on from there when it is started again.
 """
 
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from .build import MANIFEST, Bundle
 from .errors import INTERRUPTED, ToolError
+from .on_board import IMAGE_IN_USE
 from .serial_line import SerialLine
 
 MAIN = "main.py"
@@ -23,13 +25,20 @@ SPARE_B = 65536  # left free for records and the file system's own blocks [estim
 
 @dataclass(frozen=True)
 class FlashReport:
-    """What was done to the board."""
+    """What was done to the board, and whether that is what runs on it."""
 
     port: str
     sha256: str
     copied: tuple[str, ...]
     unchanged: int
     removed: tuple[str, ...]
+    image_slot_number: int  # as the register: 0 the program that was copied here, 1 slot A, 2 slot B
+    image_version_number: int
+
+    @property
+    def in_use(self) -> bool:
+        """Say whether the board runs what was copied; else it runs a signed image from a slot."""
+        return self.image_slot_number == 0
 
 
 def flash(port: str, bundle: Bundle, *, tell: Callable[[str], None], reset: bool = True) -> FlashReport:
@@ -76,9 +85,10 @@ def flash(port: str, bundle: Bundle, *, tell: Callable[[str], None], reset: bool
             "so the board stands still. Run the command again; if it repeats, the flash chip is failing.",
             changed=True,
         )
+    slot, version = line.answer(IMAGE_IN_USE)
     if reset:
         line.reset()
-    return FlashReport(port, bundle.sha256, tuple(order), len(wanted) - len(order), stale)
+    return FlashReport(port, bundle.sha256, tuple(order), len(wanted) - len(order), stale, slot, version)
 
 
 def _replace(

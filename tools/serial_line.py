@@ -19,6 +19,25 @@ COMMAND_TIMEOUT_S = 120.0
 GREETING_TIMEOUT_S = 20.0
 PLACE = "{path}.new"  # a file gets its own name only when it is whole
 
+# The firmware's watchdog runs on when its program is interrupted, and nothing stops it: left alone it would
+# reset the board in the middle of a copy. To start it again with the same timeout (substation/app.py) does no
+# more than feed it. Timer -1 is a virtual one, on rp2 and stm32; MicroPython 1.26 on the esp32 has the chip's
+# own only. A board without our program gets no watchdog by this. A folder of the program is enough, because
+# a copy that was broken off leaves no main.py.
+FEED = """
+import os, machine
+def _feed(timer):
+    _watchdog.feed()
+_names = os.listdir('/')
+if hasattr(machine, 'WDT') and ('main.py' in _names or 'substation' in _names):
+    _watchdog = machine.WDT(timeout=8000)
+    _watchdog.feed()
+    try:
+        _feeder = machine.Timer(-1, period=1000, callback=_feed)
+    except ValueError:
+        _feeder = machine.Timer(0, period=1000, callback=_feed)
+"""
+
 # Prints one JSON line: free bytes, and SHA-256 by path of the files in the root and the named folders.
 LIST = """
 import gc, os, json, hashlib
@@ -72,16 +91,16 @@ class SerialLine:
     def greet(self, timeout_s: float = GREETING_TIMEOUT_S) -> None:
         """Bring the board into its raw REPL; ToolError board_unreachable when nothing answers like a board.
 
-        The other calls do that by themselves, but wait much longer before they give up.
+        The soft reset frees the heap of the program that ran, and keeps main.py from starting. It ends every
+        timer and no watchdog, so that one is fed before and by a timer of its own afterwards.
         """
         if self.port.startswith("/") and not Path(self.port).exists():
             raise self._silent("there is no such port; look with: mpremote connect list")
-        self._mpremote("exec", "pass", timeout_s=timeout_s)
+        self._mpremote("exec", FEED, "soft-reset", "exec", FEED, timeout_s=timeout_s)
 
     def _mpremote(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
-        # the first command resets the board softly and keeps main.py from starting; later ones resume
-        resume = ("resume",) if self._in_raw_repl else ()
-        command = [sys.executable, "-m", "mpremote", "connect", self.port, *resume, *arguments]
+        # without `resume` mpremote would reset the board softly, and that ends the timer that feeds
+        command = [sys.executable, "-m", "mpremote", "connect", self.port, "resume", *arguments]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
         except subprocess.TimeoutExpired as reason:

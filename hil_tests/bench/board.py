@@ -5,6 +5,9 @@ owns the pty and keeps it open while the VM comes and goes, as a USB bridge woul
 what goes over the line, but for two things that a VM under Unix cannot do alone: a soft reset ends the
 process, so it is started again; and a host that was in the raw REPL expects to be there afterwards.
 
+It also is the watchdog: what a program has started bites when it is not fed, through interrupts and soft
+resets, be the VM in its REPL or stuck. Only a hard reset or the power cut stops it.
+
 `python -m hil_tests.bench.board --flash IMAGE` prints one JSON line with the port and serves until it is
 killed; killing it is the power cut.
 """
@@ -16,6 +19,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -37,7 +41,13 @@ BLOCKS = 352  # 1,441,792 B: the file system of the W5500-EVB-Pico in MicroPytho
 HEAP = "224k"
 START = Path(__file__).parent / "vm_board" / "board_start.py"
 STARTED = b"S"  # what the VM says on its control line, see vm_board
-HARD_RESET = b"R"
+WORDS = re.compile(rb"(?P<reset>R)|(?P<fed>F)|W(?P<watchdog_ms>\d+)\.|T(?P<timer_ms>\d+)\.")
+POWER_ON_CAUSE, WATCHDOG_CAUSE = 1, 3  # machine.PWRON_RESET, machine.WDT_RESET
+
+# How often the watchdog is looked after, and the longest stretch that one look counts. A host that stands
+# still for a while, with VM and all, would otherwise bite a program that had no time to feed.
+WATCHDOG_LOOK_S = 0.1
+WATCHDOG_COUNTS_S = 0.5
 
 RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n"
 PROMPT = b">>> "
@@ -115,6 +125,13 @@ class SerialBoard:
         self._slave = -1
         self._control = -1
         self._quick = 0
+        self._told = b""  # a word of the control line that has not come whole yet
+        self._watchdog_s: float | None = None  # its timeout, once a program has started it
+        self._feeder_s = 0.0  # period of the timer that feeds it; 0: none
+        self._unfed_s = 0.0
+        self._looked_at = 0.0
+        self._bitten = False
+        self._cause = POWER_ON_CAUSE
 
     def serve(self, owner: int | None = None) -> NoReturn:
         """Carry bytes between host and VM for ever, restarting the VM when it ends.
@@ -125,18 +142,19 @@ class SerialBoard:
         owned = [] if owner is None else [owner]
         while True:
             self._to_vm()
-            waiting = bool(self._held) or self._interrupt_due is not None
-            ready, _, _ = select.select(
-                [self._outer, self._inner, self._control, *owned], [], [], LOOK_AGAIN_S if waiting else None
-            )
+            pause_s = None if self._watchdog_s is None else WATCHDOG_LOOK_S
+            if self._held or self._interrupt_due is not None:
+                pause_s = LOOK_AGAIN_S
+            ready, _, _ = select.select([self._outer, self._inner, self._control, *owned], [], [], pause_s)
             if owner in ready and not os.read(owner, 16):
                 raise SystemExit(0)
             if self._outer in ready:
                 self._from_host(os.read(self._outer, 4096))
             if self._inner in ready:
                 self._to_host(os.read(self._inner, 4096))
-            elif self._control in ready:
-                self._listen_to_vm()
+            if self._control in ready and not self._vm_lives():
+                self._restart()
+            self._look_after_watchdog()
 
     def _from_host(self, data: bytes) -> None:
         self._quick = 0
@@ -153,7 +171,7 @@ class SerialBoard:
         what follows an interrupt waits until the REPL listens, and a Ctrl-C that nobody reads becomes a
         signal.
         """
-        if self._resetting:
+        if self._resetting or self._bitten:
             return
         now = time.monotonic()
         if self._interrupt_due is not None:
@@ -211,7 +229,8 @@ class SerialBoard:
                 if not asked:
                     self._to_host(data)
             elif self._control in ready:
-                return False  # it has ended by itself, which is looked after where its control line is read
+                if not self._vm_lives():
+                    return False  # it has ended by itself, which is looked after in serve
             else:
                 assert self._process is not None
                 self._process.kill()
@@ -232,12 +251,39 @@ class SerialBoard:
         count = self._unread()
         return os.read(self._slave, count) if count else b""
 
-    def _listen_to_vm(self) -> None:
-        said = os.read(self._control, 16)
-        if HARD_RESET in said:
-            self._resetting = True
-        elif not said:
-            self._restart()
+    def _vm_lives(self) -> bool:
+        """Read what the VM says on its control line; False when it has ended."""
+        said = os.read(self._control, 4096)
+        self._told += said
+        heard = 0
+        for word in WORDS.finditer(self._told):
+            heard = word.end()
+            if word["reset"]:
+                self._resetting = True
+            elif word["fed"]:
+                self._unfed_s = 0.0
+            elif word["watchdog_ms"]:  # to start one feeds it as well
+                self._unfed_s = 0.0
+                self._watchdog_s = int(word["watchdog_ms"]) / 1000
+                self._looked_at = time.monotonic()
+            elif word["timer_ms"]:
+                self._feeder_s = int(word["timer_ms"]) / 1000
+        self._told = self._told[heard:]
+        return bool(said)
+
+    def _look_after_watchdog(self) -> None:
+        """Count how long the watchdog has not been fed, and let it bite: a hard reset, whatever runs."""
+        if self._watchdog_s is None or self._bitten or self._resetting:
+            return
+        now = time.monotonic()
+        self._unfed_s += min(now - self._looked_at, WATCHDOG_COUNTS_S)
+        self._looked_at = now
+        if 0.0 < self._feeder_s < self._watchdog_s:
+            self._unfed_s = min(self._unfed_s, self._feeder_s)
+        if self._unfed_s > self._watchdog_s:
+            assert self._process is not None
+            self._bitten = True
+            self._process.kill()  # its end is seen on the control line
 
     def _to_host(self, data: bytes) -> None:
         self._seen = (self._seen + data)[-256:]
@@ -267,7 +313,7 @@ class SerialBoard:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "micropython", "-X", f"heapsize={vm_heap_b(self._heap)}", "-i", str(START),
              str(self._flash), str(BLOCKS), str(self._settings), "main" if main else "no-main",
-             f"/proc/self/fd/{vm_control}"],
+             f"/proc/self/fd/{vm_control}", str(self._cause)],
             stdin=slave, stdout=slave, stderr=slave, preexec_fn=own_terminal, pass_fds=(vm_control,),
         )  # fmt: skip
         os.close(vm_control)
@@ -285,19 +331,23 @@ class SerialBoard:
             DIED_OF_INTERRUPT in self._seen or self._process.returncode in (-signal.SIGINT, -signal.SIGKILL)
         )
         unread = self._take_back()
-        if not died:
+        if not died and not self._bitten:  # a chip forgets what it has not read
             self._held = unread + self._held
         for handle in (self._control, self._inner, self._slave):
             os.close(handle)
-        self._quick += 1
+        self._quick += not self._bitten  # a bite comes at its own pace
         if self._quick > RESTARTS_WITHOUT_HOST:
             raise DeviceFailed("board", f"ended {self._quick} times without a word from the host", "")
-        hard, self._resetting = self._resetting, False
+        bitten, self._bitten = self._bitten, False
+        hard, self._resetting = self._resetting or bitten, False
+        self._told, self._feeder_s = b"", 0.0  # timers end with the VM, the watchdog by a hard reset alone
         raw, self._raw = self._raw, False
         self._seen = b""
         self._hold_until = self._interrupt_due = None
         self._interrupted = False
         if hard:
+            self._watchdog_s = None
+            self._cause = WATCHDOG_CAUSE if bitten else POWER_ON_CAUSE
             self._power_on(main=True)
             return
         if died:  # the host asked for a REPL and gets one; what it said meanwhile waits for it

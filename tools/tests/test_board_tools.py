@@ -27,6 +27,7 @@ from .processes import DEADLINE_S, ROOT, free_port, serial_board, toplovod
 pytestmark = pytest.mark.slow
 
 DEVICE = "0011223344556677"
+POWER_ON = "1"  # machine.PWRON_RESET; a bite of the watchdog would leave 3
 PASSPHRASE = "a kettle full of snow\n"
 
 
@@ -104,11 +105,9 @@ def running(cellar: Cellar, image: Path) -> Iterator[Cellar]:
 
 
 def on_board(port: str, program: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "mpremote", "connect", port, "exec", program],
-        capture_output=True, text=True, check=True, timeout=DEADLINE_S,
-    )  # fmt: skip
-    return done.stdout
+    line = SerialLine(port)
+    line.greet()
+    return line.run(program)
 
 
 def test_the_controller_answers_after_the_cable_is_pulled(running: Cellar):
@@ -177,6 +176,26 @@ def test_a_signed_image_is_sent_started_on_trial_and_given_up_by_order(running: 
 
     assert toplovod("update", running.address, "--back", "--keys", keys).status == 0
     wait_for(running, image_slot_number=0, image_state_number=3)
+
+
+def test_flashing_says_that_a_signed_image_goes_on_running(cellar: Cellar, image: Path, tmp_path: Path):
+    signed = sign(cellar, tmp_path / "image", 7)
+    with serial_board(image) as port:
+        said = toplovod("flash", port, "--no-reset", "--json")
+        assert (said.status, said.json["in_use"], said.json["image_slot_number"]) == (0, True, 0)
+        SerialLine(port).reset()
+        wait_until_it_listens(cellar.tcp_port)
+        keys = cellar.keys("supervisor")
+        assert toplovod("update", cellar.address, "--image", signed, "--keys", keys).status == 0
+        wait_for(cellar, image_slot_number=1, image_version_number=7)
+
+        said = toplovod("flash", port)
+        assert said.status == 4, said.err + said.out
+        assert "slot A, version 7, goes on running" in said.err and "toplovod update" in said.err
+        wait_for(cellar, image_slot_number=1, image_version_number=7)
+        said = toplovod("flash", port, "--no-reset", "--json")
+        assert (said.status, said.json["in_use"]) == (4, False)
+        assert (said.json["image_slot_number"], said.json["image_version_number"]) == (1, 7)
 
 
 def test_an_image_that_the_board_cannot_trust_is_given_up_with_the_cause(running: Cellar, tmp_path: Path):
@@ -359,6 +378,23 @@ def test_commissioning_names_what_is_wrong(
     assert said.json["passed"] is False and (tmp_path / "record.json").exists()
 
 
+def test_a_site_without_room_sensor_and_transmitters_passes(cellar: Cellar, image: Path, tmp_path: Path):
+    settings = json.loads(cellar.settings.read_text())
+    left_out = ("room_temp_c", "primary_dp_bar", "primary_flow_m3_h")
+    settings["inputs"] = dict.fromkeys(left_out)
+    (tmp_path / "site.json").write_text(json.dumps(settings))
+    with serial_board(image) as port:
+        said = toplovod(
+            "provision", port, "--settings", tmp_path / "site.json", "--vault", cellar.vault, env=cellar.env
+        )
+        assert said.status == 0, said.err
+        wait_until_it_listens(cellar.tcp_port)
+        said = toplovod("commission", cellar.address, "--record", tmp_path / "record.json", "--json")
+    assert said.status == 0, said.out
+    [note] = [check for check in said.json["checks"] if check["name"] == "not_wired"]
+    assert note["verdict"] == "noted" and all(name in note["what"] for name in left_out)
+
+
 def test_commissioning_notices_other_firmware(running: Cellar, tmp_path: Path):
     other = tmp_path / "other"
     shutil.copytree(ROOT / "firmware", other, ignore=shutil.ignore_patterns("__pycache__"))
@@ -397,6 +433,30 @@ def test_flashing_again_copies_nothing_and_a_changed_file_is_put_right(image: Pa
         assert said.json["copied"] == ["substation/valve.mpy", "main.py"]
         assert said.json["removed"] == ["substation/valve.py"]
         assert "site.json" in on_board(port, "import os; print(os.listdir('/'))")
+
+
+def test_a_running_controller_is_flashed_although_its_watchdog_runs(cellar: Cellar, image: Path):
+    """It bites when nobody feeds it for 8 s; to copy so many files takes longer."""
+    paths = [file.path for file in build_bundle().files if file.path.startswith("substation/")][:50]
+    with serial_board(image) as port:
+        change = "    f = open('/' + p, 'ab')\n    f.write(b'x')\n    f.close()\n"
+        on_board(port, f"for p in {paths!r}:\n{change}")
+        SerialLine(port).reset()
+        wait_until_it_listens(cellar.tcp_port)
+        said = toplovod("flash", port, "--no-reset", "--json")
+        assert said.status == 0, said.out + said.err
+        assert set(said.json["copied"]) == {*paths, "main.py"}
+        assert on_board(port, "import machine; print(machine.reset_cause())").strip() == POWER_ON
+        SerialLine(port).reset()
+        wait_until_it_listens(cellar.tcp_port)
+
+
+def test_a_greeted_controller_outlives_its_watchdog(cellar: Cellar, image: Path):
+    with serial_board(image) as port:
+        wait_until_it_listens(cellar.tcp_port)
+        line = SerialLine(port)
+        line.greet()
+        assert line.run("import time; time.sleep_ms(12_000); print('alive')").strip() == "alive"
 
 
 def test_a_flash_that_was_killed_runs_no_mixture_and_goes_on(tmp_path: Path):

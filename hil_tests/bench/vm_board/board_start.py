@@ -1,8 +1,7 @@
 """Power-on of the board on a serial line: mounts its flash image, then runs boot.py and main.py.
 
-Arguments: flash image, block count, machine settings (JSON), "main" or "no-main",
-control line. Runs with -i, so that
-a REPL follows main.py as on a board. It puts nothing on the flash.
+Arguments: flash image, block count, machine settings (JSON), "main" or "no-main", control line, cause of
+the reset. Runs with -i, so that a REPL follows main.py as on a board. It puts nothing on the flash.
 """
 
 import sys
@@ -70,7 +69,8 @@ def _run(path):
 def _start():
     import json
 
-    image, count, settings, main, control = sys.argv[1:6]
+    image, count, settings, main, control, cause = sys.argv[1:7]
+    machine.cause = int(cause)
     machine.control = open(control, "wb", buffering=0)
     with open(settings) as file:
         content = json.load(file)

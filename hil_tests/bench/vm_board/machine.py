@@ -1,10 +1,10 @@
 """MicroPython's `machine` for the board on a serial line: fixed resistors stand in for its sensors.
 
-Its time is the host's. It has no plant, and its watchdog counts but cannot bite, because nothing outside
-the program watches it. `settings` (JSON): "device_id" (16 hex digits) and "counts" (eight ADC readings, 0 to
-65535). `terminals`, where there is such a file: eight readings as 16 bits, low byte first, that stand
-instead of "counts"; at 16 whether the button is down; from 32 the levels of pins 0 to 31, written when
-they change.
+Its time is the host's. It has no plant. Its watchdog and its timers are board.py's: the program only says
+on the control line that it starts or feeds them, so that they work whatever the program does. `settings`
+(JSON): "device_id" (16 hex digits) and "counts" (eight ADC readings, 0 to 65535). `terminals`, where there is
+such a file: eight readings as 16 bits, low byte first, that stand instead of "counts"; at 16 whether the
+button is down; from 32 the levels of pins 0 to 31, written when they change.
 """
 
 import os
@@ -24,6 +24,7 @@ terminals = None
 _word = bytearray(2)
 _byte = bytearray(1)
 control = None  # the line to board.py, which cannot tell a reset from a program's end
+cause = PWRON_RESET  # of the last reset, as board.py tells it
 
 
 class Pin:
@@ -85,12 +86,44 @@ class PWM:
         self._duty = 0
 
 
+def _tell(word):
+    if control is not None:  # a program that is measured without a board has no such line
+        control.write(word)
+
+
 class WDT:
+    feeds = 0
+
     def __init__(self, id=0, timeout=5000):
-        self.feeds = 0
+        if id != 0 or not 1 <= timeout <= 8388:  # the RP2040's counter has 24 bits
+            raise ValueError("timeout exceeds 8388")
+        _tell(b"W%d." % timeout)
 
     def feed(self):
-        self.feeds += 1
+        WDT.feeds += 1
+        _tell(b"F")
+
+
+class Timer:
+    """A virtual timer that feeds the watchdog; of any other callback only the first call is made.
+
+    A VM under Unix calls nobody back while it waits for input, as a board does. So the callback is called
+    once, at the start; where it fed the watchdog, board.py feeds it at each period until the VM ends.
+    """
+
+    ONE_SHOT = 0
+    PERIODIC = 1
+
+    def __init__(self, id=-1, mode=PERIODIC, period=-1, callback=None):
+        if id != -1:
+            raise ValueError("Timer doesn't exist")  # as the RP2's
+        before = WDT.feeds
+        callback(self)
+        if mode == Timer.PERIODIC and WDT.feeds > before:
+            _tell(b"T%d." % period)
+
+    def deinit(self):
+        _tell(b"T0.")
 
 
 class RTC:
@@ -108,7 +141,7 @@ def unique_id():
 
 
 def reset_cause():
-    return PWRON_RESET
+    return cause
 
 
 def reset():
