@@ -65,7 +65,9 @@ def emulate(
         int, typer.Option(min=0, max=65535, help="First TCP port; 0 = chosen by the system.")
     ] = 0,
     rtu: Annotated[bool, typer.Option("--rtu", help="Modbus RTU as well, on a pseudo terminal.")] = False,
-    heap: Annotated[str, typer.Option(help="Heap of each controller.")] = "192k",
+    heap: Annotated[
+        str | None, typer.Option(help="Heap of each controller; 192k, for a whole house 240k.")
+    ] = None,
     profile: Annotated[str, typer.Option(help="substation or pump_station.")] = "substation",
     whole_house: Annotated[
         bool,

@@ -270,7 +270,7 @@ BREAKS = [
      [("7 * steady_l_h <= 10 * flow_l_h <= 11 * steady_l_h", "False")],
      "test_following.py::test_a_valve_jammed_half_way_is_told_when_opening_brings_nothing"),
     ("a valve left elsewhere by a welded relay comes back", "substation/following.py",
-     [("            self._wrong_ms = 0\n            valve.reassure()", "            self._wrong_ms = 0")],
+     [("            self._tries += 1\n            valve.reassure()", "            self._tries += 1")],
      "test_following.py::test_a_valve_left_elsewhere_is_driven_to_its_stop_and_control_goes_on"),
     ("S5 a valve that was driven on is driven back", "substation/following.py",
      [("                self._driven_on = False\n                valve.reassure()", "                pass")],

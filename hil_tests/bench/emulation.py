@@ -31,6 +31,8 @@ from .street import controller_settings, street
 from .wiring import Stack, WiredPlant
 
 HEAP = re.compile(r"[1-9][0-9]{0,8}[km]?")
+STREET_HEAP = "192k"
+HOUSE_HEAP = "240k"  # its heat meter is more than 192k hold beside all the rest: docs/memory.md
 LAST_PORT = 65_535
 HOUSE_BEGINS_S = 11 * 86_400.0 + 5.5 * 3_600.0  # half past five on a winter morning: before the first showers
 HOUSE_METER = {"address": 1, "battery": False}
@@ -79,7 +81,7 @@ def emulate(
     count: int,
     port: int,
     rtu: bool,
-    heap: str,
+    heap: str | None,
     profile: str,
     seed: int | None,
     speed: float | None,
@@ -97,6 +99,8 @@ def emulate(
             f"--profile {profile}: no such profile; nothing was started. Known: "
             + ", ".join(registers.PROFILES)
         )
+    if heap is None:
+        heap = HOUSE_HEAP if whole_house else STREET_HEAP
     if not HEAP.fullmatch(heap):
         raise WrongUse(f"--heap {heap}: give bytes like 192k; nothing was started")
     if whole_house and (count > 1 or profile != registers.SUBSTATION):
