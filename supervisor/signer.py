@@ -125,7 +125,7 @@ class Signer:
         self._state = state
         self._audit = audit
         self._clock = clock
-        self._counters: dict[str, tuple[bytes, int, int]] = {}  # device id: boot nonce, last used, reserved
+        self._counters: dict[str, tuple[bytes, int, int]] = {}  # device id: begun, last used, reserved
         self._changes: dict[tuple[str, str], deque[tuple[float, str]]] = {}
         self._bound = {row["device"]: row["device_id"] for row in state.read("SELECT * FROM bindings")}
 
@@ -313,16 +313,21 @@ class Signer:
 
     # -- counters -----------------------------------------------------------------------------
 
+    def _begun(self, nonce: bytes) -> bytes:
+        """Return with what a count begins: a boot of the controller, and an epoch of the key."""
+        return nonce + self._keys.epoch.to_bytes(2, "big")
+
     async def _next_counter(self, identity: Identity, *, emergency: bool = False) -> int:
         name = identity.device_id_hex
+        begun = self._begun(identity.boot_nonce)
         known = self._counters.get(name)
         if known is None:
             rows = self._state.read("SELECT boot_nonce, reserved FROM counters WHERE device_id=?", (name,))
-            if rows and bytes(rows[0]["boot_nonce"]) == identity.boot_nonce:
+            if rows and bytes(rows[0]["boot_nonce"]) == begun:
                 # everything reserved may have been sent before the restart
-                known = (identity.boot_nonce, int(rows[0]["reserved"]), int(rows[0]["reserved"]))
-        if known is None or known[0] != identity.boot_nonce:
-            known = (identity.boot_nonce, 0, 0)
+                known = (begun, int(rows[0]["reserved"]), int(rows[0]["reserved"]))
+        if known is None or known[0] != begun:
+            known = (begun, 0, 0)
         nonce, used, reserved = known
         used += 1
         self._counters[name] = (nonce, used, reserved)
@@ -338,12 +343,12 @@ class Signer:
                     raise
         return used
 
-    async def _reserve(self, device_id: str, nonce: bytes, reserved: int) -> None:
+    async def _reserve(self, device_id: str, begun: bytes, reserved: int) -> None:
         def job(connection: Connection) -> None:
             connection.execute(
                 "INSERT INTO counters VALUES (?,?,?) ON CONFLICT (device_id) DO UPDATE SET"
                 " boot_nonce=excluded.boot_nonce, reserved=excluded.reserved",
-                (device_id, nonce, reserved),
+                (device_id, begun, reserved),
             )
 
         await self._state.write(job)
@@ -353,11 +358,12 @@ class Signer:
 
         After a restore from a backup the state is older than the controller's memory.
         """
-        _, used, _ = self._counters.get(device_id, (nonce, 0, 0))
-        if counter <= used:
+        begun = self._begun(nonce)
+        at, used, _ = self._counters.get(device_id, (begun, 0, 0))
+        if at == begun and counter <= used:
             return False
-        self._counters[device_id] = (nonce, counter, counter)
-        await self._reserve(device_id, nonce, counter)
+        self._counters[device_id] = (begun, counter, counter)
+        await self._reserve(device_id, begun, counter)
         return True
 
     def challenge(self, device_id: str, label: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -312,6 +313,16 @@ async def test_state_older_than_the_controller_learns_its_counter(town: Town) ->
     order = await town.order("house-01", 61.0)
     assert order.state == ACCEPTED
     assert house.accepted[-1][0] == 5001
+
+
+async def test_a_new_epoch_of_the_keys_counts_anew(town: Town) -> None:
+    """The controller does so too: whoever had the old keys may have counted to the end."""
+    order = await town.order("house-01", 60.0)
+    identity = await town.outbox.identity(order.device_id)
+    await town.signer.learn_counter(identity.device_id_hex, identity.boot_nonce, 4_000_000_000)
+    town.signer._keys = replace(town.signer._keys, epoch=town.signer._keys.epoch + 1)
+    assert await town.signer._next_counter(identity) == 1
+    assert await town.signer._next_counter(identity) == 2
 
 
 async def test_after_a_restart_counters_go_on_and_evaluated_wishes_are_renewed(town: Town) -> None:
