@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,18 @@ def test_a_round_that_ran_nothing_is_not_counted(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="not counted"):
         run(tmp_path, 2, Rounds(""))
     assert json.loads((tmp_path / COUNTS).read_text())["rounds"] == 1
+
+
+def test_rounds_run_side_by_side_and_a_broken_one_loses_none_of_the_others(tmp_path: Path) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def one(junit: Path) -> tuple[int, str]:
+        first = both.wait() == 0  # passed only when two rounds are under way
+        junit.write_text(f"<testsuites><testsuite>{PASSED * 3 if first else ''}</testsuite></testsuites>")
+        return 0, ""
+
+    with pytest.raises(RuntimeError, match="ran no story"):
+        repeat(tmp_path, 3, lambda line: None, one, "a", workers=2)
+    counts = json.loads((tmp_path / COUNTS).read_text())
+    assert (counts["rounds"], counts["executions"], counts["failed"]) == (1, 3, {})
+    assert not list(tmp_path.glob("*.xml"))
