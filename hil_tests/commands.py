@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json as json_format
+import os
 import shlex
 import signal
 import sys
@@ -186,6 +187,9 @@ def hil_run(
     pairs: Annotated[
         bool, typer.Option("--pairs", help="faults: two at once, each pair of types (hours; resumes).")
     ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="faults: so many at a time; one a core when left out.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="End with one line {passed, sha256, kpi}.")] = False,
 ) -> None:
     """Run a scenario in lockstep as fast as this machine can, and write its result into a folder.
@@ -210,6 +214,10 @@ def hil_run(
         )
     if pairs and scenario != "faults":
         raise WrongUse(f"--pairs: {scenario} has no faults; nothing was started. Leave it out, or run faults")
+    if jobs is not None and scenario != "faults":
+        raise WrongUse(
+            f"--jobs: {scenario} has no cases to run side by side; nothing was started. Leave it out"
+        )
     if scenario in ("year", "seasons"):
         passed, page, line = _year(scenario, seed, report, days, from_, slice_days, require_folder)
         typer.echo(f"Report: {page}", err=json)
@@ -223,7 +231,7 @@ def hil_run(
         return
     if scenario == "faults":
         require_folder(report)
-        _run_faults(case or [], report, seed, json, pairs)
+        _run_faults(case or [], report, seed, json, pairs, jobs or os.cpu_count() or 1)
         return
     if scenario != "week":
         plan = read(find(scenario))
@@ -344,13 +352,15 @@ def _year(
     return passed, page, {"sha256": year_report.digest_of(content), "kpi": kpi}
 
 
-def _run_faults(names: list[str], report: Path, seed: int, json: bool, pairs: bool) -> None:
+def _run_faults(names: list[str], report: Path, seed: int, json: bool, pairs: bool, jobs: int) -> None:
     with _signals_later():
         from .bench.emulation import signals_as_ctrl_c
         from .faults.run import PAGE, run_faults
 
     with signals_as_ctrl_c():
-        result = run_faults(names, report, lambda line: typer.echo(line, err=True), seed=seed, in_pairs=pairs)
+        result = run_faults(
+            names, report, lambda line: typer.echo(line, err=True), seed=seed, in_pairs=pairs, workers=jobs
+        )
     typer.echo(f"Report: {report / PAGE}", err=json)
     if json:
         typer.echo(json_format.dumps({name: result[name] for name in ("passed", "sha256", "kpi")}))

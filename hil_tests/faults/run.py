@@ -1,20 +1,22 @@
-"""Runs fault cases one after the other and keeps what they came to in a folder, case by case.
+"""Runs fault cases, some side by side, and keeps what they came to in a folder, case by case.
 
-A run that was stopped goes on where it stood: a case is run again only when the firmware, the seed or its
-own declaration has changed, or when the bench could not judge it. It refuses to mix results of two
-firmwares.
+A run that was stopped goes on where it stood: a case is run again only when the firmware or the seed has
+changed, or when the bench could not judge it. It refuses to mix results of two firmwares.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import html
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..bench.beside import Beside, BesideFailed
+from ..bench.emulation import signals_as_ctrl_c
 from ..bench.faults.case import ERROR, MET, NOT_MET, Result, run
 from ..bench.provisioning import firmware_bundle, firmware_sha256
 from .catalogue import Case, cases, chosen
@@ -36,10 +38,12 @@ def run_faults(
     bundle: Path | None = None,
     runner: Runner = run,
     in_pairs: bool = False,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Run these cases, or all, and return the run as it stands in `folder`/faults.json.
 
-    in_pairs: the names are those of pairs. A folder holds a run of cases or one of pairs.
+    in_pairs: the names are those of pairs. A folder holds a run of cases or one of pairs. workers: cases at a
+    time, each beyond the first in a process of its own; what a case comes to does not depend on it.
 
     WrongUse for an unknown name. With Ctrl-C what is done stays, marked partial.
     """
@@ -54,8 +58,12 @@ def run_faults(
         say(f"{len(wanted) - len(todo)} of {len(wanted)} cases are done; going on with {len(todo)}")
     begun = time.monotonic()
     result = _write(folder, form, firmware, seed, wanted, found)
-    for number, case in enumerate(todo, start=1):
-        row = runner(case.name, case.plan(), case.point, folder / "case", made, seed).as_row()
+
+    def one(case: Case | Pair, place: int) -> dict[str, Any]:
+        into = folder / (f"case-{place}" if place else "case")
+        return runner(case.name, case.plan(), case.point, into, made, seed).as_row()
+
+    for number, (case, row) in enumerate(_ended(todo, one, workers), start=1):
         found[case.name] = row
         result = _write(folder, form, firmware, seed, wanted, found)
         each = (time.monotonic() - begun) / number
@@ -66,6 +74,37 @@ def run_faults(
             + f"; {left_min:.0f} min to go"
         )
     return result
+
+
+def _ended(
+    todo: Sequence[Case | Pair], one: Callable[[Case | Pair, int], dict[str, Any]], workers: int
+) -> Iterator[tuple[Case | Pair, dict[str, Any]]]:
+    """Give each case with its row as it ends; one whose process dies is an error and is run again by a rerun.
+
+    one: is told the case and which of the workers runs it.
+    """
+    if workers == 1:
+        for case in todo:
+            yield case, one(case, 0)
+        return
+    queue = list(todo)
+    running: dict[int, tuple[Case | Pair, Beside, contextlib.ExitStack]] = {}
+    with signals_as_ctrl_c(), contextlib.ExitStack() as everything:
+        while queue or running:
+            for place in range(workers):
+                if queue and place not in running:
+                    own = everything.enter_context(contextlib.ExitStack())
+                    case = queue.pop(0)
+                    running[place] = (case, own.enter_context(Beside(case.name, one, case, place)), own)
+            for place, (case, beside, own) in list(running.items()):
+                if beside.wait(0.2 / len(running)):
+                    del running[place]
+                    try:
+                        with own:
+                            row = beside.result()
+                    except BesideFailed as error:
+                        row = Result(case.name, ERROR, why=str(error)).as_row()
+                    yield case, row
 
 
 def _resumed(path: Path, form: str, firmware: str, seed: int) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -141,6 +142,28 @@ def test_a_stopped_run_is_kept_marked_partial_and_taken_up(tmp_path: Path, bundl
     done = run_faults(["sensors.open"], folder, said.append, bundle=bundle, runner=rest)
     assert rest.names == ["sensors.open/winter/mild", "sensors.open/winter/severe"]
     assert (done["partial"], done["passed"], done["kpi"]["met"]) == (False, True, 6)
+
+
+def test_cases_side_by_side_come_to_the_same_and_one_that_dies_loses_no_other(
+    tmp_path: Path, bundle: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    alone = run_faults(["sensors.open"], one, lambda _: None, bundle=bundle, runner=Script())
+    beside = run_faults(["sensors.open"], two, lambda _: None, bundle=bundle, runner=Script(), workers=2)
+    assert beside["sha256"] == alone["sha256"]
+
+    def dies(name: str, *rest: Any) -> Result:
+        if name.endswith("winter/severe"):
+            os._exit(3)
+        return Result(name, MET)
+
+    done = run_faults(["sensors.short"], two, lambda _: None, bundle=bundle, runner=dies, workers=2)
+    assert (done["kpi"]["met"], done["kpi"]["errors"], done["passed"]) == (5, 1, False)
+    assert done["cases"]["sensors.short/winter/severe"]["why"].endswith(
+        "ended with status 3; the run stopped there"
+    )
+    again = run_faults(["sensors.short"], two, lambda _: None, bundle=bundle, runner=Script())
+    assert again["passed"] and again["kpi"]["met"] == 6
 
 
 def test_another_firmware_begins_anew(tmp_path: Path, bundle: Path) -> None:
