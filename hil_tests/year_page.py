@@ -38,8 +38,8 @@ def markdown(year: dict[str, Any]) -> str:
     checks = checks_of(kpi)
     lines = [
         f"{ran}; firmware `{origin['firmware_sha256'][:8]}`, seed {origin['seed']}, slices of "
-        f"{origin['slice_days']:g} days, tick {origin['tick_ms'] / 1000:g} s, heap {origin['heap']}; digest of "
-        f"all that controller and plant did `{digest_of(year)[:16]}`. "
+        f"{origin['slice_days']:g} days, tick {origin['tick_ms'] / 1000:g} s, heap {origin['heap']}; digest "
+        f"of all that controller and plant did `{digest_of(year)[:16]}`. "
         f"{sum(check.passed for check in checks)} of {len(checks)} limits are kept.",
         "",
     ]
