@@ -105,7 +105,8 @@ class AttendedTown:
         self.run = self._stack.enter_context(
             TownRun(folder / "run", folder / "street", bundle=bundle, seed=1, settings=own)
         )
-        self.houses = [Controller(device, row) for row, device in enumerate(self.run.devices[:-1])]
+        noted = self.run.clock.note_bus
+        self.houses = [Controller(device, row, noted) for row, device in enumerate(self.run.devices[:-1])]
         self.relays = {row: self._tap(row) for row in tapped}
         self.data = folder / "data"
         self.run.write_keys(self.data)

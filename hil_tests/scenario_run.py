@@ -136,12 +136,12 @@ class Stations:
             transmitter = SuctionTransmitter(fleet, len(names) - 1, self.plant, seed, TICK_MS / 1000.0)
             transmitter(clock.inputs)
             clock.adjust_inputs.append(transmitter)
-            self.water = WaterWatch(self.plant.inner, Controller(devices[-1], len(names) - 1))
+            self.water = WaterWatch(self.plant.inner, Controller(devices[-1], len(names) - 1, clock.note_bus))
         wanted = list(range(len(names))) if run.powered else [len(names) - 1]
         for first in range(0, len(wanted), BATCH):
             fleet.on(wanted[first : first + BATCH], inputs=clock.inputs)
             self.say(f"{run.name}: {min(first + BATCH, len(wanted))} of {len(names)} controllers have booted")
-        self.houses = [Controller(device, row) for row, device in enumerate(devices[:-1])]
+        self.houses = [Controller(device, row, clock.note_bus) for row, device in enumerate(devices[:-1])]
         self.recording = Recording(tuple(town.substations.id))
         self.result.recording = self.recording
         self.result.cost["boot_s"] = time.monotonic() - started

@@ -28,6 +28,25 @@ def one_run(folder: Path, bundle: Path, seed: int) -> str:
         return bench.sha256
 
 
+def questioned(folder: Path, bundle: Path, *reads: str) -> tuple[str, str]:
+    """Run a house for a minute, reading these registers; return the digests of all and of outputs."""
+    with Bench(folder, bundle=bundle, seed=11) as bench:
+        (controller,) = bench.start([(bench.town.substations.id[0], SUBSTATION, {})])
+        bench.run_for(60)
+        for name in reads:
+            controller.read(name)
+        return bench.sha256, bench.clock.outputs_sha256
+
+
+def test_the_digest_takes_every_byte_on_the_bus(tmp_path: Path, firmware_bundle: Path) -> None:
+    none, one, other, again = (
+        questioned(tmp_path / str(i), firmware_bundle, *reads)
+        for i, reads in enumerate(((), ("uptime_s",), ("boot_count",), ("uptime_s",)))
+    )
+    assert len({none[0], one[0], other[0]}) == 3 and one == again
+    assert none[1] == one[1] == other[1]
+
+
 def test_three_runs_give_one_digest_and_another_seed_another(tmp_path: Path, firmware_bundle: Path) -> None:
     first, second, third = (one_run(tmp_path / str(i), firmware_bundle, seed=11) for i in range(3))
     assert first == second == third

@@ -113,8 +113,10 @@ def run_coldest_hour(plan: Plan, plant_dp_bar: float) -> Coldest:
         ) as run:
             run.power_on()
             run.clock.run_for(settle_s)
+            noted = run.clock.note_bus
             houses = [
-                Controller(device, row) for row, device in enumerate(run.devices[: len(town.substations)])
+                Controller(device, row, noted)
+                for row, device in enumerate(run.devices[: len(town.substations)])
             ]
             shortfalls, pressures = [], []
             for _ in range(round(HOUR_S / 60.0)):

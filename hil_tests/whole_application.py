@@ -20,7 +20,6 @@ from typing import Any
 from firmware.substation import order_frame, registers
 
 from .bench.controller import Controller
-from .bench.modbus import ModbusTcp
 from .bench.station import Bench
 
 POINTS = registers.BY_NAME
@@ -101,7 +100,7 @@ def soak(
         (controller,) = bench.start([("house-01", "substation", SETTINGS)])
         bench.run_for(60)
         # the fourth is the one that orders
-        others = [ModbusTcp("127.0.0.1", controller.device.port) for _ in range(MASTERS - 1)]
+        others = [controller.connect() for _ in range(MASTERS - 1)]
         masters = [*others, controller.client()]
         for hour in range(max(1, round(24 * days))):
             for _ in range(3600 // RENEW_S):

@@ -155,7 +155,7 @@ def run_slice(
         fleet = HouseFleet(device.board, house, seed=plan.seed, heap=plan.heap)
         clock = stack.enter_context(Lockstep(house, fleet, tick_ms=plan.tick_ms))
         clock.power_on()
-        controller = Controller(device, 0)
+        controller = Controller(device, 0, clock.note_bus)
         stack.callback(controller.disconnect)
         clock.run_for(SETTLE_S)
         _tell_time(controller, house)
@@ -188,7 +188,8 @@ def run_slice(
             "resets": len(fleet.resets(0)),
             "task_restarts": int(controller.read("task_restart_count")),
             "loop_time_max_ms": int(controller.read("loop_time_max_ms")),
-            "sha256": clock.sha256,
+            "sha256": clock.outputs_sha256,
+            "bus_and_outputs_sha256": clock.sha256,
             "relays_sha256": fleet.further_sha256,
         }
     used = os.times()

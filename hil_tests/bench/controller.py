@@ -12,7 +12,7 @@ from typing import Any
 
 from firmware.substation import order_frame, registers
 
-from .modbus import ModbusTcp
+from .modbus import ModbusTcp, Noted, not_noted
 from .provisioning import Device
 
 
@@ -28,9 +28,13 @@ class Identity:
 
 
 class Controller:
-    """A provisioned controller under power. Temperatures degC, pressures bar, as the register names say."""
+    """A provisioned controller under power. Temperatures degC, pressures bar, as the register names say.
 
-    def __init__(self, device: Device, position: int) -> None:
+    noted: is told every byte of its connections, for instance the clock's `note_bus`.
+    """
+
+    def __init__(self, device: Device, position: int, noted: Noted = not_noted) -> None:
+        self._noted = noted
         self.device = device
         self.position = position
         """Row of this controller in the fleet and in the plant's arrays."""
@@ -49,7 +53,7 @@ class Controller:
 
     def connect(self) -> ModbusTcp:
         """Return a connection of its own, which the caller closes."""
-        return ModbusTcp(self.device.host, self.device.port)
+        return ModbusTcp(self.device.host, self.device.port, noted=self._noted)
 
     def disconnect(self) -> None:
         """Drop the standing connection, for instance after a power cut."""

@@ -11,6 +11,7 @@ import hashlib
 import json
 import selectors
 import socket
+import struct
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -88,7 +89,7 @@ class Lockstep:
     """Drives one plant, one fleet and any members.
 
     speed: simulated seconds per real second, None = as fast as everybody can. seed and build being
-    equal, `sha256` is equal after equal ticks.
+    equal, `sha256` is equal after equal ticks and equal questions.
     """
 
     def __init__(self, plant: Plant, fleet: Fleet, *, tick_ms: int = TICK_MS, speed: float | None = None,
@@ -107,6 +108,7 @@ class Lockstep:
         self.adjust_inputs: list[Callable[[BoardInputs], None]] = []
         """Faults of the wiring: each may change what the plant put on the pins, in place."""
         self._digest = hashlib.sha256()
+        self._bus_digest = hashlib.sha256()
         self._member_deadline_s = member_deadline_s
         self._door: socket.socket | None = None
         self._pace_from: tuple[float, int] | None = None
@@ -120,8 +122,17 @@ class Lockstep:
 
     @property
     def sha256(self) -> str:
-        """Digest of every output of every controller so far, in device order, and of the members' buses."""
-        return self._digest.copy().hexdigest()
+        """Digest of every output of every controller so far, in device order, and of all bytes on the bus."""
+        return hashlib.sha256(self._digest.digest() + self._bus_digest.digest()).hexdigest()
+
+    @property
+    def outputs_sha256(self) -> str:
+        """Digest of every output of every controller so far, whoever asked them what."""
+        return self._digest.hexdigest()
+
+    def note_bus(self, data: bytes, sent: bool) -> None:
+        """Take bytes that a client of the bench sent to a controller, or got from one, into the digest."""
+        self._bus_digest.update(struct.pack(">?I", sent, len(data)) + data)
 
     @property
     def utc(self) -> datetime:
@@ -195,7 +206,7 @@ class Lockstep:
             if answer.get("done_ms") != self.now_ms:
                 raise MemberFailed(f"{member.name}: answered {answer} to {self.now_ms} ms; the run stopped")
             if answer.get("bus_sha256"):
-                self._digest.update(str(answer["bus_sha256"]).encode())
+                self._bus_digest.update(str(answer["bus_sha256"]).encode())
 
     def _drop(self, member: Member) -> None:
         member.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -18,12 +18,24 @@ READ_HOLDING = 3
 READ_INPUT = 4
 WRITE_MANY = 16
 READ_WRITE = 23
+Noted = Callable[[bytes, bool], None]
+"""Told of bytes on the bus, and whether they were sent (or else received): Lockstep.note_bus."""
+
+
+def not_noted(data: bytes, sent: bool) -> None:
+    """For a bus that belongs to no clock."""
 
 
 class ModbusTcp:
-    """One connection. `deadline_s` is real time: the controller answers at once, its clock standing."""
+    """One connection. `deadline_s` is real time: the controller answers at once, its clock standing.
 
-    def __init__(self, host: str, port: int, unit: int = 1, deadline_s: float = 10.0) -> None:
+    noted: is told every byte that is sent, and that is received in full.
+    """
+
+    def __init__(
+        self, host: str, port: int, unit: int = 1, deadline_s: float = 10.0, noted: Noted = not_noted
+    ) -> None:
+        self._noted = noted
         self._peer = f"{host}:{port} unit {unit}"
         self._unit = unit
         self._tid = 0
@@ -42,6 +54,7 @@ class ModbusTcp:
 
     def send(self, raw: bytes) -> None:
         """Send these bytes and nothing else."""
+        self._noted(raw, True)
         self.socket.sendall(raw)
 
     def receive(self, count: int) -> bytes:
@@ -57,6 +70,7 @@ class ModbusTcp:
             if not part:
                 raise ModbusSilent(f"{self._peer}: the controller closed the connection")
             parts += part
+        self._noted(parts, False)
         return parts
 
     def frame(self, pdu: bytes, unit: int | None = None) -> bytes:

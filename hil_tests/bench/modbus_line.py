@@ -13,7 +13,6 @@ import socket
 from types import TracebackType
 from typing import Self
 
-from .modbus import ModbusTcp
 from .modbus_fuzz import LOOPBACK, read_again, state_of
 from .modbus_oracle import Device, Oracle
 from .station import Bench
@@ -142,7 +141,7 @@ class JudgedController:
         self.bench = bench
         self.controller = bench.start_controller(rtu_tcp_port=rtu_port)
         self.rtu_port = rtu_port
-        self._plain = ModbusTcp("127.0.0.1", self.controller.device.port)
+        self._plain = self.controller.connect()
         self.device: Device = state_of(self.controller.device, "emulated", revision, self._plain.exchange)
         self.oracle = Oracle(self.device)
 

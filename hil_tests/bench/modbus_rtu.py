@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .errors import ConditionNotMet, ModbusException, ModbusSilent
+from .modbus import Noted, not_noted
 
 ANSWER_WITHIN_S = 5.0  # of the target's time; a controller answers within 0.2 s [hil.md A12]
 FIXED = {5: 8, 6: 8, 15: 8, 16: 8, 8: 8, 22: 10}  # bytes of a whole answer; the others tell it in their third
@@ -37,7 +38,8 @@ class ModbusRtu:
     """run_until: lets the target's time pass until a condition holds."""
 
     def __init__(self, line: Line, run_until: Callable[[Callable[[], bool], float], None],
-                 unit: int = 1) -> None:  # fmt: skip
+                 unit: int = 1, noted: Noted = not_noted) -> None:  # fmt: skip
+        self._noted = noted
         self._line = line
         self._run_until = run_until
         self._unit = unit
@@ -47,6 +49,7 @@ class ModbusRtu:
 
     def send(self, data: bytes) -> None:
         """Send these bytes and nothing else."""
+        self._noted(data, True)
         self._line.write(data)
 
     def exchange(self, pdu: bytes) -> bytes:
@@ -54,7 +57,7 @@ class ModbusRtu:
         self._line.read()  # a late answer to an earlier question is not this one's
         got = b""
         head = bytes((self._unit,)) + pdu
-        self._line.write(head + crc(head))
+        self.send(head + crc(head))
 
         def whole() -> bool:
             nonlocal got
@@ -67,6 +70,7 @@ class ModbusRtu:
             raise ModbusSilent(
                 f"unit {self._unit} on the serial line: {got.hex() or 'nothing'} within {ANSWER_WITHIN_S:g} s"
             ) from None
+        self._noted(got, False)
         frame = got[: _length(got)]
         if crc(frame[:-2]) != frame[-2:] or frame[0] != self._unit:
             raise ModbusSilent(f"unit {self._unit} on the serial line: a damaged answer, {got.hex()}")

@@ -117,7 +117,7 @@ class Bench:
                       serial=self._rtu, meters=self._meters,
                       mischief=breakable(bundle) if self._mischief else ())  # fmt: skip
         self._clock = Lockstep(self.plant, fleet, tick_ms=self._tick_ms, epoch_utc=self.plant.start)
-        self.controllers = [Controller(device, i) for i, device in enumerate(devices)]
+        self.controllers = [Controller(device, i, self._clock.note_bus) for i, device in enumerate(devices)]
         return self.controllers
 
     # time

@@ -18,7 +18,7 @@ from firmware.substation import registers
 from .board_io import CURRENT_CHANNELS, PT1000_CHANNELS, BoardInputs
 from .electronics import DRIVEN, adc_counts
 from .errors import BenchError, ConditionNotMet, WrongUse
-from .modbus import ModbusTcp
+from .modbus import ModbusTcp, Noted, not_noted
 from .modbus_rtu import ModbusRtu
 from .relay import Relay
 from .station import SUBSTATION, Bench
@@ -194,8 +194,8 @@ class PtyLine:
 class TcpBus:
     """The ways to a controller over TCP, which are alike on every target."""
 
-    def __init__(self, host: str, port: int, unit: int = 1) -> None:
-        self._host, self._port, self._unit = host, port, unit
+    def __init__(self, host: str, port: int, unit: int = 1, noted: Noted = not_noted) -> None:
+        self._host, self._port, self._unit, self._noted = host, port, unit, noted
         self._open: list[Any] = []
 
     def _kept(self, made: Any) -> Any:
@@ -203,7 +203,7 @@ class TcpBus:
         return made
 
     def tcp(self) -> ModbusTcp:
-        made: ModbusTcp = self._kept(ModbusTcp(self._host, self._port, self._unit))
+        made: ModbusTcp = self._kept(ModbusTcp(self._host, self._port, self._unit, noted=self._noted))
         return made
 
     def raw(self) -> socket.socket:
@@ -227,14 +227,16 @@ class TcpBus:
 
 class VmBus(TcpBus):
     def __init__(self, target: VmTarget) -> None:
-        super().__init__(target.controller.device.host, target.controller.device.port)
+        device = target.controller.device
+        super().__init__(device.host, device.port, noted=target.bench.clock.note_bus)
         self._target = target
 
     def rtu(self) -> ModbusRtu:
         lines = self._target.bench.fleet.serial_lines
         if not lines:
             raise NotOnThisTarget(NAME, "bus.rtu", 'Mark the test with needs("bus.rtu"): a line is laid then')
-        made: ModbusRtu = self._kept(ModbusRtu(PtyLine(lines[0].path), self._target.clock.run_until))
+        line = PtyLine(lines[0].path)
+        made: ModbusRtu = self._kept(ModbusRtu(line, self._target.clock.run_until, noted=self._noted))
         return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from ..bench.errors import ModbusSilent
@@ -9,8 +10,6 @@ from ..bench.faults import tcp_faults as faults
 from ..bench.faults.case import Plan
 from ..bench.faults.checks import ALL_GOES_ON, NORMAL, QUIET, Check
 from ..bench.faults.rig import FaultRig
-from ..bench.modbus import ModbusTcp
-from ..bench.provisioning import MODBUS_HOST
 from .types import FaultType
 
 LOOP_MOST_MS = 200  # of a period of 2 s: a tenth
@@ -20,7 +19,7 @@ CROWD = 6  # docs/modbus.md: 4 masters and 2 in the lobby
 def _newcomer(rig: FaultRig) -> bool:
     """Somebody who comes now is served, as is the one who was there before."""
     try:
-        with ModbusTcp(MODBUS_HOST, rig.controller.device.port, deadline_s=faults.DEADLINE_S) as client:
+        with contextlib.closing(rig.controller.connect()) as client:
             return client.read_input(0)[0] != 0 and rig.read("uptime_s") is not None
     except (ModbusSilent, OSError):
         return False

@@ -58,7 +58,8 @@ class PollingClient:
 
     def __init__(self, run: TownRun) -> None:
         self._clock = run.clock
-        self._controllers = [Controller(device, row) for row, device in enumerate(run.devices)]
+        noted = run.clock.note_bus
+        self._controllers = [Controller(device, row, noted) for row, device in enumerate(run.devices)]
         self._shares = round(POLL_S * 1000.0 / run.clock.tick_ms)
         self._tick = 0
         self.answers = 0
