@@ -57,8 +57,31 @@ def in_turns(controller: Controller, turn: int) -> dict[str, float]:
     return ways[turn % len(ways)](controller, turn)
 
 
+SUNDAY_NIGHT_S = 1_798_941_600  # 3 January 2027, 2:00 UTC
+DAYS = {"mon-fri": ["05:00-23:00"], "sat": ["05:00-23:00"]}
+
+
 # The lowest supply temperature alone takes no more than everything at once, of which it is a part.
 ATTACKS: tuple[Attack, ...] = (no_flow, everything, in_turns)
+
+
+@pytest.mark.street(houses=2)
+def test_who_tells_the_time_again_and_again_keeps_no_house_in_its_night(bench: Bench) -> None:
+    """The set-back lies in the own curve, so the deficit budget does not see it."""
+    bench.plant.outdoor_temp_c = OUTDOOR_C
+    attacked, left_alone = controllers = bench.start_controllers(schedule=DAYS)
+    monday_s = SUNDAY_NIGHT_S + 86_400
+    for controller in controllers:
+        assert controller.order(unix_time_set_s=monday_s, lease_s=0).result == order_frame.ACCEPTED
+    bench.run_for(3600)
+    for _ in range(ATTACK_H * 3):
+        receipt = attacked.order(unix_time_set_s=SUNDAY_NIGHT_S, lease_s=0)
+        assert receipt.result == order_frame.REFUSED_STATE
+        bench.run_for(600)
+    rooms = bench.plant.room_temp_c
+    assert attacked.read("local_time_number") == left_alone.read("local_time_number")
+    assert rooms.min() >= limit("room-floor")
+    assert rooms[1] - rooms[0] <= limit("attack-cost")
 
 
 @pytest.mark.slow

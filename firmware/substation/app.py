@@ -125,7 +125,7 @@ class Controller:
         self._refusals.save_when_due(now_s)
         self._loop.save_when_due(now_s)
         self._log.save_when_due(now_s)
-        self._boots.plan()
+        self._boots.plan(self.clock.unix_s())
 
     def restart(self):
         """End this run in order and reset the board."""
@@ -161,7 +161,7 @@ class Controller:
         try:
             print(task, "task died; the board is reset")
             sys.print_exception(error)
-            self._boots.rescue()
+            self._boots.rescue(self.clock.unix_s())
             self._updating.died()
             self._log.died(error)
         finally:

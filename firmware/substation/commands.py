@@ -2,7 +2,8 @@
 
 It refuses what has no meaning by itself: commands and setpoints never share an order, an update is opened by
 its size and its whole digest in one order, and a time that lies before the firmware was made, or behind the
-end of the own TLS certificate, is no time: every master's would have ended, and nobody could correct it.
+end of the own TLS certificate, is no time: every master's would have ended, and nobody could correct it. How
+far a known time may be moved the clock says; only the technician at the device may go beyond.
 Only supervisor, standby, and the technician in service mode may command; the utility may not.
 Only the technician, who needs service mode for every order, puts actuators by hand.
 """
@@ -13,6 +14,7 @@ from .order_frame import (
     REFUSED_REGISTER,
     REFUSED_RIGHT,
     REFUSED_STATE,
+    TECHNICIAN,
     UTILITY,
 )
 
@@ -43,7 +45,7 @@ class Commands:
     def __init__(self, place, clock, updating):
         self._address = [address for address, _ in place]
         self._words = [words for _, words in place]
-        self._clock = clock
+        self.clock = clock
         self._updating = updating
 
     def _place(self, address):
@@ -96,8 +98,12 @@ class Commands:
                 cause = self._hand().judge(order, which, values[MANUAL + which])
                 if cause:
                     return cause, self._address[MANUAL] + which
-        if values[TIME] is not None and not EARLIEST_S <= values[TIME] <= self.latest_s:
-            return REFUSED_LIMIT, self._address[TIME]
+        time_s = values[TIME]
+        if time_s is not None:
+            if not EARLIEST_S <= time_s <= self.latest_s:
+                return REFUSED_LIMIT, self._address[TIME]
+            if order.slot != TECHNICIAN and not self.clock.may(time_s):
+                return REFUSED_STATE, self._address[TIME]
         command = values[COMMAND]
         given = [value is not None for value in values[SIZE:COMMAND]]
         if command is None:
@@ -120,8 +126,8 @@ class Commands:
         """Do what judge() accepted."""
         values, _ = self._values(pairs)
         if values[TIME] is not None:
-            before_s = self._clock.unix_s()
-            self._clock.set(values[TIME])
+            before_s = self.clock.unix_s()
+            self.clock.set(values[TIME])
             if self.log is not None:
                 self.log.time_set(slot, before_s, source)
         if values[COMMAND] is not None and self.log is not None:

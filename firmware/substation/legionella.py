@@ -21,6 +21,8 @@ LOST_FOR_MS = 300_000  # so long nothing may be measured in a run
 
 
 class Legionella:
+    ONLY_BOOTING = ("_load",)
+
     def __init__(self, bank, settings, sensors, persistence, local_time):
         fixed = settings.fixed
         self._bank = bank

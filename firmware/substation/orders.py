@@ -111,6 +111,7 @@ class Mailbox:
         if order.epoch != before:
             # a new owner, who cannot know what the old one counted, and the old key is worth nothing
             self._counter[slot] = 0
+            self._commands.clock.free = True
             self._file_receipt(key, Receipt(slot, 0, NONE, 0, self._uptime.advance(), 0))
             if self.log is not None:
                 self.log.note(EPOCH, slot + 1, 0, order.epoch, source, True)

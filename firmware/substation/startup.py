@@ -10,6 +10,9 @@ import os
 from .alarms import CONFIG_REJECTED, WATCHDOG_RESET
 from .let_go import let_go_of
 
+POWER_ON = 1  # machine.PWRON_RESET: nobody knows for how long there was none
+RESTART_S = 2  # what the device's own reset takes [estimate]
+
 
 class Parts:
     """What the controller runs with."""
@@ -42,6 +45,9 @@ def assemble(boards, running, publish_uptime, restart, control_allowed_ms, versi
     board = parts.board = boards.open_board(settings.board)
     board.equip(settings)
     boots = parts.boots = Boots(persistence, board.reset_cause == watchdog_cause)
+    kept_s = boots.time_kept()
+    if kept_s is not None and board.reset_cause != POWER_ON:
+        parts.clock.set(kept_s + RESTART_S)
     random_8 = os.urandom(8)
     for name, value in (
         ("boot_count", boots.count),

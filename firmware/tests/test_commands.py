@@ -3,6 +3,8 @@
 import pytest
 
 from firmware.substation import order_frame, registers
+from firmware.substation.boots import Boots
+from firmware.substation.clock import MOVED_MOST_S, STEADY
 from firmware.substation.commands import EARLIEST_S
 from firmware.substation.order_frame import (
     ACCEPTED,
@@ -15,6 +17,7 @@ from firmware.substation.order_frame import (
     TECHNICIAN,
     UTILITY,
 )
+from firmware.substation.persistence import Persistence
 
 from .order_rig import OrderRig
 
@@ -43,6 +46,49 @@ def test_the_time_is_told_by_order_and_goes_on(rig, slot):
     assert result(rig, {"unix_time_set_s": NOW_S}, slot=slot) == (ACCEPTED, 0)
     rig.step(120)
     assert rig.clock.unix_s() == NOW_S + 120
+
+
+def moved(rig, by_s, **how):
+    return result(rig, {"unix_time_set_s": rig.clock.unix_s() + by_s}, **how)
+
+
+@pytest.mark.parametrize("slot", [SUPERVISOR, STANDBY])
+def test_a_known_time_is_moved_by_no_more_than_a_quartz_explains(rig, slot):
+    """Else a stolen key would hold a house in its night, and would not touch the deficit budget."""
+    refused = (REFUSED_STATE, address("unix_time_set_s"))
+    assert result(rig, {"unix_time_set_s": NOW_S})[0] == ACCEPTED
+    assert moved(rig, 1, slot=slot) == refused
+    rig.step(60 * STEADY)
+    for by_s in (-86_400, -61, 61, 7 * 86_400):
+        assert moved(rig, by_s, slot=slot) == refused
+    assert moved(rig, -60, slot=slot)[0] == ACCEPTED
+    assert moved(rig, 1, slot=slot) == refused
+    rig.step(30 * STEADY)
+    assert moved(rig, 31, slot=slot) == refused
+    assert moved(rig, 30, slot=slot)[0] == ACCEPTED
+    rig.step(86_400 * 3)
+    assert moved(rig, MOVED_MOST_S + 1, slot=slot) == refused  # it does not grow for ever
+    assert moved(rig, -MOVED_MOST_S, slot=slot)[0] == ACCEPTED
+
+
+def test_the_technician_at_the_device_and_a_new_owner_set_the_time_anew(rig):
+    assert result(rig, {"unix_time_set_s": NOW_S})[0] == ACCEPTED
+    rig.service.step(True, rig.uptime.advance())
+    assert moved(rig, 5 * 86_400, slot=TECHNICIAN)[0] == ACCEPTED
+    assert moved(rig, 86_400)[0] == REFUSED_STATE
+    assert moved(rig, -86_400, epoch=2)[0] == ACCEPTED
+    assert moved(rig, 86_400, epoch=2)[0] == REFUSED_STATE
+
+
+def test_a_restart_of_its_own_leaves_the_time_known(tmp_path):
+    persistence = Persistence(str(tmp_path))
+    Boots(persistence, False).plan(NOW_S)
+    second = Boots(persistence, False)
+    assert second.time_kept() == NOW_S
+    third = Boots(persistence, False)  # the second run ended nobody knows when
+    assert third.time_kept() is None
+    third.plan(None)
+    assert Boots(persistence, False).time_kept() is None
 
 
 def test_a_time_that_cannot_be_meant_is_refused(rig):

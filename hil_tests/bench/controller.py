@@ -127,7 +127,10 @@ class Controller:
         return struct.unpack(f">{len(frame) // 2}H", frame)
 
     def write_order(self, words: tuple[int, ...], slot: int = order_frame.SUPERVISOR) -> Any:
-        """Write an order frame and return the slot's Receipt, its MAC checked. ModbusException if refused."""
+        """Write an order frame; return the slot's Receipt, its MAC checked with the key of the order's epoch.
+
+        ModbusException if refused.
+        """
         read = self.client().read_write(
             registers.RECEIPTS + registers.RECEIPT_WORDS * slot,
             registers.RECEIPT_WORDS,
@@ -135,7 +138,7 @@ class Controller:
             words,
         )
         return order_frame.decode_receipt(
-            self.device.slot_key(slot),
+            self.device.slot_key(slot, words[1]),
             self.device.device_id,
             self.identity().boot_nonce,
             struct.pack(f">{len(read)}H", *read),

@@ -104,7 +104,7 @@ ROWS = (
     FaultType(
         GROUP,
         "clock-jump",
-        "the controller is told a wrong time",
+        "the controller is told a wrong time, under a new epoch of the keys",
         "an hour late",
         "an hour early",
         "its clock against the bench's",

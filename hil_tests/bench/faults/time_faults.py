@@ -14,15 +14,21 @@ WRAP_MS = 1 << 30
 
 
 def tell_time(rig: FaultRig, unix_s: float) -> None:
-    """Order the controller's time, as a supervisor does."""
-    words = rig.controller.order_words({"unix_time_set_s": float(round(unix_s))}, lease_s=0)
-    receipt = rig.controller.write_order(words)
+    """Order the controller's time as a new owner does, who alone may move it far: under a later epoch."""
+    slot = order_frame.STANDBY
+    epoch = int(rig.read("standby_key_epoch_number")) + 1
+    time = {"unix_time_set_s": float(round(unix_s))}
+    words = rig.controller.order_words(time, lease_s=0, slot=slot, epoch=epoch)
+    receipt = rig.controller.write_order(words, slot=slot)
     if receipt.result != order_frame.ACCEPTED:
         raise BenchError(f"the time was refused (result {receipt.result}); nothing was changed")
 
 
 class ClockAt(Injector):
-    """The controller is told this time, or, after the right one, one that is `jump_s` beside it."""
+    """The controller is told this time, or, after the right one, one that is `jump_s` beside it.
+
+    It refuses a controller that lets its supervisor move a known time so far.
+    """
 
     needs = frozenset({"clock.virtual"})
 
@@ -41,6 +47,10 @@ class ClockAt(Injector):
         self._before = rig.read("unix_time_s")
         self._before_utc = rig.clock.utc.timestamp()
         self._told_s = self._before_utc + self._jump_s if self._at is None else self._at.timestamp()
+        if self._at is None:
+            words = rig.controller.order_words({"unix_time_set_s": float(round(self._told_s))}, lease_s=0)
+            if rig.controller.write_order(words).result == order_frame.ACCEPTED:
+                raise BenchError("the supervisor moved a known time by an hour; that is no fault but a hole")
         tell_time(rig, self._told_s)
         if self._leap:  # a second that is counted twice
             rig.bench.run_for(2.0)
