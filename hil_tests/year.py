@@ -216,7 +216,8 @@ def _figures(house: WholeHouse, first_s: float) -> dict[str, Any]:
     count = house.count
     series = np.array(house.series)
     columns = {name: series[:, i] for i, name in enumerate(SERIES)}
-    comfort = np.array([comfort_now(first_s + SAMPLE_S * i) for i in range(len(series))])
+    # a sample is what was at the end of its ten minutes
+    comfort = np.array([comfort_now(first_s + SAMPLE_S * (i + 1)) for i in range(len(series))])
     sample_h = SAMPLE_S / 3600.0
     heated = columns["outdoor_c"] < 15.0  # the circuits' summer cut-off
     rooms = {}

@@ -30,10 +30,19 @@ def resumed(path: Path, form: str, origin: dict[str, Any], say: Callable[[str], 
     if content is not None and content["provenance"] == origin:
         return content
     if content is not None:
-        aside = path.with_name(f"{path.stem}-{content['provenance']['firmware_sha256'][:8]}.json")
+        aside = aside_of(path, content["provenance"]["firmware_sha256"])
         path.replace(aside)
         say(f"{path.name} was made otherwise; it lies in {aside.name} now")
     return {"format": form, "provenance": origin}
+
+
+def aside_of(path: Path, firmware_sha256: str) -> Path:
+    """Return a name beside a result that is free: by its firmware, and a number where that is taken."""
+    aside, number = path.with_name(f"{path.stem}-{firmware_sha256[:8]}{path.suffix}"), 2
+    while aside.exists():
+        aside = path.with_name(f"{path.stem}-{firmware_sha256[:8]}-{number}{path.suffix}")
+        number += 1
+    return aside
 
 
 def save(path: Path, content: dict[str, Any]) -> None:

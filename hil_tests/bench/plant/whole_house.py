@@ -59,6 +59,7 @@ DHW_LAG_S = 3.0  # a sensor in the water itself [estimate]
 DHW_FLOW_SPAN_M3_H = 4.0
 LOOP_KG_S, LOOP_KG, LOOP_W_K, CELLAR_C = 0.05, 10.0, 5.0, 20.0  # circulation [estimate]
 
+COLD_FROM_C, BOILING_C = 5, 100  # between which densities stand in a table
 OHM_BESIDE, SHUNT_OHM, REFERENCE_V, FULL = 1500.0, 150.0, 3.3, 65535
 SAMPLE_S = 600  # of the series that a report shows
 HOUR_S = 3600
@@ -154,6 +155,8 @@ class WholeHouse:
         """The two heating circuits; the rooms of one lose nothing to those of the other."""
         self.cp = circuits.cp_j_kgk
         self.density = float(fluid.density_kg_m3(WATER_TEMP_C))
+        self._densities = fluid.density_kg_m3(np.arange(COLD_FROM_C, BOILING_C + 1)).tolist()
+        self.return_density = self.density
         self.dhw_kg_s, self.dhw_stroke_s, self.loop_kg_s = dhw_kg_s, dhw_stroke_s, loop_kg_s
         self.dhw, self.dhw_kvs_m3_h = make_heater(dhw_kg_s, dhw_stroke_s, plates)
         self.dhw_out_c = self.dhw_supply_c = 50.0
@@ -171,6 +174,7 @@ class WholeHouse:
         self.in_the_pipe = (0.0, self.primary_c, self.return_c)
         """Flow in m3/h, supply and return in degC of the last step, as a meter in the pipe sees them."""
         self._meter_ticks, self._meter_kg, self._meter_kg_k, self._meter_supply = 0, 0.0, 0.0, 0.0
+        self._meter_m3 = 0.0
 
         random = Random(seed)
         self._error = [random.uniform(-1.0, 1.0) * TOLERANCE_SHARE for _ in range(11)]
@@ -276,9 +280,16 @@ class WholeHouse:
         )
         back = (flow_1 * back_1 + flow_2 * back_2 + flow_3 * dhw_back) / flow
         self.return_c = back
+        self.return_density = self._density_of(back)
         self._note(dt_s, supply, back, (pump_1, pump_2, loop), flow_3 * (supply - dhw_back))
         self._further_ms = [0] * 6
         return self._sense(dt_s)
+
+    def _density_of(self, temp_c: float) -> float:
+        """Return the density of water between 5 and 100 degC, from a table by whole degrees, kg/m3."""
+        row = min(max(int(temp_c), COLD_FROM_C), BOILING_C - 1) - COLD_FROM_C
+        cold, warm = self._densities[row : row + 2]
+        return float(cold + (warm - cold) * (temp_c - COLD_FROM_C - row))
 
     def _network_c(self) -> float:
         slope = (SUPPLY_COLD_C - SUPPLY_MILD_C) / (DESIGN_OUTDOOR_C - MILD_C)
@@ -291,8 +302,8 @@ class WholeHouse:
         count, flow, sums = self.count, self.flow_kg_s, self._sum
         count.seconds += dt_s
         kg = flow * dt_s
-        volume = kg / self.density
-        self.in_the_pipe = (flow / self.density * 3600.0, supply, back)
+        volume = kg / self.return_density  # where meter and flow sensor sit
+        self.in_the_pipe = (flow / self.return_density * 3600.0, supply, back)
         count.volume_m3 += volume
         count.return_m3_k += volume * back
         count.plant_j += kg * self.cp * (supply - back)
@@ -307,14 +318,16 @@ class WholeHouse:
         elif self._draw_running_s:
             self._draw_running_s = self._over_s = 0.0
         self._meter_kg += kg
+        self._meter_m3 += volume
         self._meter_kg_k += kg * back
         self._meter_supply += kg * supply
         self._meter_ticks += 1
         if self._meter_ticks == METER_TICKS:
             kg, over_s = self._meter_kg, dt_s * METER_TICKS
-            flow_m3_h = kg / self.density / over_s * 3600.0
+            flow_m3_h = self._meter_m3 / over_s * 3600.0
             self.meter.step(over_s, flow_m3_h, self._meter_supply / kg, self._meter_kg_k / kg)
             self._meter_ticks, self._meter_kg, self._meter_kg_k, self._meter_supply = 0, 0.0, 0.0, 0.0
+            self._meter_m3 = 0.0
         whole = int(self.time_s)
         if whole % SAMPLE_S < dt_s:
             self._sample()
@@ -395,7 +408,7 @@ class WholeHouse:
             ohms.append(ohm)
         inputs = self._inputs
         inputs.resistance_ohm[0, :] = ohms[:6]
-        flow_m3_h = self.flow_kg_s * 3600.0 / self.density * self._flow_gain
+        flow_m3_h = self.flow_kg_s * 3600.0 / self.return_density * self._flow_gain
         inputs.current_ma[0, 0] = 4.0 + 16.0 * DP_BAR / DP_RANGE_BAR
         inputs.current_ma[0, 1] = 4.0 + 16.0 * flow_m3_h / SUBSTATION_FLOW_RANGE_M3_H
         drawn_ma = 4.0 + 16.0 * self.drawn_kg_s * 3600.0 / self.density / DHW_FLOW_SPAN_M3_H
