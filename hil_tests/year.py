@@ -24,6 +24,7 @@ import numpy as np
 
 from firmware.substation import registers
 
+from .acceptance import limit
 from .bench import kept
 from .bench.beside import Beside
 from .bench.controller import Controller
@@ -49,7 +50,8 @@ UNIX_S = (
     int((date(YEAR, 1, 1) - date(1970, 1, 1)) / timedelta(seconds=1)) - 3600
 )  # 0:00 Central European Time
 COMFORT = (("06:00", "22:00"), ("07:00", "23:00"))  # working days, weekend: as in the house's settings
-COLD_BELOW_C, WARM_ABOVE_C = 18.6, 21.4  # 20 degC -+ 1.4 K of EN 15500 [hil.md A8]
+ROOM_C = 20.0  # what both circuits' rooms are set to
+COLD_BELOW_C, WARM_ABOVE_C = ROOM_C - limit("control-accuracy"), ROOM_C + limit("control-accuracy")
 SEASONS = {
     "winter": (0, 59),
     "spring": (59, 151),
