@@ -160,7 +160,7 @@ def run_slice(
         controller = Controller(device, 0)
         stack.callback(controller.disconnect)
         clock.run_for(SETTLE_S)
-        _tell_time(controller, house)
+        tell_time(controller, house)
         clock.run_for(plan.warm_up_s - house.time_s)
         house.begin()
         heap_start = _heap(clock)
@@ -175,7 +175,7 @@ def run_slice(
             for bit, name in enumerate(registers.ALARM_BITS):
                 alarm_looks[name] += bits >> bit & 1
             if house.local_s % DAY_S < LOOK_S:
-                _tell_time(controller, house)
+                tell_time(controller, house)
             told(1.0 - (end_s - house.time_s) / span_s)
         result = _figures(house, first_s)
         result |= {
@@ -201,7 +201,8 @@ def run_slice(
     return result
 
 
-def _tell_time(controller: Controller, house: WholeHouse) -> None:
+def tell_time(controller: Controller, house: WholeHouse) -> None:
+    """Tell the controller what the house's calendar says. RuntimeError where it does not take it."""
     receipt = controller.order(lease_s=0, unix_time_set_s=UNIX_S + int(house.local_s))
     if receipt.result != 1:
         raise RuntimeError(f"the time was not taken: {receipt}")

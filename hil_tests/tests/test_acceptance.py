@@ -62,9 +62,8 @@ def test_no_test_asks_for_a_limit_that_the_file_has_not():
                 where = f"{path.name} line {call.lineno}"
                 assert isinstance(call.args[0], ast.Constant), f"{where}: name the limit"
                 asked[call.args[0].value] = where
-            elif isinstance(call.func, ast.Name) and call.func.id == "judged":
-                if isinstance(call.args[2], ast.Constant):
-                    asked[call.args[2].value] = f"{path.name} line {call.lineno}"
+            elif getattr(call.func, "id", "") == "judged" and isinstance(call.args[2], ast.Constant):
+                asked[call.args[2].value] = f"{path.name} line {call.lineno}"
     assert asked, "no limit is used at all"
     assert {name: where for name, where in asked.items() if name not in known} == {}
 
