@@ -93,9 +93,9 @@ def test_a_house_that_believes_in_summer_does_not_freeze(bench: Bench) -> None:
     for _ in range(60):
         bench.run_for(90)
         protected.append(int(house.read("alarm_bits")) >> registers.ALARM_BITS.index("frost_protection") & 1)
-    assert sum(protected) > 0 and house.read("outdoor_temp_c") > bench.plant.outdoor_temp_c + 30.0
     assert coldest.water_c >= limit("frost-water")
     assert coldest.room_c >= limit("room-frost")
+    assert sum(protected) > 0 and house.read("outdoor_temp_c") > bench.plant.outdoor_temp_c + 30.0
 
 
 def test_a_supervisor_that_dies_over_the_coldest_order_freezes_nobody(bench: Bench) -> None:
