@@ -19,19 +19,14 @@ import numpy as np
 
 from firmware.substation import registers
 
-from .acceptance import acceptance
+from .acceptance import limit
 from .bench.chart import Chart, Limit, Line
-from .bench.recording import DP_ALARM_PA, Recording
-from .bench.report import Check, charts, write_report
+from .bench.recording import Recording
+from .bench.report import Check, charts, judged, write_report
 from .demo import EXAMPLES, Demo, Supervisor
 from .week import SERVED_WITHIN_K, WEEK_FILE, bundle_digest, load_week, polls, record
 
 INDEX_DP_SETPOINT_PA = 0.6e5
-COLDEST_ROOM = acceptance().limits["room-floor"]
-ROOM_DROP = acceptance().limits["room-drop"]
-PRACTICE = "Specific practice for critical consumers: 0.4-1.0 bar; alarm limit of the example site file"
-HEAP = "Own limit: one kilobyte in a week, of the 192 kB that a controller has"
-NO_LOSS = "Own goal: a healthy line loses no poll"
 
 MAX_EVENTS = 100
 CLOCK_POINT = "unix_time_set_s"  # these orders are told in one line
@@ -61,24 +56,17 @@ ROWS = (
 def checks_of(kpi: dict[str, Any], *, settled: bool) -> list[Check]:
     """Judge one run. settled: the pressure limits hold for a run whose start was discarded."""
     checks = [
-        Check(
-            "Coldest room",
-            kpi.get("coldest_room_temp_c"),
-            COLDEST_ROOM.value,
-            COLDEST_ROOM.relation,
-            "°C",
-            COLDEST_ROOM.origin,
-        ),
-        Check("Polls lost", kpi.get("polls_lost"), 0, "==", "1", NO_LOSS),
+        judged("Coldest room", kpi.get("coldest_room_temp_c"), "room-floor"),
+        judged("Polls lost", kpi.get("polls_lost"), "polls-lost"),
     ]
     if settled:
         share = kpi.get("index_dp_below_alarm_share")
-        checks.append(Check("Heap growth", kpi.get("heap_growth_largest_b"), 1024, "<=", "B", HEAP))
-        checks.append(Check("Time with the index consumer below 0.4 bar", share, 0.01, "<=", "1", PRACTICE))
+        below = f"Time with the index consumer below {limit('index-dp'):g} bar"
+        checks.append(judged("Heap growth", kpi.get("heap_growth_largest_b"), "heap-growth"))
+        checks.append(judged(below, share, "index-dp-below"))
     else:
         lowest = kpi.get("index_dp_minimum_bar")
-        limit = DP_ALARM_PA / 1e5
-        checks.append(Check("Index consumer, lowest pressure", lowest, limit, ">=", "bar", PRACTICE))
+        checks.append(judged("Index consumer, lowest pressure", lowest, "index-dp"))
     return checks
 
 
@@ -86,8 +74,7 @@ def _checks_of_rooms(beside: dict[str, Any]) -> list[Check]:
     if not beside:
         return []
     name = f"Most that a room lost beside constant pressure ({beside['room_lost_house']})"
-    lost_k = beside["room_lost_largest_k"]
-    return [Check(name, lost_k, ROOM_DROP.value, ROOM_DROP.relation, "K", ROOM_DROP.origin)]
+    return [judged(name, beside["room_lost_largest_k"], "room-drop")]
 
 
 class DemoReport:
@@ -339,8 +326,9 @@ def week_charts(folder: Path) -> list[Chart]:
         ]
 
     hours = hours[:size]
+    dp_bar = limit("index-dp")
     dp_limits = [
-        Limit("alarm 0.4 bar", DP_ALARM_PA / 1e5),
+        Limit(f"alarm {dp_bar:g} bar", dp_bar),
         Limit("setpoint", INDEX_DP_SETPOINT_PA / 1e5, "#555"),
     ]
     return [

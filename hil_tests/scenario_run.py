@@ -36,7 +36,7 @@ from .bench.fleet import HEAP, Fleet
 from .bench.lockstep import EPOCH_UTC, TICK_MS, Lockstep
 from .bench.provisioning import KEY_EPOCH, Device, Ports, firmware_bundle, provision
 from .bench.recording import Recording
-from .bench.report import Check
+from .bench.report import Check, judged
 from .bench.street import controller_settings, district
 from .bench.suction import SuctionTransmitter
 from .bench.suction import settings as suction_settings
@@ -554,15 +554,8 @@ KEEPS_THE_MARK = ("mass_restore",)  # it is judged against what was before the a
 
 def judge(expectation: Expectation, figures: dict[str, float | None]) -> Check:
     """Return the check of one expected figure."""
-    wanted = expectation.limit
-    return Check(
-        f"{expectation.figure} ({wanted.id})",
-        figures.get(expectation.figure),
-        wanted.value,
-        wanted.relation,
-        wanted.unit,
-        wanted.origin,
-    )
+    name = f"{expectation.figure} ({expectation.limit.id})"
+    return judged(name, figures.get(expectation.figure), expectation.limit)
 
 
 def _take(stations: Stations, step: Step) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from firmware.substation import order_frame, registers
 
+from .acceptance import limit
 from .attended_town import AttendedTown, Operator
 from .bench.controller import Controller
 from .bench.errors import ModbusException
@@ -25,8 +26,6 @@ ORDERED_C = 45.0  # 3.5 K below the houses' own curve at -5 degC
 WANTED_BY_THE_THIEF_C = 30.0
 LEASE_S = 3600
 FRESH_COUNTER = 1000  # far above the supervisor's own, so that no frame is refused as a replay by chance
-SEEN_WITHIN_S = 30.0  # three poll cycles
-BACK_WITHIN_S = 75.0  # supervisor/field/poller.py: a house that was away is asked again within about a minute
 RESPOND_WITHIN_S = 1800  # supervisor/alarms/records.py
 KEPT = (
     "secondary_supply_temp_sp_c", "secondary_supply_temp_effective_c", "secondary_supply_temp_lease_number",
@@ -115,9 +114,10 @@ def test_every_attack_on_a_running_town_is_on_the_alarm_list(tmp_path: Path, fir
 
         # the operator hears of each, with what to do and until when, and of no other house
         present = {houses[row].name for row in attacks} - {houses[REPLAYED].name}
-        clock.run_until(lambda: present <= set(alarms_about_writes(operator)), within_s=SEEN_WITHIN_S)
+        clock.run_until(lambda: present <= set(alarms_about_writes(operator)), within_s=limit("attack-seen"))
         clock.run_until(
-            lambda: houses[REPLAYED].name in alarms_about_writes(operator), within_s=BACK_WITHIN_S
+            lambda: houses[REPLAYED].name in alarms_about_writes(operator),
+            within_s=limit("attack-seen-again"),
         )
         clock.run_for(60)
         listed = alarms_about_writes(operator)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from .acceptance import limit
 from .bench import kept
 from .bench.errors import WrongUse
 from .bench.provisioning import firmware_bundle
 from .dhw.bound import least_off_k, place_of
-from .dhw.page import PAGE, PICTURE, RUN, cases_of, checks_of, markdown, picture
+from .dhw.page import PAGE, PICTURE, RUN, SAID, cases_of, checks_of, markdown, picture
 from .dhw.steps import (
     FLOWS_KG_S,
     FORMAT,
+    LEVELS,
     RESULT,
     STEP_S,
     STROKES_S,
@@ -31,15 +34,25 @@ from .dhw.steps import (
 )
 
 TICK_S = 0.5
+# What the kept run misses, as docs/dhw.md says; with these actuators no controller keeps a band ("least
+# possible" there). What is kept one day leaves this list.
+MISSED = {
+    *(f"flow sensor, right valve data, 30 s: most off while the draw changes, level {n}" for n in LEVELS),
+    *(f"flow sensor, right valve data, 30 s: slowest back in its band, level {n}" for n in ("II", "III")),
+    *(
+        f"{SAID[tuning]}, 120 s: longest above 65 °C"
+        for tuning in ("calibrated", "valve_flow_25_pct_high", "valve_flow_25_pct_low")
+    ),
+}
 
 
 def made_columns(taps: StepTaps, off_k: dict[float, float]) -> dict[str, np.ndarray]:
     """A tap that is 0.5 K too hot, but for so many seconds after each change of the draw that far off."""
     time_s = np.arange(TICK_S, taps.end_s + TICK_S / 2, TICK_S)
-    drawn = np.array([taps.flow_kg_s(t - TICK_S) for t in time_s])
+    drawn = np.array([taps.flow_kg_s(t) for t in time_s])
     tap_c = np.full(len(time_s), WANTED_C + 0.5)
     for begin_s, off in off_k.items():
-        tap_c[(time_s > begin_s) & (time_s <= begin_s + 8.0)] = WANTED_C + off
+        tap_c[(time_s >= begin_s) & (time_s < begin_s + 8.0)] = WANTED_C + off
     return {
         "time_s": time_s, "drawn_kg_s": drawn, "tap_c": tap_c, "position": np.full(len(time_s), 0.25),
         "travel": time_s / 1000.0, "starts": np.floor(time_s / 10.0),
@@ -65,7 +78,7 @@ def test_figures_tell_how_far_and_how_long_each_change_drives_it_off() -> None:
     assert result["over_65_longest_s"] == 0.0
     columns["tap_c"][(columns["time_s"] > 300.0) & (columns["time_s"] <= 304.0)] = 66.0
     columns["tap_c"][(columns["time_s"] > 400.0) & (columns["time_s"] <= 409.0)] = 66.0
-    shut = (columns["time_s"] > taps.shut_s) & (columns["time_s"] <= taps.morning_s)
+    shut = (columns["time_s"] >= taps.shut_s) & (columns["time_s"] < taps.morning_s)
     columns["tap_c"][shut] = 70.0  # nobody draws it
     assert figures(columns, taps)["over_65_longest_s"] == 9.0
     assert result["rest_starts_h"] == pytest.approx(360.0, rel=0.02)
@@ -89,6 +102,13 @@ def test_cases_are_chosen_by_tuning_or_alone() -> None:
         chosen(["calibrated/15"])
 
 
+def beyond_possible_k(stroke_s: int, step: dict[str, Any]) -> float:
+    """How much further a change drove it off than it must, towards the side that it must."""
+    before, after = step["from_kg_s"], step["to_kg_s"]
+    off_k = step["dip_k"] if after > before else step["rise_k"]
+    return float(off_k - least_off_k(stroke_s, before, after))
+
+
 @pytest.mark.slow
 def test_the_shipped_firmware_holds_the_tap(tmp_path: Path) -> None:
     """A short night; the valve finds its place after every change, and the same seed is the same run."""
@@ -96,11 +116,16 @@ def test_the_shipped_firmware_holds_the_tap(tmp_path: Path) -> None:
     plan = Plan(tick_ms=1000, night_s=60.0)
     one = run_case(30, "calibrated", plan, bundle)
     for step in one["steps"][1:]:
-        assert abs(step["end_off_k"]) < 2.0
+        assert abs(step["end_off_k"]) <= limit("dhw-band-3")
         assert step["motor_starts"] > 0
+        # level I as the kept run reaches it: no controller keeps its band, and it is back in its time
+        assert step["settled_s"]["I"] <= limit("dhw-useful-1")
+        assert beyond_possible_k(30, step) <= limit("dhw-beyond-possible")
     # a kelvin less where the draw changed while it was too warm
-    assert least_off_k(30, 0.1, 0.3) - 1.0 < one["dip_k"] < 25.0
-    assert one["hottest_c"] < 70.0 and one["resets"] == 0
+    assert one["dip_k"] > least_off_k(30, 0.1, 0.3) - 1.0
+    assert one["over_65_longest_s"] <= limit("dhw-over-65")
+    assert one["morning"]["bath_s"] <= limit("dhw-ready")
+    assert one["resets"] == 0
     two = run_case(30, "calibrated", plan, bundle)
     assert (one["sha256"], one["relays_sha256"]) == (two["sha256"], two["relays_sha256"])
 
@@ -118,6 +143,18 @@ def test_what_is_kept_is_not_run_again(tmp_path: Path) -> None:
     assert load(aside) == content and aside.name in told[0]  # what another plan made is not overwritten
     (tmp_path / RESULT).write_text("{")
     assert load(tmp_path / RESULT) is None
+
+
+def test_the_kept_run_keeps_what_it_kept_and_its_misses_are_these() -> None:
+    """A limit that is missed is reported and stands in MISSED; one that is kept may not be missed again."""
+    content = json.loads(RUN.read_text(encoding="utf-8"))
+    checks = checks_of(content)
+    assert {check.name for check in checks if not check.passed} == MISSED
+    assert {check.name for check in checks} > MISSED
+    for tuning, stroke, case in cases_of(content):
+        if tuning == "calibrated":
+            for step in case["steps"][1:]:
+                assert beyond_possible_k(stroke, step) <= limit("dhw-beyond-possible"), (stroke, step)
 
 
 def test_the_page_is_that_of_the_committed_run() -> None:

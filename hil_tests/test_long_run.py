@@ -8,6 +8,7 @@ import pytest
 
 from firmware.substation import order_frame, registers
 
+from .acceptance import limit
 from .bench.controller import Controller
 from .bench.station import PUMP_STATION, SUBSTATION, Bench
 
@@ -15,9 +16,7 @@ from .bench.station import PUMP_STATION, SUBSTATION, Bench
 HOURS = int(os.environ.get("TOPLOVOD_SERVICE_HOURS", "6"))
 POLL_S = 10
 RENEW_S = 900
-# Between two collections of the same program the heap differs by a few boxed numbers and a half-full
-# flash record; 160 B were seen over 20 000 s. A leak of one object a poll would be 138 kB in a day.
-LEEWAY_B = 1_024
+LEEWAY_B = limit("heap-growth")
 
 
 def wanted(controller: Controller) -> dict[str, float]:

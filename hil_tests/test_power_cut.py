@@ -6,6 +6,7 @@ import pytest
 
 from firmware.substation import order_frame
 
+from .acceptance import limit
 from .bench.station import Bench
 
 
@@ -50,7 +51,7 @@ def test_energy_and_deficit_survive_a_power_cut(bench: Bench) -> None:
     bench.power(controller)
     bench.run_for(10)
     assert controller.read("deficit_used_kh") >= used - budget / 50 - 0.01
-    assert controller.read("primary_energy_kwh") >= energy - 10.0
+    assert controller.read("primary_energy_kwh") >= energy - limit("cut-energy")
 
 
 def test_ten_cuts_in_half_a_minute_leave_it_whole(bench: Bench) -> None:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from .acceptance import limit
 from .bench.vm_flash.words import in_words_of
 
 SCRIPT = Path(__file__).parent / "bench" / "vm_flash" / "power_cuts.py"
 DEADLINE_S = 600
 # more than 10 000 in all
 LEAST_CUTS = {"update": 1_500, "records": 9_000, "log": 2_000, "limits": 50, "migration": 5}
-MOST_OPERATIONS = 5 * 60  # erases and programs of the log's 60 appends: what its wear is reckoned with
+MOST_OPERATIONS = limit("log-operations")
 
 
 def toplovod(*arguments: str | Path) -> None:

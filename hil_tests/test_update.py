@@ -15,6 +15,7 @@ import pytest
 
 from firmware.substation import order_frame
 
+from .acceptance import limit
 from .bench import updater
 from .bench.controller import Controller
 from .bench.errors import ModbusException
@@ -23,7 +24,7 @@ from .bench.updater import ACTIVATE, FAILED, FILES_COME, GO_BACK, READY, command
 
 SIGNATURE, VERSION = 2, 3  # update_cause_number
 CONFIRMED, ON_TRIAL, PROVISIONAL, GIVEN_UP = range(4)  # image_state_number
-CONFIRMED_WITHIN_S = 3 * 3600
+CONFIRMED_WITHIN_S = limit("update-confirmed")
 PROJECT = Path(__file__).parent.parent
 OLDER_FORMAT = (
     ("site.py", 'FORMAT = "toplovod-device/2"', 'FORMAT = "toplovod-device/1"'),

@@ -13,10 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..acceptance import limit
+
 FloatArray = NDArray[np.float64]
 
 SAMPLE_S = 60.0
-DP_ALARM_PA = 0.4e5  # differential pressure below which a house is called underserved
+DP_ALARM_PA = 1e5 * limit("index-dp")  # differential pressure below which a house is called underserved
 
 # one value a sample
 TOWN_SERIES = (

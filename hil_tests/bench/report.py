@@ -18,6 +18,8 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..acceptance import Limit as AcceptanceLimit
+from ..acceptance import acceptance, limit
 from .chart import Band, Chart, Limit, Line
 from .errors import WrongUse
 from .recording import Recording
@@ -27,7 +29,7 @@ REPORT_FORMAT = "toplovod-report/1"
 
 @dataclass(frozen=True)
 class Check:
-    """One judgement: a measured value against a limit with its source."""
+    """One judgement: a measured value against a limit with its source; `judged` makes one."""
 
     name: str
     value: float | None
@@ -54,6 +56,13 @@ class Check:
         return {**asdict(self), "passed": self.passed}
 
 
+def judged(name: str, value: float | None, by: str | AcceptanceLimit) -> Check:
+    """Judge a value by a limit, or by its id in acceptance.yaml. KeyError for an id it has not."""
+    wanted = acceptance().limits[by] if isinstance(by, str) else by
+    unit = wanted.unit.replace("degC", "°C")
+    return Check(name, value, wanted.value, wanted.relation, unit, wanted.origin)
+
+
 def charts(recording: Recording, *, dp_setpoint_pa: float | None = None) -> list[Chart]:
     """Return the pictures of a run: weather and rooms, temperatures, differential pressure, pump, heat."""
     hours = recording.hours
@@ -61,7 +70,8 @@ def charts(recording: Recording, *, dp_setpoint_pa: float | None = None) -> list
     pressures = recording.house("primary_dp_pa") / 1e5
     dp_lines = [Line("index consumer", recording.town("index_dp_pa") / 1e5)]
     dp_lines.append(Line("plant", recording.town("plant_dp_pa") / 1e5, "#555", "5 3"))
-    limits = [Limit("alarm 0.4 bar", 0.4)]
+    alarm_bar = limit("index-dp")
+    limits = [Limit(f"alarm {alarm_bar:g} bar", alarm_bar)]
     if dp_setpoint_pa is not None:
         limits.append(Limit(f"setpoint {dp_setpoint_pa / 1e5:.1f} bar", dp_setpoint_pa / 1e5, "#555"))
     return [

@@ -13,17 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from ..acceptance import limit
 from ..bench.chart import Chart, Limit, Line
-from ..bench.report import Check, write_report
+from ..bench.report import Check, judged, write_report
 from .bound import least_off_k
 from .steps import (
+    BATH_C,
     FLOWS_KG_S,
     HEATER_KG_S,
     LEVELS,
     NIGHT_S,
     OUTDOOR_C,
     RESULT,
+    SCALD_C,
     STEP_S,
     STROKES_S,
     TUNINGS,
@@ -35,9 +36,6 @@ RUN = Path(__file__).parent / RESULT
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, PICTURE = DOCS / "dhw.md", DOCS / "images" / "dhw.svg"
 JUDGED_STROKE_S = 30  # the actuator that the project's own statement names
-VDI = "VDI 6003 as quoted [hil.md A1], level III"
-BESA = "BESA UK HIU test, 8 h idle [hil.md A2]"
-SCALD = "Own figure of the project [hil.md G4]"
 SAID = {
     "calibrated": "flow sensor, right valve data",
     "valve_flow_25_pct_high": "flow sensor, valve told 25 % too large",
@@ -96,12 +94,20 @@ def checks_of(content: dict[str, Any]) -> list[Check]:
         name = f"{SAID[tuning]}, {stroke} s"
         if tuning == "calibrated" and stroke == JUDGED_STROKE_S:
             off, ready = max(case["dip_k"], case["rise_k"]), case["morning"]["bath_s"]
+            for level in reversed(LEVELS):
+                back = max(step["settled_s"][level] for step in case["steps"][1:])
+                place = {"I": 1, "II": 2, "III": 3}[level]
+                checks += [
+                    judged(
+                        f"{name}: most off while the draw changes, level {level}", off, f"dhw-band-{place}"
+                    ),
+                    judged(f"{name}: slowest back in its band, level {level}", back, f"dhw-useful-{place}"),
+                ]
             checks += [
-                Check(f"{name}: most off while the draw changes", off, LEVELS["III"], "<=", "K", VDI),
-                Check(f"{name}: 45 °C after the night", ready, limit("dhw-ready"), "<=", "s", BESA),
+                judged(f"{name}: {BATH_C:g} °C after the night", ready, "dhw-ready"),
             ]
         hot = case["over_65_longest_s"]
-        checks.append(Check(f"{name}: longest above 65 °C", hot, limit("dhw-over-65"), "<=", "s", SCALD))
+        checks.append(judged(f"{name}: longest above {SCALD_C:g} °C", hot, "dhw-over-65"))
     return checks
 
 

@@ -60,8 +60,7 @@ LEVELS = {"III": limit("dhw-band-3"), "II": limit("dhw-band-2"), "I": limit("dhw
 """Deviation at the tap, K."""
 USEFUL_S = {"III": limit("dhw-useful-3"), "II": limit("dhw-useful-2"), "I": limit("dhw-useful-1")}
 """Until the temperature of use, s: bath and shower."""
-BATH_C, KITCHEN_C = 45.0, 50.0
-SCALD_C = 65.0  # the project's own limit [hil.md G4]
+BATH_C, KITCHEN_C, SCALD_C = limit("dhw-use-bath"), limit("dhw-use-kitchen"), limit("dhw-hot")
 
 FloatArray = NDArray[np.float64]
 
@@ -205,9 +204,13 @@ def figures(columns: dict[str, FloatArray], taps: StepTaps) -> dict[str, Any]:
 
 
 def _between(columns: dict[str, FloatArray], begin_s: float, end_s: float) -> dict[str, FloatArray]:
-    # a tick tells of the time before it
-    inside = (columns["time_s"] > begin_s + 1e-6) & (columns["time_s"] <= end_s + 1e-6)
+    # the tick that ends where the draw changes has run with the new draw
+    inside = (columns["time_s"] >= begin_s - 1e-6) & (columns["time_s"] < end_s - 1e-6)
     return {name: values[inside] for name, values in columns.items()}
+
+
+def _before(columns: dict[str, FloatArray], name: str, begin_s: float) -> float:
+    return float(columns[name][columns["time_s"] < begin_s - 1e-6][-1])
 
 
 def _step(
@@ -224,11 +227,11 @@ def _step(
         "hottest_c": float(part["tap_c"].max()),
         "outside_s": {name: float((np.abs(off) > band).sum()) * dt_s for name, band in LEVELS.items()},
         "settled_s": {
-            name: _last(part["time_s"] - begin_s, np.abs(off) > band) for name, band in LEVELS.items()
+            name: _last(part["time_s"] - begin_s + dt_s, np.abs(off) > band) for name, band in LEVELS.items()
         },
         "end_off_k": float(off[part["time_s"] > end_s - END_S].mean()),
-        "strokes": float(part["travel"][-1] - part["travel"][0]),
-        "motor_starts": int(part["starts"][-1] - part["starts"][0]),
+        "strokes": float(part["travel"][-1] - _before(columns, "travel", begin_s)),
+        "motor_starts": int(part["starts"][-1] - _before(columns, "starts", begin_s)),
         **({} if before else _opening(columns, begin_s, end_s)),
     }
 
@@ -236,9 +239,9 @@ def _step(
 def _opening(columns: dict[str, FloatArray], begin_s: float, end_s: float) -> dict[str, Any]:
     """How soon it is hot for good, from rest."""
     part = _between(columns, begin_s, end_s)
-    since = part["time_s"] - begin_s
+    since = part["time_s"] - begin_s + float(part["time_s"][1] - part["time_s"][0])
     return {
-        "rested_c": float(columns["tap_c"][columns["time_s"] <= begin_s + 1e-6][-1]),
+        "rested_c": _before(columns, "tap_c", begin_s),
         "coldest_c": float(part["tap_c"].min()),
         "hottest_c": float(part["tap_c"].max()),
         "bath_s": _last(since, part["tap_c"] < BATH_C),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..acceptance import limit
 from ..bench.faults import actuator_faults as faults
 from ..bench.faults.case import Plan
 from ..bench.faults.checks import ALL_GOES_ON, QUIET, alarm
@@ -17,8 +18,7 @@ from ..bench.faults.rig import FaultRig
 from .types import FaultType
 
 CHANGE_K = 6.0
-FOLLOWS_S = 1_200.0  # the sensor in the air takes 300 s, the circuit some ten minutes more
-TOLD_S = 1_800.0  # own: half an hour, as for sensors that contradict each other
+FOLLOWS_S, TOLD_S = limit("fault-follows"), limit("fault-valve-told")
 ASTRAY = alarm("valve_not_following")
 
 

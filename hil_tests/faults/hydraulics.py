@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from ..acceptance import limit
 from ..bench.faults import hydraulic_faults as faults
 from ..bench.faults.case import Plan
 from ..bench.faults.checks import ALL_GOES_ON, LOW_DP_TOLD, QUIET, alarm
 from .types import FaultType
 
-COPES_S = 900.0
-LOW_DP_S = 120.0
+COPES_S, LOW_DP_S = limit("fault-reaction"), limit("fault-low-dp-told")
 
 
 def _trip(point: str, severe: bool) -> Plan:
@@ -61,7 +61,7 @@ def _supply(point: str, severe: bool) -> Plan:
         holds=QUIET,
         span_s=1_200.0,
         prove_s=30.0,
-        recover_s=3_600.0,
+        recover_s=limit("fault-recovery-slow"),
     )
 
 
@@ -95,7 +95,7 @@ def _cold_pipe(point: str, severe: bool) -> Plan:
     return Plan(
         lambda rig: faults.ColdPipe(rig, *((40.0, 10.0) if severe else (10.0, 30.0))),
         reacts=ALL_GOES_ON & QUIET,
-        react_s=1_800.0,
+        react_s=limit("fault-cold-pipe"),
         span_s=COPES_S,
         prove_s=20.0,
         once=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..acceptance import limit
 from ..bench.faults import mischief_faults as faults
 from ..bench.faults.case import Plan
 from ..bench.faults.checks import ALL_GOES_ON, QUIET, Check, alarm, at_least, normal_but
@@ -10,7 +11,7 @@ from .tcp import SERVED
 from .types import FaultType
 
 WIRING = {"mischief": True}
-BACK_S = 1_500.0
+BACK_S = limit("fault-back")
 STORM = 5
 RESET = normal_but("watchdog_reset")
 
@@ -65,7 +66,7 @@ def _block(point: str, severe: bool) -> Plan:
             rig, faults.BLOCK_20_S, "mischief: the program stands", times=1, resets=True
         ),
         alarm("watchdog_reset") & at_least("watchdog_reset_count", 1.0),
-        30.0,
+        limit("fault-watchdog-told"),
         BACK & ALL_GOES_ON,
         BACK_S,
         span_s=200.0,
@@ -83,9 +84,9 @@ def _storm(point: str, severe: bool) -> Plan:
                 rig, faults.STORM_LINE, "mischief: 1 task 'serve'", times=STORM, every=20
             ),
             at_least("task_restart_count", 1.0),
-            90.0,
+            limit("fault-task-told"),
             SERVED,
-            90.0,
+            limit("fault-task-told"),
             ALL_GOES_ON & QUIET,
             span_s=STORM * 40.0,
             prove_s=20.0,
@@ -97,7 +98,7 @@ def _storm(point: str, severe: bool) -> Plan:
             rig, faults.STORM_CONTROL, "mischief: 1 task 'guarded_control'", times=3, every=20, resets=True
         ),
         alarm("watchdog_reset"),
-        90.0,
+        limit("fault-task-told"),
         BACK & ALL_GOES_ON,
         BACK_S,
         span_s=200.0,

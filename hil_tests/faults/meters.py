@@ -7,6 +7,7 @@ from typing import Any
 
 from firmware.substation import registers
 
+from ..acceptance import limit
 from ..bench.faults import meter_faults as faults
 from ..bench.faults.case import Plan
 from ..bench.faults.checks import ALL_GOES_ON, Check, alarm
@@ -15,8 +16,7 @@ from ..bench.faults.rig import FaultRig
 from .types import FaultType
 
 WIRING: dict[str, Any] = {"meters": True}
-TOLD_S = 120.0  # two repetitions, 16 s apart, and the next reading; a minute where it has failed before
-STUCK_S = 3_600.0  # the network must change by 5 K first (docs/firmware.md)
+TOLD_S, STUCK_S = limit("fault-meter-told"), limit("fault-meter-stuck")
 PAGE = "docs/firmware.md, When a heat meter is lost or in doubt"
 
 
@@ -52,7 +52,7 @@ def _frozen(point: str, severe: bool) -> Plan:
         STUCK_S,
         span_s=900.0,
         prove_s=30.0,
-        recover_s=3_600.0,
+        recover_s=limit("fault-recovery-slow"),
         wiring=WIRING,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..acceptance import limit
 from ..bench.faults import mischief_faults
 from ..bench.faults import power_faults as faults
 from ..bench.faults.case import Plan
@@ -12,7 +13,7 @@ from ..bench.faults.injector import Injector
 from ..bench.faults.rig import FaultRig
 from .types import FaultType
 
-BACK_S = 1_500.0  # the way to the end stop and the circuit's own settling
+BACK_S = limit("fault-back")
 ON_S = 2.0  # between two brown-outs
 
 
@@ -37,7 +38,14 @@ def _cut(point: str, severe: bool) -> Plan:
         return made[-1]
 
     whole = Check("old or new stands after every cut", lambda rig: made[-1].whole())
-    return Plan(make, reacts=whole, react_s=10.0, holds=ALL_GOES_ON & QUIET, span_s=60.0, once=True)
+    return Plan(
+        make,
+        reacts=whole,
+        react_s=limit("fault-flash-whole"),
+        holds=ALL_GOES_ON & QUIET,
+        span_s=60.0,
+        once=True,
+    )
 
 
 def _full(point: str, severe: bool) -> Plan:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..acceptance import limit
 from ..bench import board_io
 from ..bench.faults import sensor_faults as faults
 from ..bench.faults.case import Plan
@@ -29,9 +30,8 @@ from ..bench.faults.rig import DHW_SUPPLY, FaultRig
 from .actuators import change
 from .types import FaultType
 
-NOTICED_S = 10.0  # three bad samples are 6 s (docs/firmware.md), and the tick they begin in
-FALLBACK_S = 1_500.0  # from 38 to 50 °C, or from a cold circuit: its own settling
-DOUBT_S = 1_860.0  # half an hour (firmware/substation/doubt.py) and the tick
+NOTICED_S, FALLBACK_S = limit("fault-sensor-lost"), limit("fault-fallback")
+DOUBT_S = limit("fault-doubt")
 SENSORS_OUT = "docs/firmware.md, When a sensor is lost"
 SAFE = "the room stays above its floor, hot water below its limit; nobody inside one house can tell"
 
@@ -58,7 +58,7 @@ def _lost(mild: Make, severe: Make) -> Callable[[str, bool], Plan]:
             alarm("sensor_lost") & key_lost(),
             NOTICED_S,
             reacts,
-            300.0,
+            limit("fault-fallback-valve"),
             reacts,
             span_s=600.0,
         )
@@ -111,7 +111,7 @@ def _swapped(point: str, severe: bool) -> Plan:
         alarm("sensor_doubt"),
         DOUBT_S,
         span_s=DOUBT_S,
-        recover_s=2_700.0,
+        recover_s=limit("fault-recovery-swapped"),
     )
 
 
@@ -120,7 +120,7 @@ def _loose(point: str, severe: bool) -> Plan:
         return Plan(
             lambda rig: faults.Loose(rig, rig.key_sensor[0], 10.0, 60.0),
             alarm("sensor_lost"),
-            NOTICED_S + 60.0,
+            limit("fault-sensor-loose"),
             span_s=600.0,
             prove_s=30.0,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..acceptance import limit
 from ..bench.faults import meter_faults
 from ..bench.faults import serial_faults as faults
 from ..bench.faults.case import Plan
@@ -13,6 +14,7 @@ from ..bench.faults.rig import FaultRig
 from .meters import TOLD_S, WIRING, meter_bit, told
 from .types import FaultType
 
+LINE_TOLD_S = limit("fault-line-told")
 ERRORS_FC8 = b"\x08\x00\x0c\x00\x00"  # frames broken, of all lines (docs/modbus.md)
 
 
@@ -42,7 +44,7 @@ def _line(
     return lambda point, is_severe: Plan(
         lambda rig: faults.Spoiled(rig, severe if is_severe else mild, answered=answered),
         COUNTED if counted else None,
-        20.0,
+        LINE_TOLD_S,
         holds=HARMLESS,
         span_s=200.0,
         prove_s=8.0,
@@ -66,9 +68,9 @@ def _duplicate(point: str, severe: bool) -> Plan:
     return Plan(
         faults.OrderTwice,
         alarm("refused_writes"),
-        20.0,
+        LINE_TOLD_S,
         ORDER_ONCE,
-        20.0,
+        LINE_TOLD_S,
         NO_LIES,
         200.0,
         8.0,

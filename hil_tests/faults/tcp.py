@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+from ..acceptance import limit
 from ..bench.errors import ModbusSilent
 from ..bench.faults import tcp_faults as faults
 from ..bench.faults.case import Plan
@@ -12,7 +13,7 @@ from ..bench.faults.checks import ALL_GOES_ON, NORMAL, QUIET, Check
 from ..bench.faults.rig import FaultRig
 from .types import FaultType
 
-LOOP_MOST_MS = 200  # of a period of 2 s: a tenth
+LOOP_MOST_MS = limit("loop-time")
 CROWD = 6  # docs/modbus.md: 4 masters and 2 in the lobby
 
 
@@ -41,7 +42,7 @@ def _tcp(make: Make) -> Callable[[str, bool], Plan]:
     return lambda point, severe: Plan(
         lambda rig: make(rig, severe),
         reacts=SERVED,
-        react_s=30.0,
+        react_s=limit("fault-line-answered"),
         holds=HOLDS,
         span_s=100.0,
         prove_s=30.0,
@@ -60,7 +61,7 @@ def _split(point: str, severe: bool) -> Plan:
     return Plan(
         make,
         reacts=answered & SERVED,
-        react_s=60.0,
+        react_s=limit("fault-line-pieces"),
         holds=HOLDS,
         span_s=100.0,
         prove_s=30.0,
@@ -79,7 +80,7 @@ def _pipelined(point: str, severe: bool) -> Plan:
     return Plan(
         make,
         reacts=answered & SERVED,
-        react_s=30.0,
+        react_s=limit("fault-line-answered"),
         holds=answered & HOLDS,
         span_s=100.0,
         prove_s=30.0,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from firmware.substation import order_frame
 
+from ..acceptance import limit
 from ..bench.errors import BenchError
 from ..bench.faults import time_faults as faults
 from ..bench.faults.case import Plan
@@ -16,6 +17,7 @@ from .types import FaultType
 
 LEASE_S = 1_800
 HOUR_S = 3_600.0
+LAG_S = limit("fault-clock-lag")
 COMFORT = ["02:30-22:00"]
 WEEK = {"mon-fri": COMFORT, "sat": COMFORT, "sun": COMFORT}
 SPRING = datetime(2026, 3, 29, 0, 57, tzinfo=UTC)  # 01:57 in winter time
@@ -37,7 +39,7 @@ LEASE_RUNS = Check(
     "the lease runs on by uptime",
     lambda rig: (
         abs(int(rig.read("curve_shift_lease_s")) - (LEASE_S - (rig.now_s - rig.plant_seen["leased_s"])))
-        <= 4.0
+        <= LAG_S
     ),
 )
 
@@ -46,7 +48,7 @@ def _jump(point: str, severe: bool) -> Plan:
     return Plan(
         lambda rig: faults.ClockAt(rig, jump_s=-HOUR_S if severe else HOUR_S),
         reacts=LEASE_RUNS,
-        react_s=30.0,
+        react_s=limit("fault-clock"),
         holds=LEASE_RUNS & ALL_GOES_ON & QUIET,
         span_s=600.0,
         scene=_leased,
@@ -57,7 +59,7 @@ def _mode(rig: FaultRig, first: int, then: int) -> bool:
     """Whether the schedule is what the local time of this moment asks for; a control period late at most."""
     told_s = float(rig.read("unix_time_s")) % HOUR_S
     changed = told_s < HOUR_S / 2.0  # past the full hour
-    settling = changed and told_s < 4.0
+    settling = changed and told_s < LAG_S
     return settling or int(rig.read("schedule_mode_number")) == (then if changed else first)
 
 
@@ -67,18 +69,18 @@ def _year_change(point: str, severe: bool) -> Plan:
     changed = Check(
         "the schedule changes when the clock does",
         lambda rig: (
-            4.0 < float(rig.read("unix_time_s")) % HOUR_S < HOUR_S / 2.0
+            LAG_S < float(rig.read("unix_time_s")) % HOUR_S < HOUR_S / 2.0
             and int(rig.read("schedule_mode_number")) == then
         ),
     )
     return Plan(
         lambda rig: faults.ClockAt(rig, at=AUTUMN if severe else SPRING, leap=severe),
         reacts=changed,
-        react_s=CHANGE_AFTER_S + 10.0,
+        react_s=limit("fault-clock-change"),
         holds=fits & DHW_GOES_ON & QUIET,
         span_s=600.0,
         wiring={"settings": {"schedule": WEEK, "utc_offset_min": 60, "summer_time": "eu"}},
-        recover_s=3_600.0,
+        recover_s=limit("fault-recovery-slow"),
     )
 
 

@@ -1,13 +1,10 @@
-"""Scenario and limits files: the bench's own are whole, each mistake is told by line with its remedy."""
+"""Scenario files: the bench's own are whole, each mistake is told by line with its remedy."""
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
-
 import pytest
 
-from .. import acceptance, scenario_file
+from .. import scenario_file
 from ..bench.errors import WrongUse
 from ..reading_yaml import BadFile
 from ..scenario_run import STEPS
@@ -79,75 +76,3 @@ def test_what_is_no_scenario_is_told(tmp_path):
         scenario_file.find("l-2025")
     with pytest.raises(BadFile, match="Check the name"):
         scenario_file.read(scenario_file.find(str(tmp_path / "missing.yaml")))
-
-
-LIMIT = """format: toplovod-acceptance/1
-limits:
-  - id: cold
-    what: a room
-    relation: ">="
-    value: 18
-    unit: degC
-    kind: standard
-    source: a standard
-    edition: "2020"
-    clause: "4.2"
-"""
-
-
-@pytest.mark.parametrize(
-    ("right", "wrong", "told"),
-    [
-        ("    source: a standard\n", "", "cold (standard) has no source"),
-        ("    clause: \"4.2\"\n", "", "cold (standard) has no clause"),
-        ("kind: standard", "kind: own", "cold (own) has no reason"),
-        ("unit: degC", "units: degC", "Write unit"),
-    ],
-)  # fmt: skip
-def test_a_limit_without_its_source_is_refused(tmp_path, right, wrong, told):
-    path = tmp_path / "limits.yaml"
-    path.write_text(LIMIT)
-    assert acceptance.read(path).limits["cold"].value == 18.0
-    path.write_text(LIMIT.replace(right, wrong))
-    with pytest.raises(BadFile) as caught:
-        acceptance.read(path)
-    assert told in str(caught.value)
-
-
-def test_each_limit_of_the_bench_says_where_it_is_from_and_what_is_open_is_named():
-    known = acceptance.acceptance()
-    assert all(row.origin for row in known.limits.values())
-    assert {"F:103-7", "EN 12098-1"} <= {row.id for row in known.open}
-
-
-def test_no_test_asks_for_a_limit_that_the_file_has_not():
-    room = Path(acceptance.__file__).parent
-    known = set(acceptance.acceptance().limits)
-    asked = {}
-    for path in room.rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            if isinstance(call.func, ast.Name) and call.func.id == "limit":
-                where = f"{path.name} line {call.lineno}"
-                assert isinstance(call.args[0], ast.Constant), f"{where}: name the limit"
-                asked[call.args[0].value] = where
-    assert asked, "no limit is used at all"
-    assert {name: where for name, where in asked.items() if name not in known} == {}
-
-
-# Modules that judge by acceptance limits: no number of theirs may have a limit's name.
-JUDGES = ("scenario_run.py", "test_worst_case_orders.py", "test_scenarios.py")
-
-
-@pytest.mark.parametrize("name", JUDGES)
-def test_a_judge_has_no_limit_of_its_own(name):
-    tree = ast.parse((Path(acceptance.__file__).parent / name).read_text(encoding="utf-8"))
-    own = [
-        target.id
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-        and any(word in target.id for word in ("FLOOR", "COST", "LIMIT", "LEAST", "MOST", "WITHIN"))
-    ]
-    assert own == []

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...acceptance import limit
 from ..errors import BenchError, DeviceFailed, ModbusSilent
 from .checks import NORMAL, Check
 from .injector import Injector, NotPossible, NotProven
@@ -20,7 +21,6 @@ from .rig import POINTS, FaultRig, too_cold, too_hot
 
 MET, NOT_MET, ERROR = "met", "not met", "error"
 PROVE_S = 600.0  # after so long a fault that is there must show: two draws, or the air sensor's lag twice
-RECOVER_S = 1_800.0  # the circuit's own settling from cold; the project's own figure
 
 
 @dataclass
@@ -36,16 +36,16 @@ class Plan:
 
     inject: Callable[[FaultRig], Injector]
     detect: Check | None = None
-    detect_s: float = 60.0
+    detect_s: float = limit("fault-noticed-other")
     reacts: Check | None = None
-    react_s: float = 900.0
+    react_s: float = limit("fault-reaction")
     holds: Check | None = None
     span_s: float = 600.0
     prove_s: float = 4.0
     show_s: float = PROVE_S
     once: bool = False
     recovered: Check = NORMAL
-    recover_s: float = RECOVER_S
+    recover_s: float = limit("fault-recovery")
     scene: Callable[[FaultRig], None] | None = None
     wiring: dict[str, Any] = field(default_factory=dict)
 

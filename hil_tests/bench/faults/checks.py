@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from firmware.substation import registers
 
-from .rig import DHW_NEAR_K, NEAR_K, FaultRig
+from ...acceptance import limit
+from .rig import DHW_NEAR_K, DHW_WANTED_C, NEAR_K, SHUT, FaultRig
 
-SHUT = 0.03  # of the stroke: within play and leakage of shut
-LOW_DP_BAR = 0.3  # the controller's own limit: the least that keeps a valve in command [domain.md]
-LOW_DP_NEAR_BAR = 0.03  # within the sensor's error either verdict is right
+WITH_SENSOR_K = limit("supply-with-sensor")
+LOW_DP_BAR, LOW_DP_NEAR_BAR = limit("low-dp"), limit("low-dp-near")
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,16 @@ def _goes_on(rig: FaultRig) -> bool:
     if not rig.heating_point:
         return float(rig.plant.valve_position[0]) <= SHUT
     wanted_c = rig.read("secondary_supply_temp_effective_c")
-    return abs(float(rig.plant.secondary_supply_temp_c[0]) - float(wanted_c)) <= 2.0 * NEAR_K
+    return abs(float(rig.plant.secondary_supply_temp_c[0]) - float(wanted_c)) <= WITH_SENSOR_K
 
 
 # The true supply is compared, so the band is that of the sensor (class B) and of the control together.
 HEATING_GOES_ON = Check(
-    "the supply stays within 4 K of what is wanted (in summer: the valve is shut)", _goes_on
+    f"the supply stays within {WITH_SENSOR_K:g} K of what is wanted (in summer: the valve is shut)", _goes_on
 )
 DHW_GOES_ON = Check(
-    "draws end within 5 K of 55 °C", lambda rig: abs(rig.tap.last_draw_end_c - 55.0) <= DHW_NEAR_K
+    f"draws end within {DHW_NEAR_K:g} K of {DHW_WANTED_C:g} °C",
+    lambda rig: abs(rig.tap.last_draw_end_c - DHW_WANTED_C) <= DHW_NEAR_K,
 )
 ALL_GOES_ON = HEATING_GOES_ON & DHW_GOES_ON
 NORMAL = Check("all as before the fault", FaultRig.is_normal)

@@ -53,10 +53,12 @@ CONTRACT_M3_H = 1.5  # heating as the street has it, and the design flow of the 
 HEAP = "216k"  # heating, hot water, serial line and meters at once: docs/memory.md
 METER = {"address": 1, "battery": False}
 METER_BAUD = 2400
-ROOM_FLOOR_C = 18.0  # the project's own figure for a room in use; frost protection alone begins at 5 (FG5)
+ROOM_FLOOR_C = limit("room-while-broken")
 DHW_LIMIT_S = limit("dhw-over-65")
-NEAR_K = 2.0
-DHW_NEAR_K = 5.0  # VDI 6003 level I (hil.md A1)
+NEAR_K = limit("supply-near")
+DHW_NEAR_K = limit("dhw-band-1")
+DHW_WANTED_C = 55.0  # the firmware's default
+SHUT, SHUT_IN_SUMMER = limit("valve-at"), limit("valve-shut")
 
 
 @dataclass(frozen=True)
@@ -293,9 +295,9 @@ class FaultRig:
             supply_c = self.read("secondary_supply_temp_c")
             if supply_c is None or abs(supply_c - self.read("secondary_supply_temp_effective_c")) > NEAR_K:
                 return f"supply {supply_c}, wanted {self.read('secondary_supply_temp_effective_c')}"
-        elif float(self.plant.valve_position[0]) > 0.02:
+        elif float(self.plant.valve_position[0]) > SHUT_IN_SUMMER:
             return f"heating valve at {float(self.plant.valve_position[0]):.2f} in summer"
-        if not abs(self.tap.last_draw_end_c - 55.0) <= DHW_NEAR_K:
+        if not abs(self.tap.last_draw_end_c - DHW_WANTED_C) <= DHW_NEAR_K:
             return f"the last draw ended at {self.tap.last_draw_end_c:.1f} °C"
         return ""
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from core_ext import fluid
 
+from ...acceptance import limit
 from .column import FloatArray
 from .houses import WATER_TEMP_C
 from .water_heater import COLD_C, STROKE_S, WaterHeaters
@@ -20,7 +21,7 @@ DRAW_S, PAUSE_S = 180.0, 120.0  # taps open and closed in turn [estimate]
 DESIGN_SUPPLY_C, DESIGN_RETURN_C = 72.0, 25.0  # 70 to 75 in summer (domain.md 4.2); return [estimate]
 KVS_M3_H = 1.6  # R5 step next above 0.9 at 0.6 bar and design flow
 SENSOR_LAG_S = 3.0  # in the water itself [estimate]
-THERMOSTAT_C = 65.0  # the project's own DHW limit (hil.md G4)
+THERMOSTAT_C = limit("dhw-hot")
 THERMOSTAT_LAG_S = 2.0  # capillary in the exchanger's outlet [estimate]
 THERMOSTAT_DIFFERENCE_K = 8.0  # it gives the actuator back so far below [estimate]
 SPRING_S = 10.0  # an actuator with spring return is shut so long after its supply is cut [estimate]

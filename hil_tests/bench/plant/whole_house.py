@@ -18,6 +18,7 @@ import numpy as np
 
 from core_ext import fluid
 
+from ...acceptance import limit
 from ..board_io import DP_RANGE_BAR, SUBSTATION_FLOW_RANGE_M3_H, BoardInputs, BoardOutputs
 from . import sizing
 from .building import CELLS
@@ -64,7 +65,8 @@ OHM_BESIDE, SHUNT_OHM, REFERENCE_V, FULL = 1500.0, 150.0, 3.3, 65535
 SAMPLE_S = 600  # of the series that a report shows
 HOUR_S = 3600
 METER_TICKS = 4
-READY_S = 15.0  # after so long a tap shall be hot [hil.md A2]
+READY_S = limit("dhw-ready")  # after so long a tap shall be hot
+BATH_C, KITCHEN_C, SCALD_C = limit("dhw-use-bath"), limit("dhw-use-kitchen"), limit("dhw-hot")
 RELAYS = ("open", "close", "pump", "open2", "close2", "dhw_open", "dhw_close", "pump2", "circulation")
 VALVES = {"valve": (0, 1), "valve2": (3, 4), "dhw_valve": (5, 6)}
 PUMPS = {"pump": 2, "pump2": 7, "circulation_pump": 8}
@@ -341,7 +343,7 @@ class WholeHouse:
         self._draw_running_s += dt_s
         self._sum[2] += self.drawn_kg_s * dt_s
         self._sum[3] += self.drawn_kg_s * dt_s * tap
-        if tap > 65.0:
+        if tap > SCALD_C:
             self._over_s += dt_s
             count.over_65_s += dt_s
             count.over_65_longest_s = max(count.over_65_longest_s, self._over_s)
@@ -350,9 +352,9 @@ class WholeHouse:
         if self._draw_running_s <= READY_S:
             return
         count.draw_s += dt_s
-        if tap < 50.0:
+        if tap < KITCHEN_C:
             count.below_50_s += dt_s
-            if tap < 45.0:
+            if tap < BATH_C:
                 count.below_45_s += dt_s
         count.coldest_drawn_c = min(count.coldest_drawn_c, tap)
 
