@@ -20,6 +20,7 @@ import numpy as np
 from firmware.substation import registers
 
 from .acceptance import acceptance
+from .bench import junit
 from .bench.chart import Chart, Limit, Line
 from .bench.recording import DP_ALARM_PA, Recording
 from .bench.report import Check, charts, write_report
@@ -321,6 +322,7 @@ def write_week_report(folder: Path, week: dict[str, Any], command: list[str]) ->
         },
         {"week": week_charts(folder)},
     )
+    junit.write_checks(folder, "week", checks)
     return passed, page
 
 

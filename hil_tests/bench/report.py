@@ -21,6 +21,7 @@ from markupsafe import Markup
 from .chart import Band, Chart, Limit, Line
 from .errors import WrongUse
 from .recording import Recording
+from .timeline import timeline
 
 REPORT_FORMAT = "toplovod-report/1"
 
@@ -127,32 +128,50 @@ def require_folder(folder: Path) -> None:
         ) from None
 
 
+def replace_file(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
 def write_report(
     folder: Path,
     report: dict[str, Any],
     pictures: dict[str, list[Chart]],
 ) -> tuple[Path, Path]:
-    """Write report.json and report.html into folder and return both paths.
+    """Write report.json and report.html into folder, each whole or not at all, and return both paths.
 
-    report needs the keys title, format, command, provenance, sections; each section has title, intro,
-    figures (list of name, value, unit, note) and checks (Check records). pictures go below the section
-    of the same key.
+    What report needs: see `page`; it gets its format and its digest here.
     """
     folder.mkdir(parents=True, exist_ok=True)
     report = {**report, "format": REPORT_FORMAT}
     report["sha256"] = digest(report)
     json_path, html_path = folder / "report.json", folder / "report.html"
-    json_path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    html = page(report, pictures)
+    replace_file(json_path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    replace_file(html_path, html)
+    return json_path, html_path
+
+
+def page(report: dict[str, Any], pictures: dict[str, list[Chart]]) -> str:
+    """Return the HTML page of a report.
+
+    report needs the keys title, summary, passed, command, provenance, sections, and either verdict or
+    checks_passed and checks_total. Each section has key, title, intro, figures (list of name, value, unit, note),
+    checks (Check records) and events, and may have fold (its title as a line to be opened, `open` to begin with),
+    kinds (see `bench.timeline`) and tables: title, head, rows of text, and fold as a section has it.
+    pictures go below the section of the same key.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
     environment.filters["figure"] = figure
-    html = environment.get_template("report.html.j2").render(
+    environment.filters["timeline"] = lambda case: Markup(timeline(case))
+    return environment.get_template("report.html.j2").render(
         report=report,
         pictures={key: [(c.title, Markup(c.svg())) for c in value] for key, value in pictures.items()},
     )
-    html_path.write_text(html)
-    return json_path, html_path
 
 
 def figure(value: object) -> str:
