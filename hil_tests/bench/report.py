@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -16,13 +17,14 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from .chart import Band, Chart, Limit, Line
 from .errors import WrongUse
 from .recording import Recording
 from .timeline import timeline
 
+CODE = re.compile(r"`([^`]+)`")
 REPORT_FORMAT = "toplovod-report/1"
 
 
@@ -167,11 +169,17 @@ def page(report: dict[str, Any], pictures: dict[str, list[Chart]]) -> str:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
     environment.filters["figure"] = figure
+    environment.filters["words"] = words
     environment.filters["timeline"] = lambda case: Markup(timeline(case))
     return environment.get_template("report.html.j2").render(
         report=report,
         pictures={key: [(c.title, Markup(c.svg())) for c in value] for key, value in pictures.items()},
     )
+
+
+def words(text: str) -> Markup:
+    """Return text for a page, with what stands in `backticks` set as code."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def figure(value: object) -> str:

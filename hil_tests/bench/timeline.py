@@ -6,11 +6,11 @@ missing has no mark, and a line without its repair ends where the last mark stan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT = 400, 44
-LEFT, RIGHT = 8, 8
+WIDTH, HEIGHT = 380, 44
+LEFT, RIGHT = 6, 6
 BAR_TOP, BAR = 17, 10
 APART = 13  # letters closer than this would cover each other
 BROKEN, MENDING, ALLOWED = "#d9a9a4", "#e6d3a3", "#cfdccf"
@@ -56,19 +56,30 @@ def timeline(moments: Mapping[str, float | None]) -> str:
         parts.append(_bar(x(mended), x(end), BAR_TOP, BAR, MENDING))
         if allowed is not None:
             parts.append(_bar(x(mended), min(x(mended + allowed), WIDTH - RIGHT), BAR_TOP + BAR + 1, 3, ALLOWED))
-    named_x = -float(APART)
-    for letter, value in sorted(known.items(), key=lambda row: row[1]):
+    ordered = sorted(known.items(), key=lambda row: row[1])
+    for (letter, value), named_x in zip(ordered, _apart([x(value) for _, value in ordered]), strict=True):
         place = x(value)
         parts.append(
             f'<line x1="{place:.1f}" x2="{place:.1f}" y1="{BAR_TOP - 3}" y2="{BAR_TOP + BAR}" class="axis"/>'
         )
-        named_x = min(max(place, named_x + APART), WIDTH - 5.0)
         parts.append(f'<text x="{named_x:.1f}" y="{BAR_TOP - 5}" class="mid">{letter}</text>')
     parts.append(f'<text x="{LEFT}" y="{HEIGHT - 3}">0</text>')
     if mended is not None and LEFT + 30 < x(mended) < WIDTH - 70:
         parts.append(f'<text x="{x(mended):.1f}" y="{HEIGHT - 3}" class="mid">{mended:.0f}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" class="end">{end:.0f} s</text></svg>')
     return "".join(parts)
+
+
+def _apart(places: Sequence[float]) -> list[float]:
+    """Move names apart so that none covers another or leaves the picture, keeping their order."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + APART) if moved else place)
+    most = WIDTH - 5.0
+    for k in range(len(moved) - 1, -1, -1):
+        moved[k] = min(moved[k], most)
+        most = moved[k] - APART
+    return moved
 
 
 def _bar(left: float, right: float, top: float, height: float, colour: str) -> str:

@@ -38,6 +38,7 @@ AGAIN = "again"
 TARGET = "emulated VM (T0): MicroPython on the host, 64 bit; one house with heating, hot water, a heat plant"
 CHART_POINTS = 120
 PAIR_CHARTS = 100  # of those that were not met; all 1 540 would make the page too large
+TITLES = {"tcp": "TCP", "meter": "Heat meters", "serial": "Serial line"}
 OPEN_UP_TO = 12  # cases: a page of so few is shown unfolded
 NO_REACTION = (
     "No tabled reaction is asked of two faults at once, because one may hide the other: each is proved as it comes, "
@@ -97,7 +98,7 @@ def write(
             kinds.append(_kind(kind, own, told, in_pairs, unfolded=len(ran) <= OPEN_UP_TO))
             charts = [_chart(folder, case, told[case.name]["moments"]) for case in own if case.name in shown]
             pictures[f"{kind.group}.{kind.name}"] = [chart for chart in charts if chart is not None]
-        sections.append(_plain(f"group-{group}", group.capitalize(), kinds=kinds))
+        sections.append(_plain(f"group-{group}", TITLES.get(group, group.capitalize()), kinds=kinds))
     sections += [_glossary()] if in_pairs else []
     sections.append(_plain("gaps", "What this does not cover", [f"{text}." for text in GAPS]))
     for name in names:

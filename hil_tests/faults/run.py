@@ -2,7 +2,7 @@
 
 A run that was stopped goes on where it stood: a case is run again only when the firmware or the seed has
 changed, or when the bench could not judge it. The result is whole on disk after every case, the report is
-written anew once a minute and at the end. It refuses to mix results of two firmwares.
+written anew now and then and at the end. It refuses to mix results of two firmwares.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ FORMAT = "toplovod-fault-run/1"
 PAIRS_FORMAT = "toplovod-fault-pairs/1"
 RESULT = "faults.json"
 FORMER_PAGE = "faults.html"  # of a folder that an older bench began
-REPORT_EVERY_S = 60.0  # of this machine; 1 540 pairs take seconds to write
+REPORT_EVERY_S = 60.0  # of this machine
+REPORT_SHARE = 0.02  # of the time at most; that of 1 540 pairs takes seconds to write
 Runner = Callable[..., Result]
 
 
@@ -63,8 +64,7 @@ def run_faults(
     begun = time.monotonic()
     (folder / FORMER_PAGE).unlink(missing_ok=True)
     result = _write(folder, form, firmware, seed, every, wanted, found)
-    report.write(folder, result, names, every, wanted)
-    reported = begun
+    next_report = _report(folder, result, names, every, wanted)
 
     def one(case: Case | Pair, place: int) -> dict[str, Any]:
         into = folder / (f"case-{place}" if place else "case")
@@ -84,12 +84,25 @@ def run_faults(
                 + (f" ({row['why']})" if row["why"] else "")
                 + f"; {left_min:.0f} min to go"
             )
-            if time.monotonic() - reported > REPORT_EVERY_S and number < len(todo):
-                report.write(folder, result, names, every, wanted)
-                reported = time.monotonic()
+            if time.monotonic() >= next_report and number < len(todo):
+                next_report = _report(folder, result, names, every, wanted)
     finally:  # also after Ctrl-C, which leaves it partial
         report.write(folder, result, names, every, wanted)
     return result
+
+
+def _report(
+    folder: Path,
+    result: dict[str, Any],
+    names: Sequence[str],
+    every: Sequence[Case | Pair],
+    wanted: Sequence[Case | Pair],
+) -> float:
+    """Write the report as it stands now, and return when it may be written again."""
+    begun = time.monotonic()
+    report.write(folder, result, names, every, wanted)
+    ended = time.monotonic()
+    return ended + max(REPORT_EVERY_S, (ended - begun) / REPORT_SHARE)
 
 
 def _ended(
