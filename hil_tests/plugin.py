@@ -165,8 +165,10 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     config = _Session.config
-    record = None if config is None else config.stash.get(_RECORD, None)
-    if record is None or (report.when != "call" and report.passed):
+    if config is None:
+        return
+    record, page = config.stash.get(_RECORD, None), config.stash.get(_PAGE, None)
+    if record is None or page is None or (report.when != "call" and report.passed):
         return
     properties = dict(report.user_properties)
     outcome = report.outcome if report.when == "call" or report.skipped else "error"
@@ -174,7 +176,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and isinstance(report.longrepr, tuple):
         why = report.longrepr[2]
     record.add(report.nodeid, outcome, report.duration, properties, why)
-    config.stash[_PAGE].update()
+    page.update()
 
 
 class _Session:

@@ -46,8 +46,8 @@ class RunRecord:
     def __init__(self, path: Path, run_id: str, command: str) -> None:
         if path.suffix == ".html":
             raise WrongUse(
-                f"--bench-record {path}: that is the name of its page; nothing was run. Name a JSON file, such as "
-                f"{path.with_suffix('.json')}"
+                f"--bench-record {path}: that is the name of its page; nothing was run. Name a JSON file, "
+                f"such as {path.with_suffix('.json')}"
             )
         self.path = path
         self.content: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """The page of a run record, beside its JSON: what was run on what, what came of it, and what was not covered.
 
-It opens offline. It refuses to say more than the record: limits, measured values and time lines are the tests' own.
+It opens offline. It refuses to say more than the record: limits, measured values and time lines are the
+tests' own.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ EVERY_S = 30.0  # real seconds between two pages of a run that goes on; the JSON
 FOLD_FROM = 40  # tests
 SEED = "1, where the mark of a test's street names no other"
 GAPS = (
-    "A run record holds outcomes. What a test measured, its limits and their sources stand in the test itself; the "
-    "reports of `toplovod hil run` (scenarios, year, dhw, faults) show them with curves and time lines",
+    "A run record holds outcomes. What a test measured, its limits and their sources stand in the test "
+    "itself; the reports of `toplovod hil run` (scenarios, year, dhw, faults) show them with curves and time "
+    "lines",
     "JUnit of the same run: pytest's own `--junitxml=FILE`, on the same command line",
     "A board is proved by a whole, passed record of that one named board and by nothing else",
 )
@@ -45,7 +47,10 @@ class RecordPage:
 def html(record: dict[str, Any], path: Path) -> str:
     """Return the page of a record that lies at path."""
     tests = record["tests"]
-    count = {name: sum(row["outcome"] == name for row in tests) for name in ("passed", "failed", "error", "skipped")}
+    count = {
+        name: sum(row["outcome"] == name for row in tests)
+        for name in ("passed", "failed", "error", "skipped")
+    }
     bad = [row for row in tests if row["outcome"] not in ("passed", "skipped")]
     told = ", ".join(f"{number} {name}" for name, number in count.items() if number) or "no test has ended"
     partial = record["partial"]
@@ -57,7 +62,9 @@ def html(record: dict[str, Any], path: Path) -> str:
     ended = _table(record, tests)
     if len(tests) >= FOLD_FROM:
         ended |= {"title": f"All {len(tests)}", "fold": True}
-    sections += [_section("tests", "Tests", [] if tests else ["None has ended."], tables=[ended] if tests else [])]
+    sections += [
+        _section("tests", "Tests", [] if tests else ["None has ended."], tables=[ended] if tests else [])
+    ]
     sections.append(_gaps(record))
     return page(
         {
@@ -78,7 +85,8 @@ def html(record: dict[str, Any], path: Path) -> str:
 
 def _section(key: str, title: str, intro: Sequence[str] = (), **more: Any) -> dict[str, Any]:
     return {
-        "key": key, "title": title, "intro": list(intro), "columns": [], "figures": [], "checks": [], "events": [],
+        "key": key, "title": title, "intro": list(intro), "columns": [], "figures": [], "checks": [],
+        "events": [],
         **more,
     }  # fmt: skip
 
@@ -109,7 +117,8 @@ def _utc(text: str | None) -> str:
 def _table(record: dict[str, Any], tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
     rows = [
         [
-            row["test"], str(row["target"] + 1) if "target" in row else "–", row["outcome"], f"{row['s']:.1f} s",
+            row["test"], str(row["target"] + 1) if "target" in row else "–", row["outcome"],
+            f"{row['s']:.1f} s",
             _why(row),
         ]
         for row in tests
@@ -140,7 +149,8 @@ def _gaps(record: dict[str, Any]) -> dict[str, Any]:
 def _origin(record: dict[str, Any]) -> dict[str, Any]:
     host = record["host"]
     origin = {
-        "run_id": record["run_id"], "toplovod": record["toplovod"], "host": f"{host['system']}, Python {host['python']}",
+        "run_id": record["run_id"], "toplovod": record["toplovod"],
+        "host": f"{host['system']}, Python {host['python']}",
         "begun": _utc(record["begun_utc"]), "ended": _utc(record["ended_utc"]),
     }  # fmt: skip
     if "plant" in record:

@@ -31,13 +31,14 @@ from .scenario_run import RunResult
 TARGET = "emulated VM (T0): MicroPython on the host, 64 bit, one process for each controller"
 GAPS = (
     "No board, no ARM emulator: timing, flash and the network stack of a chip are not covered by this run",
-    "Nothing electrical: the timing of relays, converters and supply at the terminals is not proved by any of it",
+    "Nothing electrical: the timing of relays, converters and supply at the terminals is not proved by any "
+    "of it",
     "The plant is a model with estimates that its files name; no measured town has been set beside it",
     "No station has hot water here. Where the bench has it (year, dhw, faults), draws follow profile M of EU "
     "812/2013 or a fixed rhythm; how long each takes and when is estimated",
-    "An exchanger is one of effectiveness and NTU with two heat capacities: exact at rest; against forty cells its "
-    "rise time is within 10 % for a step on the primary side, up to 25 % off for one on the circuit's side "
-    "(docs/decisions/0008-plant-models.md)",
+    "An exchanger is one of effectiveness and NTU with two heat capacities: exact at rest; against forty "
+    "cells its rise time is within 10 % for a step on the primary side, up to 25 % off for one on the "
+    "circuit's side (docs/decisions/0008-plant-models.md)",
     "One room a house, level ground, no sun; the heat source follows its demand and does not trip or age "
     "(docs/decisions/0008-plant-models.md)",
 )
@@ -145,14 +146,20 @@ def _devices(results: Sequence[RunResult]) -> dict[str, Any]:
     if not ids:
         section["intro"].append("No station had been looked at when the run was broken off.")
         return section
-    (first, first_id), (last, last_id) = list(ids.items())[0], list(ids.items())[-1]
+    (first, first_id), (last, last_id) = next(iter(ids.items())), list(ids.items())[-1]
     section["intro"].append(
-        f"{len(ids)} stations, from {first} (device id {first_id}) to {last} ({last_id}), and the heat plant's "
-        f"controller ({results[0].plant_device_id}). What each came to: stations.csv."
+        f"{len(ids)} stations, from {first} (device id {first_id}) to {last} ({last_id}), and the heat "
+        f"plant's controller ({results[0].plant_device_id}). What each came to: stations.csv."
     )
     rows = [[name, device] for name, device in ids.items()]
     section["tables"] = [
-        {"title": "All device ids", "fold": True, "head": ["Station", "Device id"], "rows": rows, "fixed": True}
+        {
+            "title": "All device ids",
+            "fold": True,
+            "head": ["Station", "Device id"],
+            "rows": rows,
+            "fixed": True,
+        }
     ]
     return section
 

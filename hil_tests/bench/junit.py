@@ -1,7 +1,7 @@
 """JUnit of any run of the bench: suites of cases, for the machines that read nothing else.
 
-A limit that was not kept is a failure, what the bench could not judge is an error. It refuses to let a run that
-was broken off look whole: that is an error of its own.
+A limit that was not kept is a failure, what the bench could not judge is an error. It refuses to let a run
+that was broken off look whole: that is an error of its own.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def broken_off(classname: str, why: str) -> Case:
 
 
 def write_checks(folder: Path, name: str, checks: Sequence[Check], not_whole: str = "") -> Path:
-    """Write the junit.xml of a run with one list of checks; not_whole: why it is partial, empty for a whole one."""
+    """Write the junit.xml of a run with one list of checks; not_whole: why it is partial, "" for whole."""
     cases = [case_of(name, check) for check in checks]
     if not_whole:
         cases.append(broken_off(name, not_whole))
@@ -68,7 +68,8 @@ def write(folder: Path, name: str, suites: Sequence[Suite]) -> Path:
             "errors": sum(bool(case.error) for case in suite.cases),
             "skipped": sum(bool(case.skipped) for case in suite.cases),
         }
-        element = ET.SubElement(root, "testsuite", name=suite.name, **{k: str(v) for k, v in counts.items()})
+        numbers = {name: str(count) for name, count in counts.items()}
+        element = ET.SubElement(root, "testsuite", {"name": suite.name, **numbers})
         if suite.time_s is not None:
             element.set("time", f"{suite.time_s:.1f}")
         for case in suite.cases:

@@ -1,8 +1,8 @@
 """Which plant a run had: one digest over everything that decides what the emulated town does.
 
-Covered are the models, the kernels and solvers that they step in, the terminals between plant and board, and the
-towns. Two runs with one digest and one SIMD level had the same plant, to the bit; another digest may also come of
-a change that does nothing to it. It refuses to leave out a file that is there.
+Covered are the models, the kernels and solvers that they step in, the terminals between plant and board, and
+the towns. Two runs with one digest and one SIMD level had the same plant, to the bit; another digest may also
+come of a change that does nothing to it. It refuses to leave out a file that is there.
 """
 
 from __future__ import annotations

@@ -160,11 +160,11 @@ def page(report: dict[str, Any], pictures: dict[str, list[Chart]]) -> str:
     """Return the HTML page of a report.
 
     report needs the keys title, summary, passed, command, provenance, sections, and either verdict or
-    checks_passed and checks_total. Each section has key, title, intro, figures (list of name, value, unit, note),
-    checks (Check records) and events, and may have tables (title, head, rows of text or
-    numbers; fold: the title is a line to be opened; wide: first and last column break anywhere; fixed: monospaced),
-    cases (name, verdict, good, proof, why, thermostat_trips, dhw_over_s, room_least_c, moments: see
-    `bench.timeline`) and kinds: cases of one type under a line to be opened.
+    checks_passed and checks_total. Each section has key, title, intro, figures (list of name, value, unit,
+    note), checks (Check records) and events, and may have tables (title, head, rows of text or
+    numbers; fold: the title is a line to be opened; wide: first and last column break anywhere; fixed:
+    monospaced), cases (name, verdict, good, proof, why, thermostat_trips, dhw_over_s, room_least_c, moments:
+    see `bench.timeline`) and kinds: cases of one type under a line to be opened.
     pictures go below the section of the same key.
     """
     environment = Environment(

@@ -1,7 +1,8 @@
-"""The time line of one broken and mended thing, as SVG text: when it was broken, proven, noticed, met, mended, well.
+"""The time line of one broken and mended thing, as SVG text.
 
-Seconds on a straight scale from the injection on. It refuses to draw what was not measured: a moment that is
-missing has no mark, and a line without its repair ends where the last mark stands.
+When the fault was proven, noticed, met, mended and over, in seconds on a straight scale from the injection
+on. It refuses to draw what was not measured: a moment that is missing has no mark, and a line without its
+repair ends where the last mark stands.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ APART = 13  # letters closer than this would cover each other
 BROKEN, MENDING, ALLOWED = "#d9a9a4", "#e6d3a3", "#cfdccf"
 MARKS = (("proven_s", "P"), ("detected_s", "D"), ("reacted_s", "R"))
 LEGEND = (
-    "Seconds from the injection at the left end. Red: the fault is there; yellow: mended, not yet as before. P proven "
-    "from outside, D detected by the controller, R reacted as expected, M mended, W well again. The green strip "
-    "below is what recovery may take."
+    "Seconds from the injection at the left end. Red: the fault is there; yellow: mended, not yet as before. "
+    "P proven from outside, D detected by the controller, R reacted as expected, M mended, W well again. The "
+    "green strip below is what recovery may take."
 )
 
 
 def timeline(moments: Mapping[str, float | None]) -> str:
     """Return the picture as one <svg> element; words where nothing was measured.
 
-    moments: proven_s, detected_s, reacted_s, mended_s after the injection; recovered_s and recover_limit_s after
-    the repair. None or absent: not measured.
+    moments: proven_s, detected_s, reacted_s, mended_s after the injection; recovered_s and recover_limit_s
+    after the repair. None or absent: not measured.
     """
     at = {letter: moments.get(name) for name, letter in MARKS}
     mended = moments.get("mended_s")
@@ -55,7 +56,9 @@ def timeline(moments: Mapping[str, float | None]) -> str:
     if mended is not None:
         parts.append(_bar(x(mended), x(end), BAR_TOP, BAR, MENDING))
         if allowed is not None:
-            parts.append(_bar(x(mended), min(x(mended + allowed), WIDTH - RIGHT), BAR_TOP + BAR + 1, 3, ALLOWED))
+            parts.append(
+                _bar(x(mended), min(x(mended + allowed), WIDTH - RIGHT), BAR_TOP + BAR + 1, 3, ALLOWED)
+            )
     ordered = sorted(known.items(), key=lambda row: row[1])
     for (letter, value), named_x in zip(ordered, _apart([x(value) for _, value in ordered]), strict=True):
         place = x(value)

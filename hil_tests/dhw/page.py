@@ -171,9 +171,7 @@ def write(
         },
         {"dhw": charts(content)},
     )
-    junit.write_checks(
-        folder, "dhw", checks, "" if whole else f"{len(done)} of {asked} cases have been run"
-    )
+    junit.write_checks(folder, "dhw", checks, "" if whole else f"{len(done)} of {asked} cases have been run")
     return passed, page, kpi
 
 

@@ -1,7 +1,7 @@
-"""The report of a fault run, of cases or of pairs: report.html, report.json, junit.xml and trace.csv from its rows.
+"""The report of a fault run, of cases or of pairs, from its rows: page, report.json, junit.xml, trace.csv.
 
-What is asked of a case stands in the catalogue, what it came to in its row. It refuses to guess: a time that the
-row does not hold is a dash, and a case without a row has not been run.
+What is asked of a case stands in the catalogue, what it came to in its row. It refuses to guess: a time that
+the row does not hold is a dash, and a case without a row has not been run.
 """
 
 from __future__ import annotations
@@ -41,21 +41,23 @@ PAIR_CHARTS = 100  # of those that were not met; all 1 540 would make the page t
 TITLES = {"tcp": "TCP", "meter": "Heat meters", "serial": "Serial line"}
 OPEN_UP_TO = 12  # cases: a page of so few is shown unfolded
 NO_REACTION = (
-    "No tabled reaction is asked of two faults at once, because one may hide the other: each is proved as it comes, "
-    "no water above 65 °C for more than 10 s, no room below its floor, a controller that answers, and all as before "
-    "after both repairs."
+    "No tabled reaction is asked of two faults at once, because one may hide the other: each is proved as it "
+    "comes, no water above 65 °C for more than 10 s, no room below its floor, a controller that answers, and "
+    "all as before after both repairs."
 )
 GAPS = (
-    "Nothing of a chip: faults reach the terminals, the bytes on the line and the files of a firmware that runs on "
-    "the host. Flash, network stack and supply of a board are not covered, and no timing of anything electrical is "
-    "proved",
-    "A supply that sags to a voltage between on and off cannot be had here (power.voltage); it is gone or it is there",
+    "Nothing of a chip: faults reach the terminals, the bytes on the line and the files of a firmware that "
+    "runs on the host. Flash, network stack and supply of a board are not covered, and no timing of anything "
+    "electrical is proved",
+    "A supply that sags to a voltage between on and off cannot be had here (power.voltage); it is gone or it "
+    "is there",
     "One house at three operating points, one seed. The network around it does not answer to the fault: its "
     "neighbours and the supervisor are not part of a case",
-    "The tap opens for 180 s in every 300 s, which is a rhythm of the bench's and nobody's habit [estimate]; no "
-    "circulation",
-    "The exchangers' rise time is within 10 % of a model of forty cells for a step on the primary side, up to 25 % "
-    "off for one on the circuit's side (docs/decisions/0008-plant-models.md); times of recovery carry that",
+    "The tap opens for 180 s in every 300 s, which is a rhythm of the bench's and nobody's habit [estimate]; "
+    "no circulation",
+    "The exchangers' rise time is within 10 % of a model of forty cells for a step on the primary side, up "
+    "to 25 % off for one on the circuit's side (docs/decisions/0008-plant-models.md); times of recovery "
+    "carry that",
     "The time allowed for recovery, 30 min where the catalogue has no other, is the project's own figure",
 )
 
@@ -69,8 +71,8 @@ def write(
 ) -> Path:
     """Write the four files into folder, each whole or not at all, and return the page.
 
-    result: as faults.json holds it. names: what was asked for, as on the command line. every: all there could be,
-    wanted: those that were asked for.
+    result: as faults.json holds it. names: what was asked for, as on the command line. every: all there could
+    be, wanted: those that were asked for.
     """
     in_pairs = bool(wanted) and isinstance(wanted[0], Pair)
     rows = result["cases"]
@@ -90,7 +92,7 @@ def write(
     if bad:
         sections.append(_plain("bad", "Not met, and errors", cases=[told[case.name] for case in bad]))
     pictures: dict[str, list[Chart]] = {}
-    shown = set(case.name for case in (bad[:PAIR_CHARTS] if in_pairs else ran))
+    shown = {case.name for case in (bad[:PAIR_CHARTS] if in_pairs else ran)}
     for group, members in groupby(ran, lambda case: _first(case).group):
         kinds = []
         for kind, some in groupby(members, lambda case: _first(case)):
@@ -106,8 +108,8 @@ def write(
     report = {
         "title": "Toplovod: pairs of faults" if in_pairs else "Toplovod: fault run",
         "summary": (
-            "Each case takes one house with a real controller to its operating point, breaks it, proves the fault "
-            "from outside, watches, mends it and watches again; in lockstep, in virtual time."
+            "Each case takes one house with a real controller to its operating point, breaks it, proves the "
+            "fault from outside, watches, mends it and watches again; in lockstep, in virtual time."
         ),
         "passed": result["passed"],
         "partial": result["partial"],
@@ -178,7 +180,8 @@ def _each(rows: Iterable[dict[str, Any]], key: str) -> str:
 
 def _plain(key: str, title: str, intro: Sequence[str] = (), **more: Any) -> dict[str, Any]:
     return {
-        "key": key, "title": title, "intro": list(intro), "columns": [], "figures": [], "checks": [], "events": [],
+        "key": key, "title": title, "intro": list(intro), "columns": [], "figures": [], "checks": [],
+        "events": [],
         **more,
     }  # fmt: skip
 
@@ -228,7 +231,12 @@ def _asked(plan: Plan) -> str:
 
 
 def _kind(
-    kind: FaultType, own: Sequence[Case | Pair], told: dict[str, dict[str, Any]], in_pairs: bool, *, unfolded: bool
+    kind: FaultType,
+    own: Sequence[Case | Pair],
+    told: dict[str, dict[str, Any]],
+    in_pairs: bool,
+    *,
+    unfolded: bool,
 ) -> dict[str, Any]:
     cases = [told[case.name] for case in own]
     good = sum(case["good"] for case in cases)
@@ -254,7 +262,11 @@ def _kind(
 
 
 def _overview(
-    ran: Sequence[Case | Pair], rows: dict[str, dict[str, Any]], checks: Sequence[Check], in_pairs: bool, more: int
+    ran: Sequence[Case | Pair],
+    rows: dict[str, dict[str, Any]],
+    checks: Sequence[Check],
+    in_pairs: bool,
+    more: int,
 ) -> dict[str, Any]:
     table = []
     for group, members in groupby(ran, lambda case: _first(case).group):
@@ -270,20 +282,25 @@ def _overview(
         )
     intro = [
         "Operating points: " + "; ".join(f"{point.name}, {point.text}" for point in POINTS.values()) + ".",
-        "Met: proved, and all that is asked was seen in time. Error: the bench could not prove the fault or reach the "
-        "operating point, which says nothing of the firmware.",
+        "Met: proved, and all that is asked was seen in time. Error: the bench could not prove the fault or "
+        "reach the operating point, which says nothing of the firmware.",
         LEGEND,
-        f"Each command writes into a folder of its own, {AGAIN}: what a folder holds of the same firmware and seed is "
-        "not run again.",
+        f"Each command writes into a folder of its own, {AGAIN}: what a folder holds of the same firmware "
+        "and seed is not run again.",
     ]
     if more > 0:
-        intro.append(f"{more} cases shown here are of an earlier run into this folder, with the same firmware and seed.")
+        intro.append(
+            f"{more} cases shown here are of an earlier run into this folder, same firmware and seed."
+        )
     return _plain(
         "overview", "Overview", intro, checks=[check.record() for check in checks],
         tables=[
             {
                 "title": "By group of the first fault" if in_pairs else "By group", "fold": False,
-                "head": ["Group", "Cases", MET, NOT_MET, ERROR, "Detected s", "Reacted s", "Recovered s", "Thermostat"],
+                "head": [
+                    "Group", "Cases", MET, NOT_MET, ERROR, "Detected s", "Reacted s", "Recovered s",
+                    "Thermostat",
+                ],
                 "rows": table,
             }
         ],
@@ -309,7 +326,9 @@ def _checks(rows: Sequence[dict[str, Any]]) -> list[Check]:
 
     limits = acceptance().limits
     return [
-        check("Longest draw above 65 °C, any case", max(r["dhw_over_s"] for r in whole), limits["dhw-over-65"]),
+        check(
+            "Longest draw above 65 °C, any case", max(r["dhw_over_s"] for r in whole), limits["dhw-over-65"]
+        ),
         check("Coldest room, any case", min(r["room_least_c"] for r in whole), limits["room-floor"]),
     ]
 
@@ -331,7 +350,13 @@ def _chart(folder: Path, case: Case | Pair, moments: dict[str, float | None]) ->
     of = {name: columns[:, i] for i, name in enumerate(COLUMNS)}
     mended = moments["mended_s"]
     well = mended + moments["recovered_s"] if mended and moments["recovered_s"] is not None else None
-    at = {"P": moments["proven_s"], "D": moments["detected_s"], "R": moments["reacted_s"], "M": mended, "W": well}
+    at = {
+        "P": moments["proven_s"],
+        "D": moments["detected_s"],
+        "R": moments["reacted_s"],
+        "M": mended,
+        "W": well,
+    }
     limits = acceptance().limits
     floor_c = limits["room-floor"].value
     return Chart(
@@ -354,7 +379,7 @@ def _junit(
     wanted: Sequence[Case | Pair],
     partial: str,
 ) -> None:
-    """One case for each that was run or asked for: not met is a failure, a bench that could not judge an error."""
+    """One case for each that was run or asked for; a case that the bench could not judge is an error."""
     room = "fault-pairs" if in_pairs else "faults"
     asked = {case.name for case in wanted}
     cases = []

@@ -44,7 +44,7 @@ def run_faults(
     in_pairs: bool = False,
     workers: int = 1,
 ) -> dict[str, Any]:
-    """Run these cases, or all, and return the run as it stands in `folder`/faults.json; its report lies beside it.
+    """Run these cases, or all, and return the run as it stands in `folder`/faults.json, its report beside it.
 
     in_pairs: the names are those of pairs. A folder holds a run of cases or one of pairs. workers: cases at a
     time, each beyond the first in a process of its own; what a case comes to does not depend on it.
@@ -179,4 +179,3 @@ def _write(
     result["passed"] = not result["partial"] and result["kpi"]["met"] == len(wanted)
     replace_file(folder / RESULT, json.dumps(result, indent=1) + "\n")
     return result
-

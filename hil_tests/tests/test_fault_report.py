@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,15 @@ def bundle(tmp_path: Path) -> Path:
 
 def result(name: str, verdict: str = MET, why: str = "") -> Result:
     return Result(
-        name, verdict, "converter at 65535", why, 6.0, 86.0, 536.0, 4.0, 2, 19.32, 38.4, "cd" * 32, 4.0, 600.0,
+        name, verdict, "converter at 65535", why, 6.0, 86.0, 536.0, 4.0, 2, 19.32, 38.4, "cd" * 32, 4.0,
+        600.0,
         "67db126a77797b9e", trace=LONG, **plant_origin(),
     )  # fmt: skip
 
 
-def run(folder: Path, bundle: Path, names: list[str], verdict: str = MET, why: str = "", **more: Any) -> dict[str, Any]:
+def run(
+    folder: Path, bundle: Path, names: list[str], verdict: str = MET, why: str = "", **more: Any
+) -> dict[str, Any]:
     def bench(name: str, *_: Any) -> Result:
         return result(name, verdict, why)
 
@@ -55,7 +59,8 @@ def test_the_page_says_all_that_a_laboratory_asks_for(tmp_path: Path, bundle: Pa
     (case,) = chosen([NAME])
     origin = plant_origin()
     for wanted in (
-        "6 of 6 cases met", "67db126a77797b9e", "ab" * 32, "map hash", origin["plant_version"], origin["simd_level"],
+        "6 of 6 cases met", "67db126a77797b9e", "ab" * 32, "map hash", origin["plant_version"],
+        origin["simd_level"],
         case.type.probe, case.type.source, "converter at 65535", "safety thermostat acted 2 times",
         "drawn above 65 °C for 4 s", "≤ 1800", "What this does not cover", "power.voltage",
         f"toplovod hil run faults --seed 3 --report again --case {NAME}",
@@ -127,7 +132,9 @@ def interrupted(*_: Any) -> Result:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("every", [cases(), pairs()], ids=["cases", "pairs"])
-def test_a_page_of_everything_stays_below_five_megabytes(tmp_path: Path, every: list[Case] | list[Pair]) -> None:
+def test_a_page_of_everything_stays_below_five_megabytes(
+    tmp_path: Path, every: Sequence[Case | Pair]
+) -> None:
     """The longest traces there can be, and more that were not met than get a picture."""
     rows = {}
     for number, case in enumerate(every):
@@ -135,7 +142,8 @@ def test_a_page_of_everything_stays_below_five_megabytes(tmp_path: Path, every: 
         rows[case.name] = result(case.name, NOT_MET if bad else MET, "a reason " * 8 if bad else "").as_row()
         report.keep_trace(tmp_path, case.name, LONG)
     kpi = dict.fromkeys(("asked", "done", "proven", "met", "not_met", "errors"), len(every))
-    ran = {"cases": rows, "kpi": kpi, "firmware_sha256": "ab" * 32, "seed": 1, "partial": False, "passed": False,
+    ran = {"cases": rows, "kpi": kpi, "firmware_sha256": "ab" * 32, "seed": 1, "partial": False,
+    "passed": False,
            "sha256": "ef" * 32}  # fmt: skip
     report.write(tmp_path, ran, [], every, every)
     text = page(tmp_path)

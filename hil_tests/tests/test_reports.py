@@ -15,6 +15,9 @@ from jinja2 import UndefinedError
 from ..bench import junit, plant_version
 from ..bench.report import Check, page, write_report
 from ..bench.timeline import timeline
+from ..demo import EXAMPLES
+from ..demo_report import write_week_report
+from ..week import WEEK_FILE, load_week
 
 KEPT = Check("kept", 1.0, 2.0, "<=", "K", "here")
 MISSED = Check('missed <"&>', 3.0, 2.0, "<=", "K", "there")
@@ -44,6 +47,16 @@ def test_a_run_that_is_not_whole_is_an_error_of_its_own(tmp_path: Path) -> None:
     assert suite[1][0].get("message") == "broken off: 3 of 365 days have been run"
 
 
+def test_a_week_has_its_checks_as_testcases(tmp_path: Path) -> None:
+    (tmp_path / WEEK_FILE).write_bytes((EXAMPLES / "schutterwald" / WEEK_FILE).read_bytes())
+    week = load_week(tmp_path / WEEK_FILE)
+    assert week is not None
+    write_week_report(tmp_path, week, ["toplovod", "hil", "run", "week"])
+    (suite,) = ET.parse(tmp_path / junit.FILE).getroot()
+    checks = json.loads((tmp_path / "report.json").read_text())["sections"][0]["checks"]
+    assert [case.get("name") for case in suite] == [check["name"] for check in checks] != []
+
+
 LOADED = """
 import importlib, pathlib, pkgutil, sys
 import hil_tests.bench.plant as plant
@@ -58,7 +71,9 @@ def test_the_version_of_the_plant_covers_every_module_that_the_plant_loads() -> 
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
     names = done.stdout.split()
     assert "core_ext._substations" in names and "core_ext._thermometers" in names
-    covered = {path.relative_to(plant_version.ROOT).with_suffix("").as_posix() for path in plant_version.sources()}
+    covered = {
+        path.relative_to(plant_version.ROOT).with_suffix("").as_posix() for path in plant_version.sources()
+    }
     assert [name for name in names if name.replace(".", "/") not in covered] == []
     kinds = {path.suffix for path in plant_version.sources() if path.parent.name == "core_ext"}
     assert kinds == {".py", ".pyx", ".pxd", ".h"}
@@ -80,7 +95,8 @@ def test_another_kernel_is_another_plant(tmp_path: Path, monkeypatch: pytest.Mon
 
 def report(**changes: Any) -> dict[str, Any]:
     return {
-        "title": "T", "summary": "S", "passed": True, "checks_passed": 1, "checks_total": 1, "command": "toplovod x",
+        "title": "T", "summary": "S", "passed": True, "checks_passed": 1, "checks_total": 1,
+        "command": "toplovod x",
         "provenance": {"seed": 1}, "sha256": "00", "sections": [], **changes,
     }  # fmt: skip
 

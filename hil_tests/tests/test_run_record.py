@@ -95,8 +95,10 @@ def test_the_page_beside_a_record_names_targets_gaps_failures_and_the_command(tm
     origin = record.content["plant"]
     for wanted in (
         "Not passed: 1 passed, 1 failed, 1 skipped.", "Run on emulated VM; proves nothing of a board",
-        BOARD["device_id"], BOARD["firmware"], BOARD["map"], "<code>bus.rtu</code>", "Modbus RTU on a serial line",
-        "run-7", "<td>AssertionError: assert 0 == 77</td>", "pytest x --bench-target &lt;vm&gt;", "--junitxml",
+        BOARD["device_id"], BOARD["firmware"], BOARD["map"], "<code>bus.rtu</code>",
+        "Modbus RTU on a serial line",
+        "run-7", "<td>AssertionError: assert 0 == 77</td>", "pytest x --bench-target &lt;vm&gt;",
+        "--junitxml",
         origin["plant_version"], origin["simd_level"], hashlib.sha256(path.read_bytes()).hexdigest(),
     ):  # fmt: skip
         assert wanted in text, wanted

@@ -87,7 +87,8 @@ def run(name: str, plan: Plan, point: str, folder: Path, bundle: Path, seed: int
 
     NotPossible for a fault that the target cannot have; every other failure is in the result.
     """
-    result = Result(name, **plant_origin())
+    plant = plant_origin()
+    result = Result(name, plant_version=plant["plant_version"], simd_level=plant["simd_level"])
     try:
         with FaultRig(folder, bundle, POINTS[point], seed=seed, **plan.wiring) as rig:
             result.device_id = rig.controller.device.device_id.hex()
