@@ -355,13 +355,13 @@ def _year(
 def _run_faults(names: list[str], report: Path, seed: int, json: bool, pairs: bool, jobs: int) -> None:
     with _signals_later():
         from .bench.emulation import signals_as_ctrl_c
-        from .faults.run import PAGE, run_faults
+        from .faults.run import run_faults
 
     with signals_as_ctrl_c():
         result = run_faults(
             names, report, lambda line: typer.echo(line, err=True), seed=seed, in_pairs=pairs, workers=jobs
         )
-    typer.echo(f"Report: {report / PAGE}", err=json)
+    typer.echo(f"Report: {report / 'report.html'}", err=json)
     if json:
         typer.echo(json_format.dumps({name: result[name] for name in ("passed", "sha256", "kpi")}))
     if not result["passed"]:

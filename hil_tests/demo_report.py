@@ -20,6 +20,7 @@ import numpy as np
 from firmware.substation import registers
 
 from .acceptance import limit
+from .bench import junit
 from .bench.chart import Chart, Limit, Line
 from .bench.recording import Recording
 from .bench.report import Check, charts, judged, write_report
@@ -308,6 +309,7 @@ def write_week_report(folder: Path, week: dict[str, Any], command: list[str]) ->
         },
         {"week": week_charts(folder)},
     )
+    junit.write_checks(folder, "week", checks)
     return passed, page
 
 

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from .bench.station import Bench
     from .bench.target import IO, Bus, Clock, Console, Power, Target
     from .run_record import RunRecord
+    from .run_record_page import RecordPage
 
 VM, EMULATED = "vm", "emulated"
 _RECORD: pytest.StashKey[RunRecord] = pytest.StashKey()
+_PAGE: pytest.StashKey[RecordPage] = pytest.StashKey()
 _UNUSABLE = pytest.StashKey[tuple[str, int]]()
 _RUN_ID = pytest.StashKey[str]()
 
@@ -45,8 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the boards of a laboratory: docs/bench.md",
     )
     group.addoption(
-        "--bench-record", type=Path, default=None, metavar="JSON", help="write the run record: docs/bench.md"
-    )
+        "--bench-record", type=Path, default=None, metavar="JSON",
+        help="write the run record, and its page as .html beside it: docs/bench.md",
+    )  # fmt: skip
 
 
 def _option(config: pytest.Config, name: str) -> Any:
@@ -81,10 +84,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if record is not None and not hasattr(config, "workerinput"):
         from .bench.errors import WrongUse
         from .run_record import RunRecord
+        from .run_record_page import RecordPage
 
         try:
             command = shlex.join(["pytest", *map(str, config.invocation_params.args)])
             config.stash[_RECORD] = RunRecord(record, config.stash[_RUN_ID], command)
+            config.stash[_PAGE] = RecordPage(config.stash[_RECORD])
         except WrongUse as error:
             raise pytest.UsageError(f"{error.code}: {error}") from None
 
@@ -160,8 +165,10 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     config = _Session.config
-    record = None if config is None else config.stash.get(_RECORD, None)
-    if record is None or (report.when != "call" and report.passed):
+    if config is None:
+        return
+    record, page = config.stash.get(_RECORD, None), config.stash.get(_PAGE, None)
+    if record is None or page is None or (report.when != "call" and report.passed):
         return
     properties = dict(report.user_properties)
     outcome = report.outcome if report.when == "call" or report.skipped else "error"
@@ -169,6 +176,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and isinstance(report.longrepr, tuple):
         why = report.longrepr[2]
     record.add(report.nodeid, outcome, report.duration, properties, why)
+    page.update()
 
 
 class _Session:
@@ -197,6 +205,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     elif not why and (session.shouldstop or session.shouldfail):
         why = str(session.shouldstop or session.shouldfail)
     record.finish(why)
+    session.config.stash[_PAGE].update(at_once=True)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -209,6 +218,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for capability, tests in record.content["gaps"].items():
         terminalreporter.line(f"gap: {capability}, {len(tests)} tests not run")
     terminalreporter.line(f"{record.path}: {evidence(record.content)}")
+    terminalreporter.line(f"page: {config.stash[_PAGE].path}")
 
 
 @pytest.fixture(scope="session")

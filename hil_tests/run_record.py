@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from .bench.errors import WrongUse
+from .bench.plant_version import plant_origin
 
 FORMAT = "toplovod-run/1"
-BOARD = "board"
+BOARD, VM = "board", "emulated VM"
 IDENTITY = ("name", "board", "platform", "device_id", "firmware")
 # kind of a target: what a record of it shows at most
 KINDS = {
-    "emulated VM": "the firmware in lockstep on the host; nothing of a chip",
+    VM: "the firmware in lockstep on the host; nothing of a chip",
     "emulated board": "the firmware on the host's clock behind a pty; nothing of a chip",
     "unidentified controller": "a controller that nobody asked for its chip; no board is proved",
     BOARD: "a named board that told its chip over its console",
@@ -43,6 +44,11 @@ class RunRecord:
     """Collects a run and keeps the file up to date."""
 
     def __init__(self, path: Path, run_id: str, command: str) -> None:
+        if path.suffix == ".html":
+            raise WrongUse(
+                f"--bench-record {path}: that is the name of its page; nothing was run. Name a JSON file, "
+                f"such as {path.with_suffix('.json')}"
+            )
         self.path = path
         self.content: dict[str, Any] = {
             "format": FORMAT, "run_id": run_id, "command": command, "begun_utc": now_utc(), "ended_utc": None,
@@ -66,6 +72,8 @@ class RunRecord:
         if target is not None:
             if target not in self.content["targets"]:
                 self.content["targets"].append(target)
+            if target.get("kind") == VM:
+                self.content.setdefault("plant", plant_origin())
             row["target"] = self.content["targets"].index(target)
         gap = properties.get("gap")
         if gap is not None:

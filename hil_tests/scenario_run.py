@@ -79,6 +79,7 @@ class RunResult:
     recording: Recording | None = None
     events: list[tuple[float, str]] = field(default_factory=list)
     stations: list[dict[str, Any]] = field(default_factory=list)
+    plant_device_id: str = ""
     cost: dict[str, Any] = field(default_factory=dict)
     firmware_sha256: str = ""
     sha256: str = ""
@@ -127,6 +128,7 @@ class Stations:
                 provision(folder / "devices", bundle, name, profile, self._ports.take(), seed=seed,
                           settings=settings)
             )  # fmt: skip
+        self.result.plant_device_id = devices[-1].device_id.hex()
         self.plant = WiredPlant(town, seed, EPOCH_UTC, run.outdoor_temp_c)
         self.plant.wire(names)
         fleet = Fleet([device.board for device in devices], seed=seed, heap=HEAP, deadline_s=DEADLINE_S)

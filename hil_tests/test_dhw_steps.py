@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from .bench import kept
 from .bench.errors import WrongUse
 from .bench.provisioning import firmware_bundle
 from .dhw.bound import least_off_k, place_of
-from .dhw.page import PAGE, PICTURE, RUN, SAID, cases_of, checks_of, markdown, picture
+from .dhw.page import PAGE, PICTURE, RUN, SAID, cases_of, checks_of, markdown, picture, write
 from .dhw.steps import (
     FLOWS_KG_S,
     FORMAT,
@@ -163,3 +164,15 @@ def test_the_page_is_that_of_the_committed_run() -> None:
     assert PAGE.read_text(encoding="utf-8") == markdown(content), "run python -m hil_tests.dhw.page"
     assert PICTURE.read_text(encoding="utf-8") == picture(content), "run python -m hil_tests.dhw.page"
     assert all(check.source for check in checks_of(content))
+
+
+def test_every_check_of_a_run_is_a_testcase(tmp_path: Path) -> None:
+    content = json.loads(RUN.read_text(encoding="utf-8"))
+    write(tmp_path, content, ["toplovod"], asked=len(content["cases"]))
+    (suite,) = ET.parse(tmp_path / "junit.xml").getroot()
+    assert [case.get("name") for case in suite] == [check.name for check in checks_of(content)]
+    missed = [check.name for check in checks_of(content) if not check.passed]
+    assert [case.get("name") for case in suite if case.find("failure") is not None] == missed
+    write(tmp_path, content, ["toplovod"], asked=len(content["cases"]) + 1)
+    (suite,) = ET.parse(tmp_path / "junit.xml").getroot()
+    assert [case.get("name") for case in suite if case.find("error") is not None] == ["the run is whole"]

@@ -94,8 +94,13 @@ def test_the_report_is_whole_and_opens_offline(
     assert "http://" not in html and "https://" not in html and "<script" not in html
     for result in results:
         assert result.firmware_sha256 in html
-    for wanted in ("toplovod hil run l-2024", "F:103-7", "Own figure:", "map hash", "plant version"):
-        assert wanted in html
+    ids = [str(row["device_id"]) for row in results[0].stations]
+    for wanted in (
+        "toplovod hil run l-2024", "F:103-7", "Own figure:", "map hash", "plant version", "simd level", *ids,
+        f"{STATIONS} stations, from house-001 (device id {ids[0]}) to", results[0].plant_device_id,
+        "No station has hot water here", "up to 25 % off", "Nothing electrical",
+    ):  # fmt: skip
+        assert wanted in html, wanted
     suites = ET.parse(tmp_path / "junit.xml").getroot()
     assert [suite.get("failures") for suite in suites] == ["0", "0"]
     assert (

@@ -6,6 +6,7 @@ middle day of each of those weeks, when the night's set-back ends and most is dr
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,15 @@ def test_a_part_is_not_called_a_year(tmp_path: Path) -> None:
     assert not passed
     assert "2 of 365 days: not a year" in html and "PARTIAL" in html and "07-20" in html
     assert "http://" not in html and "https://" not in html  # opens offline
+    (suite,) = ET.parse(tmp_path / "junit.xml").getroot()
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
+    assert {case.get("name") for case in suite} >= {"Radiators: comfort hours too cold", "the run is whole"}
     passed, _, _ = year_report.write(tmp_path, content, ["toplovod"], asked_days=2)
     assert passed
+    (suite,) = ET.parse(tmp_path / "junit.xml").getroot()
+    assert suite.get("errors") == "0" and len(suite) == len(
+        year_report.checks_of(year.total([slice_of(1.0)]))
+    )
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .acceptance import limit
+from .bench import junit
 from .bench.chart import Chart, Limit, Line
 from .bench.plant.whole_house import BATH_C, SAMPLE_S, SCALD_C, SERIES
 from .bench.report import Check, judged, write_report
@@ -129,7 +130,7 @@ def charts(folder: Path, year: dict[str, Any]) -> list[Chart]:
 def write(
     folder: Path, year: dict[str, Any], command: list[str], asked_days: int
 ) -> tuple[bool, Path, dict[str, Any]]:
-    """Write report.html and report.json; return whether all is well, the page, the figures."""
+    """Write report.html, report.json, junit.xml; return whether all is well, the page, the figures."""
     slices = list(year["slices"].values())
     kpi = total(slices)
     checks = checks_of(kpi)
@@ -181,6 +182,8 @@ def write(
         },
         {"year": charts(folder, year)},
     )
+    missing = "" if whole else f"{kpi['days']:g} of {asked_days} days have been run"
+    junit.write_checks(folder, "year", checks, missing)
     return passed, page, kpi
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -16,14 +17,16 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ..acceptance import Limit as AcceptanceLimit
 from ..acceptance import acceptance, limit
 from .chart import Band, Chart, Limit, Line
 from .errors import WrongUse
 from .recording import Recording
+from .timeline import timeline
 
+CODE = re.compile(r"`([^`]+)`")
 REPORT_FORMAT = "toplovod-report/1"
 
 
@@ -137,32 +140,58 @@ def require_folder(folder: Path) -> None:
         ) from None
 
 
+def replace_file(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
 def write_report(
     folder: Path,
     report: dict[str, Any],
     pictures: dict[str, list[Chart]],
 ) -> tuple[Path, Path]:
-    """Write report.json and report.html into folder and return both paths.
+    """Write report.json and report.html into folder, each whole or not at all, and return both paths.
 
-    report needs the keys title, format, command, provenance, sections; each section has title, intro,
-    figures (list of name, value, unit, note) and checks (Check records). pictures go below the section
-    of the same key.
+    What report needs: see `page`; it gets its format and its digest here.
     """
     folder.mkdir(parents=True, exist_ok=True)
     report = {**report, "format": REPORT_FORMAT}
     report["sha256"] = digest(report)
     json_path, html_path = folder / "report.json", folder / "report.html"
-    json_path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    html = page(report, pictures)
+    replace_file(json_path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    replace_file(html_path, html)
+    return json_path, html_path
+
+
+def page(report: dict[str, Any], pictures: dict[str, list[Chart]]) -> str:
+    """Return the HTML page of a report.
+
+    report needs the keys title, summary, passed, command, provenance, sections, and either verdict or
+    checks_passed and checks_total. Each section has key, title, intro, figures (list of name, value, unit,
+    note), checks (Check records) and events, and may have tables (title, head, rows of text or
+    numbers; fold: the title is a line to be opened; wide: first and last column break anywhere; fixed:
+    monospaced), cases (name, verdict, good, proof, why, thermostat_trips, dhw_over_s, room_least_c, moments:
+    see `bench.timeline`) and kinds: cases of one type under a line to be opened.
+    pictures go below the section of the same key.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
     environment.filters["figure"] = figure
-    html = environment.get_template("report.html.j2").render(
+    environment.filters["words"] = words
+    environment.filters["timeline"] = lambda case: Markup(timeline(case))
+    return environment.get_template("report.html.j2").render(
         report=report,
         pictures={key: [(c.title, Markup(c.svg())) for c in value] for key, value in pictures.items()},
     )
-    html_path.write_text(html)
-    return json_path, html_path
+
+
+def words(text: str) -> Markup:
+    """Return text for a page, with what stands in `backticks` set as code."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def figure(value: object) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..bench import junit
 from ..bench.chart import Chart, Limit, Line
 from ..bench.report import Check, judged, write_report
 from .bound import least_off_k
@@ -137,7 +138,7 @@ def charts(content: dict[str, Any]) -> list[Chart]:
 def write(
     folder: Path, content: dict[str, Any], command: Sequence[str], asked: int
 ) -> tuple[bool, Path, dict[str, Any]]:
-    """Write report.html and report.json; return whether all is well, the page, the figures."""
+    """Write report.html, report.json, junit.xml; return whether all is well, the page, the figures."""
     checks, done = checks_of(content), cases_of(content)
     whole = len(done) >= asked
     passed = whole and all(check.passed for check in checks)
@@ -176,6 +177,7 @@ def write(
         },
         {"dhw": charts(content)},
     )
+    junit.write_checks(folder, "dhw", checks, "" if whole else f"{len(done)} of {asked} cases have been run")
     return passed, page, kpi
 
 

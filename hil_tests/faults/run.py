@@ -1,14 +1,14 @@
 """Runs fault cases, some side by side, and keeps what they came to in a folder, case by case.
 
 A run that was stopped goes on where it stood: a case is run again only when the firmware or the seed has
-changed, or when the bench could not judge it. It refuses to mix results of two firmwares.
+changed, or when the bench could not judge it. The result is whole on disk after every case, the report is
+written anew now and then and at the end. It refuses to mix results of two firmwares.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import html
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +19,17 @@ from ..bench.beside import Beside, BesideFailed
 from ..bench.emulation import signals_as_ctrl_c
 from ..bench.faults.case import ERROR, MET, NOT_MET, Result, run
 from ..bench.provisioning import firmware_bundle, firmware_sha256
+from ..bench.report import replace_file
+from . import report
 from .catalogue import Case, cases, chosen
 from .pairs import Pair, chosen_pairs, pairs
 
 FORMAT = "toplovod-fault-run/1"
 PAIRS_FORMAT = "toplovod-fault-pairs/1"
 RESULT = "faults.json"
-PAGE = "faults.html"
+FORMER_PAGE = "faults.html"  # of a folder that an older bench began
+REPORT_EVERY_S = 60.0  # of this machine
+REPORT_SHARE = 0.02  # of the time at most; that of 1 540 pairs takes seconds to write
 Runner = Callable[..., Result]
 
 
@@ -40,7 +44,7 @@ def run_faults(
     in_pairs: bool = False,
     workers: int = 1,
 ) -> dict[str, Any]:
-    """Run these cases, or all, and return the run as it stands in `folder`/faults.json.
+    """Run these cases, or all, and return the run as it stands in `folder`/faults.json, its report beside it.
 
     in_pairs: the names are those of pairs. A folder holds a run of cases or one of pairs. workers: cases at a
     time, each beyond the first in a process of its own; what a case comes to does not depend on it.
@@ -48,6 +52,7 @@ def run_faults(
     WrongUse for an unknown name. With Ctrl-C what is done stays, marked partial.
     """
     wanted: Sequence[Case | Pair] = chosen_pairs(names) if in_pairs else chosen(names)
+    every: Sequence[Case | Pair] = pairs() if in_pairs else cases()
     form = PAIRS_FORMAT if in_pairs else FORMAT
     folder.mkdir(parents=True, exist_ok=True)
     made = bundle or firmware_bundle(folder / "bundle")
@@ -57,23 +62,47 @@ def run_faults(
     if len(todo) < len(wanted):
         say(f"{len(wanted) - len(todo)} of {len(wanted)} cases are done; going on with {len(todo)}")
     begun = time.monotonic()
-    result = _write(folder, form, firmware, seed, wanted, found)
+    (folder / FORMER_PAGE).unlink(missing_ok=True)
+    result = _write(folder, form, firmware, seed, every, wanted, found)
+    next_report = _report(folder, result, names, every, wanted)
 
     def one(case: Case | Pair, place: int) -> dict[str, Any]:
         into = folder / (f"case-{place}" if place else "case")
-        return runner(case.name, case.plan(), case.point, into, made, seed).as_row()
+        report.keep_trace(folder, case.name, None)
+        ended = runner(case.name, case.plan(), case.point, into, made, seed)
+        report.keep_trace(folder, case.name, ended.trace)
+        return ended.as_row()
 
-    for number, (case, row) in enumerate(_ended(todo, one, workers), start=1):
-        found[case.name] = row
-        result = _write(folder, form, firmware, seed, wanted, found)
-        each = (time.monotonic() - begun) / number
-        left_min = each * (len(todo) - number) / 60.0
-        say(
-            f"{number}/{len(todo)} {case.name}: {row['verdict']}"
-            + (f" ({row['why']})" if row["why"] else "")
-            + f"; {left_min:.0f} min to go"
-        )
+    try:
+        for number, (case, row) in enumerate(_ended(todo, one, workers), start=1):
+            found[case.name] = row
+            result = _write(folder, form, firmware, seed, every, wanted, found)
+            each = (time.monotonic() - begun) / number
+            left_min = each * (len(todo) - number) / 60.0
+            say(
+                f"{number}/{len(todo)} {case.name}: {row['verdict']}"
+                + (f" ({row['why']})" if row["why"] else "")
+                + f"; {left_min:.0f} min to go"
+            )
+            if time.monotonic() >= next_report and number < len(todo):
+                next_report = _report(folder, result, names, every, wanted)
+    finally:  # also after Ctrl-C, which leaves it partial
+        report.write(folder, result, names, every, wanted)
     return result
+
+
+def _report(
+    folder: Path,
+    result: dict[str, Any],
+    names: Sequence[str],
+    every: Sequence[Case | Pair],
+    wanted: Sequence[Case | Pair],
+) -> float:
+    """Write the report as it stands now, and return when it may be written again."""
+    begun = time.monotonic()
+    report.write(folder, result, names, every, wanted)
+    ended = time.monotonic()
+    return ended + max(REPORT_EVERY_S, (ended - begun) / REPORT_SHARE)
 
 
 def _ended(
@@ -123,11 +152,11 @@ def _write(
     form: str,
     firmware: str,
     seed: int,
+    every: Sequence[Case | Pair],
     wanted: Sequence[Case | Pair],
     found: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """Put the run as it stands on disk, whole or not at all."""
-    every: Sequence[Case | Pair] = pairs() if form == PAIRS_FORMAT else cases()
     rows = {case.name: found[case.name] for case in every if case.name in found}
     verdicts = [rows[case.name]["verdict"] for case in wanted if case.name in rows]
     text = json.dumps(rows, sort_keys=True)
@@ -148,47 +177,5 @@ def _write(
         "cases": rows,
     }
     result["passed"] = not result["partial"] and result["kpi"]["met"] == len(wanted)
-    for name, content in ((RESULT, json.dumps(result, indent=1) + "\n"), (PAGE, _page(result))):
-        beside = folder / (name + ".new")
-        beside.write_text(content)
-        beside.replace(folder / name)
+    replace_file(folder / RESULT, json.dumps(result, indent=1) + "\n")
     return result
-
-
-COLUMNS = (
-    "case",
-    "verdict",
-    "proof",
-    "detected_s",
-    "reacted_s",
-    "recovered_s",
-    "dhw_over_s",
-    "thermostat_trips",
-    "room_least_c",
-    "why",
-)
-
-
-def _page(result: dict[str, Any]) -> str:
-    """Return one page that opens without a network."""
-    kpi = result["kpi"]
-    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
-    body = "".join(
-        "<tr class='"
-        + row["verdict"].replace(" ", "-")
-        + "'>"
-        + "".join(f"<td>{html.escape('' if row[name] is None else str(row[name]))}</td>" for name in COLUMNS)
-        + "</tr>\n"
-        for row in result["cases"].values()
-    )
-    partial = "<p><strong>Partial: the run was stopped or goes on.</strong></p>" if result["partial"] else ""
-    return (
-        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Fault run</title><style>"
-        "body{font:14px/1.4 sans-serif;margin:2em;color:#222}table{border-collapse:collapse}"
-        "td,th{border-bottom:1px solid #ddd;padding:.2em .6em;text-align:left;vertical-align:top}"
-        ".not-met td:nth-child(2){color:#a40}.error td:nth-child(2){color:#a00}</style>"
-        f"<h1>Fault run</h1>{partial}<p>Firmware {result['firmware_sha256']}, seed {result['seed']}: "
-        f"{kpi['done']} of {kpi['asked']} cases, {kpi['proven']} proven active, {kpi['met']} met, "
-        f"{kpi['not_met']} not met, {kpi['errors']} errors.</p>"
-        f"<table><tr>{head}</tr>\n{body}</table></html>\n"
-    )

@@ -137,7 +137,7 @@ def test_a_stopped_run_is_kept_marked_partial_and_taken_up(tmp_path: Path, bundl
         run_faults(["sensors.open"], folder, said.append, bundle=bundle, runner=Script(stop_at=4))
     kept = json.loads((folder / RESULT).read_text())
     assert (kept["partial"], kept["passed"], len(kept["cases"])) == (True, False, 4)
-    assert "Partial" in (folder / "faults.html").read_text()
+    assert "Partial" in (folder / "report.html").read_text()
     rest = Script()
     done = run_faults(["sensors.open"], folder, said.append, bundle=bundle, runner=rest)
     assert rest.names == ["sensors.open/winter/mild", "sensors.open/winter/severe"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import re
 from pathlib import Path
 
 import pytest
 
-from .. import run_record
+from .. import run_record, run_record_page
 from ..bench.errors import WrongUse
 from ..bench.provisioning import PROJECT
 
@@ -75,6 +76,45 @@ def test_what_is_no_record_or_cannot_be_written_is_told(tmp_path: Path):
         run_record.read(tmp_path / "other.json")
     with pytest.raises(WrongUse, match="nothing was run"):
         run_record.RunRecord(tmp_path / "other.json" / "record.json", "run", "pytest x")
+
+
+def test_the_page_beside_a_record_names_targets_gaps_failures_and_the_command(tmp_path: Path):
+    path = tmp_path / "record.json"
+    record = run_record.RunRecord(path, "run-7", "pytest x --bench-target <vm>")
+    page = run_record_page.RecordPage(record)
+    assert page.path == tmp_path / "record.html"
+    assert "Partial (still running, or killed): no test has ended." in page.path.read_text(encoding="utf-8")
+    vm = {**BOARD, "kind": run_record.VM, "name": "house-01"}
+    why = "long\nE   AssertionError: assert 0 == 77\nE    + where\nx.py:3: A"
+    record.add("test_a", "passed", 0.1, {"target": vm}, "")
+    record.add("test_b", "skipped", 0.0, {"gap": "bus.rtu"}, "needs bus.rtu")
+    record.add("test_c", "failed", 2.0, {"target": vm}, why)
+    record.finish("")
+    page.update(at_once=True)
+    text = page.path.read_text(encoding="utf-8")
+    origin = record.content["plant"]
+    for wanted in (
+        "Not passed: 1 passed, 1 failed, 1 skipped.", "Run on emulated VM; proves nothing of a board",
+        BOARD["device_id"], BOARD["firmware"], BOARD["map"], "<code>bus.rtu</code>",
+        "Modbus RTU on a serial line",
+        "run-7", "<td>AssertionError: assert 0 == 77</td>", "pytest x --bench-target &lt;vm&gt;",
+        "--junitxml",
+        origin["plant_version"], origin["simd_level"], hashlib.sha256(path.read_bytes()).hexdigest(),
+    ):  # fmt: skip
+        assert wanted in text, wanted
+    assert "http://" not in text and "https://" not in text and "<script" not in text
+
+
+def test_the_page_of_a_whole_record_of_a_board_says_no_more_than_the_record(whole, tmp_path: Path):
+    text = run_record_page.html(whole, tmp_path / "record.json")
+    assert "Passed: 1 passed, 1 skipped." in text and "Board-proven on cellar-3" in text
+    assert "plant version" not in text  # the world is its plant
+
+
+def test_a_record_with_the_name_of_its_page_is_refused(tmp_path: Path):
+    with pytest.raises(WrongUse, match=r"nothing was run\. Name a JSON file, such as .*record\.json"):
+        run_record.RunRecord(tmp_path / "record.html", "run", "pytest x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_page_says_so_without_a_record():

@@ -297,3 +297,6 @@ def test_ctrl_c_in_the_middle_ends_the_board_and_keeps_the_record(tmp_path: Path
     assert list(record["gaps"]) == ["bus.rtu"]
     assert record["targets"][0]["kind"] == "emulated board"
     assert "partial: interrupted" in out and "board-proven" not in out
+    page = (tmp_path / "record.html").read_text(encoding="utf-8")
+    assert "Partial (interrupted): 1 passed, 1 error, 1 skipped." in page
+    assert record["targets"][0]["device_id"] in page and "<code>bus.rtu</code>" in page

@@ -15,9 +15,11 @@ from typing import Any
 
 from ...acceptance import limit
 from ..errors import BenchError, DeviceFailed, ModbusSilent
+from ..plant_version import plant_origin
 from .checks import NORMAL, Check
 from .injector import Injector, NotPossible, NotProven
 from .rig import POINTS, FaultRig, too_cold, too_hot
+from .trace import Trace
 
 MET, NOT_MET, ERROR = "met", "not met", "error"
 PROVE_S = 600.0  # after so long a fault that is there must show: two draws, or the air sensor's lag twice
@@ -52,7 +54,10 @@ class Plan:
 
 @dataclass
 class Result:
-    """What came of a case. Seconds after the injection, or after the repair for `recovered_s`."""
+    """What came of a case. Seconds after the injection, or after the repair for `recovered_s`.
+
+    trace: what the plant did (`trace.COLUMNS`), no part of the row.
+    """
 
     case: str
     verdict: str = ERROR
@@ -66,9 +71,15 @@ class Result:
     room_least_c: float = 0.0
     supply_most_c: float = 0.0
     sha256: str = ""
+    proven_s: float | None = None
+    mended_s: float | None = None
+    device_id: str = ""
+    plant_version: str = ""
+    simd_level: str = ""
+    trace: list[list[float]] = field(default_factory=list)
 
     def as_row(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "trace"}
 
 
 def run(name: str, plan: Plan, point: str, folder: Path, bundle: Path, seed: int = 1) -> Result:
@@ -76,9 +87,11 @@ def run(name: str, plan: Plan, point: str, folder: Path, bundle: Path, seed: int
 
     NotPossible for a fault that the target cannot have; every other failure is in the result.
     """
-    result = Result(name)
+    plant = plant_origin()
+    result = Result(name, plant_version=plant["plant_version"], simd_level=plant["simd_level"])
     try:
         with FaultRig(folder, bundle, POINTS[point], seed=seed, **plan.wiring) as rig:
+            result.device_id = rig.controller.device.device_id.hex()
             rig.settle()
             _story(rig, plan, result)
     except NotPossible:
@@ -104,9 +117,11 @@ def _story(rig: FaultRig, plan: Plan, result: Result) -> None:
         plan.scene(rig)
     injector = plan.inject(rig)
     begun = rig.now_s
+    result.trace = Trace(rig).rows  # it goes on filling them
     with injector:
         rig.bench.run_for(plan.prove_s)
         result.proof = prove(rig, injector, begun + plan.show_s)
+        result.proven_s = rig.now_s - begun
         _react(rig, plan, result, begun, faults)
         until = begun + plan.span_s
         broken_s = 0.0
@@ -120,6 +135,7 @@ def _story(rig: FaultRig, plan: Plan, result: Result) -> None:
         if not plan.once:
             injector.prove()
     mended = rig.now_s
+    result.mended_s = mended - begun
     while not plan.recovered.so(rig):
         if rig.now_s - mended >= plan.recover_s:
             faults.append(f"not recovered {plan.recover_s:g} s after the repair: {rig.not_normal()}")
