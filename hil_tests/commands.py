@@ -344,12 +344,12 @@ def _year(
         content = year.run(plan, wanted, report, progress)
     except KeyboardInterrupt:
         kept = year.load(report / year.YEAR_FILE)
-        if kept is not None and kept["slices"]:
-            _, page, _ = year_report.write(report, kept, command, sum(length for _, length in wanted))
+        if kept is not None and year.only(kept, wanted)["slices"]:
+            _, page, _ = year_report.write(report, kept, command, wanted)
             typer.echo(f"cut off; what had ended is kept and shown, marked partial: {page}", err=True)
         raise
-    passed, page, kpi = year_report.write(report, content, command, sum(length for _, length in wanted))
-    return passed, page, {"sha256": year_report.digest_of(content), "kpi": kpi}
+    passed, page, kpi = year_report.write(report, content, command, wanted)
+    return passed, page, {"sha256": year_report.digest_of(year.only(content, wanted)), "kpi": kpi}
 
 
 def _run_faults(names: list[str], report: Path, seed: int, json: bool, pairs: bool, jobs: int) -> None:

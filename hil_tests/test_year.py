@@ -113,7 +113,7 @@ def test_slices_add_up() -> None:
 
 def test_a_part_is_not_called_a_year(tmp_path: Path) -> None:
     content = {"provenance": {"weather": "here"}, "slices": {"000+1": slice_of(1.0), "200+1": slice_of(1.0)}}
-    passed, page, _ = year_report.write(tmp_path, content, ["toplovod"], asked_days=365)
+    passed, page, _ = year_report.write(tmp_path, content, ["toplovod"], [(day, 1) for day in range(365)])
     html = page.read_text()
     assert not passed
     assert "2 of 365 days: not a year" in html and "PARTIAL" in html and "07-20" in html
@@ -121,12 +121,21 @@ def test_a_part_is_not_called_a_year(tmp_path: Path) -> None:
     (suite,) = ET.parse(tmp_path / "junit.xml").getroot()
     assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
     assert {case.get("name") for case in suite} >= {"Radiators: comfort hours too cold", "the run is whole"}
-    passed, _, _ = year_report.write(tmp_path, content, ["toplovod"], asked_days=2)
+    passed, _, _ = year_report.write(tmp_path, content, ["toplovod"], [(200, 1), (0, 1)])
     assert passed
     (suite,) = ET.parse(tmp_path / "junit.xml").getroot()
     assert suite.get("errors") == "0" and len(suite) == len(
         year_report.checks_of(year.total([slice_of(1.0)]))
     )
+
+
+def test_what_else_a_folder_keeps_makes_nothing_whole(tmp_path: Path) -> None:
+    """Days of another question, or the same days in other slices, are neither counted nor added twice."""
+    kept = {f"{day:03d}+1": slice_of(1.0) for day in (0, 1, 2)} | {"000+3": slice_of(1.0)}
+    content = {"provenance": {"weather": "here"}, "slices": kept}
+    passed, page, kpi = year_report.write(tmp_path, content, ["toplovod"], [(1, 1), (9, 1)])
+    assert not passed and kpi["days"] == 1.0
+    assert "PARTIAL" in page.read_text() and "01-01" not in page.read_text()
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from .bench.emulation import run_folder, signals_as_ctrl_c
 from .bench.lockstep import TICK_MS, Lockstep
 from .bench.plant.town import Town
 from .bench.plant.weather import Weather
+from .bench.plant_version import plant_version
 from .bench.provisioning import firmware_bundle, firmware_sha256
 from .bench.recording import SAMPLE_S, Recording
 from .bench.town_run import TownRun
@@ -341,6 +342,7 @@ def provenance(plan: Plan) -> dict[str, Any]:
         **asdict(plan),
         "firmware_sha256": bundle_digest(),
         "map_hash": f"{registers.map_hash():08x}",
+        "plant_version": plant_version(),
         "command": f"toplovod hil run week --site {plan.town} --seed {plan.seed}",
     }
 

@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
+from core_ext.simd import LEVEL
 from firmware.substation import registers
 
 from .acceptance import limit
 from .bench import kept
-from .bench.beside import Beside
+from .bench.beside import Beside, BesideFailed
 from .bench.controller import Controller
 from .bench.emulation import run_folder, signals_as_ctrl_c
 from .bench.house_fleet import HouseFleet
@@ -34,6 +35,7 @@ from .bench.lockstep import TICK_MS, Lockstep
 from .bench.plant.draw_offs import DAY_S
 from .bench.plant.whole_house import PUMPS, RELAYS, SAMPLE_S, SERIES, VALVES, WholeHouse, settings
 from .bench.plant.year_weather import HOURS, SOURCE, YearWeather
+from .bench.plant_version import plant_version
 from .bench.provisioning import Ports, firmware_bundle, firmware_sha256, provision
 
 YEAR = 2027  # ours: the weather has none; its 1 January is a Friday, and it is no leap year
@@ -77,7 +79,11 @@ def pieces(first_day: int, days: int, slice_days: int = SLICE_DAYS) -> list[tupl
 
     A slice's place in the order is its number with the bits turned around: 0, middle, quarters, eighths.
     """
-    if not 0 <= first_day < DAYS or not 1 <= days <= DAYS - first_day or slice_days < 1:
+    if slice_days < 1:
+        raise ValueError(
+            f"slices of {slice_days} days; nothing was started. Ask for at least one day: --slice-days 1"
+        )
+    if not 0 <= first_day < DAYS or not 1 <= days <= DAYS - first_day:
         raise ValueError(
             f"{days} days from day {first_day}: a year has days 0 to {DAYS - 1}; nothing was started. "
             f"Ask for at most {DAYS - max(0, min(first_day, DAYS - 1))} days from there"
@@ -189,6 +195,7 @@ def run_slice(
             "heap_end_b": _heap(clock),
             "resets": len(fleet.resets(0)),
             "task_restarts": int(controller.read("task_restart_count")),
+            "simd_level": LEVEL,  # decides the last bits
             "loop_time_max_ms": int(controller.read("loop_time_max_ms")),
             "sha256": clock.outputs_sha256,
             "bus_and_outputs_sha256": clock.sha256,
@@ -329,12 +336,19 @@ def total(slices: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return kpi
 
 
+def only(year: dict[str, Any], wanted: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Return a kept year with these of its slices alone, as far as they have been run."""
+    slices = year["slices"]
+    return {**year, "slices": {key: slices[key] for key in map(_key, wanted) if key in slices}}
+
+
 def provenance(plan: Plan, firmware_sha256: str) -> dict[str, Any]:
     """Name everything that slices must have in common to be added up."""
     return {
         **asdict(plan),
         "firmware_sha256": firmware_sha256,
         "map_hash": f"{registers.map_hash():08x}",
+        "plant_version": plant_version(),
         "weather": SOURCE,
         "year": YEAR,
     }
@@ -351,7 +365,8 @@ def run(
     """Run the slices that folder lacks, `workers` at a time, and return year.json's content.
 
     Ctrl-C, SIGTERM and SIGHUP end it with KeyboardInterrupt; every slice that had ended is kept. Slices of
-    other firmware, weather, seed or plan are put aside under another name and not used.
+    other firmware, plant, weather, seed or plan are put aside under another name and not used. BesideFailed
+    where a slice fails, when those beside it have ended.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / YEAR_FILE
@@ -363,6 +378,7 @@ def run(
         left = [piece for piece in wanted if _key(piece) not in year["slices"]]
         clock = _Eta(sum(days for _, days in wanted), sum(days for _, days in left))
         queue = list(left)
+        failed: BesideFailed | None = None
         running: list[tuple[tuple[int, int], Path, Beside, contextlib.ExitStack]] = []
         with contextlib.ExitStack() as everything:
             while queue or running:
@@ -375,14 +391,20 @@ def run(
                     running.append((piece, mark, own.enter_context(beside), own))
                 ended = next((row for row in running if row[2].wait(1.0 / len(running))), None)
                 if ended is not None:
-                    year["slices"][_key(ended[0])] = ended[2].result()
                     running.remove(ended)
-                    ended[3].close()
-                    kept.save(path, year)
+                    try:
+                        with ended[3]:
+                            year["slices"][_key(ended[0])] = ended[2].result()
+                        kept.save(path, year)
+                    except BesideFailed as error:  # those beside it end first: they are worth an hour
+                        failed = failed or error
+                        queue.clear()
                 progress(clock.line(
                     sum(days for first, days in left if _key((first, days)) in year["slices"])
                     + sum(piece[1] * _share(mark) for piece, mark, _, _ in running)
                 ))  # fmt: skip
+    if failed is not None:
+        raise failed
     return year
 
 

@@ -7,6 +7,7 @@ keeps another first. It refuses to call a part of the year a year, and a year of
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ def _number(value: float | None) -> str:
 
 def markdown(year: dict[str, Any]) -> str:
     """Return the section of a kept year."""
+    spans = sorted([int(part) for part in key.split("+")] for key in year["slices"])
+    if any(first + days > then for (first, days), (then, _) in itertools.pairwise(spans)):
+        raise ValueError("slices of the kept year overlap; the page was not written")
     kpi = total(list(year["slices"].values()))
     origin = year["provenance"]
     days = kpi["days"]

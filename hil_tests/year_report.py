@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from .bench import junit
 from .bench.chart import Chart, Limit, Line
 from .bench.plant.whole_house import BATH_C, SAMPLE_S, SCALD_C, SERIES
 from .bench.report import Check, judged, write_report
-from .year import COLD_BELOW_C, DAYS, WARM_ABOVE_C, day_name, total
+from .year import COLD_BELOW_C, DAYS, WARM_ABOVE_C, day_name, only, total
 
 ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("days", "Days run", "1", ""),
@@ -128,13 +129,17 @@ def charts(folder: Path, year: dict[str, Any]) -> list[Chart]:
 
 
 def write(
-    folder: Path, year: dict[str, Any], command: list[str], asked_days: int
+    folder: Path, kept: dict[str, Any], command: list[str], wanted: Sequence[tuple[int, int]]
 ) -> tuple[bool, Path, dict[str, Any]]:
-    """Write report.html, report.json, junit.xml; return whether all is well, the page, the figures."""
-    slices = list(year["slices"].values())
-    kpi = total(slices)
+    """Write report.html, report.json, junit.xml; return whether all is well, the page, the figures.
+
+    wanted: the slices that were asked for. What else is kept in the folder is not counted.
+    """
+    year = only(kept, wanted)
+    kpi = total(list(year["slices"].values()))
     checks = checks_of(kpi)
-    whole = kpi["days"] >= asked_days
+    whole = len(year["slices"]) == len(wanted)
+    asked_days = sum(days for _, days in wanted)
     passed = whole and all(check.passed for check in checks)
     alarms = [
         {

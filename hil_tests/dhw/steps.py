@@ -29,6 +29,7 @@ from ..bench.house_fleet import HouseFleet
 from ..bench.lockstep import Lockstep
 from ..bench.plant.whole_house import RELAYS, WholeHouse, settings
 from ..bench.plant.year_weather import HOURS, YearWeather
+from ..bench.plant_version import plant_version
 from ..bench.provisioning import Ports, firmware_bundle, firmware_sha256, provision
 from ..year import HEAP
 
@@ -290,6 +291,7 @@ def run(
     origin = {
         **asdict(plan),
         "firmware_sha256": firmware_sha256(bundle),
+        "plant_version": plant_version(),
         "command": f"toplovod hil run dhw --seed {plan.seed}",
     }
     content = kept.resumed(folder / RESULT, FORMAT, origin, say)
