@@ -6,6 +6,7 @@ A fixed choice of the 336, one of each group that runs in a few seconds; all of 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from .bench.faults.case import ERROR, MET, Plan, run
 from .bench.faults.checks import ALL_GOES_ON
 from .bench.faults.injector import NotPossible
 from .bench.faults.rig import POINTS, FaultRig, Ohms
+from .bench.faults.trace import EVERY_S
+from .bench.plant_version import plant_version
 from .faults.catalogue import chosen
 from .faults.pairs import chosen_pairs
 
@@ -33,6 +36,12 @@ def test_a_case_is_proved_and_met(name: str, tmp_path: Path, firmware_bundle: Pa
         name, case.type.plan(case.point, case.severe), case.point, tmp_path / "case", firmware_bundle
     )
     assert result.verdict == MET, result
+    assert result.proven_s is not None and result.mended_s is not None and result.recovered_s is not None
+    assert 0.0 <= result.proven_s <= result.mended_s
+    times = [row[0] for row in result.trace]
+    ended_s = result.mended_s + result.recovered_s
+    assert times[0] == 0.0 and all(a < b for a, b in pairwise(times)) and ended_s - times[-1] < 2.0 * EVERY_S
+    assert len(bytes.fromhex(result.device_id)) == 8 and result.plant_version == plant_version()
 
 
 class Asleep(sensor_faults.Offset):

@@ -6,13 +6,15 @@ import csv
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
 from hil_tests.bench.faults.case import ERROR, MET, NOT_MET, Result
-from hil_tests.bench.faults.trace import COLUMNS, MOST
+from hil_tests.bench.faults.trace import COLUMNS, MOST, Trace
 from hil_tests.bench.plant_version import plant_origin
 from hil_tests.faults import report
 from hil_tests.faults.catalogue import Case, cases, chosen
@@ -128,6 +130,28 @@ def test_an_earlier_try_leaves_no_trace_to_a_later_one_that_has_none(tmp_path: P
 
 def interrupted(*_: Any) -> Result:
     raise KeyboardInterrupt
+
+
+def test_a_long_case_is_kept_more_coarsely_and_from_its_beginning() -> None:
+    class House:
+        """As much of a rig as a trace looks at."""
+
+        now_s = 100.0
+        recorders: ClassVar[list[Any]] = []
+        plant = SimpleNamespace(
+            primary_supply_temp_c=[80.0], primary_dp_pa=[6e4], valve_position=[0.5],
+            secondary_supply_temp_c=[40.0], room_temp_c=[20.0],
+        )  # fmt: skip
+        tap = SimpleNamespace(tap_c=55.0, draw_kg_s=0.15)
+
+    house: Any = House()
+    rows = Trace(house).rows
+    for _ in range(5_000):
+        house.now_s += 2.0
+        house.recorders[0]()
+    assert rows[0] == [0.0, 80.0, 0.6, 0.5, 40.0, 55.0, 0.15, 20.0] and rows[-1][0] > 9_900.0
+    assert MOST // 2 <= len(rows) <= MOST
+    assert len({b[0] - a[0] for a, b in pairwise(rows)}) == 1
 
 
 @pytest.mark.slow
