@@ -415,9 +415,12 @@ def test_a_later_epoch_is_told(house):
 
 def test_the_time_is_told_when_it_was_unknown_or_wrong(house):
     row = registers.BY_NAME["unix_time_set_s"]
-    for at_s in (1_800_000_000, 1_800_000_030, 1_800_009_000):
+    for off_s in (0, 30, 90):
+        at_s = (house.clock.unix_s() or 1_800_000_000) + off_s
         house.order(((row.address, (at_s >> 16, at_s & 0xFFFF)),))
-    assert [told[:4] for told in house.told()] == [(TIME, 1, 0, 0), (TIME, 1, 0, 1_800_000_030)]
+        house.step(86_400)  # or the next is refused
+    wrong_s = 1_800_000_000 + 2 * 86_400 + 30
+    assert [told[:4] for told in house.told()] == [(TIME, 1, 0, 0), (TIME, 1, 0, wrong_s)]
 
 
 def test_an_update_is_told_with_its_digest(house):

@@ -158,7 +158,7 @@ def test_boots_are_counted_and_rescues_too():
     boots = Boots(flash, False)
     assert (boots.count, boots.rescues) == (4, 1)
     assert not boots.rescued
-    boots.rescue()
+    boots.rescue(None)
     after = Boots(flash, False)
     assert (after.rescues, after.rescued) == (2, True)
     assert not Boots(flash, False).rescued
@@ -175,10 +175,10 @@ def test_the_first_start_of_all_is_no_rescue_though_the_tools_reset_looks_like_a
 def test_a_reset_of_our_own_is_no_bite_though_the_rp2040_calls_it_one():
     flash = MemoryFlash()
     boots = Boots(flash, False)
-    boots.plan()
+    boots.plan(None)
     after = Boots(flash, True)
     assert (after.rescues, after.rescued) == (0, False)
-    after.rescue()
+    after.rescue(None)
     again = Boots(flash, True)
     assert (again.rescues, again.rescued) == (1, True)
     bitten = Boots(flash, True)
