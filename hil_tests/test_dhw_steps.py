@@ -10,7 +10,6 @@ import pytest
 
 from .bench import kept
 from .bench.errors import WrongUse
-from .bench.provisioning import firmware_bundle
 from .dhw.bound import least_off_k, place_of
 from .dhw.page import PAGE, PICTURE, RUN, cases_of, checks_of, markdown, picture
 from .dhw.steps import (
@@ -90,18 +89,17 @@ def test_cases_are_chosen_by_tuning_or_alone() -> None:
 
 
 @pytest.mark.slow
-def test_the_shipped_firmware_holds_the_tap(tmp_path: Path) -> None:
+def test_the_firmware_holds_the_tap(firmware_bundle: Path) -> None:
     """A short night; the valve finds its place after every change, and the same seed is the same run."""
-    bundle = firmware_bundle(tmp_path / "bundle")
     plan = Plan(tick_ms=1000, night_s=60.0)
-    one = run_case(30, "calibrated", plan, bundle)
+    one = run_case(30, "calibrated", plan, firmware_bundle)
     for step in one["steps"][1:]:
         assert abs(step["end_off_k"]) < 2.0
         assert step["motor_starts"] > 0
     # a kelvin less where the draw changed while it was too warm
     assert least_off_k(30, 0.1, 0.3) - 1.0 < one["dip_k"] < 25.0
     assert one["hottest_c"] < 70.0 and one["resets"] == 0
-    two = run_case(30, "calibrated", plan, bundle)
+    two = run_case(30, "calibrated", plan, firmware_bundle)
     assert (one["sha256"], one["relays_sha256"]) == (two["sha256"], two["relays_sha256"])
 
 
