@@ -266,7 +266,13 @@ MUTATIONS = (
     Mutation(
         "S8",
         "a dead control task resets nothing",
-        [("app.py", "        finally:\n            self._board.reset()\n", "        finally:\n            pass\n")],
+        [
+            (
+                "app.py",
+                "        finally:\n            self._board.reset()\n",
+                "        finally:\n            pass\n",
+            )
+        ],
         "test_tasks_that_stop.py::test_a_dead_control_task_resets_the_board_at_once",
         "nothing reset it",
         slow=True,

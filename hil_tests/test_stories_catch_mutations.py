@@ -22,7 +22,9 @@ from .mutations import INVARIANTS, MUTATIONS, NOT_JUDGED, Mutation, table
 
 DEADLINE_S = 300
 # how an assertion, a condition that was waited for, and a refusal that did not come are told
-BY_THE_STORY = re.compile(r"(AssertionError|assert |hil_tests\.bench\.errors\.ConditionNotMet|Failed: DID NOT RAISE)")
+BY_THE_STORY = re.compile(
+    r"(AssertionError|assert |hil_tests\.bench\.errors\.ConditionNotMet|Failed: DID NOT RAISE)"
+)
 
 
 def run(bundle: Path, folder: Path, *stories: str) -> tuple[int, ET.Element, str]:
