@@ -1,9 +1,9 @@
 """The device invariants broken on purpose, and the story of the bench that catches each.
 
 A mutation is a small edit of the shipped sources, built by `toplovod build` from a copy of them. Its story
-passes on the shipped firmware and fails on the mutated one, by an assertion. It refuses to guess: an edit whose
-text is no longer there builds nothing. `python -m hil_tests.mutations` prints the stories, for pytest, and
-`--table` the table of docs/bench.md.
+passes on the shipped firmware and fails on the mutated one, by an assertion. It refuses to guess: an edit
+whose text is no longer there builds nothing. `python -m hil_tests.mutations` prints the stories, for pytest,
+and `--table` the table of docs/bench.md.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ NOT_JUDGED = {
     "S8": "Real time: back within a tick of virtual time is shown, the 2 s of a booting chip are not.",
     "S9": "The wear of a chip: operations are counted, erases in the cells are not.",
     "S11": "Residues of integrators move less in hours than a sensor resolves; unit tests judge them.",
-    "S12": "What a flood costs in milliseconds: the clock of lockstep stands while sockets are served. Shown is "
-    "that everybody else is served and that the tick ends.",
+    "S12": "What a flood costs in milliseconds: the clock of lockstep stands while sockets are served. Shown "
+    "is that everybody else is served and that the tick ends.",
 }
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """One break. changes: (module of firmware/substation, right, broken); said: of the assertion that fails."""
+    """One break. changes: (module of firmware/substation, right, broken). said: a pattern of what fails."""
 
     invariant: str
     broken: str
@@ -182,7 +182,8 @@ MUTATIONS = (
             (
                 "orders.py",
                 "            if influence is None or address in seen:\n",
-                "            if influence is None:\n                continue\n            if address in seen:\n",
+                "            if influence is None:\n                continue\n"
+                "            if address in seen:\n",
             ),
             (
                 "orders.py",
@@ -205,7 +206,8 @@ MUTATIONS = (
                 "modbus_server.py",
                 "        if answer < 0:\n            return self._refused_write(broadcast, source)\n",
                 "        if answer < 0:\n"
-                "            self._bank.poke(address, bytes(frame[pdu + values : pdu + values + 2 * count]))\n"
+                "            at = pdu + values\n"
+                "            self._bank.poke(address, bytes(frame[at : at + 2 * count]))\n"
                 "            return self._refused_write(broadcast, source)\n",
             ),
         ],

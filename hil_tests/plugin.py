@@ -51,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         default=None,
         metavar="DIR",
-        help="the firmware that emulated controllers run, as `toplovod build` wrote it; shipped when left out",
+        help="the firmware that emulated controllers run, from `toplovod build`; shipped when left out",
     )
     group.addoption(
         "--bench-record", type=Path, default=None, metavar="JSON", help="write the run record: docs/bench.md"

@@ -1,4 +1,4 @@
-"""How far an authentic order reaches: not beyond the budget, no faster than the slew limit, and to setpoints."""
+"""How far an authentic order reaches: within the budget, no faster than the slew limit, to setpoints alone."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_an_order_moves_the_setpoint_no_faster_than_the_slew_limit(bench: Bench)
 
 
 def test_neither_a_write_nor_an_order_reaches_a_measurement_or_a_setting(bench: Bench) -> None:
-    """S6: every one is tried with FC 6 and FC 16, and the settings, which share the setpoints' space, by order."""
+    """S6: all are tried with FC 6 and FC 16; settings, which share the setpoints' space, by order as well."""
     house = heating(bench)
     rows = MEASURED + SETTINGS
     before = {row.name: house.read(row.name) for row in rows}

@@ -1,7 +1,7 @@
 """A laboratory's stories catch a broken invariant: each of S1 to S13 is broken, and the named story fails.
 
-It fails by what it asserts. A firmware that does not start, a fixture that breaks or a story that is gone shows
-nothing, and is a failure here. One row of each invariant is not slow; all of them run in `make test`.
+It fails by what it asserts. A firmware that does not start, a fixture that breaks or a story that is gone
+shows nothing, and is a failure here. One row of each invariant is not slow; all run in `make test`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .bench.errors import BundleFailed
 from .bench.provisioning import PROJECT, altered_bundle, firmware_sha256
 from .mutations import INVARIANTS, MUTATIONS, NOT_JUDGED, Mutation, table
 
-DEADLINE_S = 300
+DEADLINE_S = 500  # less than pytest gives a test
 # how an assertion, a condition that was waited for, and a refusal that did not come are told
 BY_THE_STORY = re.compile(
     r"(AssertionError|assert |hil_tests\.bench\.errors\.ConditionNotMet|Failed: DID NOT RAISE)"

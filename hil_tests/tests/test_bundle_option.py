@@ -25,8 +25,8 @@ def test_which(target):
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_story.py").write_text(STORY)
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", "-p", "hil_tests.plugin", "--rootdir",
-         str(folder), *options, str(folder / "test_story.py")],
+        [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", "-p", "hil_tests.plugin",
+         "--rootdir", str(folder), *options, str(folder / "test_story.py")],
         cwd=PROJECT, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(PROJECT)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
