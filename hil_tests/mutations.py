@@ -28,7 +28,7 @@ NOT_JUDGED = {
 
 @dataclass(frozen=True)
 class Mutation:
-    """One break. changes: (module of firmware/substation, right, broken). said: a pattern of what fails."""
+    """One break. changes: (module of firmware/substation, right, broken). said: a pattern of the line that fails."""
 
     invariant: str
     broken: str
@@ -98,7 +98,7 @@ MUTATIONS = (
         "a spent deficit budget ends nothing",
         [("leases.py", "if only_raise and target < own:", "if False:")],
         "test_order_bounds.py::test_a_spent_budget_gives_the_house_its_own_curve_back",
-        "not met|did not",
+        "still not so after 2400 s",
         slow=True,
     ),
     Mutation(

@@ -1,4 +1,4 @@
-"""How far an authentic order reaches: within the budget, no faster than the slew limit, to setpoints alone."""
+"""How far an authentic order reaches: within the budget, no faster than the slew limit, to setpoints."""
 
 from __future__ import annotations
 
@@ -73,9 +73,7 @@ def test_neither_a_write_nor_an_order_reaches_a_measurement_or_a_setting(bench: 
         assert house.client().exchange(b"\x10" + body) == bytes((0x90, ILLEGAL_ADDRESS)), row.name
         body = struct.pack(">HH", row.address, raw[0])
         assert house.client().exchange(b"\x06" + body) == bytes((0x86, ILLEGAL_ADDRESS)), row.name
-        if (
-            row.access == registers.CONFIG and len(raw) == 1
-        ):  # an order takes what it does not know for a word
+        if row.access == registers.CONFIG and len(raw) == 1:  # an unknown address has one word in an order
             receipt = house.order(curve_shift_sp_k=0.0, **{row.name: row.low})
             assert receipt.result == order_frame.REFUSED_REGISTER, row.name
     assert {row.name: house.read(row.name) for row in rows} == before

@@ -52,7 +52,8 @@ def caught(mutation: Mutation, folder: Path) -> None:
     failure = case.find("failure")
     assert failure is not None, said
     assert BY_THE_STORY.match(failure.get("message", "")), said
-    assert re.search(mutation.said, failure.text or ""), said
+    failing = [line for line in (failure.text or "").splitlines() if line.startswith((">", "E"))]
+    assert re.search(mutation.said, "\n".join(failing)), said
     (digest,) = (p.get("value") for p in results.iter("property") if p.get("name") == "bench_bundle_sha256")
     assert digest == firmware_sha256(bundle)
 
