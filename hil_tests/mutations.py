@@ -28,7 +28,7 @@ NOT_JUDGED = {
 
 @dataclass(frozen=True)
 class Mutation:
-    """One break. changes: (module of firmware/substation, right, broken). said: a pattern of the line that fails."""
+    """changes: (module of firmware/substation, right, broken). said: a pattern of the line that fails."""
 
     invariant: str
     broken: str
