@@ -69,7 +69,7 @@ MUTATIONS = (
     ),
     Mutation(
         "S1",
-        "a lost outdoor sensor lowers the supply to 20 °C",
+        "a lost outdoor sensor lowers the supply",
         [("fallbacks.py", "OUTDOOR_LOST_SUPPLY_MC = 50_000", "OUTDOOR_LOST_SUPPLY_MC = 20_000")],
         "test_sensor_lost.py::test_without_outdoor_sensor_the_supply_is_held_at_50[open]",
         r"approx\(50\.0",

@@ -35,7 +35,8 @@ def run(bundle: Path, folder: Path, *stories: str) -> tuple[int, ET.Element, str
          "-p", "pytest_asyncio.plugin", "-p", "hil_tests.plugin", "--basetemp", str(folder / "run"),
          "--bench-bundle", str(bundle), f"--junitxml={junit}", *stories],
         capture_output=True, text=True, check=False, cwd=PROJECT, timeout=DEADLINE_S,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(PROJECT)},
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "",
+             "PYTHONPATH": str(PROJECT)},
     )  # fmt: skip
     said = done.stdout + done.stderr
     assert junit.exists(), said
