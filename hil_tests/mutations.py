@@ -296,10 +296,19 @@ MUTATIONS = (
     ),
     Mutation(
         "S9",
-        "a record is written over itself",
+        "a record is removed before the next one is written",
+        # LittleFS keeps a file that is written over whole, so that alone would break nothing
         [
-            ("persistence.py", 'self._path(name, "new")', "self._path(name, 0)"),
-            ("persistence.py", "self._path(name, generation & 1)", "draft"),
+            (
+                "persistence.py",
+                '            with open(draft, "wb") as file:\n',
+                "            for ending in (0, 1):\n"
+                "                try:\n"
+                "                    os.remove(self._path(name, ending))\n"
+                "                except OSError:\n"
+                "                    pass\n"
+                '            with open(draft, "wb") as file:\n',
+            )
         ],
         "test_power_cuts.py::test_s9_a_cut_at_every_flash_operation_leaves_old_or_new[limits]",
         "cut in operation",
