@@ -1,7 +1,8 @@
 """pytest fixtures of the bench, for this project's tests and for others'.
 
 `target` is one controller with the hands around it: `power`, `console`, `bus`, `io`, `clock`, `controller`.
-It is an emulated VM unless --bench-target names another. `bench` is a street of VMs with its plant.
+It is an emulated VM unless --bench-target names another. `bench` is a street of VMs with its plant. They run
+the shipped firmware unless --bench-bundle names another bundle.
 
 It imports nothing of the bench until a test asks for one, because it is loaded by every pytest run of
 an environment that has the product installed. It refuses to pretend: a test that needs what the target
@@ -31,6 +32,7 @@ _RECORD: pytest.StashKey[RunRecord] = pytest.StashKey()
 _PAGE: pytest.StashKey[RecordPage] = pytest.StashKey()
 _UNUSABLE = pytest.StashKey[tuple[str, int]]()
 _RUN_ID = pytest.StashKey[str]()
+_BUNDLE = pytest.StashKey[Path]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +47,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         metavar="YAML",
         help="the boards of a laboratory: docs/bench.md",
+    )
+    group.addoption(
+        "--bench-bundle",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="the firmware that emulated controllers run, from `toplovod build`; shipped when left out",
     )
     group.addoption(
         "--bench-record", type=Path, default=None, metavar="JSON",
@@ -81,6 +90,9 @@ def pytest_configure(config: pytest.Config) -> None:
             wiring_of(spec, _option(config, "--bench-file"))
         except WrongUse as error:
             raise pytest.UsageError(f"{error.code}: {error}") from None
+    bundle = _option(config, "--bench-bundle")
+    if bundle is not None:
+        config.stash[_BUNDLE] = _checked(Path(bundle), spec)
     if record is not None and not hasattr(config, "workerinput"):
         from .bench.errors import WrongUse
         from .run_record import RunRecord
@@ -88,10 +100,40 @@ def pytest_configure(config: pytest.Config) -> None:
 
         try:
             command = shlex.join(["pytest", *map(str, config.invocation_params.args)])
-            config.stash[_RECORD] = RunRecord(record, config.stash[_RUN_ID], command)
-            config.stash[_PAGE] = RecordPage(config.stash[_RECORD])
+            config.stash[_RECORD] = made = RunRecord(record, config.stash[_RUN_ID], command)
+            config.stash[_PAGE] = RecordPage(made)
+            if _BUNDLE in config.stash:
+                made.of_bundle(_digest(config.stash[_BUNDLE]), given=True)
         except WrongUse as error:
             raise pytest.UsageError(f"{error.code}: {error}") from None
+
+
+def _checked(bundle: Path, spec: str | None) -> Path:
+    from .bench.errors import WrongUse
+    from .bench.provisioning import checked_bundle
+
+    if spec not in (None, VM, EMULATED):
+        raise pytest.UsageError(
+            f"{WrongUse.code}: --bench-bundle {bundle}: {spec} runs what was flashed on it; nothing was run. "
+            "Flash the bundle with toplovod flash, and leave the option out"
+        )
+    try:
+        return checked_bundle(bundle.resolve())
+    except WrongUse as error:
+        raise pytest.UsageError(f"{error.code}: --bench-bundle: {error}") from None
+
+
+def _digest(bundle: Path) -> str:
+    from .bench.provisioning import firmware_sha256
+
+    return firmware_sha256(bundle)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if _BUNDLE not in config.stash:
+        return None
+    bundle = config.stash[_BUNDLE]
+    return f"bench bundle: {_digest(bundle)} in {bundle}, not the shipped one"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -217,16 +259,27 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("run record")
     for capability, tests in record.content["gaps"].items():
         terminalreporter.line(f"gap: {capability}, {len(tests)} tests not run")
+    if _BUNDLE in config.stash:
+        terminalreporter.line(f"not the shipped firmware: bundle {record.content['bundle']['sha256']}")
     terminalreporter.line(f"{record.path}: {evidence(record.content)}")
     terminalreporter.line(f"page: {config.stash[_PAGE].path}")
 
 
 @pytest.fixture(scope="session")
-def firmware_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped bundle, built once by `toplovod build`."""
+def firmware_bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle under test: that of --bench-bundle, else the shipped one, built once by `toplovod build`."""
+    config = request.config
+    if _BUNDLE in config.stash:
+        given = config.stash[_BUNDLE]
+        if config.pluginmanager.hasplugin("junitxml"):
+            request.getfixturevalue("record_testsuite_property")("bench_bundle_sha256", _digest(given))
+        return given
     from .bench.provisioning import firmware_bundle as build
 
-    return build(tmp_path_factory.mktemp("firmware") / "bundle")
+    made = build(tmp_path_factory.mktemp("firmware") / "bundle")
+    if _RECORD in config.stash:
+        config.stash[_RECORD].of_bundle(_digest(made), given=False)
+    return made
 
 
 def _street(request: pytest.FixtureRequest) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class RunRecord:
             "format": FORMAT, "run_id": run_id, "command": command, "begun_utc": now_utc(), "ended_utc": None,
             "partial": True, "why_partial": "still running, or killed", "toplovod": installed_version(),
             "host": {"system": platform.platform(), "python": platform.python_version()},
-            "targets": [], "tests": [], "gaps": {},
+            "bundle": None, "targets": [], "tests": [], "gaps": {},
         }  # fmt: skip
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +64,11 @@ class RunRecord:
                 f"--bench-record {path}: {error.strerror}; nothing was run. Name a file in a folder that you "
                 "may write to"
             ) from None
+
+    def of_bundle(self, sha256: str, *, given: bool) -> None:
+        """Take down which firmware the emulated controllers run. given: by --bench-bundle."""
+        self.content["bundle"] = {"sha256": sha256, "from": "--bench-bundle" if given else "shipped"}
+        self.write()
 
     def add(self, test: str, outcome: str, seconds: float, properties: dict[str, Any], why: str) -> None:
         """Take down one test; properties: `target` (see Target.describe) and `gap`, where there are such."""

@@ -13,7 +13,6 @@ import pytest
 from .acceptance import limit
 from .bench import kept
 from .bench.errors import WrongUse
-from .bench.provisioning import firmware_bundle
 from .dhw.bound import least_off_k, place_of
 from .dhw.page import PAGE, PICTURE, RUN, SAID, cases_of, checks_of, markdown, picture, write
 from .dhw.steps import (
@@ -111,11 +110,10 @@ def beyond_possible_k(stroke_s: int, step: dict[str, Any]) -> float:
 
 
 @pytest.mark.slow
-def test_the_shipped_firmware_holds_the_tap(tmp_path: Path) -> None:
+def test_the_firmware_holds_the_tap(firmware_bundle: Path) -> None:
     """A short night; the valve finds its place after every change, and the same seed is the same run."""
-    bundle = firmware_bundle(tmp_path / "bundle")
     plan = Plan(tick_ms=1000, night_s=60.0)
-    one = run_case(30, "calibrated", plan, bundle)
+    one = run_case(30, "calibrated", plan, firmware_bundle)
     for step in one["steps"][1:]:
         assert abs(step["end_off_k"]) <= limit("dhw-band-3")
         assert step["motor_starts"] > 0
@@ -127,7 +125,7 @@ def test_the_shipped_firmware_holds_the_tap(tmp_path: Path) -> None:
     assert one["over_65_longest_s"] <= limit("dhw-over-65")
     assert one["morning"]["bath_s"] <= limit("dhw-ready")
     assert one["resets"] == 0
-    two = run_case(30, "calibrated", plan, bundle)
+    two = run_case(30, "calibrated", plan, firmware_bundle)
     assert (one["sha256"], one["relays_sha256"]) == (two["sha256"], two["relays_sha256"])
 
 

@@ -44,14 +44,14 @@ def alter(bundle: Path, newer: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """The shipped bundle, and the arguments of a story: two signed versions and the public release key.
+def images(tmp_path_factory: pytest.TempPathFactory, firmware_bundle: Path) -> tuple[Path, list[str]]:
+    """The bundle under test, and the arguments of a story: two signed versions and the public release key.
 
     Every module of the second ends in a byte more, so that a mixture of both is neither.
     """
     folder = tmp_path_factory.mktemp("images")
     bundle, newer = folder / "bundle", folder / "newer"
-    toplovod("build", "--out", bundle)
+    shutil.copytree(firmware_bundle, bundle)
     toplovod("keys", "release", folder / "release.pem", "--public", folder / "release.pub")
     alter(bundle, newer)
     arguments = []

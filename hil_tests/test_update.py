@@ -96,10 +96,8 @@ class Release:
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    folder = tmp_path_factory.mktemp("release")
-    toplovod("build", "--out", folder / "bundle")
-    return Release(folder, folder / "bundle")
+def release(tmp_path_factory: pytest.TempPathFactory, firmware_bundle: Path) -> Release:
+    return Release(tmp_path_factory.mktemp("release"), firmware_bundle)
 
 
 @pytest.fixture

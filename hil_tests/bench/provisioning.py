@@ -22,13 +22,14 @@ from typing import Any
 
 from firmware.substation import order_frame, registers
 
-from .errors import BundleFailed
+from .errors import BundleFailed, WrongUse
 from .fleet import Board
 
 PROJECT = Path(__file__).parents[2]
 KEY_EPOCH = 1
 KEY_FILE_FORMAT = "toplovod-keys/1"
 SITE_FORMAT = "toplovod-device/2"
+BUNDLE_FORMAT = "toplovod-bundle/1"
 MODBUS_HOST = "127.0.0.1"
 MODBUS_UNIT = 1
 RTU_BAUD = 19_200  # of the serial line, where a controller has one
@@ -113,6 +114,30 @@ def firmware_bundle(out: Path) -> Path:
 def firmware_sha256(bundle: Path) -> str:
     """Return the digest of a bundle, as its manifest says it."""
     return str(json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["sha256"])
+
+
+def checked_bundle(folder: Path) -> Path:
+    """Return `folder` where a whole bundle lies in it, every file as its manifest has it. Raises WrongUse."""
+    remedy = "nothing was run. Make a bundle with toplovod build --out FOLDER"
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        raise WrongUse(f"{folder} holds no manifest.json, so it is no firmware bundle; {remedy}")
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        told = content["format"]
+        if told != BUNDLE_FORMAT:
+            raise WrongUse(f"{manifest}: format {told!r}, this bench reads {BUNDLE_FORMAT}; {remedy}")
+        lines = ""
+        for entry in content["files"]:
+            found = hashlib.sha256((folder / entry["path"]).read_bytes()).hexdigest()
+            if found != entry["sha256"]:
+                raise WrongUse(f"{folder / entry['path']} is not what its manifest says; {remedy}")
+            lines += f"{found}  {entry['path']}\n"
+        if hashlib.sha256(lines.encode()).hexdigest() != content["sha256"]:
+            raise WrongUse(f"{manifest} contradicts itself; {remedy}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WrongUse(f"{folder} holds no whole bundle ({error}); {remedy}") from None
+    return folder
 
 
 def altered_bundle(folder: Path, changes: Sequence[tuple[str, str, str]]) -> Path:

@@ -10,6 +10,7 @@ from .rig import FaultRig
 
 # As in vm/mischief.py, which runs in another interpreter
 HOG, SHRED, BLOCK_4_S, BLOCK_20_S, STORM_LINE, STORM_CONTROL, FULL = 2, 4, 8, 16, 32, 64, 128
+STAND = BLOCK_4_S | BLOCK_20_S
 STANDS_S = 8.0  # a grant, the 4 s, and the tick in which it has caught up
 WATCHDOG = 3  # machine.WDT_RESET
 

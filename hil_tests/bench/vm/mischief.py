@@ -10,6 +10,7 @@ import gc
 import bench_link
 
 HOG, SHRED, BLOCK_4_S, BLOCK_20_S, STORM_LINE, STORM_CONTROL, FULL = 2, 4, 8, 16, 32, 64, 128
+STAND = BLOCK_4_S | BLOCK_20_S  # both at once: the control task alone stands, all else goes on
 LEFT_B = 6_144  # of the heap that HOG leaves
 NEXT_TO_NOTHING_B = 256  # and that HOG and SHRED together leave
 SHRED_B = 64
@@ -86,6 +87,16 @@ def _throw(name):
     print("mischief: %d task '%s' thrown out" % (len(found), name))
 
 
+def _stand(name):
+    """Let the task whose outermost coroutine has this name never have a turn again, and not end either."""
+    mark = "'%s'" % _called[name]
+    queue = _core._task_queue
+    found = [task for task in _tasks if mark in repr(task.coro) and task in queue._tasks]
+    for task in found:
+        queue.remove(task)
+    print("mischief: %d task '%s' stands" % (len(found), name))
+
+
 def _refuse(path, mode="r", *more, **named):
     if "w" in mode or "a" in mode or "+" in mode:
         print("mischief: no space for %s" % path)
@@ -106,7 +117,9 @@ def act(bits):
         _throw("serve")
     if bits & STORM_CONTROL:
         _throw("guarded_control")
-    if bits & (BLOCK_4_S | BLOCK_20_S):
+    if bits & STAND == STAND:
+        _stand("guarded_control")
+    elif bits & (BLOCK_4_S | BLOCK_20_S):
         seconds = 4 if bits & BLOCK_4_S else 20
         print("mischief: the program stands for %d s" % seconds)
         bench_link.link.block_until(bench_link.link.now_ms + seconds * 1000)
