@@ -82,6 +82,7 @@ NO_LIMITS = {
     "demo.py": {"LIVE_WITHIN_S"},
     "test_attack_is_alarmed.py": {"RESPOND_WITHIN_S"},  # what the supervisor's own table says
     "test_demo.py": {"UP_WITHIN_S"},
+    "test_protection_stays.py": {"NOTICED_WITHIN_S"},
     "test_stories_anywhere.py": {"NOTICED_WITHIN_S"},
     "tests/test_beside.py": {"WITHIN_S"},
     "tests/test_board_interrupt.py": {"WITHIN_S"},
@@ -107,6 +108,7 @@ FACTS = {
         "room_mean_difference_k'] ==",
         "index_dp_mean_bar'] < 2.0",
     ),  # made up; what it holds
+    "test_without_time.py": ("approx(by_curve_c,",),  # the curve's arithmetic, and its resolution
     "test_year.py": ("heating_kwh'] > 1.0", "dhw_kwh'] > 1.0"),  # heat was given at all
 }
 UNIT = re.compile(r"_(c|k|pct|bar|kw|kwh|m3_h|kg_s)\b")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from hil_tests.bench.faults.case import ERROR, MET, NOT_MET, Result
-from hil_tests.bench.faults.trace import COLUMNS, MOST, Trace
+from hil_tests.bench.faults.trace import COLUMNS, ROWS_KEPT, Trace
 from hil_tests.bench.plant_version import plant_origin
 from hil_tests.faults import report
 from hil_tests.faults.catalogue import Case, cases, chosen
@@ -22,7 +22,9 @@ from hil_tests.faults.pairs import Pair, pairs
 from hil_tests.faults.run import FORMER_PAGE, RESULT, run_faults
 
 NAME = "sensors.open/winter/severe"
-LONG = [[10.0 * k, 80.1234, 0.6123, 0.3456, 40.0 + k % 7, 55.0 + k % 11, 0.15, 20.1234] for k in range(MOST)]
+LONG = [
+    [10.0 * k, 80.1234, 0.6123, 0.3456, 40.0 + k % 7, 55.0 + k % 11, 0.15, 20.1234] for k in range(ROWS_KEPT)
+]
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def test_the_page_says_all_that_a_laboratory_asks_for(tmp_path: Path, bundle: Pa
     assert "http://" not in text and "https://" not in text and "<script" not in text
     with (folder / "trace.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 6 * MOST and set(rows[0]) == {"case", *COLUMNS}
+    assert len(rows) == 6 * ROWS_KEPT and set(rows[0]) == {"case", *COLUMNS}
     assert {row["case"] for row in rows} == {case.name for case in chosen(["sensors.open"])}
 
 
@@ -150,7 +152,7 @@ def test_a_long_case_is_kept_more_coarsely_and_from_its_beginning() -> None:
         house.now_s += 2.0
         house.recorders[0]()
     assert rows[0] == [0.0, 80.0, 0.6, 0.5, 40.0, 55.0, 0.15, 20.0] and rows[-1][0] > 9_900.0
-    assert MOST // 2 <= len(rows) <= MOST
+    assert ROWS_KEPT // 2 <= len(rows) <= ROWS_KEPT
     assert len({b[0] - a[0] for a, b in pairwise(rows)}) == 1
 
 

@@ -19,9 +19,10 @@ from ..demo import EXAMPLES
 from ..demo_report import write_week_report
 from ..week import WEEK_FILE, load_week
 
-KEPT = Check("kept", 1.0, 2.0, "<=", "K", "here")
-MISSED = Check('missed <"&>', 3.0, 2.0, "<=", "K", "there")
-UNKNOWN = Check("unknown", None, 2.0, "<=", "K", "there")
+MADE_UP = 2.0
+KEPT = Check("kept", 1.0, MADE_UP, "<=", "K", "here")
+MISSED = Check('missed <"&>', 3.0, MADE_UP, "<=", "K", "there")
+UNKNOWN = Check("unknown", None, MADE_UP, "<=", "K", "there")
 
 
 def counts(suite: ET.Element) -> tuple[str | None, ...]:

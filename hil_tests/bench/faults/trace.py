@@ -12,7 +12,7 @@ COLUMNS = (
     "room_c",
 )  # fmt: skip
 EVERY_S = 10.0
-MOST = 240  # rows of a case; then every second one goes
+ROWS_KEPT = 240  # rows of a case; then every second one goes
 
 
 class Trace:
@@ -37,6 +37,6 @@ class Trace:
             plant.secondary_supply_temp_c[0], tap.tap_c, tap.draw_kg_s, plant.room_temp_c[0],
         )  # fmt: skip
         self.rows.append([round(float(value), 4) for value in values])
-        if len(self.rows) > MOST:
+        if len(self.rows) > ROWS_KEPT:
             del self.rows[1::2]
             self._every_s *= 2.0
