@@ -95,6 +95,14 @@ MUTATIONS = (
     ),
     Mutation(
         "S2",
+        "orders move a known time as far as they like",
+        [("commands.py", "if order.slot != TECHNICIAN and not self.clock.may(time_s):", "if False:")],
+        "test_worst_case_orders.py::test_who_tells_the_time_again_and_again_keeps_no_house_in_its_night",
+        "REFUSED_STATE",
+        slow=True,
+    ),
+    Mutation(
+        "S2",
         "a spent deficit budget ends nothing",
         [("leases.py", "if only_raise and target < own:", "if False:")],
         "test_order_bounds.py::test_a_spent_budget_gives_the_house_its_own_curve_back",
