@@ -1,4 +1,4 @@
-"""I2C and Timer of the emulated controllers in lockstep: a real board's inputs, and calls to the millisecond."""
+"""I2C and Timer of the emulated controllers in lockstep: a real board's inputs, calls to the millisecond."""
 
 from __future__ import annotations
 

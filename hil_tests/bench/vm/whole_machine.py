@@ -1,7 +1,7 @@
 """Power-on of a controller whose `machine` also has I2C and Timer; the rest is vmboot.py's, which it runs.
 
-Apart from vmboot.py, because the heap in use stands in a register: a house that has neither must not differ by
-a byte. Each part is read when the program first asks for it.
+Apart from vmboot.py, because the heap in use stands in a register: a house that has neither must not differ
+by a byte. Each part is read when the program first asks for it.
 """
 
 import sys

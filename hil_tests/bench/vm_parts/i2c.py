@@ -1,6 +1,6 @@
-"""`machine.I2C` with the converters of the carrier board on it: ADS1115, at 0x48 inputs 0 to 3, at 0x49 4 to 7, ...
+"""`machine.I2C` with the carrier board's converters: ADS1115, at 0x48 inputs 0 to 3, at 0x49 4 to 7, ...
 
-Its inputs are those of `machine.ADC`, as voltages; a chip is there when the board has its first input. Whoever
+Its inputs are those of `machine.ADC`, as voltages; a chip is there when the board has its first input. Who
 runs this source gives it `CHANNELS`, `counts(channel)`, which is 65535 at 3.3 V, and `now_us()`. It refuses
 what an emulated bus cannot show: every line is idle, nobody holds the clock, and the pins are not looked at.
 """
@@ -71,7 +71,9 @@ class _ADS1115:
 
 
 _chips = {
-    _FIRST_CHIP + number: _ADS1115(4 * number) for number in range(4) if 4 * number < CHANNELS  # noqa: F821
+    _FIRST_CHIP + number: _ADS1115(4 * number)
+    for number in range(4)
+    if 4 * number < CHANNELS  # noqa: F821
 }
 
 
