@@ -398,7 +398,9 @@ def _stop(number: int, frame: object) -> None:
 def main() -> None:
     """Serve one board until killed."""
     parser = argparse.ArgumentParser(prog="python -m hil_tests.bench.board", description=__doc__)
-    parser.add_argument("--flash", type=Path, required=True, help="flash image; made when missing")
+    parser.add_argument(
+        "--flash", type=Path, required=True, help="file system, or a whole chip; made when missing"
+    )
     parser.add_argument("--device-id", default="0011223344556677", help="16 hexadecimal digits")
     parser.add_argument("--temp", type=float, nargs=6, default=TEMPERATURES_C, help="Pt1000 inputs, degC")
     parser.add_argument("--current", type=float, nargs=2, default=CURRENTS_MA, help="current inputs, mA")

@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from .errors import WrongUse
+from .nor_flash import SECTOR_B, FlashChip
 
 FLASH_B = 4 * 1024 * 1024  # W25Q32 of the ESP32-WROOM-32E-N4 on the board [K]
-SECTOR_B = 4096
 FLASH_ID = 0xEF | 0x40 << 8 | 0x16 << 16  # its answer to the command 0x9F
 MAC = bytes.fromhex("7c9ebd001122")
 CRYSTAL_HZ = 40_000_000
@@ -94,38 +94,6 @@ def efuses(mac: bytes) -> dict[int, int]:
         EFUSES + 20: 1 << 20 | 1 << 24,  # at least 2; minor revision 1
         APB_DATE: 1 << 31,  # 3
     }
-
-
-class FlashChip:
-    """NOR flash in a file of the host: erasing sets bits, programming clears them, each at once."""
-
-    def __init__(self, path: Path, size_b: int = FLASH_B) -> None:
-        if not path.exists():
-            path.write_bytes(b"\xff" * size_b)
-        self.size_b = path.stat().st_size
-        if self.size_b != size_b:
-            raise WrongUse(
-                f"{path}: {self.size_b} bytes, the chip has {size_b}; nothing was started. "
-                "Give another file, or none that exists: it is made"
-            )
-        self._file = path.open("r+b", buffering=0)
-
-    def read(self, at: int, count: int) -> bytes:
-        return os.pread(self._file.fileno(), count, at)
-
-    def erase(self, at: int, count: int) -> None:
-        """Erase every sector that has a byte of this range."""
-        first, end = at // SECTOR_B * SECTOR_B, -(-(at + count) // SECTOR_B) * SECTOR_B
-        os.pwrite(self._file.fileno(), b"\xff" * (end - first), first)
-
-    def program(self, at: int, data: bytes) -> bool:
-        """Clear bits; False when the flash then reads otherwise, because it was not erased."""
-        got = bytes(map(operator.and_, self.read(at, len(data)), data))
-        os.pwrite(self._file.fileno(), got, at)
-        return got == data
-
-    def close(self) -> None:
-        self._file.close()
 
 
 class _Download:
@@ -361,7 +329,7 @@ def main() -> None:
     parser.add_argument("--owned", action="store_true", help="end when the standard input ends")
     wanted = parser.parse_args()
     try:
-        chip = FlashChip(wanted.flash)
+        chip = FlashChip(wanted.flash, FLASH_B)
     except (WrongUse, OSError) as error:
         parser.error(str(error))
     line = LoaderLine(RomLoader(chip, wanted.mac))

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ..bench.nor_flash import SECTOR_B, FlashChip
 from ..bench.rom_loader import (
     CHECKSUM,
     CHECKSUM_SEED,
@@ -30,7 +31,6 @@ from ..bench.rom_loader import (
     READ_FLASH,
     READ_REG,
     READ_TOO_LONG,
-    SECTOR_B,
     SPI_ATTACH,
     SPI_FLASH_MD5,
     SYNC,
@@ -38,7 +38,6 @@ from ..bench.rom_loader import (
     SYNC_DATA,
     SYNC_VALUE,
     WRITE_ERROR,
-    FlashChip,
     RomLoader,
 )
 
@@ -199,7 +198,7 @@ def error_of(line: bytes) -> int:
 
 @pytest.fixture
 def chip(tmp_path: Path) -> Iterator[FlashChip]:
-    made = FlashChip(tmp_path / "chip.img")
+    made = FlashChip(tmp_path / "chip.img", FLASH_B)
     yield made
     made.close()
 
@@ -304,7 +303,7 @@ def test_a_loader_that_was_told_to_start_the_program_answers_no_more(loader: Rom
 
 @pytest.fixture(scope="module")
 def any_chip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlashChip]:
-    made = FlashChip(tmp_path_factory.mktemp("any") / "chip.img")
+    made = FlashChip(tmp_path_factory.mktemp("any") / "chip.img", FLASH_B)
     yield made
     made.close()
 

@@ -21,13 +21,14 @@ class Flash:
     def __init__(self, path, count):
         self._file = open(path, "r+b")
         self._count = count
+        self._first = self._file.seek(0, 2) - count * BLOCK_BYTES  # of a whole chip: at its end
 
     def readblocks(self, block, buffer, offset=0):
-        self._file.seek(block * BLOCK_BYTES + offset)
+        self._file.seek(self._first + block * BLOCK_BYTES + offset)
         self._file.readinto(buffer)
 
     def writeblocks(self, block, buffer, offset=0):
-        self._file.seek(block * BLOCK_BYTES + offset)
+        self._file.seek(self._first + block * BLOCK_BYTES + offset)
         self._file.write(buffer)
         self._file.flush()
 
