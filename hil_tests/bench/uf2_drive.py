@@ -1,12 +1,13 @@
 """The drive that an RP2040 or RP2350 shows while BOOTSEL is held: a .uf2 copied onto it goes to the flash.
 
-The drive is a folder. It looks at a file when its writer closes it, be it whole or torn, and checks every block
-before it writes one: magic numbers, family, numbers and count, 256 bytes at a page of the flash. A chip writes
-block by block and stays a drive when some are missing; here a refused file leaves the flash as it was, and the
-reason is told. It refuses programs for the RAM. After a whole file the drive goes, as the chip starts.
+The drive is a folder. It looks at a file when its writer closes it, be it whole or torn, and checks every
+block before it writes one: magic numbers, family, numbers and count, 256 bytes at a page of the flash. A
+chip writes block by block and stays a drive when some are missing; here a refused file leaves the flash as
+it was, and the reason is told. It refuses programs for the RAM. After a whole file the drive goes, as the
+chip starts.
 
-`python -m hil_tests.bench.uf2_drive --board w5500_evb_pico --folder DRIVE --flash CHIP` prints a JSON line when
-it is there, and one for each file. The flash is a whole chip: hil_tests.bench.board starts from it.
+`python -m hil_tests.bench.uf2_drive --board w5500_evb_pico --folder DRIVE --flash CHIP` prints a JSON line
+when it is there, and one for each file. The flash is a whole chip: hil_tests.bench.board starts from it.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ PAGE_B = 256
 FLASH_AT = 0x1000_0000  # where the chip sees its flash
 FLASH_B = 2 * 1024 * 1024  # of both boards: docs/boards.md
 
-# In front of an RP2350's program, against its erratum E10: number 0 of 2, of which the other never comes. It lies
-# at the end of the largest flash there could be, and is passed over.
+# In front of an RP2350's program, against its erratum E10: number 0 of 2, of which the other never comes. It
+# lies at the end of the largest flash there could be, and is passed over.
 ABSOLUTE, ABSOLUTE_AT = 0xE48B_FF57, 0x10FF_FF00
 
 IN_CLOSE_WRITE, IN_MOVED_TO = 0x08, 0x80
@@ -87,13 +88,11 @@ def pages(content: bytes, chip: Chip) -> dict[int, bytes]:
                 continue
             whose = f"for {FAMILIES.get(family, 'another chip')} (0x{family:08x})"
             raise _refused(
-                f"{where} is {whose if flags & HAS_FAMILY else 'without a family'}, this board is an {chip.name} "
-                f"(0x{chip.family:08x})"
+                f"{where} is {whose if flags & HAS_FAMILY else 'without a family'}, "
+                f"this board is an {chip.name} (0x{chip.family:08x})"
             )
         if count != PAGE_B or address % PAGE_B:
-            raise _refused(
-                f"{where} has {count} bytes at 0x{address:08x}, not {PAGE_B} at a page of the flash"
-            )
+            raise _refused(f"{where} has {count} bytes at 0x{address:08x}, not {PAGE_B} at a page")
         if not FLASH_AT <= address <= FLASH_AT + FLASH_B - PAGE_B:
             raise _refused(f"{where} is for 0x{address:08x}, outside the flash of {FLASH_B} bytes")
         total = blocks if total is None else total
@@ -121,7 +120,7 @@ def write(flash: FlashChip, found: dict[int, bytes]) -> None:
 
 
 class Drive:
-    """The folder. `files` names each file that was closed there; the drive's own one is there from the start."""
+    """The folder. `files` names each file that was closed there, but its own."""
 
     def __init__(self, folder: Path, chip: Chip) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -141,7 +140,7 @@ class Drive:
         """Yield files for ever. owner: a file number; at its end this ends."""
         while True:
             ready, _, _ = select.select([self._events, *([] if owner is None else [owner])], [], [])
-            if owner in ready and not os.read(owner, 16):
+            if owner is not None and owner in ready and not os.read(owner, 16):
                 return
             if self._events in ready:
                 events = os.read(self._events, 65536)

@@ -1,9 +1,8 @@
-"""A .uf2 copied onto the emulated board's drive is in its flash, and the board starts from it; a bad one is not."""
+"""A .uf2 copied onto the emulated drive is in the flash, and the board starts from it; no bad one is."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -154,7 +153,10 @@ def test_what_is_wrong_leaves_the_flash_as_it_was_and_is_told(board: Callable[[s
 
 def test_a_writer_that_is_killed_leaves_the_flash_as_it_was(board: Callable[[str], Board]) -> None:
     held = board("w5500_evb_pico")
-    torn = "import os, sys; f = open(sys.argv[1], 'wb', 0); f.write(bytes.fromhex(sys.argv[2])); os.kill(os.getpid(), 9)"
+    torn = (
+        "import os, sys; file = open(sys.argv[1], 'wb', 0); file.write(bytes.fromhex(sys.argv[2]))"
+        "; os.kill(os.getpid(), 9)"
+    )
     subprocess.run(
         [sys.executable, "-c", torn, str(held.drive / "torn.uf2"), b"".join(uf2(PROGRAM))[:3000].hex()],
         check=False,
@@ -187,5 +189,5 @@ def test_the_board_starts_from_what_was_copied(board: Callable[[str], Board], tm
     finally:
         console.close()
         supply.close()
-    assert os.stat(held.flash).st_size == FLASH_B
+    assert held.flash.stat().st_size == FLASH_B
     assert held.flash.read_bytes()[: FLASH_B - len(system)] == BEFORE[: FLASH_B - len(system)]

@@ -1,9 +1,10 @@
 """`machine.Timer` in the host's time: a thread of each timer asks the program to call back, where it is.
 
 That is at its next bytecode, or in a sleep_ms; between asyncio's tasks, because the wait is cut at the next
-due time. A VM under Unix calls nobody back while it waits for input, in its REPL, in time.sleep or in a poll
-of the program's own: then it does so afterwards, once. So a callback that feeds the watchdog is board.py's: it
-is found by calling it at the start, where this program has made a watchdog, and fed while the VM lives.
+due time. A VM under Unix calls nobody back while it waits for input, in its REPL, in time.sleep or in a
+poll of the program's own: then it does so afterwards, once. So a callback that feeds the watchdog is
+board.py's: it is found by calling it at the start, where this program has made a watchdog, and fed while
+the VM lives.
 """
 
 import _thread
