@@ -167,7 +167,7 @@ def test_a_writer_that_is_killed_leaves_the_flash_as_it_was(board: Callable[[str
 
 @pytest.mark.slow
 def test_the_board_starts_from_what_was_copied(board: Callable[[str], Board], tmp_path: Path) -> None:
-    """The file system lies at the chip's end; MicroPython's own .uf2 ends in front of it and leaves it alone."""
+    """The file system lies at the chip's end; MicroPython's own .uf2 ends in front of it."""
     files = tmp_path / "files"
     files.mkdir()
     (files / "main.py").write_text("print('from the', 'drive')\n")
