@@ -7,6 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 SHELL  := /bin/sh
 FIRMWARE_STUBS := build/typings
+ESPTOOL := build/esptool
 # the set-up's parts that do not need each other go side by side: compiling beside downloading
 MAKEFLAGS += --jobs=2
 DEMO_FLAGS ?=
@@ -16,7 +17,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0
 TEST_FLAGS ?= --numprocesses $(WORKERS) --dist worksteal hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs docs bench random-networks soak scenarios year seasons small-integers long-run worst-case fleet faults fault-pairs flakes fuzz-modbus cross-build locks wheel wheel-check clean
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs esptool docs bench random-networks soak scenarios year seasons small-integers long-run worst-case fleet faults fault-pairs flakes fuzz-modbus cross-build locks wheel wheel-check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -54,7 +55,7 @@ vendor: $(VENV)/.toplovod-installed  ## fetch the screens' third-party part, by 
 demo: setup  ## set up from nothing, then run the town of Schutterwald with its screens
 	$(BIN)/toplovod demo $(DEMO_FLAGS)
 
-test: setup  ## set up from nothing, then run every test (the browser's when Chromium is there)
+test: setup esptool  ## set up from nothing, then run every test (the browser's when Chromium is there)
 	$(BIN)/python -m pytest $(TEST_FLAGS)
 
 browser: setup  ## the browser tests alone
@@ -87,6 +88,15 @@ lint: setup stubs  ## style, types, borders
 	$(BIN)/lint-imports
 	$(BIN)/python -m supervisor.hmi.vendor --types
 	$(BIN)/python -m tools.checks.scripts
+
+# esptool is GPL: a program beside the product, in a folder that nothing of ours imports. It has no wheel, so
+# the locked setuptools builds it.
+$(ESPTOOL)/.installed: requirements-esptool.lock | $(VENV)/.toplovod-installed
+	rm -rf $(ESPTOOL)
+	$(PIP) install --quiet --require-hashes --no-deps --no-build-isolation --target $(ESPTOOL) -r $<
+	@touch $@
+
+esptool: $(ESPTOOL)/.installed  ## install esptool for the tests of the emulated ESP32
 
 docs: $(VENV)/.toplovod-installed  ## write the generated pages of docs/ anew
 	$(BIN)/toplovod registers --markdown --out docs/registers.md

@@ -41,8 +41,11 @@ BLOCKS = 352  # 1,441,792 B: the file system of the W5500-EVB-Pico in MicroPytho
 HEAP = "224k"
 START = Path(__file__).parent / "vm_board" / "board_start.py"
 STARTED = b"S"  # what the VM says on its control line, see vm_board
-WORDS = re.compile(rb"(?P<reset>R)|(?P<fed>F)|W(?P<watchdog_ms>\d+)\.|T(?P<timer_ms>\d+)\.")
+WORDS = re.compile(
+    rb"(?P<reset>R)|(?P<fed>F)|W(?P<watchdog_ms>\d+)\.|T(?P<timer_ms>\d+)\.|C(?P<offset_us>-?\d+)\."
+)
 POWER_ON_CAUSE, WATCHDOG_CAUSE = 1, 3  # machine.PWRON_RESET, machine.WDT_RESET
+RTC_STARTS_S = 1_767_225_600  # 2026-01-01: where the clock stands after a hard reset
 
 # How often the watchdog is looked after, and the longest stretch that one look counts. A host that stands
 # still for a while, with VM and all, would otherwise bite a program that had no time to feed.
@@ -132,12 +135,14 @@ class SerialBoard:
         self._looked_at = 0.0
         self._bitten = False
         self._cause = POWER_ON_CAUSE
+        self._rtc_offset_us = 0  # the clock's from the host's; a soft reset does not stop it
 
     def serve(self, owner: int | None = None) -> NoReturn:
         """Carry bytes between host and VM for ever, restarting the VM when it ends.
 
         owner: a file number; at its end the board ends too, however its owner came to its own.
         """
+        self._stop_clock()
         self._power_on(main=True)
         owned = [] if owner is None else [owner]
         while True:
@@ -268,6 +273,8 @@ class SerialBoard:
                 self._looked_at = time.monotonic()
             elif word["timer_ms"]:
                 self._feeder_s = int(word["timer_ms"]) / 1000
+            elif word["offset_us"]:
+                self._rtc_offset_us = int(word["offset_us"])
         self._told = self._told[heard:]
         return bool(said)
 
@@ -292,6 +299,9 @@ class SerialBoard:
             self._seen = b""
         os.write(self._outer, data)
 
+    def _stop_clock(self) -> None:
+        self._rtc_offset_us = RTC_STARTS_S * 1_000_000 - time.time_ns() // 1000
+
     def _power_on(self, *, main: bool) -> None:
         if self._pins is not None:  # a chip without its program drives nothing
             with self._pins.open("r+b") as file:
@@ -313,7 +323,7 @@ class SerialBoard:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "micropython", "-X", f"heapsize={vm_heap_b(self._heap)}", "-i", str(START),
              str(self._flash), str(BLOCKS), str(self._settings), "main" if main else "no-main",
-             f"/proc/self/fd/{vm_control}", str(self._cause)],
+             f"/proc/self/fd/{vm_control}", str(self._cause), str(self._rtc_offset_us)],
             stdin=slave, stdout=slave, stderr=slave, preexec_fn=own_terminal, pass_fds=(vm_control,),
         )  # fmt: skip
         os.close(vm_control)
@@ -347,6 +357,7 @@ class SerialBoard:
         self._interrupted = False
         if hard:
             self._watchdog_s = None
+            self._stop_clock()
             self._cause = WATCHDOG_CAUSE if bitten else POWER_ON_CAUSE
             self._power_on(main=True)
             return
@@ -387,7 +398,9 @@ def _stop(number: int, frame: object) -> None:
 def main() -> None:
     """Serve one board until killed."""
     parser = argparse.ArgumentParser(prog="python -m hil_tests.bench.board", description=__doc__)
-    parser.add_argument("--flash", type=Path, required=True, help="flash image; made when missing")
+    parser.add_argument(
+        "--flash", type=Path, required=True, help="file system, or a whole chip; made when missing"
+    )
     parser.add_argument("--device-id", default="0011223344556677", help="16 hexadecimal digits")
     parser.add_argument("--temp", type=float, nargs=6, default=TEMPERATURES_C, help="Pt1000 inputs, degC")
     parser.add_argument("--current", type=float, nargs=2, default=CURRENTS_MA, help="current inputs, mA")

@@ -66,10 +66,12 @@ EARLY_RESETS = 8
 BENCH_MODULES_B = 24 * 1024
 BREAKABLE = ("serve", "guarded_control")  # coroutines of the program that can be made to raise
 MISCHIEF_B = 6 * 1024  # that module and what it needs [estimate]
+WHOLE_MACHINE_B = 24 * 1024  # its parts, and what reading their source takes: a test measures it
 RESETS_IN_A_TICK = 16  # more than this inside one tick is a board that cannot start
 CONSOLE_LINES = 15
 
 VMBOOT = Path(__file__).parent / "vm" / "vmboot.py"
+WHOLE_MACHINE = VMBOOT.with_name("whole_machine.py")
 
 
 def _rows(frames: NDArray[np.void]) -> list[memoryview]:
@@ -118,14 +120,16 @@ class Fleet:
     has a serial line, see `serial_lines`; meters: and one to its heat meters, see `meter_lines`. first_tick:
     what every board's ticks_ms() says when it is switched on, to meet the wrap at 2**30 before 12 days.
     mischief: what the program calls BREAKABLE, for boards that can be broken from inside, see `mischief`
-    and vm/mischief.py.
+    and vm/mischief.py. whole_machine: `machine` also has I2C, with the converters of a real board, and Timer.
     """
 
     def __init__(self, boards: Sequence[Board], *, seed: int | None = None, heap: str = HEAP,
                  deadline_s: float = 30.0, serial: bool = False, meters: bool = False,
-                 first_tick: int = 0, mischief: Sequence[str] = ()) -> None:  # fmt: skip
+                 first_tick: int = 0, mischief: Sequence[str] = (),
+                 whole_machine: bool = False) -> None:  # fmt: skip
         self._first_tick = first_tick
         self._may_break = tuple(mischief)
+        self._whole_machine = whole_machine
         self.boards = tuple(boards)
         self.now_ms = 0
         self._slots = [_Slot(board) for board in self.boards]
@@ -340,9 +344,11 @@ class Fleet:
             if self.meter_lines:
                 lines[0] = self.meter_lines[i].board_end
             heap_b = vm_heap_b(self._heap) + (MISCHIEF_B if self._may_break else 0)
+            heap_b += WHOLE_MACHINE_B if self._whole_machine else 0
             slot.process = subprocess.Popen(
-                [sys.executable, "-m", "micropython", "-X", f"heapsize={heap_b}", str(VMBOOT),
-                 host, str(port), str(i), str(slot.board.flash.resolve()),
+                [sys.executable, "-m", "micropython", "-X", f"heapsize={heap_b}",
+                 str(WHOLE_MACHINE if self._whole_machine else VMBOOT), host, str(port), str(i),
+                 str(slot.board.flash.resolve()),
                  *(f"{uart}={handle}" for uart, handle in lines.items()), f"ticks={self._first_tick}",
                  *([f"mischief={','.join(self._may_break)}"] if self._may_break else [])],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,

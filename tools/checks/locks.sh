@@ -19,3 +19,5 @@ sed -n 's/^requires = \[\(.*\)\]$/\1/p' pyproject.toml | tr ',' '\n' | tr -d '" 
 for stubs in stubs stubs-esp32 stubs-stm32; do
     sed -n "s/^$stubs = \[\"\(.*\)\"\]\$/\1/p" pyproject.toml | lock - -o "requirements-$stubs.lock"
 done
+# a program that the tests run beside the product, not a part of it
+sed -n 's/^esptool = \["\(.*\)"\]$/\1/p' pyproject.toml | lock - -o requirements-esptool.lock

@@ -22,8 +22,9 @@ def pins(name: str) -> dict[str, set[str]]:
 
 def test_all_are_there():
     assert [lock.name for lock in LOCKS] == [
-        "requirements-build.lock", "requirements-dev.lock", "requirements-stubs-esp32.lock",
-        "requirements-stubs-stm32.lock", "requirements-stubs.lock", "requirements.lock",
+        "requirements-build.lock", "requirements-dev.lock", "requirements-esptool.lock",
+        "requirements-stubs-esp32.lock", "requirements-stubs-stm32.lock", "requirements-stubs.lock",
+        "requirements.lock",
     ]  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def test_the_locks_cover_what_the_project_names():
         "requirements-build.lock": project["build-system"]["requires"],
         **{
             f"requirements-{extra}.lock": project["project"]["optional-dependencies"][extra]
-            for extra in ("stubs", "stubs-esp32", "stubs-stm32")
+            for extra in ("esptool", "stubs", "stubs-esp32", "stubs-stm32")
         },
     }
     for lock, requirements in wanted.items():

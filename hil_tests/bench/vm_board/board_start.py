@@ -1,7 +1,8 @@
 """Power-on of the board on a serial line: mounts its flash image, then runs boot.py and main.py.
 
 Arguments: flash image, block count, machine settings (JSON), "main" or "no-main", control line, cause of
-the reset. Runs with -i, so that a REPL follows main.py as on a board. It puts nothing on the flash.
+the reset, offset of the clock in us. Runs with -i, so that a REPL follows main.py as on a board. It puts
+nothing on the flash.
 """
 
 import sys
@@ -20,13 +21,14 @@ class Flash:
     def __init__(self, path, count):
         self._file = open(path, "r+b")
         self._count = count
+        self._first = self._file.seek(0, 2) - count * BLOCK_BYTES  # of a whole chip: at its end
 
     def readblocks(self, block, buffer, offset=0):
-        self._file.seek(block * BLOCK_BYTES + offset)
+        self._file.seek(self._first + block * BLOCK_BYTES + offset)
         self._file.readinto(buffer)
 
     def writeblocks(self, block, buffer, offset=0):
-        self._file.seek(block * BLOCK_BYTES + offset)
+        self._file.seek(self._first + block * BLOCK_BYTES + offset)
         self._file.write(buffer)
         self._file.flush()
 
@@ -69,8 +71,9 @@ def _run(path):
 def _start():
     import json
 
-    image, count, settings, main, control, cause = sys.argv[1:7]
+    image, count, settings, main, control, cause, rtc_offset_us = sys.argv[1:8]
     machine.cause = int(cause)
+    machine.rtc_offset_us = int(rtc_offset_us)
     machine.control = open(control, "wb", buffering=0)
     with open(settings) as file:
         content = json.load(file)

@@ -1,7 +1,7 @@
 """MicroPython's `machine` for the board on a serial line: fixed resistors stand in for its sensors.
 
-Its time is the host's. It has no plant. Its watchdog and its timers are board.py's: the program only says
-on the control line that it starts or feeds them, so that they work whatever the program does. `settings`
+Its time is the host's. It has no plant. Its watchdog is board.py's: the program only says on the control
+line that it starts or feeds it, so that it works whatever the program does. `settings`
 (JSON): "device_id" (16 hex digits) and "counts" (eight ADC readings, 0 to 65535). `terminals`, where there is
 such a file: eight readings as 16 bits, low byte first, that stand instead of "counts"; at 16 whether the
 button is down; from 32 the levels of pins 0 to 31, written when they change.
@@ -9,6 +9,9 @@ button is down; from 32 the levels of pins 0 to 31, written when they change.
 
 import os
 import sys
+import time
+
+import vfs
 
 PWRON_RESET = 1
 HARD_RESET = 2
@@ -18,6 +21,7 @@ SOFT_RESET = 5
 
 PIN_BUTTON = 20
 LEVELS_AT = 32
+CHANNELS = 8
 
 settings = {}
 terminals = None
@@ -25,6 +29,7 @@ _word = bytearray(2)
 _byte = bytearray(1)
 control = None  # the line to board.py, which cannot tell a reset from a program's end
 cause = PWRON_RESET  # of the last reset, as board.py tells it
+rtc_offset_us = 0  # the clock's offset from the host's, as board.py keeps it
 
 
 class Pin:
@@ -59,18 +64,23 @@ class Pin:
     __call__ = value
 
 
+def counts(channel):
+    """Return what the converter reads at an input, 65535 at 3.3 V."""
+    if terminals is not None:
+        terminals.seek(2 * channel)
+        terminals.readinto(_word)
+        return _word[0] | _word[1] << 8
+    return settings["counts"][channel]
+
+
 class ADC:
     def __init__(self, channel):
         self._channel = channel.id if isinstance(channel, Pin) else channel
-        if not 0 <= self._channel <= 7:
+        if not 0 <= self._channel < CHANNELS:
             raise ValueError("this board has ADC channels 0 to 7")
 
     def read_u16(self):
-        if terminals is not None:
-            terminals.seek(2 * self._channel)
-            terminals.readinto(_word)
-            return _word[0] | _word[1] << 8
-        return settings["counts"][self._channel]
+        return counts(self._channel)
 
 
 class PWM:
@@ -86,53 +96,39 @@ class PWM:
         self._duty = 0
 
 
-def _tell(word):
+def tell(word):
     if control is not None:  # a program that is measured without a board has no such line
         control.write(word)
 
 
 class WDT:
     feeds = 0
+    made = False
 
     def __init__(self, id=0, timeout=5000):
         if id != 0 or not 1 <= timeout <= 8388:  # the RP2040's counter has 24 bits
             raise ValueError("timeout exceeds 8388")
-        _tell(b"W%d." % timeout)
+        WDT.made = True
+        tell(b"W%d." % timeout)
 
     def feed(self):
         WDT.feeds += 1
-        _tell(b"F")
+        tell(b"F")
 
 
-class Timer:
-    """A virtual timer that feeds the watchdog; of any other callback only the first call is made.
-
-    A VM under Unix calls nobody back while it waits for input, as a board does. So the callback is called
-    once, at the start; where it fed the watchdog, board.py feeds it at each period until the VM ends.
-    """
-
-    ONE_SHOT = 0
-    PERIODIC = 1
-
-    def __init__(self, id=-1, mode=PERIODIC, period=-1, callback=None):
-        if id != -1:
-            raise ValueError("Timer doesn't exist")  # as the RP2's
-        before = WDT.feeds
-        callback(self)
-        if mode == Timer.PERIODIC and WDT.feeds > before:
-            _tell(b"T%d." % period)
-
-    def deinit(self):
-        _tell(b"T0.")
+_PARTS = {"I2C": "/vm_parts/i2c.py", "RTC": "/vm_board/rtc.py", "Timer": "/vm_board/timer.py"}
+_bench = vfs.VfsPosix(__file__.rsplit("/", 2)[0])  # `/` will be the board's flash
 
 
-class RTC:
-    _moment = (2026, 1, 1, 3, 0, 0, 0, 0)
-
-    def datetime(self, when=None):
-        if when is None:
-            return RTC._moment
-        RTC._moment = tuple(when)
+def __getattr__(name):
+    """Read a part that few programs need, when the first one asks for it."""
+    if name not in _PARTS:
+        raise AttributeError(name)
+    names = {"__name__": name, "CHANNELS": CHANNELS, "counts": counts, "now_us": time.ticks_us}
+    with _bench.open(_PARTS[name], "r") as file:
+        exec(file.read(), names)
+    globals()[name] = names[name]
+    return names[name]
 
 
 def unique_id():
