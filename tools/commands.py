@@ -536,7 +536,9 @@ def provision(
     ],
     vault: VaultFile,
     passphrase_file: PassphraseFile = None,
-    rekey: Annotated[bool, typer.Option("--rekey", help="Replace another root key on the board.")] = False,
+    rekey: Annotated[
+        bool, typer.Option("--rekey", help="Replace another root key on the board; hold its service button.")
+    ] = False,
     release_key: Annotated[
         Path | None, typer.Option(help="Public release key; without one the board takes no update.")
     ] = None,
@@ -569,6 +571,7 @@ def provision(
         _print_json(asdict(result))
         return
     key = "a new root key, kept in the vault" if result.new_key else "its root key from the vault"
+    key += ", in place of another; the floors of its epochs begin anew" if result.rekeyed else ""
     typer.echo(f"{port}: {result.name} {result.device_id} ({result.profile}) has its settings and {key}")
     if legacy:
         typer.echo(f"{port}: it takes writes without a proof, as its settings name them (docs/security.md)")

@@ -13,16 +13,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tools import provision as provisioning
 from tools.build import build_bundle
 from tools.errors import ToolError
 from tools.serial_line import GREETING_TIMEOUT_S, SerialLine
+from tools.vault import Vault
 
-from .processes import DEADLINE_S, ROOT, free_port, serial_board, toplovod
+from .processes import DEADLINE_S, ROOT, free_port, press_button, serial_board, toplovod
 
 pytestmark = pytest.mark.slow
 
@@ -535,6 +538,136 @@ def test_a_board_with_another_root_key_keeps_it(cellar: Cellar, image: Path, tmp
         )
         assert (said.status, said.json["code"]) == (1, "has_other_key")
         assert on_board(port, "print(open('/keys.bin','rb').read())") == before
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A controller whose supervisor is at epoch 3, and a vault that was made anew for it."""
+
+    image: Path
+    old_keys: Path
+    vault: Path
+    new_keys: Path
+
+
+@pytest.fixture(scope="module")
+def lost(cellar: Cellar, tmp_path_factory: pytest.TempPathFactory) -> Lost:
+    folder = tmp_path_factory.mktemp("lost")
+    made = Lost(folder / "flash.img", folder / "old.json", folder / "new-vault.json", folder / "new.json")
+    shutil.copy(cellar.image, made.image)
+    before = Path(shutil.copy(cellar.vault, folder / "old-vault.json"))
+    for _ in range(2):
+        assert toplovod("keys", "rotate", "supervisor", "--vault", before, env=cellar.env).status == 0
+    assert toplovod("keys", "new", DEVICE, "--vault", made.vault, env=cellar.env).status == 0
+    for vault, keys in ((before, made.old_keys), (made.vault, made.new_keys)):
+        how = ("--vault", vault, "--out", keys)
+        assert toplovod("keys", "export", "supervisor", *how, env=cellar.env).status == 0
+    with serial_board(made.image):
+        wait_until_it_listens(cellar.tcp_port)
+        # from 1 to 3 in one order leaves one generation of the record; the utility's makes it two
+        utility = folder / "utility.json"
+        how = ("--vault", before, "--out", utility)
+        assert toplovod("keys", "recover", "utility", *how, env=cellar.env).status == 0
+        assert is_taken(cellar, made.old_keys)
+        toplovod("order", cellar.address, "curve_shift_sp_k=-1", "--keys", utility)
+        values = toplovod("read", cellar.address, "--json").json["values"]
+        assert (values["supervisor_key_epoch_number"], values["utility_key_epoch_number"]) == (3, 2)
+    return made
+
+
+def is_taken(cellar: Cellar, keys: Path) -> bool:
+    """Order with these keys; False where they count for nothing."""
+    wait_until_it_listens(cellar.tcp_port)
+    said = toplovod("order", cellar.address, "curve_shift_sp_k=-1", "--keys", keys, "--json")
+    assert (said.status, said.json.get("code")) in ((0, None), (1, "order_refused")), said.out + said.err
+    return said.status == 0
+
+
+def provision_anew(cellar: Cellar, lost: Lost, port: str) -> Any:
+    return toplovod(
+        "provision", port, "--settings", cellar.settings, "--vault", lost.vault, "--rekey", "--json",
+        env=cellar.env,
+    )  # fmt: skip
+
+
+def test_another_root_key_takes_the_button(cellar: Cellar, lost: Lost, tmp_path: Path):
+    image, pins = Path(shutil.copy(lost.image, tmp_path)), tmp_path / "pins.bin"
+    with serial_board(image, "--pins", pins) as port:
+        said = provision_anew(cellar, lost, port)
+        assert (said.status, said.json["code"], said.json["changed"]) == (1, "button_not_held", False)
+        assert "Hold it until the command has ended" in said.json["message"]
+        # it heats on with what it had
+        assert is_taken(cellar, lost.old_keys) and not is_taken(cellar, lost.new_keys)
+
+
+def test_a_vault_made_anew_is_taken_although_its_epochs_are_lower(cellar: Cellar, lost: Lost, tmp_path: Path):
+    image, pins = Path(shutil.copy(lost.image, tmp_path)), tmp_path / "pins.bin"
+    with serial_board(image, "--pins", pins) as port:
+        press_button(pins)
+        before, _ = line_of(port).listing(("state", "substation"))
+        assert {"state/epochs.0", "state/epochs.1"} < before.keys()
+        said = provision_anew(cellar, lost, port)
+        assert said.status == 0, said.out + said.err
+        assert (said.json["rekeyed"], said.json["new_key"]) == (True, False)
+        press_button(pins, down=False)
+        assert is_taken(cellar, lost.new_keys) and not is_taken(cellar, lost.old_keys)
+        values = toplovod("read", cellar.address, "--json").json["values"]
+        assert [values[f"{slot}_key_epoch_number"] for slot in ("supervisor", "utility")] == [1, 1]
+        assert values["boot_count"] > 2  # the other records are as they were
+        after, _ = line_of(port).listing(("state", "substation"))
+        gone = before.keys() - after.keys()
+        assert gone == {"state/epochs.0", "state/epochs.1"}, gone
+        # the same key once more is no re-keying: that would make revoked keys good again
+        press_button(pins)
+        said = provision_anew(cellar, lost, port)
+        assert (said.status, said.json["rekeyed"]) == (0, False), said.out + said.err
+
+
+def line_of(port: str) -> SerialLine:
+    line = SerialLine(port)
+    line.greet()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("cut", "at", "new"),
+    [
+        ("the settings are there", "site", False),
+        ("one generation of the epochs is gone", "epoch", False),
+        ("both are gone", "epochs", False),
+        ("the key has its name", "key", True),
+    ],
+)
+def test_a_cable_cut_while_re_keying_leaves_the_old_keys_or_the_new_ones(
+    cellar: Cellar, lost: Lost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str, at: str, new: bool
+):
+    image, pins = Path(shutil.copy(lost.image, tmp_path)), tmp_path / "pins.bin"
+    gone = "raise OSError('the cable')"
+
+    class Cut(SerialLine):
+        def put(self, source: Path, path: str, first: str = "") -> None:
+            if first and at == "epoch":
+                first = first.replace("os.remove(name)", f"os.remove(name)\n        {gone}")
+                assert gone in first
+            elif first and at == "epochs":
+                first += f"_whole = _first\ndef _first():\n    _whole()\n    {gone}\n"
+            super().put(source, path, first)
+            if path == {"site": "site.json", "key": "keys.bin"}.get(at):
+                raise ToolError("board_unreachable", "the cable", exit_status=3, changed=True)
+
+    vault = Vault.open(lost.vault, PASSPHRASE.strip())
+    with serial_board(image, "--pins", pins) as port, monkeypatch.context() as altered:
+        press_button(pins)
+        altered.setattr(provisioning, "SerialLine", Cut)
+        with pytest.raises(ToolError, match="the cable"):
+            settings = provisioning.read_settings(cellar.settings)
+            provisioning.provision(port, settings, vault, lambda: None, rekey=True)
+    with serial_board(image, "--pins", pins) as port:
+        assert (is_taken(cellar, lost.new_keys), is_taken(cellar, lost.old_keys)) == (new, not new)
+        press_button(pins)
+        said = provision_anew(cellar, lost, port)
+        assert said.status == 0, said.out + said.err
+        assert is_taken(cellar, lost.new_keys) and not is_taken(cellar, lost.old_keys)
 
 
 def test_no_board_at_the_port_is_unreachable(tmp_path: Path):
