@@ -123,7 +123,10 @@ def _report_boards(page: Path | None, json: bool) -> None:
              "boards": [asdict(n) | {"flash_verdict": n.flash_verdict, "fits": n.fits} for n in needs]}
         )  # fmt: skip
     elif page is None:
-        words = {"all": "program and both slots", "one": "program, no slots", "none": "freeze the program"}
+        words = {
+            "all": "program and both slots", "first": "program and one slot", "one": "program, no slots",
+            "none": "not as shipped",
+        }  # fmt: skip
         _table(
             [("board", "architecture", "program", "with slots", "file system", "fits",
               "heap needed [estimate]", "heap there", "site")]
