@@ -32,7 +32,11 @@ app.add_typer(tls_app, name="tls")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Host = Annotated[
-    str, typer.Argument(help="Address of the controller: HOST or HOST:PORT (502 when left out).")
+    str,
+    typer.Argument(
+        help="Address of the controller: HOST, HOST:PORT (502 when left out), or an RS-485 line, "
+        "serial:/dev/ttyUSB0,baud=19200,parity=even."
+    ),
 ]
 Unit = Annotated[int, typer.Option(min=0, max=255, help="Modbus unit id of the controller.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer.")]

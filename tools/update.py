@@ -17,7 +17,7 @@ from .limits import LimitBundle
 from .sign import Image
 
 RECORDS = 10_000  # of one file: Modbus Application Protocol V1.1b3, 6.15
-PIECE_BYTES = 240
+PIECE_BYTES = 240  # with all around it 252 on a serial line, where a frame has at most 256
 OPEN, ACTIVATE, GO_BACK, OPEN_LIMITS = 1, 2, 4, 5
 STUCK_AFTER_S = 30.0  # without a byte or a verdict; an RP2040 verifies in 3 s [estimate]
 LOOK_AGAIN_S = 0.2
