@@ -224,8 +224,9 @@ def board_needs(bundle: Bundle, heaps: list[SiteHeap]) -> list[BoardNeed]:
         )
         needs.append(
             BoardNeed(
-                name, facts.chip, facts.architecture, facts.float_bits, image_b, used_b(bundle, facts.chip, 1),
-                used_b(bundle, facts.chip, COPIES), copies_that_fit(bundle, facts.chip, facts.files_b),
+                name, facts.chip, facts.architecture, facts.float_bits, image_b,
+                used_b(bundle, facts.chip, 1), used_b(bundle, facts.chip, COPIES),
+                copies_that_fit(bundle, facts.chip, facts.files_b),
                 facts.files_b, facts.files_source, facts.heap_b, facts.heap_source, largest.site,
                 largest.peak_32_b,
             )

@@ -584,6 +584,50 @@ def provision(
         typer.echo(f"{port}: it takes writes without a proof, as its settings name them (docs/security.md)")
 
 
+@app.command()
+def factory(
+    port: Port,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; for scripts.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Clear the board at PORT of settings, keys, records, event log and images. Hold its service button.
+
+    The program that was flashed stays and starts unprovisioned. There is no such thing over a network.
+
+    Exit status: 0 cleared, 1 the button was not held or it could not be proved, 2 not confirmed, 3 the board
+    did not answer.
+    """
+    import sys
+    from dataclasses import asdict
+
+    from .errors import ToolError
+    from .factory import clear
+
+    if not yes and (
+        json
+        or not sys.stdin.isatty()
+        or not typer.confirm(
+            f"Settings, keys, limits, counters, event log and images on {port} will be gone; what is worth "
+            "keeping is read before (toplovod log). The house is then heated by defaults. Hold the service "
+            "button until the command has ended. Clear it?"
+        )
+    ):
+        raise ToolError(
+            "not_confirmed", f"{port}: not confirmed; nothing was changed. Scripts add --yes.",
+            exit_status=WRONG_USE,
+        )  # fmt: skip
+    result = clear(port)
+    if json:
+        _print_json(asdict(result))
+        return
+    whose = f"it was {result.device_id}" if result.device_id else "it had no settings that could be read"
+    typer.echo(f"{port}: factory state ({result.board}); {whose}. Removed:")
+    _table(
+        [(name, f"{count} file{'s' * (count != 1)}") for name, count in result.removed.items()] or [("-",)]
+    )
+    typer.echo(f"Next: toplovod provision {port}, with the same vault or another.", err=True)
+
+
 @limits_app.command("sign")
 def limits_sign(
     settings: Annotated[Path, typer.Argument(help="JSON object of settings, named as in site.json.")],

@@ -110,8 +110,8 @@ class SerialAddress:
             raise ToolError(
                 "bad_address",
                 f"{text!r} is no serial line; nothing was sent. Write "
-                "serial:/dev/ttyUSB0,baud=19200,parity=even,stop=1, parity even, odd or none, and the unit as "
-                f"--unit. Baud rates: {', '.join(map(str, BAUDS))}.",
+                "serial:/dev/ttyUSB0,baud=19200,parity=even,stop=1, parity even, odd or none, and the unit "
+                f"as --unit. Baud rates: {', '.join(map(str, BAUDS))}.",
                 exit_status=WRONG_USE,
             )
         return cls(port, baud, parity, stop_bits)
@@ -125,7 +125,8 @@ class SerialAddress:
         os.close(os.open(self.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
         if not client.connect():
             raise OSError(
-                None, "it is no serial line, is in use, or takes no such parity (a pty takes parity=none alone)"
+                None,
+                "it is no serial line, is in use, or takes no such parity (a pty takes parity=none alone)",
             )
 
     def client(self, timeout_s: float) -> ModbusSerialClient:
@@ -197,7 +198,8 @@ class Controller:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.close()
+        client: Any = self._client  # one of the two has an untyped close()
+        client.close()
 
     def _unreachable(self, what: str, *, in_doubt: bool = False) -> ToolError:
         message = f"{self.address} unit {self.unit}: {what}"

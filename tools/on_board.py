@@ -25,8 +25,8 @@ if 'state' in os.listdir('/'):
 print(json.dumps([slot, version]))
 """
 
-# Whether somebody at the device holds the service button, as the board's own driver reads it. The board is the
-# one that site.json names, where this chip can be it.
+# Whether somebody at the device holds the service button, as the board's own driver reads it. The board is
+# the one that site.json names, where this chip can be it.
 BUTTON = """
 import json, boards
 try:
@@ -40,8 +40,8 @@ if name not in boards.names_for(content):
 print(json.dumps([name, bool(boards.open_board(name).button_pressed())]))
 """
 
-# Between the proof of another root key and its coming into force: the floors of the epochs were the old key's.
-# The older generation goes first, so that the floor stands until the last moment.
+# Between the proof of another root key and its coming into force: the floors of the epochs were the old
+# key's. The older generation goes first, so that the floor stands until the last moment.
 FORGET_EPOCHS = """
 def _first():
     found = []
@@ -53,5 +53,32 @@ def _first():
             pass
     for _, name in sorted(found):
         os.remove(name)
+"""
+
+# Back to the factory state: all that makes the board one house's controller goes, the program stays. Cut
+# anywhere, it starts with its settings and without a key, or with neither. Prints whose it was and how many
+# files went by what name.
+FACTORY = """
+import os, json
+def _clear(path):
+    if not os.stat(path)[0] & 0x4000:
+        os.remove(path)
+        return 1
+    files = sum([_clear(path + '/' + name) for name in os.listdir(path)])
+    os.rmdir(path)
+    return files
+def _is(name, own):
+    return name == own or name == own + '.new' or (own[-1] == '.' and name.startswith(own))
+try:
+    with open('/site.json') as file:
+        device_id = str(json.load(file)['device_id'])
+except (OSError, ValueError, TypeError, KeyError):
+    device_id = None
+removed = {}
+for own in ('keys.bin', 'state', 'slot_a', 'slot_b', 'release.pub', 'limits.pub', 'tls.', 'site.'):
+    for name in os.listdir('/'):
+        if _is(name, own):
+            removed[name] = _clear('/' + name)
+print(json.dumps([device_id, removed]))
 """
 PROGRAMS = (JUDGE, IMAGE_IN_USE, BUTTON)

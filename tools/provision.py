@@ -6,7 +6,8 @@ first, and to replace the root key of a board that has one unless told to, with 
 
 import json
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,50 +76,44 @@ def provision(
     present, _ = line.listing(("substation", "state"))
     if "main.py" not in present:
         raise ToolError("not_flashed", f"{port}: no firmware on this board; first: toplovod flash {port}")
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            site, key = Path(scratch) / SITE, Path(scratch) / KEYS
-            _write_site(site, settings)
-            line.put(site, SITE + ".check")
-            mistakes = line.answer(JUDGE)
-            line.remove([SITE + ".check"])
-            if mistakes:
-                told = "; ".join(f"{name} {sentence}" for name, sentence in mistakes)
-                raise ToolError(
-                    "settings_refused",
-                    f"{port}: the firmware refuses these settings: {told}. Nothing was changed.",
-                )
-            new_key = device_id not in vault.root_keys
-            if new_key:
-                vault.add(device_id)
-            write_whole(key, vault.root_key(device_id), mode=PRIVATE)
-            other_key = present.get(KEYS) != _digest(key)
-            if KEYS in present and other_key and not rekey:
-                raise ToolError(
-                    "has_other_key",
-                    f"{port}: the board holds another root key than the vault has for {device_id}. Nothing "
-                    "was changed. To replace it on purpose, hold the service button and add --rekey.",
-                )
-            # a board that lost its key alone has floors of another one all the same
-            rekeying = rekey and other_key and any(path == KEYS or path.startswith(EPOCHS) for path in present)
-            if rekeying:
-                check_button(line, "to replace the root key")
-            if new_key:
-                save_vault()
-            for public_key, place in public_keys:
-                line.put(public_key, place)
-            for certificate in certificates:
-                line.put(certificate, certificate.name)
-            if rekeying:
-                _replace_key(line, key, site, settings)
-            else:
-                line.put(key, KEYS)
-                line.put(site, SITE)
-    except ToolError as reason:
-        if not reason.changed and reason.exit_status != UNREACHABLE:
-            with suppress(ToolError):  # what was refused ends no heating
-                line.reset()
-        raise
+    with goes_on(line), tempfile.TemporaryDirectory() as scratch:
+        site, key = Path(scratch) / SITE, Path(scratch) / KEYS
+        _write_site(site, settings)
+        line.put(site, SITE + ".check")
+        mistakes = line.answer(JUDGE)
+        line.remove([SITE + ".check"])
+        if mistakes:
+            told = "; ".join(f"{name} {sentence}" for name, sentence in mistakes)
+            raise ToolError(
+                "settings_refused",
+                f"{port}: the firmware refuses these settings: {told}. Nothing was changed.",
+            )
+        new_key = device_id not in vault.root_keys
+        if new_key:
+            vault.add(device_id)
+        write_whole(key, vault.root_key(device_id), mode=PRIVATE)
+        other_key = present.get(KEYS) != _digest(key)
+        if KEYS in present and other_key and not rekey:
+            raise ToolError(
+                "has_other_key",
+                f"{port}: the board holds another root key than the vault has for {device_id}. Nothing "
+                "was changed. To replace it on purpose, hold the service button and add --rekey.",
+            )
+        # a board that lost its key alone has floors of another one all the same
+        rekeying = rekey and other_key and any(path == KEYS or path.startswith(EPOCHS) for path in present)
+        if rekeying:
+            check_button(line, "to replace the root key")
+        if new_key:
+            save_vault()
+        for public_key, place in public_keys:
+            line.put(public_key, place)
+        for certificate in certificates:
+            line.put(certificate, certificate.name)
+        if rekeying:
+            _replace_key(line, key, site, settings)
+        else:
+            line.put(key, KEYS)
+            line.put(site, SITE)
     line.make_folders(["state"])
     line.reset()
     return Provisioned(
@@ -126,8 +121,20 @@ def provision(
     )
 
 
-def check_button(line: SerialLine, what: str) -> None:
-    """Raise ToolError button_not_held unless somebody holds the board's service button now."""
+@contextmanager
+def goes_on(line: SerialLine) -> Iterator[None]:
+    """Start the board's program again after an error, where it still answers: none ends the heating."""
+    try:
+        yield
+    except ToolError as reason:
+        if reason.exit_status != UNREACHABLE:
+            with suppress(ToolError):
+                line.reset()
+        raise
+
+
+def check_button(line: SerialLine, what: str) -> str:
+    """Return the board's name; ToolError button_not_held unless somebody holds its service button now."""
     board, pressed = line.answer(BUTTON)
     if not pressed:
         raise ToolError(
@@ -136,6 +143,7 @@ def check_button(line: SerialLine, what: str) -> None:
             f"({board}). Nothing was changed. Hold it until the command has ended, and repeat it; "
             "docs/boards.md names the button's pin.",
         )
+    return str(board)
 
 
 def _replace_key(line: SerialLine, key: Path, site: Path, settings: dict[str, Any]) -> None:

@@ -120,7 +120,8 @@ def test_a_serial_line_is_an_address(text: str, line: SerialAddress) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "serial:", "serial:,baud=9600", "serial:/dev/x,baud=7", "serial:/dev/x,baud", "serial:/dev/x,speed=9600",
+        "serial:", "serial:,baud=9600", "serial:/dev/x,baud=7", "serial:/dev/x,baud",
+        "serial:/dev/x,speed=9600",
         "serial:/dev/x,parity=mark", "serial:/dev/x,stop=3", "serial:/dev/x,baud=9600,baud=19200",
     ],
 )  # fmt: skip
@@ -131,7 +132,10 @@ def test_a_serial_line_that_cannot_be_meant_is_not_opened(text: str) -> None:
 
 
 def test_a_serial_line_that_is_none_is_unreachable(tmp_path: Path) -> None:
-    for port, why in ((tmp_path / "none", "No such file or directory"), (tmp_path / "file", "no serial line")):
+    for port, why in (
+        (tmp_path / "none", "No such file or directory"),
+        (tmp_path / "file", "no serial line"),
+    ):
         (tmp_path / "file").touch()
         said = toplovod("read", f"serial:{port}", "--json")
         assert (said.status, said.json["code"], said.json["changed"]) == (3, "unreachable", False)
