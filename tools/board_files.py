@@ -125,9 +125,9 @@ class _Disk:
 
 
 def fill(bundle: Bundle, chip: str, blocks: int, copies: int) -> Filled:
-    """Live the life of a controller on a file system of so many blocks; copies: 1 the program, to 3 with slots.
+    """Live the life of a controller on a file system of so many blocks.
 
-    An update goes into a slot only where the firmware's own check finds the room for it.
+    copies: 1 the program, 2 and 3 with slots. An update goes into a slot only where the firmware's own check finds the room for it.
     """
     return _filled(_Same(bundle), units_b(chip), blocks, copies)
 
