@@ -127,7 +127,8 @@ class _Disk:
 def fill(bundle: Bundle, chip: str, blocks: int, copies: int) -> Filled:
     """Live the life of a controller on a file system of so many blocks.
 
-    copies: 1 the program, 2 and 3 with slots. An update goes into a slot only where the firmware's own check finds the room for it.
+    copies: 1 the program, 2 and 3 with slots. An update goes into a slot only where the firmware's own check
+    finds the room for it.
     """
     return _filled(_Same(bundle), units_b(chip), blocks, copies)
 

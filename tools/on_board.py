@@ -1,8 +1,8 @@
 """Programs that the tools run on a controller through its REPL.
 
 They call the shipped program by name, so the bundle keeps every name that stands in them (`tools/build.py`).
-What is written goes by files, which are compared; what they remove stands in the host's command, and is done
-only where somebody holds the service button.
+They refuse to write anything but what the host has had compared, and remove only what their comments name,
+where the host has asked for the service button first.
 """
 
 # The firmware judges settings: the same code reads the file at every boot.
