@@ -156,11 +156,49 @@ outdoors with its name; see `Site._digest`.
 |---|---:|---|"""
 
 
+LADDER = """
+### The ladder
+
+From above; the number is the rank in the actuator's own list below. A number that is out of turn in its column is a rank that
+an actuator has above its class, or below it.
+
+```text"""
+ORDER = (
+    tables.HARDWARE, tables.SAFETY, tables.MANUAL, tables.LIMITER, tables.DHW, tables.LEASE, tables.SCHEDULE,
+)  # fmt: skip
+COLUMNS = ("heating valve", "DHW valve", "pumps", "plant's pumps")  # of RANKS, in their order
+
+
+def ladder():
+    """Return the lines of the diagram: a step for each class of the common order, an actuator a column."""
+    columns = []
+    for head, (_, _, ranks, texts) in zip(COLUMNS, tables.RANKS):
+        steps = [
+            ["%d %s" % (place, rank) for place, rank in enumerate(ranks, 1) if texts[rank][0] == step]
+            for step in ORDER
+        ]
+        columns.append((max(len(cell) for cells in [[head]] + steps for cell in cells), head, steps))
+    left = max(len(step) for step in ORDER)
+    rule = "-+-".join(["-" * left] + ["-" * wide for wide, _, _ in columns])
+    lines = [" | ".join([" " * left] + [head.ljust(wide) for wide, head, _ in columns]).rstrip(), rule]
+    for number, step in enumerate(ORDER):
+        for row in range(max(1, max(len(steps[number]) for _, _, steps in columns))):
+            cells = [(step if row == 0 else "").ljust(left)]
+            cells += [
+                (steps[number][row] if row < len(steps[number]) else "").ljust(wide)
+                for wide, _, steps in columns
+            ]
+            lines.append(" | ".join(cells).rstrip())
+        lines.append(rule)
+    return lines[:-1]
+
+
 def page():
     """Return the text of docs/firmware.md."""
     lines = [HEAD]
     lines += ["| %s | %s | %s | %s |" % row for row in FUNCTIONS]
-    lines.append(PRECEDENCE)
+    lines.append(PRECEDENCE.rstrip("\n"))
+    lines += [LADDER] + ladder() + ["```", ""]
     for actuator, where, ranks, texts in tables.RANKS:
         lines += [
             "### %s" % actuator,

@@ -18,7 +18,9 @@ from firmware.substation import order_frame
 from .acceptance import limit
 from .bench import updater
 from .bench.controller import Controller
+from .bench.emulation import RTU_TICK_MS
 from .bench.errors import ModbusException
+from .bench.provisioning import RTU_BAUD, write_key_file
 from .bench.station import Bench
 from .bench.updater import ACTIVATE, FAILED, FILES_COME, GO_BACK, READY, command, open_update, send, update
 
@@ -26,6 +28,8 @@ SIGNATURE, VERSION = 2, 3  # update_cause_number
 CONFIRMED, ON_TRIAL, PROVISIONAL, GIVEN_UP = range(4)  # image_state_number
 CONFIRMED_WITHIN_S = limit("update-confirmed")
 PROJECT = Path(__file__).parent.parent
+COMMANDED_WITHIN_S = 1_800  # virtual; on a line of 19200 Bd the bytes alone take 160 s, there and back
+TWICE_AS_FAST = 2.0  # an order is good for 30 s of the controller's time, and a busy host is slow
 OLDER_FORMAT = (
     ("site.py", 'FORMAT = "toplovod-device/2"', 'FORMAT = "toplovod-device/1"'),
     ("site.py", 'self._epochs(taken("epochs", {}))', 'list(taken("epochs", [1, 1, 1, 1]))'),
@@ -174,6 +178,56 @@ def test_file_records_are_refused_until_an_order_opens_an_update(
     assert told.value.exception == 2
     assert house.read("refused_function_count") == refused + 1
     assert house.read("update_state_number") == 0
+
+
+def commanded(bench: Bench, *arguments: str | Path) -> dict[str, object]:
+    """Let the bench run while a command of the tools does; return the last line it printed."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tools.cli", *map(str, arguments), "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            bench.run_until(lambda: process.poll() is not None, within_s=COMMANDED_WITHIN_S)
+        except BaseException:
+            process.kill()
+            raise
+        out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    return dict(json.loads(out.strip().splitlines()[-1]))
+
+
+def test_an_image_comes_over_the_serial_line_by_the_shipped_commands_and_runs(
+    release: Release, tmp_path: Path
+) -> None:
+    """The line carries bytes and silences, no electricity; its frames have at most 256 bytes."""
+    with Bench(tmp_path, bundle=release.bundle, rtu=True, tick_ms=RTU_TICK_MS) as bench:
+        bench.plant.outdoor_temp_c = -5.0
+        house = bench.start_controller()
+        shutil.copy(release.public, house.device.board.flash)
+        keys = write_key_file(tmp_path / "keys.json", [house.device])
+        image = tmp_path / "image"
+        image.write_bytes(release.image(11))
+        line = f"serial:{bench.fleet.serial_lines[0].path},baud={RTU_BAUD},parity=none"  # as every pty
+        bench.run_for(60)
+        before = house.read("firmware_hash_code")
+        bench.clock.speed = TWICE_AS_FAST
+        boots = commanded(bench, "read", line)["boot_count"]
+        ordered = commanded(bench, "order", line, "curve_shift_sp_k=-1", "--keys", keys)
+        assert (ordered["accepted"], house.read("curve_shift_sp_k")) == (True, -1.0)
+
+        house.disconnect()  # nothing may go by TCP
+        said = commanded(bench, "update", line, "--image", image, "--keys", keys)
+        assert (said["version"], said["activated"]) == (11, True)
+        assert str(said["address"]).startswith("serial:")
+        restart(bench, house)
+        found = commanded(bench, "read", line)
+        values = found["values"]
+        assert isinstance(values, dict) and isinstance(boots, int)
+        assert (values["image_slot_number"], values["image_state_number"]) == (1, ON_TRIAL)
+        assert (values["image_version_number"], found["boot_count"]) == (11, boots + 1)
+        assert house.read("firmware_hash_code") != before
+        proved = commanded(bench, "log", line, "--keys", keys, "--verify")
+        assert proved["whole"] is True
 
 
 @pytest.mark.needs("power.cut")

@@ -43,12 +43,24 @@ the same bytes run on every board, and `--board` or `--arch` changes none of the
 """
 VERDICTS = {
     "all": "fits, with both slots for updates",
+    "first": "fits with one slot: the first update over the network goes in, the next is refused for want of room before a file of it is written, and the house is heated on. From then on by USB, unless MicroPython is built with a larger file system",
     "one": "fits once, no slots: updates by USB only, unless MicroPython is built with a larger file system",
-    "none": "does not fit, `toplovod build --board` refuses: freeze the program into MicroPython by `firmware/manifest.py`; updates by the debugger's cable only",
+    "none": "**does not run as shipped**; `toplovod build --board` refuses",
 }
 FLASH_NOTE = """
-Measured by filling a LittleFS of 4 KiB blocks, plus 12 blocks for settings and records [estimate]. Sources of the last but
-one column:
+The verdict is what happened when a LittleFS of each board's size, of 4 KiB blocks and with its port's units, was filled as a
+controller does it: program, settings, keys, limit bundles, every record in two generations at its longest, an event log that is
+full, images with their heads where the firmware's own check lets them in; and then all of that written anew, the old standing
+until the new was whole (`tools/board_files.py`). The sizes are what that takes up where there is room enough. Sources of the
+last but one column:
+"""
+FROZEN = """
+**The NUCLEO-H743 does not carry the program as shipped.** Its file system of 96 KiB takes no copy. Freezing is no way out yet:
+`firmware/manifest.py` only lists the files, and freezes nothing (MicroPython's manifests call `module`,
+`package` or `freeze`); and a frozen program could not start, because it reads its own files for the digest that a reader
+identifies it by (`image.paths`). What it takes is a MicroPython with a larger LittleFS, on a flash chip outside, for which
+there is neither a build nor a wiring here. Its pin map and driver are held against data sheet and stubs like the others'.
+With it goes the only real board meant for TLS ([security](security.md#tls-with-roles)): that is shown on the emulated board alone.
 """
 HEAPS = """
 | site | measured in the 64-bit VM: in use | at the peak of the start | bytecode in it | on a 32-bit chip, at the peak [estimate] |
@@ -211,7 +223,7 @@ def page(bundle: Bundle, heaps: list[SiteHeap], needs: list[BoardNeed]) -> str:
          _spaced(n.flash_b), VERDICTS[n.flash_verdict])
         for n in needs
     )  # fmt: skip
-    text += FLASH_NOTE + "; ".join(f"{n.chip}: {n.flash_source}" for n in needs) + ".\n"
+    text += FLASH_NOTE + "; ".join(f"{n.chip}: {n.flash_source}" for n in needs) + ".\n" + FROZEN
     text += HEAPS + _table(
         (h.site, _spaced(h.in_use_64_b), _spaced(h.peak_64_b), _spaced(h.bytecode_b), _spaced(h.peak_32_b))
         for h in heaps

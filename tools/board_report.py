@@ -1,6 +1,7 @@
 """What the firmware needs of each board beside what the board has: files on its flash, heap in its RAM.
 
-It refuses to call an estimate a measurement: the flash is a file system that is really filled, the heap is
+It refuses to call an estimate a measurement: the flash is a file system of the board's size that is really
+filled, with program, slots, records and a full event log (`board_files`); the heap is
 that of the 64-bit VM, and what a 32-bit chip needs of it is reckoned and marked so. Nothing here was measured
 on a board.
 """
@@ -16,14 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import littlefs
-
+from .board_files import COPIES, copies_that_fit, used_b
 from .build import Bundle, build_bundle, firmware_folder
 from .errors import WRONG_USE, ToolError
 
-BLOCK_B = 4096  # erase block of the RP2's and the ESP32's file systems
-RECORD_BLOCKS = 12  # site.json, keys, state: a file or a record a block, and the folders' two each [estimate]
-COPIES = 3  # the program over USB and two slots for signed images
 HEAP = "400k"  # enough for any site; what is in use does not depend on it
 
 # A pin, a converter and so on that do nothing: what they weigh is small beside the firmware (below 2 kB).
@@ -116,7 +113,11 @@ class SiteHeap:
 
 @dataclass(frozen=True)
 class BoardNeed:
-    """One board: what it has, and what of it the firmware takes."""
+    """One board: what it has, and what of it the firmware takes.
+
+    `copies`: how many of the program went into a file system of its size; `*_copy_b`, `*_copies_b`: what they
+    take up where there is room enough, with everything that is kept beside them.
+    """
 
     board: str
     chip: str
@@ -125,6 +126,7 @@ class BoardNeed:
     image_b: int
     one_copy_b: int
     all_copies_b: int
+    copies: int
     flash_b: int
     flash_source: str
     heap_b: int
@@ -134,10 +136,8 @@ class BoardNeed:
 
     @property
     def flash_verdict(self) -> str:
-        """What fits: all, one (no updates over the network), or none (freeze the program)."""
-        if self.all_copies_b <= self.flash_b:
-            return "all"
-        return "one" if self.one_copy_b <= self.flash_b else "none"
+        """What fits: all, first (the program and one slot), one (no updates over the network), or none."""
+        return ("none", "one", "first", "all")[self.copies]
 
     @property
     def fits(self) -> bool:
@@ -165,27 +165,15 @@ def architecture_of(board: str) -> str:
 def check_fit(board: str) -> None:
     """Raise ToolError does_not_fit when the board's file system cannot take the program even once."""
     facts = board_facts()[board]
-    needed_b = flash_need_b(build_bundle(), 1)
-    if needed_b > facts.files_b:
+    bundle = build_bundle()
+    if not copies_that_fit(bundle, facts.chip, facts.files_b):
         raise ToolError(
             "does_not_fit",
-            f"{board}: the program takes {needed_b} bytes of a file system, the board has {facts.files_b} "
-            f"({facts.files_source}); nothing was written. Freeze the program into MicroPython instead, with "
-            "firmware/manifest.py (docs/boards.md).",
+            f"{board}: program, settings and records take {used_b(bundle, facts.chip, 1)} bytes of a file "
+            f"system, the board has {facts.files_b} ({facts.files_source}); nothing was written. As shipped "
+            "nothing runs there: firmware/manifest.py only lists the files, and the program looks for itself "
+            "in a file system. What it takes: docs/boards.md, Memory.",
         )
-
-
-def flash_need_b(bundle: Bundle, copies: int) -> int:
-    """Return what a LittleFS takes up that holds the bundle so many times, and the controller's records."""
-    system = littlefs.LittleFS(block_size=BLOCK_B, block_count=4096)
-    for copy in range(copies):
-        root = f"/slot{copy}" if copy else ""
-        for file in bundle.files:
-            place = f"{root}/{file.path}"
-            system.makedirs(place.rpartition("/")[0] or "/", exist_ok=True)
-            with system.open(place, "wb") as target:
-                target.write((bundle.folder / file.path).read_bytes())
-    return int(system.used_block_count + RECORD_BLOCKS) * BLOCK_B
 
 
 def site_heaps(bundle: Bundle) -> list[SiteHeap]:
@@ -228,7 +216,6 @@ def site_heaps(bundle: Bundle) -> list[SiteHeap]:
 def board_needs(bundle: Bundle, heaps: list[SiteHeap]) -> list[BoardNeed]:
     """Return every board with what the largest site that it carries needs."""
     image_b = sum(file.bytes for file in bundle.files)
-    one_b, all_b = flash_need_b(bundle, 1), flash_need_b(bundle, COPIES)
     needs = []
     for name, facts in board_facts().items():
         small = not facts.carries
@@ -237,8 +224,11 @@ def board_needs(bundle: Bundle, heaps: list[SiteHeap]) -> list[BoardNeed]:
         )
         needs.append(
             BoardNeed(
-                name, facts.chip, facts.architecture, facts.float_bits, image_b, one_b, all_b, facts.files_b,
-                facts.files_source, facts.heap_b, facts.heap_source, largest.site, largest.peak_32_b,
+                name, facts.chip, facts.architecture, facts.float_bits, image_b,
+                used_b(bundle, facts.chip, 1), used_b(bundle, facts.chip, COPIES),
+                copies_that_fit(bundle, facts.chip, facts.files_b),
+                facts.files_b, facts.files_source, facts.heap_b, facts.heap_source, largest.site,
+                largest.peak_32_b,
             )
         )  # fmt: skip
     return needs

@@ -35,7 +35,8 @@ from .errors import WRONG_USE, ToolError
 FORMAT = "toplovod-bundle/1"
 MANIFEST = "manifest.json"
 HOW = (
-    "constants.py", "linking.py", "scopes.py", "short_names.py", "source_text.py", "syntax.py", "unused.py",
+    "constants.py", "linking.py", "on_board.py", "scopes.py", "short_names.py", "source_text.py", "syntax.py",
+    "unused.py",
 )  # fmt: skip  # with this file: how sources become a bundle
 
 SOURCE_AT_ROOT = ("boot.py", "main.py")

@@ -32,7 +32,11 @@ app.add_typer(tls_app, name="tls")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Host = Annotated[
-    str, typer.Argument(help="Address of the controller: HOST or HOST:PORT (502 when left out).")
+    str,
+    typer.Argument(
+        help="Address of the controller: HOST, HOST:PORT (502 when left out), or an RS-485 line, "
+        "serial:/dev/ttyUSB0,baud=19200,parity=even."
+    ),
 ]
 Unit = Annotated[int, typer.Option(min=0, max=255, help="Modbus unit id of the controller.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer.")]
@@ -123,7 +127,10 @@ def _report_boards(page: Path | None, json: bool) -> None:
              "boards": [asdict(n) | {"flash_verdict": n.flash_verdict, "fits": n.fits} for n in needs]}
         )  # fmt: skip
     elif page is None:
-        words = {"all": "program and both slots", "one": "program, no slots", "none": "freeze the program"}
+        words = {
+            "all": "program and both slots", "first": "program and one slot", "one": "program, no slots",
+            "none": "not as shipped",
+        }  # fmt: skip
         _table(
             [("board", "architecture", "program", "with slots", "file system", "fits",
               "heap needed [estimate]", "heap there", "site")]
@@ -536,7 +543,9 @@ def provision(
     ],
     vault: VaultFile,
     passphrase_file: PassphraseFile = None,
-    rekey: Annotated[bool, typer.Option("--rekey", help="Replace another root key on the board.")] = False,
+    rekey: Annotated[
+        bool, typer.Option("--rekey", help="Replace another root key on the board; hold its service button.")
+    ] = False,
     release_key: Annotated[
         Path | None, typer.Option(help="Public release key; without one the board takes no update.")
     ] = None,
@@ -569,9 +578,54 @@ def provision(
         _print_json(asdict(result))
         return
     key = "a new root key, kept in the vault" if result.new_key else "its root key from the vault"
+    key += ", in place of another; the floors of its epochs begin anew" if result.rekeyed else ""
     typer.echo(f"{port}: {result.name} {result.device_id} ({result.profile}) has its settings and {key}")
     if legacy:
         typer.echo(f"{port}: it takes writes without a proof, as its settings name them (docs/security.md)")
+
+
+@app.command()
+def factory(
+    port: Port,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; for scripts.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Clear the board at PORT of settings, keys, records, event log and images. Hold its service button.
+
+    The program that was flashed stays and starts unprovisioned. There is no such thing over a network.
+
+    Exit status: 0 cleared, 1 the button was not held or it could not be proved, 2 not confirmed, 3 the board
+    did not answer.
+    """
+    import sys
+    from dataclasses import asdict
+
+    from .errors import ToolError
+    from .factory import clear
+
+    if not yes and (
+        json
+        or not sys.stdin.isatty()
+        or not typer.confirm(
+            f"Settings, keys, limits, counters, event log and images on {port} will be gone; what is worth "
+            "keeping is read before (toplovod log). The house is then heated by defaults. Hold the service "
+            "button until the command has ended. Clear it?"
+        )
+    ):
+        raise ToolError(
+            "not_confirmed", f"{port}: not confirmed; nothing was changed. Scripts add --yes.",
+            exit_status=WRONG_USE,
+        )  # fmt: skip
+    result = clear(port)
+    if json:
+        _print_json(asdict(result))
+        return
+    whose = f"it was {result.device_id}" if result.device_id else "it had no settings that could be read"
+    typer.echo(f"{port}: factory state ({result.board}); {whose}. Removed:")
+    _table(
+        [(name, f"{count} file{'s' * (count != 1)}") for name, count in result.removed.items()] or [("-",)]
+    )
+    typer.echo(f"Next: toplovod provision {port}, with the same vault or another.", err=True)
 
 
 @limits_app.command("sign")

@@ -1,4 +1,4 @@
-"""One conversation with one controller over Modbus TCP: read its map, send it one order.
+"""One conversation with one controller over Modbus TCP, or RTU on a serial line: read its map, order.
 
 It refuses to read past the identity block when the register map is unknown, to write anything but an
 order, to send an order twice, and to believe an answer without a MAC.
@@ -7,6 +7,7 @@ Blocking and short-lived, for a person at a terminal; the supervisor's poller is
 """
 
 import logging
+import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from pymodbus.client import ModbusTcpClient
+from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException, ModbusIOException
 from pymodbus.pdu.file_message import FileRecord
 
@@ -26,6 +27,11 @@ from .errors import FAILED, UNREACHABLE, WRONG_USE, ToolError
 from .key_file import KeyFile
 
 PORT = 502
+SERIAL = "serial:"
+BAUDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)  # as site.json takes them
+PARITIES = {"even": "E", "odd": "O", "none": "N"}
+CHARACTER_BITS = 11  # serial line guide V1.02, 2.5.1, whatever the parity
+FRAME_BYTES = 256  # the longest on a serial line
 TIMEOUT_S = 3.0
 MOST_WORDS = 125  # of one read, Modbus Application Protocol V1.1b3, 6.3
 FLOAT_DIGITS = 3
@@ -48,8 +54,10 @@ class Address:
     port: int
 
     @classmethod
-    def parse(cls, text: str) -> "Address":
-        """Read HOST, HOST:PORT or [HOST]:PORT; the port is 502 when none is named."""
+    def parse(cls, text: str) -> "Address | SerialAddress":
+        """Read HOST, HOST:PORT or [HOST]:PORT; the port is 502 when none is named. Or a serial line."""
+        if text.startswith(SERIAL):
+            return SerialAddress.parse(text)
         host, port = text, ""
         if text.startswith("["):
             host, _, rest = text[1:].partition("]")
@@ -59,13 +67,74 @@ class Address:
         if not host or (port and not (port.isdigit() and 1 <= int(port) <= 65535)):
             raise ToolError(
                 "bad_address",
-                f"{text!r} is no address; nothing was sent. Write HOST or HOST:PORT.",
+                f"{text!r} is no address; nothing was sent. Write HOST, HOST:PORT or serial:/dev/ttyUSB0.",
                 exit_status=WRONG_USE,
             )
         return cls(host, int(port) if port else PORT)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def open(self, client: Any, timeout_s: float) -> None:
+        """Connect; OSError, whose kind pymodbus would not tell."""
+        client.socket = socket.create_connection((self.host, self.port), timeout=timeout_s)
+
+    def client(self, timeout_s: float) -> ModbusTcpClient:
+        """Return pymodbus' client of this address, not connected."""
+        return ModbusTcpClient(self.host, port=self.port, timeout=timeout_s, retries=0)
+
+
+@dataclass(frozen=True)
+class SerialAddress:
+    """An RS-485 line on which the controller speaks Modbus RTU, as its site.json sets it up."""
+
+    port: str
+    baud: int = 19_200
+    parity: str = "even"
+    stop_bits: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "SerialAddress":
+        """Read serial:PORT,baud=19200,parity=even,stop=1; what is left out is as the firmware has it."""
+        port, *options = text.removeprefix(SERIAL).split(",")
+        pairs = [option.partition("=")[::2] for option in options]
+        given = dict(pairs)
+        try:
+            baud = int(given.pop("baud", "19200"))
+            parity = given.pop("parity", "even")
+            stop_bits = int(given.pop("stop", "2" if parity == "none" else "1"))
+            whole = bool(port) and not given and len(pairs) == len(dict(pairs))
+        except ValueError:
+            whole = False
+        if not (whole and baud in BAUDS and parity in PARITIES and stop_bits in (1, 2)):
+            raise ToolError(
+                "bad_address",
+                f"{text!r} is no serial line; nothing was sent. Write "
+                "serial:/dev/ttyUSB0,baud=19200,parity=even,stop=1, parity even, odd or none, and the unit "
+                f"as --unit. Baud rates: {', '.join(map(str, BAUDS))}.",
+                exit_status=WRONG_USE,
+            )
+        return cls(port, baud, parity, stop_bits)
+
+    def __str__(self) -> str:
+        return f"{SERIAL}{self.port},baud={self.baud},parity={self.parity},stop={self.stop_bits}"
+
+    def open(self, client: Any, timeout_s: float) -> None:
+        """Open the line; OSError."""
+        # pymodbus would say only that there is no connection
+        os.close(os.open(self.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
+        if not client.connect():
+            raise OSError(
+                None,
+                "it is no serial line, is in use, or takes no such parity (a pty takes parity=none alone)",
+            )
+
+    def client(self, timeout_s: float) -> ModbusSerialClient:
+        """Return pymodbus' client of this line, closed. It waits for the longest frames to pass besides."""
+        return ModbusSerialClient(
+            self.port, baudrate=self.baud, parity=PARITIES[self.parity], stopbits=self.stop_bits,
+            timeout=timeout_s + 2 * FRAME_BYTES * CHARACTER_BITS / self.baud, retries=0,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,21 +172,18 @@ REMEDIES = {
 class Controller:
     """An open connection. Use it in a `with` block."""
 
-    def __init__(self, address: Address, unit: int = 1, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, address: Address | SerialAddress, unit: int = 1, timeout_s: float = TIMEOUT_S) -> None:
         self.address = address
         self.unit = unit
         self._timeout_s = timeout_s
         # it logs what we raise; a person needs one sentence
         logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-        self._client = ModbusTcpClient(address.host, port=address.port, timeout=timeout_s, retries=0)
+        self._client = address.client(timeout_s)
         self._identity: Identity | None = None
 
     def __enter__(self) -> Self:
         try:
-            # pymodbus would say only that there is no connection
-            self._client.socket = socket.create_connection(
-                (self.address.host, self.address.port), timeout=self._timeout_s
-            )
+            self.address.open(self._client, self._timeout_s)
         except socket.gaierror as reason:
             raise self._unreachable("no such host name is known here") from reason
         except ConnectionRefusedError as reason:
@@ -132,7 +198,8 @@ class Controller:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.close()
+        client: Any = self._client  # one of the two has an untyped close()
+        client.close()
 
     def _unreachable(self, what: str, *, in_doubt: bool = False) -> ToolError:
         message = f"{self.address} unit {self.unit}: {what}"
@@ -144,10 +211,19 @@ class Controller:
                 exit_status=UNREACHABLE,
                 changed=True,
             )
+        if isinstance(self.address, SerialAddress):
+            check = (
+                "Check power, the line's A and B, unit, baud rate and parity; a controller answers on RS-485 "
+                "only where its site.json has rtu_baud."
+            )
+        else:
+            check = (
+                "Check power, network, address and unit; a controller answers on TCP port 502 as unit 1 "
+                "unless its site.json says otherwise."
+            )
         return ToolError(
             "unreachable",
-            f"{message}; nothing was changed. Check power, network, address and unit; "
-            "a controller answers on TCP port 502 as unit 1 unless its site.json says otherwise.",
+            f"{message}; nothing was changed. {check}",
             exit_status=UNREACHABLE,
         )
 

@@ -1,7 +1,8 @@
 """Programs that the tools run on a controller through its REPL.
 
 They call the shipped program by name, so the bundle keeps every name that stands in them (`tools/build.py`).
-They refuse to change anything: what is written goes by files, which are compared.
+They refuse to write anything but what the host has had compared, and remove only what their comments name,
+where the host has asked for the service button first.
 """
 
 # The firmware judges settings: the same code reads the file at every boot.
@@ -23,4 +24,61 @@ if 'state' in os.listdir('/'):
     slot, version = s.active, s.version[s.active]
 print(json.dumps([slot, version]))
 """
-PROGRAMS = (JUDGE, IMAGE_IN_USE)
+
+# Whether somebody at the device holds the service button, as the board's own driver reads it. The board is
+# the one that site.json names, where this chip can be it.
+BUTTON = """
+import json, boards
+try:
+    with open('/site.json') as file:
+        content = json.load(file)
+except (OSError, ValueError):
+    content = None
+name = content.get('board') if isinstance(content, dict) else None
+if name not in boards.names_for(content):
+    name = boards.default_name()
+print(json.dumps([name, bool(boards.open_board(name).button_pressed())]))
+"""
+
+# Between the proof of another root key and its coming into force: the floors of the epochs were the old
+# key's. The older generation goes first, so that the floor stands until the last moment.
+FORGET_EPOCHS = """
+def _first():
+    found = []
+    for name in ('/state/epochs.0', '/state/epochs.1'):
+        try:
+            with open(name, 'rb') as file:
+                found.append((file.read(4), name))
+        except OSError:
+            pass
+    for _, name in sorted(found):
+        os.remove(name)
+"""
+
+# Back to the factory state: all that makes the board one house's controller goes, the program stays. Cut
+# anywhere, it starts with its settings and without a key, or with neither. Prints whose it was and how many
+# files went by what name.
+FACTORY = """
+import os, json
+def _clear(path):
+    if not os.stat(path)[0] & 0x4000:
+        os.remove(path)
+        return 1
+    files = sum([_clear(path + '/' + name) for name in os.listdir(path)])
+    os.rmdir(path)
+    return files
+def _is(name, own):
+    return name == own or name == own + '.new' or (own[-1] == '.' and name.startswith(own))
+try:
+    with open('/site.json') as file:
+        device_id = str(json.load(file)['device_id'])
+except (OSError, ValueError, TypeError, KeyError):
+    device_id = None
+removed = {}
+for own in ('keys.bin', 'state', 'slot_a', 'slot_b', 'release.pub', 'limits.pub', 'tls.', 'site.'):
+    for name in os.listdir('/'):
+        if _is(name, own):
+            removed[name] = _clear('/' + name)
+print(json.dumps([device_id, removed]))
+"""
+PROGRAMS = (JUDGE, IMAGE_IN_USE, BUTTON)

@@ -71,11 +71,13 @@ def _list(folders):
     print('}}')
 """
 
-# Gives a finished file its name; prints the digest it found.
+# Gives a finished file its name; prints the digest it found. first: called when the file has proved whole.
 RENAME = """
-def _keep(path, digest):
+def _keep(path, digest, first=None):
     got = _sum(path + '.new')
     if got == digest:
+        if first:
+            first()
         os.rename(path + '.new', path)
     print(got)
 """
@@ -155,12 +157,16 @@ class SerialLine:
             "    except OSError:\n        os.listdir('/' + folder)\n"
         )
 
-    def put(self, source: Path, path: str) -> None:
-        """Copy a file so that at `path` there is the old one or the whole new one, and prove its digest."""
+    def put(self, source: Path, path: str, first: str = "") -> None:
+        """Copy a file so that at `path` there is the old one or the whole new one, and prove its digest.
+
+        first: a program that defines `_first()`, for the board to call between the proof and the renaming.
+        """
+        then = ", _first" if first else ""
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
         got = self._mpremote(
             "fs", "cp", "-f", str(source), f":/{PLACE.format(path=path)}", "+", "exec",
-            f"{LIST}{RENAME}\n_keep('/{path}', '{digest}')",
+            f"{LIST}{RENAME}{first}\n_keep('/{path}', '{digest}'{then})",
         ).strip().splitlines()  # fmt: skip
         if not got or got[-1] != digest:
             raise ToolError(

@@ -17,7 +17,7 @@ from .limits import LimitBundle
 from .sign import Image
 
 RECORDS = 10_000  # of one file: Modbus Application Protocol V1.1b3, 6.15
-PIECE_BYTES = 240
+PIECE_BYTES = 240  # with all around it 252 on a serial line, where a frame has at most 256
 OPEN, ACTIVATE, GO_BACK, OPEN_LIMITS = 1, 2, 4, 5
 STUCK_AFTER_S = 30.0  # without a byte or a verdict; an RP2040 verifies in 3 s [estimate]
 LOOK_AGAIN_S = 0.2
@@ -29,7 +29,8 @@ CAUSES = {
     "version": "its version does not rise above the one confirmed last, and a controller never goes back",
     "space": "there is no room for it in the flash",
     "content": "a file differs from what was signed; something on the way alters bytes",
-    "flash": "the flash refuses to be written; the board wants replacing",
+    "flash": "its flash is full, or refuses to be written: docs/boards.md tells how many images a board has "
+    "room for. Where there is room and it happens again, the flash chip is failing",
     "digest": "it is not what was ordered; another tool sends at the same time",
     "no_key": "the board has no key to verify it by. Give it one over USB: toplovod provision --release-key",
     "device": "these limits are for another controller",

@@ -17,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 180.0
+BUTTON_AT = 16  # of the file of a board's terminals: hil_tests/bench/vm_board/machine.py
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ def serial_board(flash: Path, *options: object) -> Iterator[str]:
         process.wait(10)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def press_button(pins: Path, down: bool = True) -> None:
+    """Hold the service button of the board whose terminals lie in this file, or let it go."""
+    with pins.open("r+b") as file:
+        file.seek(BUTTON_AT)
+        file.write(b"\1" if down else b"\0")
 
 
 def free_port() -> int:

@@ -79,7 +79,7 @@ def test_the_report_has_every_board_and_its_sums_are_right(told):
         assert need.image_b == size < need.one_copy_b < need.all_copies_b < 3 * need.one_copy_b
         assert need.heap_need_b < need.heap_b, need.board
         assert need.heap_need_b == max(h.peak_32_b for h in heaps if h.site == need.site)
-    assert [need.flash_verdict for need in needs] == ["all", "all", "all", "none"]
+    assert [need.flash_verdict for need in needs] == ["all", "all", "first", "none"]
     for heap in heaps:
         # a 32-bit chip needs more than half, because bytecode stays as large, and less than the whole
         assert heap.in_use_64_b / 2 < heap.in_use_32_b < heap.peak_32_b < heap.peak_64_b
@@ -93,14 +93,14 @@ def test_the_conversion_leaves_bytecode_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("one", "three", "heap", "verdict", "fits"),
+    ("copies", "heap", "verdict", "fits"),
     [
-        (10, 30, 5, "all", True), (10, 31, 5, "one", True), (31, 90, 5, "none", False),
-        (10, 30, 7, "all", False),
+        (3, 5, "all", True), (2, 5, "first", True), (1, 5, "one", True), (0, 5, "none", False),
+        (3, 7, "all", False),
     ],
 )  # fmt: skip
-def test_a_verdict_is_about_flash_and_heap(one, three, heap, verdict, fits):
-    need = BoardNeed("b", "c", "a", 32, 1, one, three, 30, "", 6, "", "s", heap)
+def test_a_verdict_is_about_flash_and_heap(copies, heap, verdict, fits):
+    need = BoardNeed("b", "c", "a", 32, 1, 10, 30, copies, 30, "", 6, "", "s", heap)
     assert (need.flash_verdict, need.fits) == (verdict, fits)
 
 

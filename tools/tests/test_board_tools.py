@@ -6,23 +6,33 @@ shipped bundle.
 
 import json
 import os
+import re
+import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import littlefs
 import pytest
 
+from firmware.substation import registers
+from tools import provision as provisioning
 from tools.build import build_bundle
+from tools.controller import Address, Controller
 from tools.errors import ToolError
+from tools.key_file import KeyFile
 from tools.serial_line import GREETING_TIMEOUT_S, SerialLine
+from tools.vault import Vault
 
-from .processes import DEADLINE_S, ROOT, free_port, serial_board, toplovod
+from .processes import DEADLINE_S, ROOT, free_port, press_button, serial_board, toplovod
 
 pytestmark = pytest.mark.slow
 
@@ -535,6 +545,305 @@ def test_a_board_with_another_root_key_keeps_it(cellar: Cellar, image: Path, tmp
         )
         assert (said.status, said.json["code"]) == (1, "has_other_key")
         assert on_board(port, "print(open('/keys.bin','rb').read())") == before
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A controller whose supervisor is at epoch 3, and a vault that was made anew for it."""
+
+    image: Path
+    old_keys: Path
+    vault: Path
+    new_keys: Path
+
+
+@pytest.fixture(scope="module")
+def lost(cellar: Cellar, tmp_path_factory: pytest.TempPathFactory) -> Lost:
+    folder = tmp_path_factory.mktemp("lost")
+    made = Lost(folder / "flash.img", folder / "old.json", folder / "new-vault.json", folder / "new.json")
+    shutil.copy(cellar.image, made.image)
+    before = Path(shutil.copy(cellar.vault, folder / "old-vault.json"))
+    for _ in range(2):
+        assert toplovod("keys", "rotate", "supervisor", "--vault", before, env=cellar.env).status == 0
+    assert toplovod("keys", "new", DEVICE, "--vault", made.vault, env=cellar.env).status == 0
+    for vault, keys in ((before, made.old_keys), (made.vault, made.new_keys)):
+        how = ("--vault", vault, "--out", keys)
+        assert toplovod("keys", "export", "supervisor", *how, env=cellar.env).status == 0
+    with serial_board(made.image):
+        wait_until_it_listens(cellar.tcp_port)
+        # from 1 to 3 in one order leaves one generation of the record; the utility's makes it two
+        utility = folder / "utility.json"
+        how = ("--vault", before, "--out", utility)
+        assert toplovod("keys", "recover", "utility", *how, env=cellar.env).status == 0
+        assert is_taken(cellar, made.old_keys)
+        toplovod("order", cellar.address, "curve_shift_sp_k=-1", "--keys", utility)
+        values = toplovod("read", cellar.address, "--json").json["values"]
+        assert (values["supervisor_key_epoch_number"], values["utility_key_epoch_number"]) == (3, 2)
+    return made
+
+
+def is_taken(cellar: Cellar, keys: Path) -> bool:
+    """Order with these keys; False where they count for nothing."""
+    wait_until_it_listens(cellar.tcp_port)
+    said = toplovod("order", cellar.address, "curve_shift_sp_k=-1", "--keys", keys, "--json")
+    assert (said.status, said.json.get("code")) in ((0, None), (1, "order_refused")), said.out + said.err
+    return said.status == 0
+
+
+def provision_anew(cellar: Cellar, lost: Lost, port: str) -> Any:
+    return toplovod(
+        "provision", port, "--settings", cellar.settings, "--vault", lost.vault, "--rekey", "--json",
+        env=cellar.env,
+    )  # fmt: skip
+
+
+def test_another_root_key_takes_the_button(cellar: Cellar, lost: Lost, tmp_path: Path):
+    image, pins = Path(shutil.copy(lost.image, tmp_path)), tmp_path / "pins.bin"
+    with serial_board(image, "--pins", pins) as port:
+        said = provision_anew(cellar, lost, port)
+        assert (said.status, said.json["code"], said.json["changed"]) == (1, "button_not_held", False)
+        assert "Hold it until the command has ended" in said.json["message"]
+        # it heats on with what it had
+        assert is_taken(cellar, lost.old_keys) and not is_taken(cellar, lost.new_keys)
+
+
+def test_a_vault_made_anew_is_taken_although_its_epochs_are_lower(cellar: Cellar, lost: Lost, tmp_path: Path):
+    image, pins = Path(shutil.copy(lost.image, tmp_path)), tmp_path / "pins.bin"
+    with serial_board(image, "--pins", pins) as port:
+        press_button(pins)
+        before, _ = line_of(port).listing(("state", "substation"))
+        assert {"state/epochs.0", "state/epochs.1"} < before.keys()
+        said = provision_anew(cellar, lost, port)
+        assert said.status == 0, said.out + said.err
+        assert (said.json["rekeyed"], said.json["new_key"]) == (True, False)
+        press_button(pins, down=False)
+        assert is_taken(cellar, lost.new_keys) and not is_taken(cellar, lost.old_keys)
+        values = toplovod("read", cellar.address, "--json").json["values"]
+        assert [values[f"{slot}_key_epoch_number"] for slot in ("supervisor", "utility")] == [1, 1]
+        assert values["boot_count"] > 2  # the other records are as they were
+        after, _ = line_of(port).listing(("state", "substation"))
+        gone = before.keys() - after.keys()
+        assert gone == {"state/epochs.0", "state/epochs.1"}, gone
+        # the same key once more is no re-keying: that would make revoked keys good again
+        press_button(pins)
+        said = provision_anew(cellar, lost, port)
+        assert (said.status, said.json["rekeyed"]) == (0, False), said.out + said.err
+
+
+def line_of(port: str) -> SerialLine:
+    line = SerialLine(port)
+    line.greet()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("cut", "at", "new"),
+    [
+        ("the settings are there", "site", False),
+        ("one generation of the epochs is gone", "epoch", False),
+        ("both are gone", "epochs", False),
+        ("the key has its name", "key", True),
+    ],
+)
+def test_a_cable_cut_while_re_keying_leaves_the_old_keys_or_the_new_ones(
+    cellar: Cellar, lost: Lost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str, at: str, new: bool
+):
+    image, pins = Path(shutil.copy(lost.image, tmp_path)), tmp_path / "pins.bin"
+    gone = "raise OSError('the cable')"
+
+    class Cut(SerialLine):
+        def put(self, source: Path, path: str, first: str = "") -> None:
+            if first and at == "epoch":
+                first = first.replace("os.remove(name)", f"os.remove(name)\n        {gone}")
+                assert gone in first
+            elif first and at == "epochs":
+                first += f"_whole = _first\ndef _first():\n    _whole()\n    {gone}\n"
+            super().put(source, path, first)
+            if path == {"site": "site.json", "key": "keys.bin"}.get(at):
+                raise ToolError("board_unreachable", "the cable", exit_status=3, changed=True)
+
+    vault = Vault.open(lost.vault, PASSPHRASE.strip())
+    with serial_board(image, "--pins", pins) as port, monkeypatch.context() as altered:
+        press_button(pins)
+        altered.setattr(provisioning, "SerialLine", Cut)
+        with pytest.raises(ToolError, match="the cable"):
+            settings = provisioning.read_settings(cellar.settings)
+            provisioning.provision(port, settings, vault, lambda: None, rekey=True)
+    with serial_board(image, "--pins", pins) as port:
+        assert (is_taken(cellar, lost.new_keys), is_taken(cellar, lost.old_keys)) == (new, not new)
+        press_button(pins)
+        said = provision_anew(cellar, lost, port)
+        assert said.status == 0, said.out + said.err
+        assert is_taken(cellar, lost.new_keys) and not is_taken(cellar, lost.old_keys)
+
+
+def console_until(port: str, *wanted: str) -> None:
+    """Read the board's console until all this was said."""
+    said, deadline = "", time.monotonic() + DEADLINE_S
+    handle = os.open(port, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        while not all(text in said for text in wanted):
+            assert time.monotonic() < deadline, said
+            if select.select([handle], [], [], 1.0)[0]:
+                said += os.read(handle, 4096).decode(errors="replace")
+    finally:
+        os.close(handle)
+
+
+def wait_for_relay(pins: Path, pin: int) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not pins.read_bytes()[32 + pin]:
+        assert time.monotonic() < deadline, f"relay at pin {pin} never closed"
+        time.sleep(0.05)
+
+
+def test_the_factory_state_takes_the_button_and_a_confirmation(cellar: Cellar, image: Path, tmp_path: Path):
+    pins = tmp_path / "pins.bin"
+    with serial_board(image, "--pins", pins) as port:
+        before, _ = line_of(port).listing(("boards", "substation", "state"))
+        said = toplovod("factory", port)
+        assert said.status == 2 and "not_confirmed" in said.err and "nothing was changed" in said.err
+        said = toplovod("factory", port, "--yes", "--json")
+        assert (said.status, said.json["code"], said.json["changed"]) == (1, "button_not_held", False)
+        wait_until_it_listens(cellar.tcp_port)  # it heats on
+        after, _ = line_of(port).listing(("boards", "substation", "state"))
+        assert before.keys() <= after.keys() and {"keys.bin", "release.pub", "site.json"} < after.keys()
+
+
+def test_a_cleared_board_starts_unprovisioned_and_can_be_provisioned_again(
+    cellar: Cellar, image: Path, tmp_path: Path
+):
+    signed, pins = sign(cellar, tmp_path / "image", 5), tmp_path / "pins.bin"
+    keys = cellar.keys("supervisor")
+    with serial_board(image, "--pins", pins) as port:
+        wait_until_it_listens(cellar.tcp_port)
+        assert toplovod("update", cellar.address, "--image", signed, "--keys", keys).status == 0
+        wait_for(cellar, image_slot_number=1, image_version_number=5)
+        put = "with open('/%s', 'w') as file:\n    file.write('x')\n"
+        mess = ("limits.pub", "tls.key", "site.json.check", "keys.bin.new", "state/limits_a.txt", "notes.txt")
+        line = line_of(port)
+        line.run("".join(put % name for name in mess))
+        before, _ = line.listing(("boards", "substation", "state", "slot_a"))
+        assert {"site.2.json", "slot_a/image.head"} < before.keys()
+
+        press_button(pins)
+        said = toplovod("factory", port, "--yes", "--json")
+        assert said.status == 0, said.out + said.err
+        removed = said.json["removed"]
+        assert (said.json["device_id"], said.json["board"]) == (DEVICE, "emulated")
+        assert set(removed) == {
+            "keys.bin", "keys.bin.new", "state", "slot_a", "release.pub", "limits.pub", "tls.key",
+            "site.json", "site.2.json", "site.json.check",
+        }  # fmt: skip
+        assert removed["state"] == sum(path.startswith("state/") for path in before)
+        press_button(pins, down=False)
+
+        # the firmware tells what it is now, and heats
+        SerialLine(port).reset()
+        console_until(port, "safe start on defaults", "keys.bin: cannot be read")
+        wait_for_relay(pins, 12)
+        line = line_of(port)
+        after, _ = line.listing(("boards", "substation", "slot_a"))
+        bundle = {file.path: file.sha256 for file in build_bundle().files}
+        assert {path: after.get(path) for path in bundle} == bundle
+        assert after.keys() - bundle.keys() == {"manifest.json", "notes.txt"}
+        last = line.run("import machine; print(machine.unique_id())")
+        assert last.strip() == repr(bytes.fromhex(DEVICE))
+
+        given = toplovod(
+            "provision",
+            port,
+            "--settings",
+            cellar.settings,
+            "--vault",
+            cellar.vault,
+            "--json",
+            env=cellar.env,
+        )
+        assert (given.status, given.json["new_key"], given.json["rekeyed"]) == (0, False, False), given.out
+        assert is_taken(cellar, keys)
+        wait_for(cellar, image_slot_number=0, image_floor_number=0, supervisor_key_epoch_number=1)
+        assert state(cellar, "boot_count") <= 3  # of them one or two without settings
+
+
+def asked(address: str, unit: int, pdu: bytes) -> bytes:
+    """Ask one thing over Modbus TCP; b"" where the controller gives no answer."""
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=DEADLINE_S) as line:
+        line.sendall(struct.pack(">HHHB", 1, 0, len(pdu) + 1, unit) + pdu)
+        try:
+            return line.recv(260)
+        except ConnectionError:
+            return b""
+
+
+def on_flash(image: Path) -> dict[str, bytes]:
+    """Return the files of a board's flash image by path."""
+    system = littlefs.LittleFS(block_size=4096, block_count=352, read_size=64, prog_size=256, mount=False)
+    system.context.buffer[:] = image.read_bytes()
+    system.mount()
+    return {
+        f"{place.rstrip('/')}/{name}": system.open(f"{place.rstrip('/')}/{name}", "rb").read()
+        for place, _, names in system.walk("/")
+        for name in names
+    }
+
+
+def test_no_way_over_the_network_leads_to_the_factory_state(cellar: Cellar, image: Path, tmp_path: Path):
+    """Every function and file, and every command there is in an order of who stands at the device."""
+    pins = tmp_path / "pins.bin"
+    at_first = on_flash(image)
+    kept = {path for path in at_first if not path.startswith("/state/")}
+    keys = [cellar.keys(slot) for slot in ("technician", "supervisor")]
+    given = 0
+    with serial_board(image, "--pins", pins):
+        wait_until_it_listens(cellar.tcp_port)
+        press_button(pins)
+        wait_for_service_mode(cellar)
+        for function in range(1, 128):
+            for data in (b"", bytes(4), b"\0\0\xff\0", struct.pack(">HHBH", 0x83, 1, 2, 0xFFFF)):
+                answer = asked(cellar.address, 1, bytes((function,)) + data)
+                assert function in (1, 2, 3, 4, 7, 8, 11, 12, 17, 43) or answer[7:8] in (
+                    b"", bytes((function | 0x80,))
+                ), (function, data, answer)  # fmt: skip
+        for file in (0, 1, 2, 10, 11, 12, 0xFFFF):
+            record = struct.pack(">BHHH", 6, file, 0, 2) + bytes(4)
+            answer = asked(cellar.address, 1, struct.pack(">BB", 21, len(record)) + record)
+            assert answer[7:8] == b"\x95", (file, answer)
+        commands = [row for row in registers.BY_PROFILE["substation"] if row.access == registers.COMMAND]
+        with Controller(Address.parse(cellar.address)) as controller:
+            for row in commands:
+                for value in {row.low, row.high, *range(1, 6)}:
+                    for key_file in map(KeyFile.read, keys if row.low <= value <= row.high else ()):
+                        given += controller.order(key_file, {row.name: float(value)}, 0).accepted
+        assert given > len(commands) // 3  # some of them are good for something
+        assert is_taken(cellar, keys[1])
+    now = on_flash(image)
+    assert {path: now.get(path) for path in kept} == {path: at_first[path] for path in kept}
+    assert {path for path in at_first if path.startswith("/state/")} <= now.keys()
+
+
+def wait_for_service_mode(cellar: Cellar) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not toplovod("read", cellar.address, "--json").json["values"]["service_seconds_left_s"]:
+        assert time.monotonic() < deadline, "the button opened nothing"
+
+
+def test_the_firmware_removes_nothing_but_the_slot_that_an_update_fills():
+    """Whatever came over a network, no line of the program takes away keys, settings or records."""
+    found = {
+        (path.name, line.strip())
+        for path in (ROOT / "firmware").rglob("*.py")
+        if "tests" not in path.parts
+        for line in path.read_text().splitlines()
+        if re.search(r"\b(os\.remove|os\.rmdir|os\.unlink|remove_all)\(", line)
+    }
+    assert {name for name, _ in found} == {"slots.py", "update.py"}
+    assert {line for name, line in found if name == "update.py"} == {
+        "os.remove(self._path)", "remove_all(self._folder)"
+    }  # fmt: skip
+    slots = {line for name, line in found if name == "slots.py"}
+    assert slots == {"def remove_all(folder):", "os.remove(path)", "remove_all(path)", "os.rmdir(folder)"}
 
 
 def test_no_board_at_the_port_is_unreachable(tmp_path: Path):

@@ -5,11 +5,18 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from pymodbus.framer import FramerRTU
+from pymodbus.pdu import DecodePDU
+from pymodbus.pdu.file_message import FileRecord, WriteFileRecordRequest
 
 from firmware.substation import registers
+from tools.controller import FRAME_BYTES, Address, SerialAddress
+from tools.errors import WRONG_USE, ToolError
 from tools.key_file import KeyFile
+from tools.update import PIECE_BYTES
 
 from .processes import toplovod
 
@@ -94,3 +101,48 @@ def test_an_unknown_profile_is_not_blamed_on_the_map():
     with stranger(identity(profile_number=7)) as (address, _):
         message = toplovod("read", address, "--json").json["message"]
     assert "profile 7" in message and f"{registers.map_hash():08x}" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("serial:/dev/ttyUSB0", SerialAddress("/dev/ttyUSB0", 19_200, "even", 1)),
+        ("serial:/dev/ttyUSB0,baud=9600,parity=odd", SerialAddress("/dev/ttyUSB0", 9_600, "odd", 1)),
+        ("serial:COM3,parity=none", SerialAddress("COM3", 19_200, "none", 2)),
+        ("serial:COM3,parity=none,stop=1", SerialAddress("COM3", 19_200, "none", 1)),
+    ],
+)
+def test_a_serial_line_is_an_address(text: str, line: SerialAddress) -> None:
+    assert Address.parse(text) == line
+    assert Address.parse(str(line)) == line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "serial:", "serial:,baud=9600", "serial:/dev/x,baud=7", "serial:/dev/x,baud",
+        "serial:/dev/x,speed=9600",
+        "serial:/dev/x,parity=mark", "serial:/dev/x,stop=3", "serial:/dev/x,baud=9600,baud=19200",
+    ],
+)  # fmt: skip
+def test_a_serial_line_that_cannot_be_meant_is_not_opened(text: str) -> None:
+    with pytest.raises(ToolError, match="nothing was sent") as refused:
+        Address.parse(text)
+    assert (refused.value.code, refused.value.exit_status) == ("bad_address", WRONG_USE)
+
+
+def test_a_serial_line_that_is_none_is_unreachable(tmp_path: Path) -> None:
+    for port, why in (
+        (tmp_path / "none", "No such file or directory"),
+        (tmp_path / "file", "no serial line"),
+    ):
+        (tmp_path / "file").touch()
+        said = toplovod("read", f"serial:{port}", "--json")
+        assert (said.status, said.json["code"], said.json["changed"]) == (3, "unreachable", False)
+        assert why in said.json["message"] and "rtu_baud" in said.json["message"]
+
+
+def test_the_longest_piece_of_an_update_fits_a_frame_of_the_serial_line() -> None:
+    piece = FileRecord(file_number=1, record_number=0, record_data=bytes(PIECE_BYTES))
+    pdu = WriteFileRecordRequest([piece])
+    assert len(FramerRTU(DecodePDU(True)).buildFrame(pdu)) <= FRAME_BYTES

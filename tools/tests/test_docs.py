@@ -117,3 +117,12 @@ def test_every_module_says_what_it_is_for_and_what_it_refuses():
             if not text.startswith('"""') or "refuse" not in text.split('"""')[1]:
                 silent.append(path.name)
     assert silent == []
+
+
+def test_the_ladder_of_precedence_has_every_rank_with_its_number() -> None:
+    """The diagram and the lists below it are made from the same declarations."""
+    page = (ROOT / "docs" / "firmware.md").read_text()
+    ladder = page.split("### The ladder")[1].split("```")[1]
+    found = sorted(re.findall(r"\b\d+ [a-z_]+\b", ladder))
+    listed = re.findall(r"^\| (\d+) \| `([a-z_]+)` \|", page, flags=re.M)
+    assert len(listed) > 20 and found == sorted(f"{number} {rank}" for number, rank in listed)
