@@ -27,8 +27,8 @@ ROUNDS = 2  # of everything written again; the second finds what the first left 
 
 # Payload of each record in flash at its longest, in bytes: what a site has of these stands twice.
 RECORDS = {
-    "boot": 7, "deficit": 102, "energy": 8, "epochs": 8, "legionella": 13, "limits": 96, "pumps": 9,
-    "refusals": 320, "room_curve": 4, "room2_curve": 4, "slots": 89,
+    "boot": 7, "clock": 8, "deficit": 102, "energy": 8, "epochs": 8, "legionella": 13, "limits": 96,
+    "pumps": 9, "refusals": 320, "room_curve": 4, "room2_curve": 4, "slots": 89,
 }  # fmt: skip
 RECORD_FRAME_B = 12  # generation and check
 SEGMENTS, SEGMENT_B = 8, 4096  # of the event log
@@ -186,11 +186,10 @@ def _save_records(disk: _Disk, generation: int) -> Iterator[functools.partial[No
 def _update(disk: _Disk, bundle: Bundle, slot: str) -> Iterator[functools.partial[None]]:
     files = [file for file in bundle.files if file.path not in SOURCE_AT_ROOT]
     head = sum(len(f"{file.sha256} {file.bytes} {file.path}\n") for file in files) + 64 + SIGNATURE_B
-    total = head + sum(file.bytes for file in files)
 
     def check() -> None:
         free_b = (disk.blocks - disk.used_blocks) * BLOCK_B
-        wanted_b = spare_b() + total + 512 * len(files)
+        wanted_b = spare_b() + BLOCK_B * sum(-(-file.bytes // BLOCK_B) for file in files)
         if free_b < wanted_b:
             raise _Full(f"{slot}: the controller refuses it, {free_b} bytes are free and it wants {wanted_b}")
 

@@ -122,7 +122,8 @@ class Update(Incoming):
     def _check(self):
         """Return why this image may not be taken, or NO_CAUSE."""
         total = self._head.size
-        count = 0
+        blocks = 0  # each file has its own
+        stat = os.statvfs(".")
         try:
             with open(self._folder + "/" + HEAD, "rb") as head:
                 head.readline()
@@ -135,15 +136,14 @@ class Update(Incoming):
                     if not _is_path(path) or not 0 < size <= LONGEST_FILE:
                         return MALFORMED
                     total += size
-                    count += 1
+                    blocks += (size + stat[0] - 1) // stat[0]
         except ValueError:
             return MALFORMED
-        if not count or total != self._size or not 0 <= self.version <= 0xFFFFFFFF:
+        if not blocks or total != self._size or not 0 <= self.version <= 0xFFFFFFFF:
             return MALFORMED
         if self.version < max(1, Slots(self._persistence).floor):
             return VERSION
-        stat = os.statvfs(".")
-        if stat[0] * stat[3] < SPARE_BYTES + total + 512 * count:
+        if stat[0] * (stat[3] - blocks) < SPARE_BYTES:
             return SPACE
         return NO_CAUSE
 

@@ -18,6 +18,7 @@ from firmware.substation.incoming import (
     FAILED,
     FILES_COME,
     MALFORMED,
+    NO_CAUSE,
     NO_KEY,
     READY,
     REFUSED,
@@ -32,6 +33,7 @@ from firmware.substation.slots import FACTORY, SLOT_A, SLOT_B, Slots
 from firmware.substation.update import Update
 
 CONTEXT = update_file.CONTEXT
+SPARE = update_file.SPARE_BYTES // 4096
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 FILES = {
@@ -202,6 +204,15 @@ def test_a_full_flash_is_told_before_a_file_is_written(device, monkeypatch):
     monkeypatch.setattr(update_file.os, "statvfs", lambda path: small)
     update = send(opened(content, digest), content)
     assert (update.state, update.cause) == (FAILED, SPACE)
+
+
+@pytest.mark.parametrize(("free", "cause"), [(SPARE + 8, SPACE), (SPARE + 9, NO_CAUSE)])
+def test_every_file_takes_whole_blocks(device, monkeypatch, free, cause):
+    """Nine files of a few bytes fill nine blocks of 4 KiB."""
+    content, digest = image(files={f"substation/part_{k}.mpy": b"a few" for k in range(9)})
+    stat = os.statvfs_result((4096, 4096, 352, free, free, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(update_file.os, "statvfs", lambda path: stat)
+    assert send(opened(content, digest), content).cause == cause
 
 
 def test_another_image_empties_the_slot_first(device):
