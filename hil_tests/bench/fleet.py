@@ -334,19 +334,20 @@ class Fleet:
             slot.boots += 1
             slot.board.console.parent.mkdir(parents=True, exist_ok=True)
             slot.console = slot.board.console.open("ab", buffering=0)
-            lines: dict[int, int] = {}  # UART of the board: file number
+            lines: dict[int, SerialLine | MeterLine] = {}  # by UART of the board
             if self.serial_lines:
-                lines[1] = self.serial_lines[i].board_end
+                lines[1] = self.serial_lines[i]
             if self.meter_lines:
-                lines[0] = self.meter_lines[i].board_end
+                lines[0] = self.meter_lines[i]
             heap_b = vm_heap_b(self._heap) + (MISCHIEF_B if self._may_break else 0)
             slot.process = subprocess.Popen(
                 [sys.executable, "-m", "micropython", "-X", f"heapsize={heap_b}", str(VMBOOT),
                  host, str(port), str(i), str(slot.board.flash.resolve()),
-                 *(f"{uart}={handle}" for uart, handle in lines.items()), f"ticks={self._first_tick}",
+                 *(f"{uart}={line.board_end},{line.baud},{line.parity}" for uart, line in lines.items()),
+                 f"ticks={self._first_tick}",
                  *([f"mischief={','.join(self._may_break)}"] if self._may_break else [])],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
-                close_fds=bool(lines), pass_fds=tuple(lines.values()),
+                close_fds=bool(lines), pass_fds=tuple(line.board_end for line in lines.values()),
                 process_group=0,  # Ctrl-C is for the bench; its session, so that niceness counts
             )  # fmt: skip
         self._greet(set(which))

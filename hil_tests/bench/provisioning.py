@@ -31,7 +31,6 @@ KEY_FILE_FORMAT = "toplovod-keys/1"
 SITE_FORMAT = "toplovod-device/2"
 MODBUS_HOST = "127.0.0.1"
 MODBUS_UNIT = 1
-RTU_BAUD = 19_200  # of the serial line, where a controller has one
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ class Link:
         self.ended = 0
         self.gone = False  # the bench closed the line
         self.uarts = {}  # number: the end of a line that stands for the UART's pins
+        self.line_settings = {}  # number: (baud, bits, parity) of that line, as machine.UART wants them
         # relay: switched on at (ms) or -1, and the time it was on since the last report
         self.on_since = dict.fromkeys(RELAYS, -1)
         self.on_ms = dict.fromkeys(RELAYS, 0)
