@@ -99,6 +99,11 @@ def vm_heap_b(heap: str) -> int:
     return own + BENCH_MODULES_B
 
 
+def pool_b(heap_b: int) -> int:
+    """Return what a VM's heap of so many bytes has for its blocks: each of 32 B costs 3 bits of tables."""
+    return heap_b * 256 // 259
+
+
 @dataclass
 class _Slot:
     board: Board
@@ -130,7 +135,7 @@ class Fleet:
         self.now_ms = 0
         self._slots = [_Slot(board) for board in self.boards]
         self._seed = seed
-        self._heap = heap
+        self._heap_b = vm_heap_b(heap) + (MISCHIEF_B if mischief else 0)
         self._deadline_s = deadline_s
         self._listener: socket.socket | None = None
         self.serial_lines = tuple(SerialLine() for _ in self.boards) if serial else ()
@@ -149,6 +154,8 @@ class Fleet:
         """Live heap of each controller after a collection, from the last `exchange(measure_heap=True)`."""
         self.free_block_b = np.zeros(count, dtype=np.int64)
         """Largest free block of each heap, from the same."""
+        self.pool_b = pool_b(self._heap_b)
+        """What every heap has for live and free blocks together, to some hundred bytes."""
         self.own_counts: dict[tuple[int, int], int] = {}
         """(device, channel): what a converter reads instead of what the plant puts there."""
         self.mischief = 0
@@ -339,9 +346,8 @@ class Fleet:
                 lines[1] = self.serial_lines[i]
             if self.meter_lines:
                 lines[0] = self.meter_lines[i]
-            heap_b = vm_heap_b(self._heap) + (MISCHIEF_B if self._may_break else 0)
             slot.process = subprocess.Popen(
-                [sys.executable, "-m", "micropython", "-X", f"heapsize={heap_b}", str(VMBOOT),
+                [sys.executable, "-m", "micropython", "-X", f"heapsize={self._heap_b}", str(VMBOOT),
                  host, str(port), str(i), str(slot.board.flash.resolve()),
                  *(f"{uart}={line.board_end},{line.baud},{line.parity}" for uart, line in lines.items()),
                  f"ticks={self._first_tick}",

@@ -24,9 +24,8 @@ BACK = Check("it is back within a tick", _back_in_time)
 
 
 def _hog(point: str, severe: bool) -> Plan:
-    bits = faults.HOG | faults.SHRED if severe else faults.HOG
     return Plan(
-        lambda rig: faults.Mischief(rig, bits, "mischief: heap taken", times=150),
+        lambda rig: faults.HeapTaken(rig, severe=severe, times=150 if severe else None),
         reacts=ALL_GOES_ON if severe else None,
         react_s=BACK_S,
         holds=None if severe else ALL_GOES_ON & QUIET,
@@ -40,7 +39,7 @@ def _hog(point: str, severe: bool) -> Plan:
 
 def _shred(point: str, severe: bool) -> Plan:
     return Plan(
-        lambda rig: faults.Mischief(rig, faults.SHRED, "mischief: heap shredded"),
+        faults.HeapShredded,
         holds=ALL_GOES_ON & QUIET,
         span_s=3_600.0 if severe else 600.0,
         prove_s=20.0,
@@ -116,8 +115,8 @@ ROWS = (
         "heap-exhaustion",
         "blocks taken from the controller's heap",
         "until 6 kB are left",
-        "until next to nothing is left",
-        "what the board prints",
+        "until next to nothing is left, for five minutes or until it starts anew",
+        "live heap after a collection, and the largest block",
         "6 kB: all goes on; nothing left: it starts anew at most, and heats",
         f"{S8}; firmware.md: goals",
         _hog,
@@ -128,7 +127,7 @@ ROWS = (
         "the free heap in pieces of 64 B, every second one taken",
         "for ten minutes",
         "for an hour",
-        "what the board prints",
+        "live heap after a collection, and the largest block",
         "heating and tap go on, no reset, no alarm",
         "hil.md 4.1: fragmentation soak; docs/memory.md: no allocation in a control step",
         _shred,

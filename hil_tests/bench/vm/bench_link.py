@@ -124,7 +124,8 @@ class Link:
 
     def _tell_relays(self):
         """Put into the report how long each relay was on since the last one, and begin to count anew."""
-        now_ms, on_since, on_ms, report = self.now_ms, self.on_since, self.on_ms, self._report
+        now_ms, report = self.now_ms, self._report  # in pairs: four at once would make a tuple
+        on_since, on_ms = self.on_since, self.on_ms
         at = self._relays_at
         for pin in RELAYS:
             total = on_ms[pin]

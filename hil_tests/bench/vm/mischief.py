@@ -13,44 +13,71 @@ HOG, SHRED, BLOCK_4_S, BLOCK_20_S, STORM_LINE, STORM_CONTROL, FULL = 2, 4, 8, 16
 LEFT_B = 6_144  # of the heap that HOG leaves
 NEXT_TO_NOTHING_B = 256  # and that HOG and SHRED together leave
 SHRED_B = 64
+SLACK_B = 256  # holes of this many bytes are not worth another turn
+BLOCK_B = 32  # of the 64-bit VM's collector
 ENOSPC = 28
 
-_kept = []
+_kept = None  # (block, those before): a list would need room to grow
 _tasks = []
 _core = None
 _called = {}  # name in the sources: the name that the bundle has for it
 _open = builtins.open
 
 
-def _hog(left):
-    """Take the heap until so many bytes are left, and keep it until the next grant without the bit."""
-    if _kept:
-        return
-    gc.collect()
-    size = 4_096
-    while size >= 64:
-        if gc.mem_free() < left + size:
-            size //= 2
-            continue
+def _take(size, least):
+    """Take all that the heap gives, in blocks of `size` and ever smaller ones down to `least` bytes."""
+    global _kept
+    while size >= least:
         try:
-            _kept.append(bytearray(size))
+            _kept = (bytearray(size), _kept)
         except MemoryError:
             size //= 2
-    print("mischief: heap taken, %d B are left" % gc.mem_free())
+
+
+def _hog(left):
+    """Take the heap until so many bytes are left, in one block as far as there is one, and keep it.
+
+    Asked again it takes what has become free since.
+    """
+    global _kept
+    gc.collect()
+    if gc.mem_free() <= left + SLACK_B:
+        return
+    spared, wanted, size = None, left, left
+    while wanted and size >= BLOCK_B:
+        try:
+            spared = (bytearray(size), spared)
+            wanted -= size
+            size = min(size, wanted)
+        except MemoryError:
+            size //= 2
+    first = _kept is None
+    _take(4_096, BLOCK_B)
+    try:
+        while True:
+            _kept = (None, _kept)  # holes of one block
+    except MemoryError:
+        pass
+    spared = None
+    gc.collect()
+    if first:
+        print("mischief: heap taken, %d B are left" % gc.mem_free())
 
 
 def _shred():
     """Take the heap in small pieces and give every second one back."""
-    if _kept:
+    global _kept
+    if _kept is not None:
         return
     gc.collect()
+    given = None
     try:
-        while gc.mem_free() > LEFT_B:
-            _kept.append(bytearray(SHRED_B))
+        while True:
+            _kept = (bytearray(SHRED_B), _kept)
+            given = (bytearray(SHRED_B), given)
     except MemoryError:
         pass
-    for i in range(0, len(_kept), 2):
-        _kept[i] = None
+    given = None
     gc.collect()
     print("mischief: heap shredded, %d B are free" % gc.mem_free())
 
@@ -100,7 +127,7 @@ def act(bits):
         _hog(NEXT_TO_NOTHING_B if bits & SHRED else LEFT_B)
     elif bits & SHRED:
         _shred()
-    elif _kept:
+    elif _kept is not None:
         release()
     if bits & STORM_LINE:
         _throw("serve")
@@ -114,6 +141,7 @@ def act(bits):
 
 def release():
     """Give back what HOG or SHRED hold."""
-    del _kept[:]
+    global _kept
+    _kept = None
     builtins.open = _open
     print("mischief: heap given back")
