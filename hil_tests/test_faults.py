@@ -6,11 +6,12 @@ A fixed choice of the 336, one of each group that runs in a few seconds; all of 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .bench.faults import power_faults, sensor_faults
+from .bench.faults import mischief_faults, power_faults, sensor_faults
 from .bench.faults.both import both
 from .bench.faults.case import ERROR, MET, Plan, run
 from .bench.faults.checks import ALL_GOES_ON
@@ -69,6 +70,38 @@ def test_a_fault_that_is_not_there_is_an_error_and_no_verdict(tmp_path: Path, fi
     result = run("asleep", plan, "transition", tmp_path / "case", firmware_bundle)
     assert result.verdict == ERROR
     assert re.match(r"not proven: Asleep: [+-]0\.0\d K at the terminals", result.why), result.why
+
+
+class HeapLeft(mischief_faults.HeapTaken):
+    """Asks the board for nothing, or for the other severity's share of the heap."""
+
+    def __init__(self, rig: FaultRig, bits: int) -> None:
+        super().__init__(rig, severe=True)
+        self._bits = bits
+
+
+class NothingShredded(mischief_faults.HeapShredded):
+    def __init__(self, rig: FaultRig) -> None:
+        super().__init__(rig)
+        self._bits = 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "left"),
+    [
+        (lambda rig: HeapLeft(rig, 0), r"7\d{4} B"),
+        (lambda rig: HeapLeft(rig, mischief_faults.HOG), r"6\d{3} B"),
+        (NothingShredded, r"7\d{4} B"),
+    ],
+)
+def test_a_heap_that_is_not_taken_as_said_is_an_error(
+    make: Callable[[FaultRig], mischief_faults.Mischief], left: str, tmp_path: Path, firmware_bundle: Path
+) -> None:
+    plan = Plan(make, holds=ALL_GOES_ON, span_s=10.0, show_s=8.0, wiring={"mischief": True})
+    result = run("heap", plan, "summer", tmp_path / "case", firmware_bundle)
+    assert result.verdict == ERROR
+    assert re.match(rf"not proven: \w+: {left} of the heap are (left|free), \d+ B", result.why), result.why
 
 
 def test_power_cuts_on_a_chip_speak_the_words_of_the_bundle(tmp_path: Path, firmware_bundle: Path) -> None:
