@@ -104,6 +104,17 @@ def test_a_heap_that_is_not_taken_as_said_is_an_error(
     assert re.match(rf"not proven: \w+: {left} of the heap are (left|free), \d+ B", result.why), result.why
 
 
+@pytest.mark.slow
+def test_a_counter_that_does_not_wrap_is_an_error(tmp_path: Path, firmware_bundle: Path) -> None:
+    (case,) = chosen(["time.tick-wrap/summer/mild"])
+    plan = case.type.plan(case.point, case.severe)
+    plan.wiring = {**plan.wiring, "first_tick": 0}
+    plan.show_s = 10.0
+    result = run(case.name, plan, case.point, tmp_path / "case", firmware_bundle)
+    assert result.verdict == ERROR
+    assert re.match(r"not proven: TickWrap: its ticks from \d{7} to \d{7}, past 1073741824", result.why), result
+
+
 def test_power_cuts_on_a_chip_speak_the_words_of_the_bundle(tmp_path: Path, firmware_bundle: Path) -> None:
     """The shortest of its stories; the catalogue's take minutes."""
     with (

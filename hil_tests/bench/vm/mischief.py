@@ -6,10 +6,12 @@ silence: what it did is told on the console.
 
 import builtins
 import gc
+import sys
 
 import bench_link
 
 HOG, SHRED, BLOCK_4_S, BLOCK_20_S, STORM_LINE, STORM_CONTROL, FULL = 2, 4, 8, 16, 32, 64, 128
+TICKS = BLOCK_4_S | BLOCK_20_S  # together: no mischief, only what the program's clock says
 LEFT_B = 6_144  # of the heap that HOG leaves
 NEXT_TO_NOTHING_B = 256  # and that HOG and SHRED together leave
 SHRED_B = 64
@@ -133,7 +135,9 @@ def act(bits):
         _throw("serve")
     if bits & STORM_CONTROL:
         _throw("guarded_control")
-    if bits & (BLOCK_4_S | BLOCK_20_S):
+    if bits & TICKS == TICKS:
+        print("mischief: ticks_ms() is %d" % sys.modules["time"].ticks_ms())
+    elif bits & TICKS:
         seconds = 4 if bits & BLOCK_4_S else 20
         print("mischief: the program stands for %d s" % seconds)
         bench_link.link.block_until(bench_link.link.now_ms + seconds * 1000)
