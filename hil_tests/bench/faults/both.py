@@ -47,6 +47,12 @@ class Both(Injector):
 
 def both(first: Plan, second: Plan) -> Plan:
     """Return the plan of two faults at once. ValueError where their rigs contradict each other."""
+
+    def before(rig: FaultRig) -> None:
+        for plan in (first, second):
+            if plan.before is not None:
+                plan.before(rig)
+
     return replace(
         first,
         inject=lambda rig: Both(rig, (first, second)),
@@ -58,6 +64,7 @@ def both(first: Plan, second: Plan) -> Plan:
         once=True,
         recovered=first.recovered & second.recovered,
         recover_s=max(first.recover_s, second.recover_s),
+        before=before,
         scene=None,
         wiring=_joined(first.wiring, second.wiring),
     )

@@ -14,6 +14,7 @@ from .rig import FaultRig
 
 POWER_CUTS = Path(__file__).parents[1] / "vm_flash" / "power_cuts.py"
 CHIP_S = 600
+BOOTS, HEAT_KWH, FIRMWARE = "boots", "heat_kwh", "firmware"
 
 
 class ChipCuts(Injector):
@@ -63,8 +64,21 @@ class ChipCuts(Injector):
         )
 
 
+def two_generations(rig: FaultRig) -> None:
+    """Two hours under orders write the sums of heat and of what orders have taken twice; a restart the boots."""
+    for _ in range(2):
+        rig.controller.order(curve_shift_sp_k=-1.0, lease_s=3_000)
+        rig.bench.run_for(3_600.0)
+    rig.restart()
+    rig.bench.run_for(10.0)
+
+
 class StateDamage(Injector):
-    """The controller is switched off, its newest records are damaged, and it is switched on again."""
+    """The controller is switched off, its newest records are damaged, and it is switched on again.
+
+    It needs records with two generations. What the controller must show when it takes the older ones: `BOOTS`
+    and `HEAT_KWH` of rig.plant_seen.
+    """
 
     needs = frozenset({"flash.files", "power.cut"})
 
@@ -74,20 +88,21 @@ class StateDamage(Injector):
         found = []
         for first in sorted(folder.glob("*.0")):
             second = first.with_suffix(".1")
-            if second.exists():
-                newer = max((first, second), key=lambda path: int.from_bytes(path.read_bytes()[:4], "big"))
-                found.append(newer)
+            if second.exists() and first.stem != "log":  # which has segments, no generations
+                found.append(max((first, second), key=generation))
         return found
 
     def inject(self) -> None:
         rig = self.rig
-        rig.restart()  # so that every boot record has two generations
-        rig.bench.run_for(10.0)
-        rig.restart()
-        rig.bench.run_for(10.0)
-        self.boots = int(rig.read("boot_count"))
+        rig.plant_seen[BOOTS] = float(rig.read("boot_count"))  # the older one, and the boot that takes it
         rig.bench.cut(rig.controller)
         self._were = {path: path.read_bytes() for path in self.files()}
+        older = {path: (path.parent / f"{path.stem}.{1 - generation(path) % 2}") for path in self._were}
+        rig.plant_seen[HEAT_KWH] = next(
+            int.from_bytes(path.read_bytes()[4:12], "big") / 1000.0
+            for path in older.values()
+            if path.stem == "energy"
+        )
         for path, content in self._were.items():
             path.write_bytes(self.damaged(content))
         self._are = {path: path.read_bytes() for path in self._were}
@@ -100,10 +115,18 @@ class StateDamage(Injector):
         raise NotImplementedError
 
     def prove(self) -> str:
-        changed = sum(self._are[path] != content for path, content in self._were.items())
+        changed = [path.stem for path, content in self._were.items() if self._are[path] != content]
+        # in summer no order takes heat, and nothing is written of it
+        wanted = {"boot", "energy", "deficit"} if self.rig.heating_point else {"boot", "energy"}
         return self.seen(
-            changed > 0 and changed == len(self._were), f"{changed} records damaged on the flash"
+            len(changed) == len(self._were) and wanted <= set(changed),
+            f"newest records damaged on the flash: {', '.join(changed)}",
         )
+
+
+def generation(path: Path) -> int:
+    """Return the number with which a record of the firmware begins."""
+    return int.from_bytes(path.read_bytes()[:4], "big")
 
 
 class Torn(StateDamage):
@@ -211,7 +234,7 @@ class UpdateCut(Injector):
 
         rig = self.rig
         image = signed_image(rig)
-        self.hash = rig.read("firmware_hash_code")
+        rig.plant_seen[FIRMWARE] = float(rig.read("firmware_hash_code"))
         rig.restart()  # the release key is read at boot
         rig.bench.run_for(10.0)
         self._receipt = updater.open_update(rig.controller, image)
