@@ -146,7 +146,7 @@ ROWS = (
         "it starts anew while a valve moves",
         "by a power cut",
         "because the control task died",
-        "relay times before, boots after",
+        "the relay in the last part of a tick before it, the moment of the reset, boots after",
         BACK,
         "S8; docs/decisions/0012",
         lambda point, severe: _comes_back(
