@@ -15,12 +15,8 @@ STORM = 5
 RESET = normal_but("watchdog_reset")
 
 
-def _back_in_time(rig: FaultRig) -> bool:
-    """S8: back within 2 s of a reset, which is a tick; it answers, so it runs."""
-    return rig.fleet.powered(0) and rig.read("uptime_s") is not None
-
-
-BACK = Check("it is back within a tick", _back_in_time)
+# It answers, so it runs. How long its start takes cannot be judged here: virtual time stands meanwhile.
+BACK = Check("it is back", lambda rig: rig.fleet.powered(0) and rig.read("uptime_s") is not None)
 
 
 def _hog(point: str, severe: bool) -> Plan:
@@ -108,7 +104,10 @@ def _storm(point: str, severe: bool) -> Plan:
 
 
 GROUP = "memory"
-S8 = "S8: a dead control task resets the board, back in 2 s; a dead communication task restarts in place"
+S8 = (
+    "S8: a dead control task resets the board, a dead communication task restarts in place; the 2 s in which it "
+    "is back are no figure of virtual time and not judged here"
+)
 ROWS = (
     FaultType(
         GROUP,
