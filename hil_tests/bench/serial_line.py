@@ -15,7 +15,6 @@ import pty
 import socket
 import tty
 
-
 RTU_BAUD = 19_200
 METER_BAUD = 2_400
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..bench.faults import mischief_faults as faults
 from ..bench.faults.case import Plan
 from ..bench.faults.checks import ALL_GOES_ON, QUIET, Check, alarm, at_least, normal_but
-from ..bench.faults.rig import FaultRig
 from .tcp import SERVED
 from .types import FaultType
 
@@ -105,8 +104,8 @@ def _storm(point: str, severe: bool) -> Plan:
 
 GROUP = "memory"
 S8 = (
-    "S8: a dead control task resets the board, a dead communication task restarts in place; the 2 s in which it "
-    "is back are no figure of virtual time and not judged here"
+    "S8: a dead control task resets the board, a dead communication task restarts in place; the 2 s in which "
+    "it is back are no figure of virtual time and not judged here"
 )
 ROWS = (
     FaultType(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from ..bench.plant.water_heater import COLD_C
 
 @pytest.fixture(scope="module")
 def summer(tmp_path_factory: pytest.TempPathFactory, firmware_bundle: Path) -> list[tuple[float, ...]]:
-    """Each tick of half an hour in which hot water alone runs: what the taps took (J), flow of hot water and of the
-    heating (kg/s), returns of both, the pipe's as the terminals show it; then the meter's own Wh."""
+    """Each tick of half an hour in which hot water alone runs.
+
+    What the taps took (J), flow of hot water and of heating (kg/s), return of hot water, the shared pipe's as the
+    terminals show it (degC), what an errorless meter counted since (Wh).
+    """
     rows: list[tuple[float, ...]] = []
     with FaultRig(tmp_path_factory.mktemp("rig"), firmware_bundle, POINTS["summer"], meters=True) as rig:
         rig.bench.run_for(600.0)
@@ -46,8 +50,8 @@ def test_the_meter_counts_what_hot_water_takes(summer: list[tuple[float, ...]]) 
 
 
 def test_the_return_sensor_feels_what_comes_back_from_the_tap(summer: list[tuple[float, ...]]) -> None:
-    """At the end of each draw, 20 lags after its beginning, within class B of a Pt1000 and what still moves."""
-    ends = [now for now, then in zip(summer, summer[1:], strict=False) if now[0] > 0.0 and then[0] == 0.0]
+    """At the end of each draw, 20 lags after its beginning: class B of a Pt1000 and what still moves."""
+    ends = [now for now, then in itertools.pairwise(summer) if now[0] > 0.0 and then[0] == 0.0]
     assert len(ends) == 6
     for _, tap_kg_s, heating_kg_s, back_c, shown_c, _ in ends:
         assert tap_kg_s > 20.0 * heating_kg_s

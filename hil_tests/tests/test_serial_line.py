@@ -14,7 +14,7 @@ from ..bench.plant.heat_meter import HeatMeter
 from ..bench.station import Bench
 
 METER = {"address": 1, "battery": False}
-SITE = {"rtu_baud": 9_600, "rtu_parity": "odd", "mbus_baud": 300, "mbus_meters": [METER]}
+SITE: dict[str, Any] = {"rtu_baud": 9_600, "rtu_parity": "odd", "mbus_baud": 300, "mbus_meters": [METER]}
 OTHER = [{"baud": 19_200}, {"parity": "even"}, {"parity": "none"}]
 
 

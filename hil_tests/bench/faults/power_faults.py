@@ -68,7 +68,7 @@ class ChipCuts(Injector):
 
 
 def two_generations(rig: FaultRig) -> None:
-    """Let the sums of heat and of what orders have taken be written twice, at 3600 s and 7200 s, and the boots.
+    """Let the sums of heat and of what orders have taken be written at 3600 s and at 7200 s; then restart.
 
     No longer than that: in summer nothing but the tap flows, which the network does not feel, and the service
     pipe cools by 3.5 K in 20 minutes.

@@ -194,7 +194,7 @@ class FaultRig:
     def _mix_returns(self) -> None:
         """Let both circuits' water come together behind them; where nothing flows the mix stands.
 
-        The plant's return sensor feels heating's water alone; what the mix is warmer, it feels with the same lag.
+        The plant's return sensor feels heating's water; what the mix is warmer, it feels with the same lag.
         """
         heating, tap = self.plant.houses.exchangers, self.tap.exchangers
         flows = float(self.plant.primary_flow_kg_s[0]), self.tap.primary_kg_s

@@ -110,8 +110,8 @@ _GET_FILENO = 10  # stream request: the file that poll() shall look at
 class UART(io.IOBase):
     """RS-485 (1) or M-Bus (0), where the bench has laid a line. Bytes go at once, whatever the speed.
 
-    Opened with another speed, parity or number of bits than the line has, it makes garbage of every byte, both
-    ways. Stop bits are not judged: a receiver looks at the first.
+    Opened with another speed, parity or number of bits than the line has, it makes garbage of every byte,
+    both ways. Stop bits are not judged: a receiver looks at the first.
     """
 
     def __init__(self, id, baudrate=9600, bits=8, parity=None, stop=1, tx=None, rx=None, timeout=0,

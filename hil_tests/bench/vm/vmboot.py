@@ -1,7 +1,7 @@
 """Power-on of an emulated controller: hands the shipped bundle a board, then runs it as a board does.
 
-Arguments: bench host, bench port, device index, device folder, UART=FILE NUMBER,BAUD,PARITY for each serial line,
-ticks=NUMBER, what ticks_ms() says at the start, and mischief=NAME,NAME for a board that can be broken
+Arguments: bench host, bench port, device index, device folder, UART=FILE NUMBER,BAUD,PARITY for each serial
+line, ticks=NUMBER, what ticks_ms() says at the start, and mischief=NAME,NAME for a board that can be broken
 from inside: what its program calls the coroutines that serve and that control. The device folder
 becomes `/`. It adds nothing to the bundle and leaves nothing out.
 """
