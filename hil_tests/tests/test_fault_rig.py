@@ -16,8 +16,8 @@ from ..bench.plant.water_heater import COLD_C
 def summer(tmp_path_factory: pytest.TempPathFactory, firmware_bundle: Path) -> list[tuple[float, ...]]:
     """Each tick of half an hour in which hot water alone runs.
 
-    What the taps took (J), flow of hot water and of heating (kg/s), return of hot water, the shared pipe's as the
-    terminals show it (degC), what an errorless meter counted since (Wh).
+    What the taps took (J), flow of hot water and of heating (kg/s), return of hot water, the shared pipe's as
+    the terminals show it (degC), what an errorless meter counted since (Wh).
     """
     rows: list[tuple[float, ...]] = []
     with FaultRig(tmp_path_factory.mktemp("rig"), firmware_bundle, POINTS["summer"], meters=True) as rig:
