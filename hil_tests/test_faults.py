@@ -6,14 +6,15 @@ A fixed choice of the 336, one of each group that runs in a few seconds; all of 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from .bench.faults import power_faults, sensor_faults
+from .bench.faults import mischief_faults, power_faults, sensor_faults
 from .bench.faults.both import both
-from .bench.faults.case import ERROR, MET, Plan, run
+from .bench.faults.case import ERROR, MET, NOT_MET, Plan, run
 from .bench.faults.checks import ALL_GOES_ON
 from .bench.faults.injector import NotPossible
 from .bench.faults.rig import POINTS, FaultRig, Ohms
@@ -25,6 +26,7 @@ from .faults.pairs import chosen_pairs
 SHARE = (
     "sensors.open/winter/severe", "hydraulics.dp-surge/transition/severe", "meter.no-answer/summer/severe",
     "serial.bit-flip/transition/severe", "tcp.pipelining/winter/severe", "memory.blocking/transition/severe",
+    "power.bit-rot/winter/severe", "power.while-moving/winter/mild", "memory.heap-exhaustion/winter/severe",
 )  # fmt: skip
 
 
@@ -78,6 +80,89 @@ def test_a_fault_that_is_not_there_is_an_error_and_no_verdict(tmp_path: Path, fi
     result = run("asleep", plan, "transition", tmp_path / "case", firmware_bundle)
     assert result.verdict == ERROR
     assert re.match(r"not proven: Asleep: [+-]0\.0\d K at the terminals", result.why), result.why
+
+
+class HeapLeft(mischief_faults.HeapTaken):
+    """Asks the board for nothing, or for the other severity's share of the heap."""
+
+    def __init__(self, rig: FaultRig, bits: int) -> None:
+        super().__init__(rig, severe=True)
+        self._bits = bits
+
+
+class NothingShredded(mischief_faults.HeapShredded):
+    def __init__(self, rig: FaultRig) -> None:
+        super().__init__(rig)
+        self._bits = 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "left"),
+    [
+        (lambda rig: HeapLeft(rig, 0), r"7\d{4} B"),
+        (lambda rig: HeapLeft(rig, mischief_faults.HOG), r"6\d{3} B"),
+        (NothingShredded, r"7\d{4} B"),
+    ],
+)
+def test_a_heap_that_is_not_taken_as_said_is_an_error(
+    make: Callable[[FaultRig], mischief_faults.Mischief], left: str, tmp_path: Path, firmware_bundle: Path
+) -> None:
+    plan = Plan(make, holds=ALL_GOES_ON, span_s=10.0, show_s=8.0, wiring={"mischief": True})
+    result = run("heap", plan, "summer", tmp_path / "case", firmware_bundle)
+    assert result.verdict == ERROR
+    assert re.match(rf"not proven: \w+: {left} of the heap are (left|free), \d+ B", result.why), result.why
+
+
+@pytest.mark.slow
+def test_a_counter_that_does_not_wrap_is_an_error(tmp_path: Path, firmware_bundle: Path) -> None:
+    (case,) = chosen(["time.tick-wrap/summer/mild"])
+    plan = case.type.plan(case.point, case.severe)
+    plan.wiring = {**plan.wiring, "first_tick": 0}
+    plan.show_s = 10.0
+    result = run(case.name, plan, case.point, tmp_path / "case", firmware_bundle)
+    assert result.verdict == ERROR
+    assert re.match(r"not proven: TickWrap: its ticks from \d{7} to \d{7}, past 1073741824", result.why), (
+        result
+    )
+
+
+class NewerOnly(power_faults.Torn):
+    """Damages nothing: the newest records are taken, as a firmware would that believes every record."""
+
+    def damaged(self, content: bytes) -> bytes:
+        return content
+
+    def prove(self) -> str:
+        return "records as they were"
+
+
+@pytest.mark.slow
+def test_a_controller_that_takes_the_newest_records_is_not_met(tmp_path: Path, firmware_bundle: Path) -> None:
+    (case,) = chosen(["power.torn-page/winter/mild"])
+    plan = case.type.plan(case.point, case.severe)
+    plan.inject = lambda rig: NewerOnly(rig, scrambled=False)
+    result = run(case.name, plan, case.point, tmp_path / "case", firmware_bundle)
+    assert result.verdict == NOT_MET
+    told = "not noticed within 10 s: boots and heat are counted on from the generation before"
+    assert result.why == told, result.why
+
+
+class CutAtRest(power_faults.CutWhileMoving):
+    """Cuts where the tick ends, as if that were enough."""
+
+    def inject(self) -> None:
+        super().inject()
+        self.rig.clock.step()
+        self.rig.restart()
+
+
+@pytest.mark.slow
+def test_a_cut_after_the_relay_is_no_cut_while_moving(tmp_path: Path, firmware_bundle: Path) -> None:
+    plan = Plan(lambda rig: CutAtRest(rig, resets=False), holds=ALL_GOES_ON, span_s=10.0, show_s=4.0)
+    result = run("late", plan, "summer", tmp_path / "case", firmware_bundle)
+    assert result.verdict == ERROR
+    assert re.search(r"gone at \d+ ms, 2 boot since", result.why), result.why
 
 
 def test_power_cuts_on_a_chip_speak_the_words_of_the_bundle(tmp_path: Path, firmware_bundle: Path) -> None:

@@ -20,7 +20,8 @@ from .bench import updater
 from .bench.controller import Controller
 from .bench.emulation import RTU_TICK_MS
 from .bench.errors import ModbusException
-from .bench.provisioning import RTU_BAUD, write_key_file
+from .bench.provisioning import write_key_file
+from .bench.serial_line import RTU_BAUD
 from .bench.station import Bench
 from .bench.updater import ACTIVATE, FAILED, FILES_COME, GO_BACK, READY, command, open_update, send, update
 

@@ -26,7 +26,8 @@ from .plant.heat_meter import HeatMeter
 from .plant.whole_house import WholeHouse
 from .plant.whole_house import settings as house_settings
 from .plant.year_weather import YearWeather
-from .provisioning import RTU_BAUD, Device, Ports, firmware_bundle, provision, write_key_file
+from .provisioning import Device, Ports, firmware_bundle, provision, write_key_file
+from .serial_line import RTU_BAUD
 from .street import controller_settings, street
 from .wiring import Stack, WiredPlant
 

@@ -101,6 +101,11 @@ def vm_heap_b(heap: str) -> int:
     return own + BENCH_MODULES_B
 
 
+def pool_b(heap_b: int) -> int:
+    """Return what a VM's heap of so many bytes has for its blocks: each of 32 B costs 3 bits of tables."""
+    return heap_b * 256 // 259
+
+
 @dataclass
 class _Slot:
     board: Board
@@ -134,7 +139,7 @@ class Fleet:
         self.now_ms = 0
         self._slots = [_Slot(board) for board in self.boards]
         self._seed = seed
-        self._heap = heap
+        self._heap_b = vm_heap_b(heap) + (MISCHIEF_B if mischief else 0)
         self._deadline_s = deadline_s
         self._listener: socket.socket | None = None
         self.serial_lines = tuple(SerialLine() for _ in self.boards) if serial else ()
@@ -153,6 +158,8 @@ class Fleet:
         """Live heap of each controller after a collection, from the last `exchange(measure_heap=True)`."""
         self.free_block_b = np.zeros(count, dtype=np.int64)
         """Largest free block of each heap, from the same."""
+        self.pool_b = pool_b(self._heap_b)
+        """What every heap has for live and free blocks together, to some hundred bytes."""
         self.own_counts: dict[tuple[int, int], int] = {}
         """(device, channel): what a converter reads instead of what the plant puts there."""
         self.mischief = 0
@@ -338,21 +345,21 @@ class Fleet:
             slot.boots += 1
             slot.board.console.parent.mkdir(parents=True, exist_ok=True)
             slot.console = slot.board.console.open("ab", buffering=0)
-            lines: dict[int, int] = {}  # UART of the board: file number
+            lines: dict[int, SerialLine | MeterLine] = {}  # by UART of the board
             if self.serial_lines:
-                lines[1] = self.serial_lines[i].board_end
+                lines[1] = self.serial_lines[i]
             if self.meter_lines:
-                lines[0] = self.meter_lines[i].board_end
-            heap_b = vm_heap_b(self._heap) + (MISCHIEF_B if self._may_break else 0)
-            heap_b += WHOLE_MACHINE_B if self._whole_machine else 0
+                lines[0] = self.meter_lines[i]
+            heap_b = self._heap_b + (WHOLE_MACHINE_B if self._whole_machine else 0)
             slot.process = subprocess.Popen(
                 [sys.executable, "-m", "micropython", "-X", f"heapsize={heap_b}",
                  str(WHOLE_MACHINE if self._whole_machine else VMBOOT), host, str(port), str(i),
                  str(slot.board.flash.resolve()),
-                 *(f"{uart}={handle}" for uart, handle in lines.items()), f"ticks={self._first_tick}",
+                 *(f"{uart}={line.board_end},{line.baud},{line.parity}" for uart, line in lines.items()),
+                 f"ticks={self._first_tick}",
                  *([f"mischief={','.join(self._may_break)}"] if self._may_break else [])],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
-                close_fds=bool(lines), pass_fds=tuple(lines.values()),
+                close_fds=bool(lines), pass_fds=tuple(line.board_end for line in lines.values()),
                 process_group=0,  # Ctrl-C is for the bench; its session, so that niceness counts
             )  # fmt: skip
         self._greet(set(which))

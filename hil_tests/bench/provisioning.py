@@ -32,7 +32,6 @@ SITE_FORMAT = "toplovod-device/2"
 BUNDLE_FORMAT = "toplovod-bundle/1"
 MODBUS_HOST = "127.0.0.1"
 MODBUS_UNIT = 1
-RTU_BAUD = 19_200  # of the serial line, where a controller has one
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from .controller import Controller
 from .errors import BenchError
 from .fleet import BREAKABLE, HEAP, Fleet
 from .lockstep import EPOCH_UTC, TICK_MS, Lockstep
-from .provisioning import RTU_BAUD, Device, Ports, firmware_bundle, provision
+from .provisioning import Device, Ports, firmware_bundle, provision
+from .serial_line import METER_BAUD, RTU_BAUD
 from .street import controller_settings, street
 from .wiring import WiredPlant
 
@@ -104,9 +105,11 @@ class Bench:
             raise BenchError("the controllers of a bench start together; make another bench for more")
         bundle = self._bundle or firmware_bundle(self.folder / "bundle")
         devices: list[Device] = []
+        sites: list[dict[str, Any]] = []
         for name, profile, settings in wanted:
             own = {"rtu_baud": RTU_BAUD} if self._rtu else {}
             whole = {**controller_settings(self.town, name, profile), **own, **settings}
+            sites.append(whole)
             devices.append(
                 provision(self.folder / "devices", bundle, name, profile, self._ports.take(),
                           seed=self.seed, settings=whole)
@@ -116,6 +119,10 @@ class Bench:
                       first_tick=self._first_tick,
                       serial=self._rtu, meters=self._meters,
                       mischief=breakable(bundle) if self._mischief else ())  # fmt: skip
+        for site, serial_line in zip(sites, fleet.serial_lines, strict=bool(fleet.serial_lines)):
+            serial_line.baud, serial_line.parity = site["rtu_baud"], site.get("rtu_parity", "even")
+        for site, meter_line in zip(sites, fleet.meter_lines, strict=bool(fleet.meter_lines)):
+            meter_line.baud = site.get("mbus_baud") or METER_BAUD
         self._clock = Lockstep(self.plant, fleet, tick_ms=self._tick_ms, epoch_utc=self.plant.start)
         self.controllers = [Controller(device, i, self._clock.note_bus) for i, device in enumerate(devices)]
         return self.controllers

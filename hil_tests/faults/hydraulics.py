@@ -166,7 +166,7 @@ ROWS = (
         "less heat through both exchangers",
         "UA halved",
         "UA a fifth",
-        "how warm the primary leaves",
+        "how warm the primary of each leaves",
         "the return limit may act; no alarm, house and tap safe",
         "own; UA -50 %: hil.md 4.1",
         _fouled,

@@ -14,20 +14,46 @@ from ..bench.faults.rig import FaultRig
 from .types import FaultType
 
 BACK_S = limit("fault-back")
+HOMED_S = 900.0  # and what a valve that finds its end stop anew has done to the circuit shows by then
 ON_S = 2.0  # between two brown-outs
 
 
-def _comes_back(make: Callable[[FaultRig, bool], Injector], *alarms: str) -> Callable[[str, bool], Plan]:
+def _older_taken(rig: FaultRig) -> bool:
+    heat_kwh = float(rig.read("primary_energy_kwh")) - rig.plant_seen[faults.HEAT_KWH]
+    return int(rig.read("boot_count")) == rig.plant_seen[faults.BOOTS] and abs(heat_kwh) < 0.3
+
+
+OLDER_TAKEN = Check("boots and heat are counted on from the generation before", _older_taken)
+PROGRAM_BEFORE = Check(
+    "the program before runs on",
+    lambda rig: int(rig.read("firmware_hash_code")) == rig.plant_seen[faults.FIRMWARE],
+)
+
+
+def _comes_back(
+    make: Callable[[FaultRig, bool], Injector],
+    *alarms: str,
+    shows: Check | None = None,
+    before: Callable[[FaultRig], None] | None = None,
+    span_s: float = 60.0,
+) -> Callable[[str, bool], Plan]:
     return lambda point, severe: Plan(
         lambda rig: make(rig, severe),
+        detect=shows,
+        detect_s=limit("fault-flash-whole"),
         reacts=ALL_GOES_ON if alarms else ALL_GOES_ON & QUIET,
         react_s=BACK_S,
-        span_s=60.0,
+        span_s=span_s,
         prove_s=2.0,
         once=True,
         recovered=normal_but(*alarms),
+        before=before,
         wiring={"mischief": True} if alarms else {},
     )
+
+
+def _damaged(make: Callable[[FaultRig, bool], Injector]) -> Callable[[str, bool], Plan]:
+    return _comes_back(make, shows=OLDER_TAKEN, before=faults.two_generations, span_s=HOMED_S)
 
 
 def _cut(point: str, severe: bool) -> Plan:
@@ -85,9 +111,9 @@ ROWS = (
         "never programmed",
         "scrambled",
         "the files before and after",
-        f"the generation before is taken; {BACK}",
+        f"the generation before is taken, boots and heat are counted on from it; {BACK}",
         "S9; firmware/substation/persistence.py",
-        _comes_back(lambda rig, severe: faults.Torn(rig, scrambled=severe)),
+        _damaged(lambda rig, severe: faults.Torn(rig, scrambled=severe)),
     ),
     FaultType(
         GROUP,
@@ -96,9 +122,9 @@ ROWS = (
         "one bit",
         "eight bits",
         "the files before and after",
-        f"the generation before is taken; {BACK}",
+        f"the generation before is taken, boots and heat are counted on from it; {BACK}",
         "S9; hil.md 4.1",
-        _comes_back(lambda rig, severe: faults.BitRot(rig, 8 if severe else 1)),
+        _damaged(lambda rig, severe: faults.BitRot(rig, 8 if severe else 1)),
     ),
     FaultType(
         GROUP,
@@ -128,7 +154,7 @@ ROWS = (
         "it starts anew while a valve moves",
         "by a power cut",
         "because the control task died",
-        "relay times before, boots after",
+        "the relay in the last part of a tick before it, the moment of the reset, boots after",
         BACK,
         "S8; docs/decisions/0012",
         lambda point, severe: _comes_back(
@@ -145,6 +171,6 @@ ROWS = (
         "bytes taken before the cut",
         f"the program before runs on; {BACK}",
         "S10; docs/updates.md",
-        _comes_back(lambda rig, severe: faults.UpdateCut(rig, 0.6 if severe else 0.1)),
+        _comes_back(lambda rig, severe: faults.UpdateCut(rig, 0.6 if severe else 0.1), shows=PROGRAM_BEFORE),
     ),
 )

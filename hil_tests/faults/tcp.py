@@ -13,7 +13,6 @@ from ..bench.faults.checks import ALL_GOES_ON, NORMAL, QUIET, Check
 from ..bench.faults.rig import FaultRig
 from .types import FaultType
 
-LOOP_MOST_MS = limit("loop-time")
 CROWD = 6  # docs/modbus.md: 4 masters and 2 in the lobby
 
 
@@ -27,13 +26,9 @@ def _newcomer(rig: FaultRig) -> bool:
 
 
 SERVED = Check("whoever was there and whoever comes is answered", _newcomer)
-NO_CYCLE_LOST = Check(
-    "no task was begun again and no control step took long",
-    lambda rig: (
-        int(rig.read("task_restart_count")) == 0 and int(rig.read("loop_time_max_ms")) <= LOOP_MOST_MS
-    ),
-)
-HOLDS = ALL_GOES_ON & QUIET & NO_CYCLE_LOST
+# How long a step takes cannot be judged here: virtual time stands while the program computes.
+NO_TASK_LOST = Check("no task was begun again", lambda rig: int(rig.read("task_restart_count")) == 0)
+HOLDS = ALL_GOES_ON & QUIET & NO_TASK_LOST
 
 Make = Callable[[FaultRig, bool], faults.TcpFault]
 
@@ -89,8 +84,11 @@ def _pipelined(point: str, severe: bool) -> Plan:
 
 
 GROUP = "tcp"
-SERVICE = "others are served, newcomers too; no control cycle is lost, no alarm (S12)"
-SOURCE = "design S12: a flood or an idle crowd costs no control cycle; docs/modbus.md"
+SERVICE = "others are served, newcomers too; no task is begun again, no alarm"
+SOURCE = (
+    "docs/modbus.md; design S12, whose control cycles are counted in real time by `firmware/tests/"
+    "test_modbus_tcp.py`, test_s12_a_flood_costs_no_control_cycle"
+)
 ROWS = (
     FaultType(
         GROUP,

@@ -83,6 +83,12 @@ NO_LIMITS = {
     "test_attack_is_alarmed.py": {"RESPOND_WITHIN_S"},  # what the supervisor's own table says
     "test_demo.py": {"UP_WITHIN_S"},
     "test_protection_stays.py": {"NOTICED_WITHIN_S"},
+    "test_update.py": {"COMMANDED_WITHIN_S"},
+    "bench/faults/mischief_faults.py": {"NEAR_B"},  # whether the heap was taken as asked
+    "tests/test_board_machine.py": {"WITHIN_S"},
+    "tests/test_board_mpremote.py": {"WITHIN_S"},
+    "tests/test_rom_loader.py": {"WITHIN_S"},
+    "tests/test_uf2_drive.py": {"WITHIN_S"},
     "test_stories_anywhere.py": {"NOTICED_WITHIN_S"},
     "tests/test_beside.py": {"WITHIN_S"},
     "tests/test_board_interrupt.py": {"WITHIN_S"},

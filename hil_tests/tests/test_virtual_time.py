@@ -405,3 +405,12 @@ time.sleep(99999)
     assert not board.fleet.powered(0)
     assert board.lines(0) == ["boot 0 0"]
     assert board.lines(1) == ["boot 0 0", "boot 1 0"]
+
+
+def test_the_pool_of_a_heap_is_what_its_blocks_share(bare: list[Bare], tmp_path: Path) -> None:
+    """What a measured live heap is taken from, to know what is free."""
+    program = "import gc\nprint('pool', gc.mem_alloc() + gc.mem_free())\nwhile True: pass_time()\n"
+    program = program.replace("pass_time()", "__import__('time').sleep(60)")
+    made = run(bare, tmp_path, program, 2)
+    (told,) = [int(line.split()[1]) for line in made.lines() if line.startswith("pool ")]
+    assert made.fleet.pool_b == pytest.approx(told, abs=512)

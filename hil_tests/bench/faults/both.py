@@ -47,9 +47,22 @@ class Both(Injector):
 
 def both(first: Plan, second: Plan) -> Plan:
     """Return the plan of two faults at once. ValueError where their rigs contradict each other."""
+
+    at_once = "first_tick" in first.wiring  # its moment comes by itself and would pass meanwhile
+
+    def before(rig: FaultRig) -> None:
+        for plan in (first,) if at_once else (first, second):
+            if plan.before is not None:
+                plan.before(rig)
+
+    def then(rig: FaultRig) -> None:
+        for step in (second.before if at_once else None, second.scene):
+            if step is not None:
+                step(rig)
+
     return replace(
         first,
-        inject=lambda rig: Both(rig, (first, second)),
+        inject=lambda rig: Both(rig, (first, replace(second, scene=then))),
         detect=None,
         reacts=None,
         holds=None,
@@ -58,6 +71,7 @@ def both(first: Plan, second: Plan) -> Plan:
         once=True,
         recovered=first.recovered & second.recovered,
         recover_s=max(first.recover_s, second.recover_s),
+        before=before,
         scene=None,
         wiring=_joined(first.wiring, second.wiring),
     )

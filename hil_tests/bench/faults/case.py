@@ -33,7 +33,8 @@ class Plan:
     where nobody inside a house can notice. reacts: what must be so, once within `react_s` after the
     injection. holds: what must then be so until the end of `span_s`. prove_s: when the fault is
     looked for first, show_s: when it must have shown. once: it is over by itself, so it is proved
-    once. scene: changes the world as the fault begins. wiring: of the rig.
+    once. before: what must have been for the fault to have something to break, run before all else.
+    scene: changes the world as the fault begins. wiring: of the rig.
     """
 
     inject: Callable[[FaultRig], Injector]
@@ -48,6 +49,7 @@ class Plan:
     once: bool = False
     recovered: Check = NORMAL
     recover_s: float = limit("fault-recovery")
+    before: Callable[[FaultRig], None] | None = None
     scene: Callable[[FaultRig], None] | None = None
     wiring: dict[str, Any] = field(default_factory=dict)
 
@@ -113,8 +115,9 @@ def run(name: str, plan: Plan, point: str, folder: Path, bundle: Path, seed: int
 
 def _story(rig: FaultRig, plan: Plan, result: Result) -> None:
     faults: list[str] = []
-    if plan.scene is not None:
-        plan.scene(rig)
+    for prepare in (plan.before, plan.scene):
+        if prepare is not None:
+            prepare(rig)
     injector = plan.inject(rig)
     begun = rig.now_s
     result.trace = Trace(rig).rows  # it goes on filling them

@@ -117,7 +117,10 @@ class LowFlow(Injector):
 
 
 class Fouled(Injector):
-    """Both exchangers have this share of their UA left."""
+    """Both exchangers have this share of their UA left.
+
+    Heating's shows before its valve answers, that of the hot water at the end of every draw.
+    """
 
     def __init__(self, rig: FaultRig, left: float) -> None:
         super().__init__(rig)
@@ -128,7 +131,8 @@ class Fouled(Injector):
         return (self.rig.plant.houses.exchangers, self.rig.tap.exchangers)
 
     def inject(self) -> None:
-        self._worst = self._approach_k()
+        self._heating_k = self._most_k = self._approach_k()
+        self._tap_c = self.rig.tap.last_draw_return_c
         for exchangers in self._exchangers:
             exchangers.fouling[:] = self._left
 
@@ -137,18 +141,20 @@ class Fouled(Injector):
             exchangers.fouling[:] = 1.0
 
     def _approach_k(self) -> float:
-        """How much warmer the primary leaves than the secondary enters, worst of a tick."""
+        """How much warmer heating's primary leaves than its secondary enters."""
         plant = self.rig.plant
-        if self.rig.heating_point:
-            return float(plant.primary_return_temp_c[0] - plant.secondary_return_temp_c[0])
-        return float(self.rig.tap.exchangers.primary_return_c[0])
+        return float(plant.primary_return_temp_c[0] - plant.secondary_return_temp_c[0])
+
+    def each_tick(self) -> None:
+        self._most_k = max(self._most_k, self._approach_k())
 
     def prove(self) -> str:
-        now = self._approach_k()
-        return self.seen(
-            now > self._worst + 0.5,
-            f"the primary leaves {now:.1f} K above the cold side, {self._worst:.1f} before",
-        )
+        drawn_c = self.rig.tap.last_draw_return_c
+        heating = self._most_k > self._heating_k + 0.5 or not self.rig.heating_point
+        told = f"hot water sends back {drawn_c:.1f} °C at the end of a draw, {self._tap_c:.1f} before"
+        if self.rig.heating_point:
+            told += f"; heating {self._most_k:.1f} K above its cold side, {self._heating_k:.1f} before"
+        return self.seen(heating and drawn_c > self._tap_c + 0.5, told)
 
 
 class ColdPipe(Injector):

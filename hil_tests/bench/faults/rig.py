@@ -6,6 +6,7 @@ It refuses to start a case from a state that is not the operating point.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from ..errors import BenchError, ModbusSilent
 from ..lockstep import Lockstep
 from ..meter_bus import MeterBus, Slave
 from ..plant.heat_meter import HeatMeter
-from ..plant.sensors import pt1000_ohm
+from ..plant.sensors import A_PER_K, B_PER_K2, POCKET_LAG_S, R0_OHM, pt1000_ohm
 from ..plant.tap_water import STROKE_S, THERMOSTAT_C, TapWater
 from ..station import Bench
 from ..wiring import HEAT_DEMAND_RANGE_C
@@ -91,6 +92,11 @@ TerminalFault = Callable[[Ohms], None]
 RelayFault = Callable[[float, float], tuple[float, float]]
 
 
+def temp_c(ohm: float) -> float:
+    """Return the temperature of a Pt1000 of this resistance above 0 degC (IEC 60751, solved)."""
+    return (-A_PER_K + math.sqrt(A_PER_K**2 - 4.0 * B_PER_K2 * (1.0 - ohm / R0_OHM))) / (2.0 * B_PER_K2)
+
+
 class FaultRig:
     """The bench of one case. Extra wiring only where the fault needs it: `rtu`, `meters`, `first_tick`."""
 
@@ -131,6 +137,8 @@ class FaultRig:
         """Each may change what lies at the Pt1000 terminals, ohm by channel, in place."""
         self.relay_faults: dict[bool, list[RelayFault]] = {True: [], False: []}
         """Between relays and actuator, s opening and closing; by whether it is the valve of heating."""
+        self._back_c = 40.0  # in the pipe that both circuits' returns share
+        self._warmer_k = 0.0
         self.true_ohm: Ohms = {}
         self.relays_s = np.zeros((2, 2))
         """What the relays of both valves did in this tick: (heating, hot water) x (open, close)."""
@@ -183,8 +191,21 @@ class FaultRig:
     def _in_the_pipe(self) -> tuple[float, float, float]:
         """Flow m3/h, supply and return degC of the whole house, as its meter has them."""
         flow_m3_h = float(self.plant.primary_flow_kg_s[0]) * 3600.0 / self.tap.density + self.tap.primary_m3_h
-        back_c = float(self.plant.houses.exchangers.primary_out_c[0])
-        return flow_m3_h, float(self.plant.primary_supply_temp_c[0]), back_c
+        return flow_m3_h, float(self.plant.primary_supply_temp_c[0]), self._back_c
+
+    def _mix_returns(self) -> None:
+        """Let both circuits' water come together behind them; where nothing flows the mix stands.
+
+        The plant's return sensor feels heating's water; what the mix is warmer, it feels with the same lag.
+        """
+        heating, tap = self.plant.houses.exchangers, self.tap.exchangers
+        flows = float(self.plant.primary_flow_kg_s[0]), self.tap.primary_kg_s
+        whole = sum(flows)
+        if whole > 0.0:
+            backs = float(heating.primary_return_c[0]), float(tap.primary_return_c[0])
+            self._back_c = (flows[0] * backs[0] + flows[1] * backs[1]) / whole
+        warmer_k = self._back_c - float(heating.primary_out_c[0])
+        self._warmer_k += (warmer_k - self._warmer_k) * -math.expm1(-TICK_S / POCKET_LAG_S)
 
     def restart(self) -> None:
         """Take the controller's power and give it back."""
@@ -206,6 +227,9 @@ class FaultRig:
         )
         ohm = {channel: float(inputs.resistance_ohm[0, channel]) for channel in range(6)}
         ohm[DHW_SUPPLY] = float(pt1000_ohm(self.tap.sensor_c))
+        self._mix_returns()
+        back_c = temp_c(ohm[board_io.PRIMARY_RETURN]) + self._warmer_k
+        ohm[board_io.PRIMARY_RETURN] = float(pt1000_ohm(back_c))
         self.true_ohm = dict(ohm)
         for terminal in self.terminal_faults:
             terminal(ohm)

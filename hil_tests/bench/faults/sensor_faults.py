@@ -9,14 +9,9 @@ import math
 
 import numpy as np
 
-from ..plant.sensors import A_PER_K, B_PER_K2, R0_OHM, pt1000_ohm
+from ..plant.sensors import pt1000_ohm
 from .injector import Injector
-from .rig import TICK_S, FaultRig, Ohms
-
-
-def temp_c(ohm: float) -> float:
-    """Return the temperature of a Pt1000 of this resistance above 0 degC (IEC 60751, solved)."""
-    return (-A_PER_K + math.sqrt(A_PER_K**2 - 4.0 * B_PER_K2 * (1.0 - ohm / R0_OHM))) / (2.0 * B_PER_K2)
+from .rig import TICK_S, FaultRig, Ohms, temp_c
 
 
 class TerminalFault(Injector):

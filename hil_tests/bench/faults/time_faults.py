@@ -8,6 +8,7 @@ from firmware.substation import order_frame
 
 from ..errors import BenchError
 from .injector import Injector
+from .mischief_faults import ticks_ms
 from .rig import FaultRig
 
 WRAP_MS = 1 << 30
@@ -71,7 +72,7 @@ class ClockAt(Injector):
 class TickWrap(Injector):
     """Nothing to do: the board was started so that its tick counter comes to its end, or half, now."""
 
-    needs = frozenset({"clock.first_tick"})
+    needs = frozenset({"clock.first_tick", "memory.mischief"})
 
     def __init__(self, rig: FaultRig, first_tick: int, at: int) -> None:
         super().__init__(rig)
@@ -81,15 +82,19 @@ class TickWrap(Injector):
         clock = self.rig.clock
         while clock.now_ms + self._first < self._at - 4_000:
             clock.step()
-        self._before_ms = clock.now_ms
+        self._asked_ms = clock.now_ms
+        self._before = ticks_ms(self.rig)
 
     def remove(self) -> None:
         pass
 
     def prove(self) -> str:
-        before, after = self._before_ms + self._first, self.rig.clock.now_ms + self._first
+        """The board's own counter on both sides of the mark, as far apart as the bench's clock."""
+        elapsed_ms = self.rig.clock.now_ms - self._asked_ms
+        before, after = self._before, ticks_ms(self.rig)
         uptime_s = int(self.rig.read("uptime_s"))
+        past = 0 < self._at - before <= elapsed_ms and after == (before + elapsed_ms) % WRAP_MS
         return self.seen(
-            before < self._at <= after and abs(uptime_s - self.rig.now_s) <= 2.0,
-            f"ticks from {before} to {after}, past {self._at}; uptime {uptime_s} s",
+            past and abs(uptime_s - self.rig.now_s) <= 2.0,
+            f"its ticks from {before} to {after}, past {self._at}; uptime {uptime_s} s",
         )

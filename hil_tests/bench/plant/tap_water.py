@@ -49,6 +49,8 @@ class TapWater:
         self.over_most_s = 0.0
         self.last_draw_end_c = float("nan")
         """What left the exchanger at the end of the newest draw."""
+        self.last_draw_return_c = float("nan")
+        """What went back to the network at that time."""
         self.thermostat_open = False
         """The safety thermostat has cut the actuator's supply; its spring shuts the valve."""
         self.trips = 0
@@ -62,6 +64,7 @@ class TapWater:
         self.draw_kg_s = DRAW_KG_S if drawing else 0.0
         if before > 0.0 and not drawing:
             self.last_draw_end_c = self.tap_c
+            self.last_draw_return_c = float(self.exchangers.primary_return_c[0])
         valves = self.valves
         if self.thermostat_open:  # no supply: the motor is dead and the spring drives
             valves.motor = np.maximum(valves.motor - dt_s / SPRING_S, 0.0)

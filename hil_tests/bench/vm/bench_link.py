@@ -81,6 +81,7 @@ class Link:
         self.ended = 0
         self.gone = False  # the bench closed the line
         self.uarts = {}  # number: the end of a line that stands for the UART's pins
+        self.line_settings = {}  # number: (baud, bits, parity) of that line, as machine.UART wants them
         # relay: switched on at (ms) or -1, and the time it was on since the last report
         self.on_since = dict.fromkeys(RELAYS, -1)
         self.on_ms = dict.fromkeys(RELAYS, 0)
@@ -123,7 +124,8 @@ class Link:
 
     def _tell_relays(self):
         """Put into the report how long each relay was on since the last one, and begin to count anew."""
-        now_ms, on_since, on_ms, report = self.now_ms, self.on_since, self.on_ms, self._report
+        now_ms, report = self.now_ms, self._report  # in pairs: four at once would make a tuple
+        on_since, on_ms = self.on_since, self.on_ms
         at = self._relays_at
         for pin in RELAYS:
             total = on_ms[pin]

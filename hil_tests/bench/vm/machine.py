@@ -108,7 +108,11 @@ _GET_FILENO = 10  # stream request: the file that poll() shall look at
 
 
 class UART(io.IOBase):
-    """RS-485 (1) or M-Bus (0), where the bench has laid a line. Bytes go at once, whatever its settings."""
+    """RS-485 (1) or M-Bus (0), where the bench has laid a line. Bytes go at once, whatever the speed.
+
+    Opened with another speed, parity or number of bits than the line has, it makes garbage of every byte,
+    both ways. Stop bits are not judged: a receiver looks at the first.
+    """
 
     def __init__(self, id, baudrate=9600, bits=8, parity=None, stop=1, tx=None, rx=None, timeout=0,
                  timeout_char=0, rxbuf=256, txbuf=256):  # fmt: skip
@@ -117,17 +121,29 @@ class UART(io.IOBase):
         if id not in link.uarts:
             raise ValueError("nothing is connected to UART %d; start the board with a line there" % id)
         self._line = link.uarts[id]
+        self._foreign = (baudrate, bits, parity) != link.line_settings[id]
 
     def ioctl(self, request, argument):
         return self._line.fileno() if request == _GET_FILENO else -22
 
     def readinto(self, buffer, count=-1):
-        return self._line.readinto(buffer) if count < 0 else self._line.readinto(buffer, count)
+        got = self._line.readinto(buffer) if count < 0 else self._line.readinto(buffer, count)
+        if self._foreign and got:
+            _garble(buffer, got)
+        return got
 
     def write(self, buffer, first=0, count=-1):
         """Send count bytes from first on. What a line that nobody reads does not take is lost."""
         data = memoryview(buffer)[first : first + count if count >= 0 else len(buffer)]
+        if self._foreign:
+            data = bytearray(data)
+            _garble(data, len(data))
         return self._line.write(data)
+
+
+def _garble(buffer, count):
+    for i in range(count):
+        buffer[i] = buffer[i] << 1 & 0xFF ^ 0x5A  # loses a bit of each, as a wrong speed does
 
 
 class WDT:

@@ -6,52 +6,81 @@ silence: what it did is told on the console.
 
 import builtins
 import gc
+import sys
 
 import bench_link
 
 HOG, SHRED, BLOCK_4_S, BLOCK_20_S, STORM_LINE, STORM_CONTROL, FULL = 2, 4, 8, 16, 32, 64, 128
-STAND = BLOCK_4_S | BLOCK_20_S  # both at once: the control task alone stands, all else goes on
+STAND = STORM_LINE | STORM_CONTROL  # together: the control task alone stands, all else goes on
+TICKS = BLOCK_4_S | BLOCK_20_S  # together: no mischief, only what the program's clock says
 LEFT_B = 6_144  # of the heap that HOG leaves
 NEXT_TO_NOTHING_B = 256  # and that HOG and SHRED together leave
 SHRED_B = 64
+SLACK_B = 256  # holes of this many bytes are not worth another turn
+BLOCK_B = 32  # of the 64-bit VM's collector
 ENOSPC = 28
 
-_kept = []
+_kept = None  # (block, those before): a list would need room to grow
 _tasks = []
 _core = None
 _called = {}  # name in the sources: the name that the bundle has for it
 _open = builtins.open
 
 
-def _hog(left):
-    """Take the heap until so many bytes are left, and keep it until the next grant without the bit."""
-    if _kept:
-        return
-    gc.collect()
-    size = 4_096
-    while size >= 64:
-        if gc.mem_free() < left + size:
-            size //= 2
-            continue
+def _take(size, least):
+    """Take all that the heap gives, in blocks of `size` and ever smaller ones down to `least` bytes."""
+    global _kept
+    while size >= least:
         try:
-            _kept.append(bytearray(size))
+            _kept = (bytearray(size), _kept)
         except MemoryError:
             size //= 2
-    print("mischief: heap taken, %d B are left" % gc.mem_free())
+
+
+def _hog(left):
+    """Take the heap until so many bytes are left, in one block as far as there is one, and keep it.
+
+    Asked again it takes what has become free since.
+    """
+    global _kept
+    gc.collect()
+    if gc.mem_free() <= left + SLACK_B:
+        return
+    spared, wanted, size = None, left, left
+    while wanted and size >= BLOCK_B:
+        try:
+            spared = (bytearray(size), spared)
+            wanted -= size
+            size = min(size, wanted)
+        except MemoryError:
+            size //= 2
+    first = _kept is None
+    _take(4_096, BLOCK_B)
+    try:
+        while True:
+            _kept = (None, _kept)  # holes of one block
+    except MemoryError:
+        pass
+    spared = None
+    gc.collect()
+    if first:
+        print("mischief: heap taken, %d B are left" % gc.mem_free())
 
 
 def _shred():
     """Take the heap in small pieces and give every second one back."""
-    if _kept:
+    global _kept
+    if _kept is not None:
         return
     gc.collect()
+    given = None
     try:
-        while gc.mem_free() > LEFT_B:
-            _kept.append(bytearray(SHRED_B))
+        while True:
+            _kept = (bytearray(SHRED_B), _kept)
+            given = (bytearray(SHRED_B), given)
     except MemoryError:
         pass
-    for i in range(0, len(_kept), 2):
-        _kept[i] = None
+    given = None
     gc.collect()
     print("mischief: heap shredded, %d B are free" % gc.mem_free())
 
@@ -111,15 +140,17 @@ def act(bits):
         _hog(NEXT_TO_NOTHING_B if bits & SHRED else LEFT_B)
     elif bits & SHRED:
         _shred()
-    elif _kept:
+    elif _kept is not None:
         release()
-    if bits & STORM_LINE:
-        _throw("serve")
-    if bits & STORM_CONTROL:
-        _throw("guarded_control")
     if bits & STAND == STAND:
         _stand("guarded_control")
-    elif bits & (BLOCK_4_S | BLOCK_20_S):
+    elif bits & STORM_LINE:
+        _throw("serve")
+    elif bits & STORM_CONTROL:
+        _throw("guarded_control")
+    if bits & TICKS == TICKS:
+        print("mischief: ticks_ms() is %d" % sys.modules["time"].ticks_ms())
+    elif bits & TICKS:
         seconds = 4 if bits & BLOCK_4_S else 20
         print("mischief: the program stands for %d s" % seconds)
         bench_link.link.block_until(bench_link.link.now_ms + seconds * 1000)
@@ -127,6 +158,7 @@ def act(bits):
 
 def release():
     """Give back what HOG or SHRED hold."""
-    del _kept[:]
+    global _kept
+    _kept = None
     builtins.open = _open
     print("mischief: heap given back")

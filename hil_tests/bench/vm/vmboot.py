@@ -1,7 +1,7 @@
 """Power-on of an emulated controller: hands the shipped bundle a board, then runs it as a board does.
 
-Arguments: bench host, bench port, device index, device folder, UART=FILE NUMBER for each serial line it has,
-ticks=NUMBER, what ticks_ms() says at the start, and mischief=NAME,NAME for a board that can be broken
+Arguments: bench host, bench port, device index, device folder, UART=FILE NUMBER,BAUD,PARITY for each serial
+line, ticks=NUMBER, what ticks_ms() says at the start, and mischief=NAME,NAME for a board that can be broken
 from inside: what its program calls the coroutines that serve and that control. The device folder
 becomes `/`. It adds nothing to the bundle and leaves nothing out.
 """
@@ -25,7 +25,10 @@ for wired in sys.argv[5:]:
         bench_link.link.mischief = __import__("mischief")
         bench_link.link.mischief.called(handle)
         continue
+    handle, baud, parity = handle.split(",")
     bench_link.link.uarts[int(uart)] = open(int(handle), "r+b", buffering=0)
+    parity = {"even": 0, "odd": 1, "none": None}[parity]
+    bench_link.link.line_settings[int(uart)] = (int(baud), 8, parity)
 
 import virtual_time  # noqa: E402
 
@@ -66,6 +69,7 @@ def _run(path):
 
 _run("boot.py")
 _run("main.py")
-bench_link.link.ended = bench_link.FLAG_ENDED
+if bench_link.link.mischief is None or bench_link.link.bite_ms == bench_link.FOREVER_MS:
+    bench_link.link.ended = bench_link.FLAG_ENDED  # what broke it on purpose waits for the watchdog
 print("the program has ended; only the watchdog is left")
 bench_link.link.block_until(bench_link.FOREVER_MS)
