@@ -152,12 +152,11 @@ def restore_order(stations: Sequence[Controller]) -> list[Controller]:
     return sorted(stations, key=lambda s: hashlib.sha256(b"restore" + s.device.device_id).digest())
 
 
-def release_under_new_keys(station: Controller) -> bool:
-    """Order everything back to the station's own curve with keys of the next epoch; True when it was taken.
+def release_under_new_keys(station: Controller, epoch: int) -> bool:
+    """Order everything back to the station's own curve with keys of a later epoch; True when it was taken.
 
     The epoch proves itself by the order's MAC and shuts the older keys out for good.
     """
-    epoch = KEY_EPOCH + 1
     slot = order_frame.SUPERVISOR
     key = station.device.slot_key(slot, epoch)
     values = {name: float(registers.BY_NAME[name].low) for name in SETPOINTS}

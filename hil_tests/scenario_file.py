@@ -65,6 +65,7 @@ WATER_STEPS = ("leak", "make_up", "repair")
 ALWAYS = (
     "lowest_room_c",
     "out_of_comfort",
+    "out_of_comfort_share",
     "stopped_share",
     "supply_off_k",
     "least_heat_share",

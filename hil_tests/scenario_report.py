@@ -43,6 +43,7 @@ SPREAD = ("room_temp_c", "secondary_supply_temp_c", "primary_flow_kg_s", "valve_
 LABELS = {
     "lowest_room_c": "Lowest room temperature",
     "out_of_comfort": "Stations out of their comfort band",
+    "out_of_comfort_share": "Share of stations out of their comfort band",
     "stopped_share": "Share of stations that stand still",
     "supply_off_k": "Largest distance of a supply from its own curve, at the end",
     "least_heat_share": "Least heat of any station, over the mean",

@@ -101,6 +101,8 @@ class Stations:
         self.houses: list[Controller] = []
         self.clock: Lockstep | None = None
         self.water: WaterWatch | None = None
+        self.epoch = KEY_EPOCH
+        """Of the keys that the stations take; a mass restore raises it."""
         try:
             self._build(folder, run, count, seed, shipped)
         except BaseException:
@@ -231,9 +233,11 @@ class Stations:
         """Figures since the mark that every step gives."""
         heat = self._heat_j
         mean = float(heat.mean())
+        cold = self.room_before - self.lowest_room > limit("room-drop")
         return {
             "lowest_room_c": float(self.lowest_room.min()),
-            "out_of_comfort": int((self.room_before - self.lowest_room > limit("room-drop")).sum()),
+            "out_of_comfort": int(cold.sum()),
+            "out_of_comfort_share": float(cold.mean()),
             "stopped_share": float(self.stopped().mean()),
             "supply_off_k": self._supply_off(),
             "least_heat_share": float(heat.min()) / mean if mean > 0.0 else None,
@@ -264,11 +268,11 @@ class Stations:
             house.disconnect()
         return max(off) if off else None
 
-    def digests(self, epoch: int = KEY_EPOCH) -> list[tuple[int, int]]:
+    def digests(self) -> list[tuple[int, int]]:
         """Return the authenticated limits and firmware hash of every station."""
         found = []
         for house in self.houses:
-            status = proven_status(house, epoch)
+            status = proven_status(house, self.epoch)
             found.append((status.limits_hash, status.firmware_hash))
             house.disconnect()
         return found
@@ -435,12 +439,13 @@ def _mass_restore(stations: Stations, v: dict[str, Any]) -> Given:
     back_s: dict[str, float] = {}
     off_k: dict[str, float] = {}
     begun: dict[int, float] = {}
-    old_keys = KeyThief()
+    old_keys = KeyThief(stations.epoch)
+    stations.epoch += 1
 
     def change(passed_s: float) -> None:
         while len(released) < len(houses) and passed_s >= len(released) * gap_s:
             house = houses[len(released)]
-            if release_under_new_keys(house):
+            if release_under_new_keys(house, stations.epoch):
                 waiting.append(house)
             house.disconnect()
             released.append(house)
@@ -461,8 +466,7 @@ def _mass_restore(stations: Stations, v: dict[str, Any]) -> Given:
     for house in houses:
         old_keys.visit(house)
         house.disconnect()
-    epoch = KEY_EPOCH + 1
-    altered = sum(a != b for a, b in zip(before, stations.digests(epoch), strict=True))
+    altered = sum(a != b for a, b in zip(before, stations.digests(), strict=True))
     stations.note(f"{len(back_s)} of {len(houses)} stations are back after {spent_min:.0f} min")
     return (
         {
@@ -490,7 +494,7 @@ def _below_attainable_k(stations: Stations, house: Controller) -> float:
 def _is_back(stations: Stations, house: Controller, wanted: tuple[int, int]) -> bool:
     """Limits and firmware proven as before, own control running, supply near its attainable set-point."""
     try:
-        status = proven_status(house, KEY_EPOCH + 1)
+        status = proven_status(house, stations.epoch)
     except (ModbusException, ModbusSilent):
         return False
     finally:
