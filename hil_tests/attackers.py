@@ -228,9 +228,10 @@ UNPROTECTED_CHANGES = (
     ("deficit.py", "            self.spent = True\n", "            self.spent = False\n"),
 )
 
-
-def unprotected_bundle(folder: Path) -> Path:
-    """Build the firmware without its protections, into `folder`, and return it. Raises BundleFailed."""
-    from .bench.provisioning import altered_bundle
-
-    return altered_bundle(folder, UNPROTECTED_CHANGES)
+# The counter-check to an end of leases that no network notices: without the spread by device id, and without
+# the ramp of 2 K/min, all stations are back at their own curve in the same period.
+IN_STEP_CHANGES = (
+    ("leases.py", "    return spread % EXPIRY_SPREAD_S\n", "    return 0\n"),
+    ("leases.py", "        reach = budget // 60_000\n", "        reach = budget\n"),
+    ("leases.py", "        self._residue = budget - reach * 60_000\n", ""),
+)

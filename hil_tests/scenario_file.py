@@ -17,7 +17,7 @@ from .reading_yaml import Mapped, Number, Reader, Rows, Text, Wanted, Words
 FORMAT = "toplovod-scenario/1"
 FOLDER = Path(__file__).parent / "scenarios"
 MOST_STATIONS = 500
-SHIPPED, UNPROTECTED = "shipped", "unprotected"
+SHIPPED, UNPROTECTED, IN_STEP = "shipped", "unprotected", "in_step"
 PROTECTED, WATCHED = "protected", "watched"
 
 FILE: Wanted = {
@@ -32,7 +32,7 @@ FILE: Wanted = {
 FACT: Wanted = {"fact": Text(), "source": Text()}
 RUN: Wanted = {
     "name": Text(),
-    "firmware": Text((SHIPPED, UNPROTECTED)),
+    "firmware": Text((SHIPPED, UNPROTECTED, IN_STEP)),
     "outdoor_temp_c": Number(-40, 40),
     "powered": Text(("yes", "no"), optional=True),
     "suction": Text((PROTECTED, WATCHED), optional=True),
@@ -71,6 +71,8 @@ ALWAYS = (
     "least_heat_share",
     "index_dp_bar",
     "plant_dp_bar",
+    "peak_flow_share",
+    "flow_rise_share",
     "own_control_share",
 )
 WATER = (

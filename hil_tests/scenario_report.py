@@ -49,6 +49,8 @@ LABELS = {
     "least_heat_share": "Least heat of any station, over the mean",
     "index_dp_bar": "Lowest differential pressure of any station",
     "plant_dp_bar": "Lowest differential pressure across the plant",
+    "peak_flow_share": "Highest flow of the network, over its design flow",
+    "flow_rise_share": "Largest rise of the network's flow within a minute, over its design flow",
     "own_control_share": "Share of stations in their own control, at the end",
     "ordered_share": "Share of stations that took the order",
     "refused_share": "Share of writes refused",

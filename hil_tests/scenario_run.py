@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,19 +23,20 @@ from firmware.substation import order_frame
 
 from .acceptance import limit
 from .attackers import (
+    IN_STEP_CHANGES,
+    UNPROTECTED_CHANGES,
     KeyThief,
     PlainWriter,
     Walk,
     proven_status,
     release_under_new_keys,
     restore_order,
-    unprotected_bundle,
 )
 from .bench.controller import Controller
 from .bench.errors import BenchError, ModbusException, ModbusSilent, WrongUse
 from .bench.fleet import HEAP, Fleet
 from .bench.lockstep import EPOCH_UTC, TICK_MS, Lockstep
-from .bench.provisioning import KEY_EPOCH, Device, Ports, firmware_bundle, provision
+from .bench.provisioning import KEY_EPOCH, Device, Ports, altered_bundle, firmware_bundle, provision
 from .bench.recording import Recording
 from .bench.report import Check
 from .bench.street import controller_settings, district
@@ -42,10 +44,12 @@ from .bench.suction import SuctionTransmitter
 from .bench.suction import settings as suction_settings
 from .bench.wiring import WiredPlant
 from .leaks import WaterWatch
-from .scenario_file import PROTECTED, SHIPPED, Expectation, Run, Scenario, Step
+from .scenario_file import IN_STEP, PROTECTED, SHIPPED, UNPROTECTED, Expectation, Run, Scenario, Step
 
 FloatArray = NDArray[np.float64]
 SUBSTATION, PUMP_STATION = "substation", "pump_station"
+# Firmware that must go wrong, built for its run alone.
+COUNTER_CHECKS = {UNPROTECTED: UNPROTECTED_CHANGES, IN_STEP: IN_STEP_CHANGES}
 BATCH = 24  # boards that are switched on together: on a busy machine the last of 324 would seem hung
 DEADLINE_S = 300.0  # real time for one tick of all stations, machine busy
 FLOW_MEAN_S = 120.0
@@ -112,10 +116,10 @@ class Stations:
     def _build(self, folder: Path, run: Run, count: int, seed: int, shipped: Path | None) -> None:
         started = time.monotonic()
         town = district(folder / "town", count)
-        if run.firmware != SHIPPED:
-            bundle = unprotected_bundle(folder / "unprotected")
-        else:
+        if run.firmware == SHIPPED:
             bundle = shipped or firmware_bundle(folder / "bundle")
+        else:
+            bundle = altered_bundle(folder / run.firmware, COUNTER_CHECKS[run.firmware])
         manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
         self.result.firmware_sha256 = str(manifest["sha256"])
         names = [*town.substations.id, town.pump_station.id]
@@ -129,6 +133,8 @@ class Stations:
                 provision(folder / "devices", bundle, name, profile, self._ports.take(), seed=seed,
                           settings=settings)
             )  # fmt: skip
+        # what pipes and pump of the town are sized for, all houses at the design temperature outside
+        self.design_flow_kg_s = float(town.substations.design_flow_kg_s.sum())
         self.plant = WiredPlant(town, seed, EPOCH_UTC, run.outdoor_temp_c)
         self.plant.wire(names)
         fleet = Fleet([device.board for device in devices], seed=seed, heap=HEAP, deadline_s=DEADLINE_S)
@@ -181,6 +187,8 @@ class Stations:
         self._heat_j = np.zeros(len(self.room_before))
         self._spent_s = 0.0
         self.lowest_dp_pa = self.lowest_plant_dp_pa = np.inf
+        self.highest_flow_kg_s = self.highest_rise_kg_s = 0.0
+        self._minute_flows: deque[float] = deque(maxlen=1 + 60_000 // TICK_MS)
         if self.water is not None:
             self.water.mark()
 
@@ -221,6 +229,10 @@ class Stations:
         self._spent_s += dt_s
         self.lowest_dp_pa = min(self.lowest_dp_pa, float(plant.primary_dp_pa.min()))
         self.lowest_plant_dp_pa = min(self.lowest_plant_dp_pa, plant.plant_dp_pa)
+        flow_kg_s = float(plant.plant_flow_kg_s)
+        self._minute_flows.append(flow_kg_s)
+        self.highest_flow_kg_s = max(self.highest_flow_kg_s, flow_kg_s)
+        self.highest_rise_kg_s = max(self.highest_rise_kg_s, flow_kg_s - min(self._minute_flows))
         if self.water is not None:
             self.water.look(dt_s)
 
@@ -243,6 +255,8 @@ class Stations:
             "least_heat_share": float(heat.min()) / mean if mean > 0.0 else None,
             "index_dp_bar": self.lowest_dp_pa / 1e5 if self._spent_s else None,
             "plant_dp_bar": self.lowest_plant_dp_pa / 1e5 if self._spent_s else None,
+            "peak_flow_share": self.highest_flow_kg_s / self.design_flow_kg_s if self._spent_s else None,
+            "flow_rise_share": self.highest_rise_kg_s / self.design_flow_kg_s if self._spent_s else None,
             "own_control_share": self._own_control_share(),
         }
 
