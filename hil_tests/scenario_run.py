@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -98,9 +99,9 @@ class Stations:
     """The stations of one run, the heat plant's controller last, and the hands on plant and weather."""
 
     def __init__(self, folder: Path, run: Run, count: int, seed: int, say: Progress,
-                 shipped: Path | None = None) -> None:  # fmt: skip
+                 shipped: Path | None = None, result: RunResult | None = None) -> None:  # fmt: skip
         self.run, self.say = run, say
-        self.result = RunResult(run)
+        self.result = result or RunResult(run)
         self._ports = Ports()
         self.houses: list[Controller] = []
         self.clock: Lockstep | None = None
@@ -243,6 +244,14 @@ class Stations:
 
     def always(self) -> dict[str, float | None]:
         """Figures since the mark that every step gives."""
+        return {
+            **self.seen(),
+            "supply_off_k": self._supply_off(),
+            "own_control_share": self._own_control_share(),
+        }
+
+    def seen(self) -> dict[str, float | None]:
+        """Those of them that no controller must be asked for."""
         heat = self._heat_j
         mean = float(heat.mean())
         cold = self.room_before - self.lowest_room > limit("room-drop")
@@ -251,13 +260,11 @@ class Stations:
             "out_of_comfort": int(cold.sum()),
             "out_of_comfort_share": float(cold.mean()),
             "stopped_share": float(self.stopped().mean()),
-            "supply_off_k": self._supply_off(),
             "least_heat_share": float(heat.min()) / mean if mean > 0.0 else None,
             "index_dp_bar": self.lowest_dp_pa / 1e5 if self._spent_s else None,
             "plant_dp_bar": self.lowest_plant_dp_pa / 1e5 if self._spent_s else None,
             "peak_flow_share": self.highest_flow_kg_s / self.design_flow_kg_s if self._spent_s else None,
             "flow_rise_share": self.highest_rise_kg_s / self.design_flow_kg_s if self._spent_s else None,
-            "own_control_share": self._own_control_share(),
         }
 
     def _own_control_share(self) -> float | None:
@@ -567,6 +574,7 @@ STEPS: dict[str, Callable[[Stations, dict[str, Any]], Given]] = {
     "make_up": _make_up,
     "repair": _repair,
 }
+BROKEN_OFF = "{}, broken off"
 KEEPS_THE_MARK = ("mass_restore",)  # it is judged against what was before the attack
 
 
@@ -588,53 +596,83 @@ def _take(stations: Stations, step: Step) -> None:
     if step.do not in KEEPS_THE_MARK:
         stations.mark()
     from_s = stations.now_s
-    own, counts = STEPS[step.do](stations, step.values)
-    figures = {**stations.always(), **own}
+    try:
+        own, counts = STEPS[step.do](stations, step.values)
+        figures = {**stations.always(), **own}
+    except BaseException:  # nothing is judged by half a step, but what it showed is told
+        stations.result.steps.append(
+            StepResult(BROKEN_OFF.format(step.do), step.because, from_s, stations.now_s, stations.seen(), {}, [])
+        )
+        raise
     checks = [judge(expectation, figures) for expectation in step.expect]
     stations.result.steps.append(
         StepResult(step.do, step.because, from_s, stations.now_s, figures, counts, checks)
     )
 
 
+def why(error: BaseException) -> str:
+    """Return what a person is told of an error that broke a run off; where it was, when it has no code."""
+    if isinstance(error, KeyboardInterrupt):
+        return "Ctrl-C"
+    if hasattr(error, "code"):
+        return str(error)
+    at = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f", {Path(frame.filename).name} line {frame.lineno}" for frame in at)
+    return f"{type(error).__name__}: {error}{place}"
+
+
 def run_one(
     folder: Path, run: Run, count: int, seed: int, say: Progress, shipped: Path | None = None
 ) -> RunResult:
-    """Run one run with `count` stations in `folder`; what was measured until an error or Ctrl-C is kept."""
+    """Run one run with `count` stations in `folder`.
+
+    Whatever ends it early, an error or Ctrl-C, while booting too: its controllers have ended, and what was
+    measured is returned with the reason in `stopped_by`.
+    """
     began = time.monotonic()
-    with Stations(folder, run, count, seed, say, shipped) as stations:
-        result = stations.result
-        booted = time.monotonic()
-        try:
-            result.cost |= stations.memory()
-            for step in run.steps:
-                _take(stations, step)
+    result = RunResult(run)
+    try:
+        with Stations(folder, run, count, seed, say, shipped, result) as stations:
+            booted = time.monotonic()
+            try:
+                result.cost |= stations.memory()
+                for step in run.steps:
+                    _take(stations, step)
+            finally:
+                _close_the_books(stations, began, booted)
             result.whole = True
-        except KeyboardInterrupt:
-            result.stopped_by = "Ctrl-C"
-        except BenchError as error:
-            result.stopped_by = str(error)
-        assert stations.clock is not None
-        wall_s = max(time.monotonic() - booted, 1e-3)
-        ticks = stations.clock.now_ms / stations.clock.tick_ms
-        result.sha256 = stations.clock.sha256
-        result.cost |= {
-            "wall_s": time.monotonic() - began,
-            "virtual_min": stations.now_s / 60.0,
-            "times_real_time": stations.now_s / wall_s,
-            "device_ticks_per_s": (count + 1) * ticks / wall_s,
-        }
-        for house in stations.houses:
-            result.stations.append(
-                {
-                    "station": house.name,
-                    "device_id": house.device.device_id.hex(),
-                    "room_c": round(float(stations.plant.room_temp_c[house.position]), 3),
-                    "lowest_room_c": round(float(stations.lowest_room[house.position]), 3),
-                    "stopped": int(stations.stopped()[house.position]),
-                }
-            )
+    except (Exception, KeyboardInterrupt) as error:
+        result.whole = False
+        result.stopped_by = why(error)
+        result.cost.setdefault("wall_s", time.monotonic() - began)
     shutil.rmtree(folder / "devices", ignore_errors=True)
     return result
+
+
+def _close_the_books(stations: Stations, began: float, booted: float) -> None:
+    """Keep digest, cost and the state of every station: what needs no answer from a controller."""
+    clock, result = stations.clock, stations.result
+    assert clock is not None
+    count = len(stations.houses)
+    wall_s = max(time.monotonic() - booted, 1e-3)
+    result.sha256 = clock.sha256
+    result.cost |= {
+        "wall_s": time.monotonic() - began,
+        "virtual_min": stations.now_s / 60.0,
+        "times_real_time": stations.now_s / wall_s,
+        "device_ticks_per_s": (count + 1) * clock.now_ms / clock.tick_ms / wall_s,
+    }
+    stopped = stations.stopped()
+    for house in stations.houses:
+        result.stations.append(
+            {
+                "station": house.name,
+                "device_id": house.device.device_id.hex(),
+                "room_c": round(float(stations.plant.room_temp_c[house.position]), 3),
+                "lowest_room_c": round(float(stations.lowest_room[house.position]), 3),
+                "stopped": int(stopped[house.position]),
+            }
+        )
 
 
 def run_scenario(
@@ -653,10 +691,7 @@ def run_scenario(
     results: list[RunResult] = []
     for run in scenario.runs:
         own = folder / f"run-{len(results) + 1}"
-        try:
-            results.append(run_one(own, run, stations or scenario.stations, seed, say, shipped))
-        except KeyboardInterrupt:  # while its stations were being started
-            results.append(RunResult(run, stopped_by="Ctrl-C"))
+        results.append(run_one(own, run, stations or scenario.stations, seed, say, shipped))
         if not results[-1].whole:
             break
     return results

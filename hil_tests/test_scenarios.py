@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -216,3 +217,116 @@ def test_ctrl_c_ends_every_controller_and_keeps_the_partial_report(tmp_path: Pat
     assert "marked partial" in err
     assert "Ctrl-C" in (report / "report.html").read_text(encoding="utf-8")
     assert list(tmp_path.glob("toplovod-scenario-*")) == []  # flash, keys and consoles are gone
+
+
+TWO_RUNS = """format: toplovod-scenario/1
+title: Two
+story: The second one fails.
+facts:
+  - {fact: short, source: this test}
+stations: 1
+runs:
+"""
+ONE_RUN = """  - name: %s
+    firmware: shipped
+    outdoor_temp_c: -5
+    steps:
+      - do: run
+        for_min: 2
+        expect:
+          - {figure: lowest_room_c, limit: room-floor}
+      - do: run
+        for_min: 2
+        expect:
+          - {figure: lowest_room_c, limit: room-floor}
+"""
+
+
+def children() -> list[int]:
+    """The processes that this one has started and that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == os.getpid() and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.slow
+def test_a_station_that_dies_in_a_later_run_takes_nothing_that_was_measured(
+    tmp_path: Path, firmware_bundle: Path
+) -> None:
+    plan = tmp_path / "two.yaml"
+    plan.write_text(TWO_RUNS + ONE_RUN % "first" + ONE_RUN % "second")
+    scenario = read(plan)
+    before = set(children())
+
+    def kill_one_in_the_second_step(line: str) -> None:
+        if line.startswith("second: run, 0 of"):
+            steps.append(line)
+            if len(steps) == 2:
+                os.kill(min(set(children()) - before), signal.SIGKILL)
+
+    steps: list[str] = []
+    first, second = run_scenario(
+        tmp_path / "run", scenario, stations=1, seed=1, say=kill_one_in_the_second_step,
+        shipped=firmware_bundle,
+    )  # fmt: skip
+    assert first.whole and [check.passed for check in first.checks] == [True, True]
+    assert not second.whole and "its process ended with status -9" in second.stopped_by
+    assert [step.do for step in second.steps] == ["run", "run, broken off"]
+    assert [check.passed for check in second.checks] == [True]  # half a step is not judged, and told
+    assert second.steps[1].figures["lowest_room_c"] is not None
+    assert second.sha256 and len(second.stations) == 1 and set(children()) <= before
+    report = tmp_path / "report"
+    said = write_scenario_report(report, scenario, [first, second], stations=1, seed=1, command="toplovod")
+    assert said["partial"] and not said["passed"]
+    html = (report / "report.html").read_text(encoding="utf-8")
+    assert "Partial, broken off before its end" in html and "its process ended with status -9" in html
+    assert [suite.get("errors") for suite in ET.parse(report / "junit.xml").getroot()] == ["0", "1"]
+
+
+@pytest.mark.slow
+def test_a_run_whose_stations_do_not_start_is_told_beside_the_one_before(
+    tmp_path: Path, firmware_bundle: Path
+) -> None:
+    bundle = shutil.copytree(firmware_bundle, tmp_path / "bundle")
+    plan = tmp_path / "two.yaml"
+    plan.write_text(TWO_RUNS + ONE_RUN % "first" + ONE_RUN % "second")
+
+    def take_the_program_away(line: str) -> None:
+        (bundle / "main.py").unlink(missing_ok=True)
+
+    before = set(children())
+    first, second = run_scenario(
+        tmp_path / "run", read(plan), stations=1, seed=1, say=take_the_program_away, shipped=bundle
+    )
+    assert first.whole and len(first.checks) == 2
+    assert not second.whole and "house-001" in second.stopped_by and set(children()) <= before
+    said = write_scenario_report(
+        tmp_path / "report", read(plan), [first, second], stations=1, seed=1, command="toplovod"
+    )
+    assert said["partial"] and not said["passed"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_fault_cases_that_are_done(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tools.cli", "hil", "run", "faults", "--case", "sensors.open", "--jobs", "1",
+         "--report", str(tmp_path / "report")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("1/6"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Broken off (Ctrl-C): 1 of 6 cases are done and kept, marked partial" in err
+    kept = json.loads((tmp_path / "report" / "faults.json").read_text())
+    assert kept["partial"] and len(kept["cases"]) == 1

@@ -11,7 +11,7 @@ import hashlib
 import html
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ def run_faults(
     in_pairs: the names are those of pairs. A folder holds a run of cases or one of pairs. workers: cases at a
     time, each beyond the first in a process of its own; what a case comes to does not depend on it.
 
-    WrongUse for an unknown name. With Ctrl-C what is done stays, marked partial.
+    WrongUse for an unknown name. With Ctrl-C it returns what is done, marked partial; before there is anything
+    to return it raises KeyboardInterrupt.
     """
     wanted: Sequence[Case | Pair] = chosen_pairs(names) if in_pairs else chosen(names)
     form = PAIRS_FORMAT if in_pairs else FORMAT
@@ -63,22 +64,23 @@ def run_faults(
         into = folder / (f"case-{place}" if place else "case")
         return runner(case.name, case.plan(), case.point, into, made, seed).as_row()
 
-    for number, (case, row) in enumerate(_ended(todo, one, workers), start=1):
-        found[case.name] = row
-        result = _write(folder, form, firmware, seed, wanted, found)
-        each = (time.monotonic() - begun) / number
-        left_min = each * (len(todo) - number) / 60.0
-        say(
-            f"{number}/{len(todo)} {case.name}: {row['verdict']}"
-            + (f" ({row['why']})" if row["why"] else "")
-            + f"; {left_min:.0f} min to go"
-        )
+    with contextlib.suppress(KeyboardInterrupt), contextlib.closing(_ended(todo, one, workers)) as ended:
+        for number, (case, row) in enumerate(ended, start=1):
+            found[case.name] = row
+            result = _write(folder, form, firmware, seed, wanted, found)
+            each = (time.monotonic() - begun) / number
+            left_min = each * (len(todo) - number) / 60.0
+            say(
+                f"{number}/{len(todo)} {case.name}: {row['verdict']}"
+                + (f" ({row['why']})" if row["why"] else "")
+                + f"; {left_min:.0f} min to go"
+            )
     return result
 
 
 def _ended(
     todo: Sequence[Case | Pair], one: Callable[[Case | Pair, int], dict[str, Any]], workers: int
-) -> Iterator[tuple[Case | Pair, dict[str, Any]]]:
+) -> Generator[tuple[Case | Pair, dict[str, Any]]]:
     """Give each case with its row as it ends; one whose process dies is an error and is run again by a rerun.
 
     one: is told the case and which of the workers runs it.
