@@ -54,6 +54,7 @@ STEPS: dict[str, Wanted] = {
     },
     "order": {"secondary_supply_temp_sp_c": Number(20, 90), "lease_min": Number(5, 60)},
     "switch_on": {"over_min": MINUTES},
+    "power_failure": {"off_min": MINUTES, "for_min": MINUTES},
     "plain_writes": {"for_min": MINUTES, "again_min": MINUTES, "delay_s": Number(0, 60)},
     "stolen_keys": {"for_min": MINUTES, "again_min": MINUTES},
     "mass_restore": {"over_min": MINUTES, "within_min": MINUTES},
@@ -91,6 +92,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "stolen_keys": (*ALWAYS, "altered"),
     "order": (*ALWAYS, "ordered_share"),
     "switch_on": (*ALWAYS, "begun_share_in_a_minute"),
+    "power_failure": (*ALWAYS, "begun_share_in_a_minute"),
     "mass_restore": (
         *ALWAYS, "restored_share", "restore_min", "worst_supply_off_k", "begun_share_in_a_minute", "altered",
         "old_keys_refused_share",

@@ -57,6 +57,7 @@ FLOW_MEAN_S = 120.0
 SURVEY_S = 60.0
 OWN_CONTROL = 0  # of control_mode_number
 PROGRESS_S = 2.0
+FLOWS_WITHIN_MIN = 10  # of power: the valve's way to its end stop and back [estimate]
 USUAL_SAMPLES = 10  # minutes whose mean is the usual flow
 
 Progress = Callable[[str], None]
@@ -397,18 +398,56 @@ def _switch_on(stations: Stations, v: dict[str, Any]) -> Given:
         house.position for house in restore_order(stations.houses) if not clock.fleet.powered(house.position)
     ]
     gap_s = v["over_min"] * 60.0 / max(1, len(order))
-    begun: list[float] = []
+    onsets = Onsets(stations)
+    on = 0
 
     def change(passed_s: float) -> None:
+        nonlocal on
         due = min(len(order), int(passed_s / gap_s) + 1)
-        now = order[len(begun) : due]
-        if now:
-            clock.fleet.on(now)
-            begun.extend([passed_s] * len(now))
+        if due > on:
+            clock.fleet.on(order[on:due])
+            on = due
+        onsets.look(passed_s)
 
     stations.note(f"{len(order)} stations are switched on within {v['over_min']:g} min")
-    stations.run_for(v["over_min"], change)
-    return {"begun_share_in_a_minute": _share_in_a_minute(begun, len(order))}, {"switched_on": len(begun)}
+    last_min = v["over_min"] + FLOWS_WITHIN_MIN
+    stations.run_for(last_min, change, until=lambda: on == len(order) == len(onsets.begun_s))
+    return onsets.figures(), {"switched_on": on, "begun": len(onsets.begun_s)}
+
+
+def _power_failure(stations: Stations, v: dict[str, Any]) -> Given:
+    clock = stations.clock
+    assert clock is not None
+    rows = [house.position for house in stations.houses]
+    clock.fleet.cut(rows)
+    stations.note(f"{len(rows)} stations lose their power for {v['off_min']:g} min")
+    stations.run_for(v["off_min"])
+    onsets = Onsets(stations)
+    for first in range(0, len(rows), BATCH):
+        clock.fleet.on(rows[first : first + BATCH], inputs=clock.inputs)
+    stations.note("power comes back to all of them in one tick")
+    stations.run_for(v["for_min"], onsets.look)
+    return onsets.figures(), {"begun": len(onsets.begun_s)}
+
+
+class Onsets:
+    """When the flow of each station began, having stood: the controllers' doing, not the bench's."""
+
+    def __init__(self, stations: Stations) -> None:
+        self._plant = stations.plant
+        self._stands_below_kg_s = limit("stopped-below") * stations.plant.town.substations.design_flow_kg_s
+        self._stood = np.zeros(len(stations.houses), dtype=np.bool_)
+        self.begun_s: dict[int, float] = {}
+
+    def look(self, passed_s: float) -> None:
+        stands = self._plant.primary_flow_kg_s < self._stands_below_kg_s
+        for row in np.flatnonzero(self._stood & ~stands):
+            self.begun_s.setdefault(int(row), passed_s)
+        self._stood |= stands
+
+    def figures(self) -> dict[str, float | None]:
+        share = _share_in_a_minute(list(self.begun_s.values()), len(self._stood))
+        return {"begun_share_in_a_minute": share}
 
 
 def _share_in_a_minute(begun: list[float], of: int) -> float | None:
@@ -567,6 +606,7 @@ STEPS: dict[str, Callable[[Stations, dict[str, Any]], Given]] = {
     "cycle_source": _cycle_source,
     "order": _order,
     "switch_on": _switch_on,
+    "power_failure": _power_failure,
     "plain_writes": _plain_writes,
     "stolen_keys": _stolen_keys,
     "mass_restore": _mass_restore,
