@@ -14,7 +14,7 @@ from ..bench.provisioning import MODBUS_HOST
 from .types import FaultType
 
 LOOP_MOST_MS = 200  # of a period of 2 s: a tenth
-CROWD = 6  # docs/modbus.md: 4 masters and 2 in the lobby
+CROWD = faults.PLACES
 
 
 def _newcomer(rig: FaultRig) -> bool:
@@ -98,7 +98,7 @@ ROWS = (
         "clients that say nothing and never close",
         "two",
         "thirty, three more in every tick",
-        "the connections themselves",
+        "the kernel's table: the connections, and no byte sent on them",
         SERVICE,
         SOURCE,
         _tcp(lambda rig, severe: faults.Vanished(rig, 3, 30) if severe else faults.Vanished(rig, 2, 2)),
@@ -142,7 +142,7 @@ ROWS = (
         "a byte of a frame in every tick, never its end",
         "one client",
         "eight clients",
-        "bytes sent, connections dropped",
+        "the kernel's table: connections with a part of a frame and no answer",
         SERVICE,
         SOURCE,
         _tcp(lambda rig, severe: faults.Loris(rig, 8 if severe else 1)),
@@ -153,7 +153,7 @@ ROWS = (
         "as many clients as there are places, each asks once and stays",
         "all places",
         "three times as many",
-        "the connections themselves",
+        "the kernel's table: the connections, each with its answer",
         f"the longest idle one gives way; {SERVICE}",
         f"firmware.md 3: evict the longest idle; {SOURCE}",
         _tcp(lambda rig, severe: faults.Crowd(rig, CROWD, 3 * CROWD if severe else CROWD)),
