@@ -335,7 +335,11 @@ def _run_scenario(plan: Scenario, devices: int | None, seed: int, report: Path, 
                     err=json,
                 )
     if outcome["partial"]:
-        typer.echo(f"Broken off ({results[-1].stopped_by}); the report is marked partial. Every controller has ended.", err=True)
+        typer.echo(
+            f"Broken off ({results[-1].stopped_by}); the report is marked partial. "
+            "Every controller has ended.",
+            err=True,
+        )
     typer.echo(f"Report: {outcome['report']}", err=json)
     if json:
         typer.echo(json_format.dumps(outcome))
@@ -394,8 +398,8 @@ def _run_faults(names: list[str], report: Path, seed: int, json: bool, pairs: bo
     if result["partial"]:
         kpi = result["kpi"]
         typer.echo(
-            f"Broken off (Ctrl-C): {kpi['done']} of {kpi['asked']} cases are done and kept, marked partial; a "
-            "rerun goes on there. Every controller has ended.",
+            f"Broken off (Ctrl-C): {kpi['done']} of {kpi['asked']} cases are done and kept, marked partial; "
+            "a rerun goes on there. Every controller has ended.",
             err=True,
         )
     typer.echo(f"Report: {report / PAGE}", err=json)

@@ -34,7 +34,7 @@ from .attackers import (
     restore_order,
 )
 from .bench.controller import Controller
-from .bench.errors import BenchError, ModbusException, ModbusSilent, WrongUse
+from .bench.errors import ModbusException, ModbusSilent, WrongUse
 from .bench.fleet import HEAP, Fleet
 from .bench.lockstep import EPOCH_UTC, TICK_MS, Lockstep
 from .bench.provisioning import KEY_EPOCH, Device, Ports, altered_bundle, firmware_bundle, provision
@@ -641,7 +641,9 @@ def _take(stations: Stations, step: Step) -> None:
         figures = {**stations.always(), **own}
     except BaseException:  # nothing is judged by half a step, but what it showed is told
         stations.result.steps.append(
-            StepResult(BROKEN_OFF.format(step.do), step.because, from_s, stations.now_s, stations.seen(), {}, [])
+            StepResult(
+                BROKEN_OFF.format(step.do), step.because, from_s, stations.now_s, stations.seen(), {}, []
+            )
         )
         raise
     checks = [judge(expectation, figures) for expectation in step.expect]

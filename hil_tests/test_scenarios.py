@@ -352,7 +352,11 @@ def test_who_begins_in_one_minute_is_told_from_who_is_spaced(tmp_path: Path, fir
     (result,) = run_scenario(
         tmp_path,
         few_minutes(
-            read(find("v-2018-09")), {"over_min": 12}, {"for_min": 5}, {"for_min": 1}, {"off_min": 5, "for_min": 10}
+            read(find("v-2018-09")),
+            {"over_min": 12},
+            {"for_min": 5},
+            {"for_min": 1},
+            {"off_min": 5, "for_min": 10},
         ),
         stations=3,
         seed=1,

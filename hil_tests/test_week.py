@@ -18,8 +18,8 @@ from examples.valley.make_valley import make_valley
 from .bench.plant.weather import Weather
 from .demo_report import week_section, write_partial_week, write_week_report
 from .week import (
-    PARTIAL_FILE,
     DP_RESOLUTION_BAR,
+    PARTIAL_FILE,
     RESULT_FORMAT,
     WEEK_FILE,
     Coldest,

@@ -37,8 +37,8 @@ below {ROOM_FLOOR_C:g} °C (the project's own figures). The safety thermostat of
 ([boards.md](boards.md)) is part of the plant; the table tells where it acted.
 
 `power.cut` is the one type whose cuts know no operating point: a script on an emulated chip writes
-records, log or settings and is cut at each of its flash operations, the same at all three points, and
-their proofs are identical for that reason. What the point changes there is the house beside it only.
+the log (mild) or the records (severe) and is cut at each of its flash operations, the same at all three
+points, and their proofs are identical for that reason. The point changes the house beside it, and only that.
 
 """
 

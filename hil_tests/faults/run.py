@@ -45,8 +45,8 @@ def run_faults(
     in_pairs: the names are those of pairs. A folder holds a run of cases or one of pairs. workers: cases at a
     time, each beyond the first in a process of its own; what a case comes to does not depend on it.
 
-    WrongUse for an unknown name. With Ctrl-C it returns what is done, marked partial; before there is anything
-    to return it raises KeyboardInterrupt.
+    WrongUse for an unknown name. With Ctrl-C it returns what is done, marked partial; before there is
+    anything to return it raises KeyboardInterrupt.
     """
     wanted: Sequence[Case | Pair] = chosen_pairs(names) if in_pairs else chosen(names)
     form = PAIRS_FORMAT if in_pairs else FORMAT

@@ -56,7 +56,7 @@ class TcpFault(Injector):
         return link
 
     def known(self, state: int) -> int:
-        """Return how many of its connections the kernel has in this state; CLOSE_WAIT: the controller left."""
+        """Return how many of its connections are in this state; CLOSE_WAIT: the controller has left."""
         return len(clients(self.port, state) & self.ports)
 
 
