@@ -57,7 +57,7 @@ FLOW_MEAN_S = 120.0
 SURVEY_S = 60.0
 OWN_CONTROL = 0  # of control_mode_number
 PROGRESS_S = 2.0
-FLOWS_WITHIN_MIN = 10  # of power: the valve's way to its end stop and back [estimate]
+TO_FIRST_FLOW_MIN = 10  # from power: the valve's way to its end stop and back [estimate]
 USUAL_SAMPLES = 10  # minutes whose mean is the usual flow
 
 Progress = Callable[[str], None]
@@ -410,7 +410,7 @@ def _switch_on(stations: Stations, v: dict[str, Any]) -> Given:
         onsets.look(passed_s)
 
     stations.note(f"{len(order)} stations are switched on within {v['over_min']:g} min")
-    last_min = v["over_min"] + FLOWS_WITHIN_MIN
+    last_min = v["over_min"] + TO_FIRST_FLOW_MIN
     stations.run_for(last_min, change, until=lambda: on == len(order) == len(onsets.begun_s))
     return onsets.figures(), {"switched_on": on, "begun": len(onsets.begun_s)}
 
