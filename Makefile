@@ -122,7 +122,7 @@ SOAK_DAYS ?= 30
 soak: setup  ## run the whole application for 30 virtual days and watch its heap
 	$(BIN)/python -m hil_tests.whole_application --days $(SOAK_DAYS)
 
-SCENARIOS ?= l-2024 v-2017-01 v-2017-11 v-gt v-2018-09 v-leak supervisor-silent
+SCENARIOS ?= l-2024 v-2017-01 v-2017-11 v-gt v-leak v-leases supervisor-silent v-2018-09
 scenarios: setup  ## run the bench's scenarios at full size (L-2024: 324 stations), with a report each
 	@for name in $(SCENARIOS); do \
 	    $(BIN)/toplovod hil run $$name --report build/scenarios/$$name || exit 1; done

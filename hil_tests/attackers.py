@@ -11,7 +11,6 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from firmware.substation import order_frame, registers
@@ -152,12 +151,11 @@ def restore_order(stations: Sequence[Controller]) -> list[Controller]:
     return sorted(stations, key=lambda s: hashlib.sha256(b"restore" + s.device.device_id).digest())
 
 
-def release_under_new_keys(station: Controller) -> bool:
-    """Order everything back to the station's own curve with keys of the next epoch; True when it was taken.
+def release_under_new_keys(station: Controller, epoch: int) -> bool:
+    """Order everything back to the station's own curve with keys of a later epoch; True when it was taken.
 
     The epoch proves itself by the order's MAC and shuts the older keys out for good.
     """
-    epoch = KEY_EPOCH + 1
     slot = order_frame.SUPERVISOR
     key = station.device.slot_key(slot, epoch)
     values = {name: float(registers.BY_NAME[name].low) for name in SETPOINTS}
@@ -229,9 +227,10 @@ UNPROTECTED_CHANGES = (
     ("deficit.py", "            self.spent = True\n", "            self.spent = False\n"),
 )
 
-
-def unprotected_bundle(folder: Path) -> Path:
-    """Build the firmware without its protections, into `folder`, and return it. Raises BundleFailed."""
-    from .bench.provisioning import altered_bundle
-
-    return altered_bundle(folder, UNPROTECTED_CHANGES)
+# The counter-check to an end of leases that no network notices: without the spread by device id, and without
+# the ramp of 2 K/min, all stations are back at their own curve in the same period.
+IN_STEP_CHANGES = (
+    ("leases.py", "    return spread % EXPIRY_SPREAD_S\n", "    return 0\n"),
+    ("leases.py", "        reach = budget // 60_000\n", "        reach = budget\n"),
+    ("leases.py", "        self._residue = budget - reach * 60_000\n", ""),
+)

@@ -20,6 +20,7 @@ import typer
 
 if TYPE_CHECKING:
     from .scenario_file import Scenario
+    from .week import Plan as WeekPlan
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -194,7 +195,7 @@ def hil_run(
 ) -> None:
     """Run a scenario in lockstep as fast as this machine can, and write its result into a folder.
 
-    Ctrl-C ends every controller and keeps what was measured, marked partial.
+    Ctrl-C, or a controller that fails, ends every controller; what was measured is kept, marked partial.
     Exit status: 0 done and every check kept, 1 a check or a part failed or it was broken off, 2 wrong use.
     """
     with _signals_later():
@@ -202,7 +203,7 @@ def hil_run(
         from .bench.report import require_folder
         from .demo_report import write_week_report
         from .scenario_file import find, read
-        from .week import Plan, run_week
+        from .week import Plan
 
     if speed != "max":
         raise WrongUse(f"--speed {speed}: scenarios run unpaced; nothing was started. Leave it out")
@@ -241,7 +242,7 @@ def hil_run(
     if devices is not None:
         raise WrongUse("--devices: the week takes the houses of its site; nothing was started. Leave it out")
     require_folder(report)
-    week = run_week(Plan(town=site, seed=seed), report, lambda line: typer.echo(line, err=True))
+    week = _run_week(Plan(town=site, seed=seed), report)
     passed, page = write_week_report(report, week, ["toplovod", *sys.argv[1:]])
     typer.echo(f"Report: {page}", err=json)
     if json:
@@ -249,6 +250,30 @@ def hil_run(
         typer.echo(json_format.dumps({"passed": passed, "sha256": week["coordinated"]["sha256"], "kpi": kpi}))
     if not passed:
         raise typer.Exit(1)
+
+
+def _run_week(plan: WeekPlan, report: Path) -> dict[str, Any]:
+    """Return the whole week; exit with 1, having written a partial page, when it is broken off."""
+    with _signals_later():
+        from .bench.errors import BenchError
+        from .demo_report import write_partial_week
+        from .scenario_run import why
+        from .week import run_week
+
+    try:
+        return run_week(plan, report, lambda line: typer.echo(line, err=True))
+    except (KeyboardInterrupt, BenchError, OSError, ValueError) as error:
+        if getattr(error, "exit_status", 1) == 2:
+            raise  # wrong use: nothing was started
+        reason = why(error)
+    with _signals_later():
+        page = write_partial_week(report, reason, ["toplovod", *sys.argv[1:]])
+    typer.echo(
+        f"Broken off ({reason}); what was measured is kept and shown, marked partial, and a rerun goes on "
+        f"after the parts that are whole. Every controller has ended.\nReport: {page}",
+        err=True,
+    )
+    raise typer.Exit(1)
 
 
 def _run_dhw(cases: list[str], report: Path, seed: int, json: bool) -> None:
@@ -292,7 +317,8 @@ def _run_scenario(plan: Scenario, devices: int | None, seed: int, report: Path, 
     with signals_as_ctrl_c(), run_folder("scenario") as folder:
         results = run_scenario(folder, plan, stations=stations, seed=seed, say=_progress())
     command = shlex.join(["toplovod", *sys.argv[1:]])
-    outcome = write_scenario_report(report, plan, results, stations=stations, seed=seed, command=command)
+    with _signals_later():  # a second Ctrl-C would take what the first one left
+        outcome = write_scenario_report(report, plan, results, stations=stations, seed=seed, command=command)
     for result in results:
         cost = result.cost
         typer.echo(
@@ -309,8 +335,11 @@ def _run_scenario(plan: Scenario, devices: int | None, seed: int, report: Path, 
                     err=json,
                 )
     if outcome["partial"]:
-        why = results[-1].stopped_by if results else "Ctrl-C before the first station ran"
-        typer.echo(f"Broken off ({why}); the report is marked partial. Every controller has ended.", err=True)
+        typer.echo(
+            f"Broken off ({results[-1].stopped_by}); the report is marked partial. "
+            "Every controller has ended.",
+            err=True,
+        )
     typer.echo(f"Report: {outcome['report']}", err=json)
     if json:
         typer.echo(json_format.dumps(outcome))
@@ -357,9 +386,21 @@ def _run_faults(names: list[str], report: Path, seed: int, json: bool, pairs: bo
         from .bench.emulation import signals_as_ctrl_c
         from .faults.run import run_faults
 
-    with signals_as_ctrl_c():
-        result = run_faults(
-            names, report, lambda line: typer.echo(line, err=True), seed=seed, in_pairs=pairs, workers=jobs
+    try:
+        with signals_as_ctrl_c():
+            result = run_faults(
+                names, report, lambda line: typer.echo(line, err=True), seed=seed, in_pairs=pairs,
+                workers=jobs,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo("Broken off before the first case; every controller has ended.", err=True)
+        raise typer.Exit(1) from None
+    if result["partial"]:
+        kpi = result["kpi"]
+        typer.echo(
+            f"Broken off (Ctrl-C): {kpi['done']} of {kpi['asked']} cases are done and kept, marked partial; "
+            "a rerun goes on there. Every controller has ended.",
+            err=True,
         )
     typer.echo(f"Report: {report / 'report.html'}", err=json)
     if json:

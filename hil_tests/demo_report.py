@@ -25,7 +25,16 @@ from .bench.chart import Chart, Limit, Line
 from .bench.recording import Recording
 from .bench.report import Check, charts, judged, write_report
 from .demo import EXAMPLES, Demo, Supervisor
-from .week import SERVED_WITHIN_K, WEEK_FILE, bundle_digest, load_week, polls, record
+from .week import (
+    PARTIAL_FILE,
+    RIVAL_FILE,
+    SERVED_WITHIN_K,
+    WEEK_FILE,
+    bundle_digest,
+    load_week,
+    polls,
+    record,
+)
 
 INDEX_DP_SETPOINT_PA = 0.6e5
 
@@ -311,6 +320,50 @@ def write_week_report(folder: Path, week: dict[str, Any], command: list[str]) ->
     )
     junit.write_checks(folder, "week", checks)
     return passed, page
+
+
+def write_partial_week(folder: Path, why: str, command: list[str]) -> Path:
+    """Write a page of a week that was broken off, from whatever of it lies in folder; return the page.
+
+    Nothing is judged by it. Parts that are whole and the hours of the one that was running are told apart.
+    """
+    week = load_week(folder / WEEK_FILE) or {}
+    constant = load_week(folder / RIVAL_FILE) or {}
+    rival = week.get("lowest_constant_dp", constant.get("run"))
+    running = load_week(folder / PARTIAL_FILE)
+    parts: list[tuple[str, dict[str, Any]]] = []
+    if "coordinated" in week:
+        parts.append(("coordinated, whole", week["coordinated"]["kpi"]))
+    elif running is not None and running["kpi"].get("simulated_h"):
+        parts.append((f"coordinated, {running['kpi']['simulated_h']:.1f} of {running['of_h']:.0f} h",
+                      running["kpi"]))  # fmt: skip
+    if rival is not None:
+        parts.append(("constant pressure, whole", rival["kpi"]))
+    intro = [f"Broken off: {why}. What was measured until then is below; nothing is judged by it."]
+    if not parts:
+        intro = [f"Broken off: {why}. Nothing of the judged week had been measured yet."]
+    section = {
+        "key": "week", "title": "A winter week, broken off", "intro": intro,
+        "columns": [name for name, _ in parts], "figures": _table([kpi for _, kpi in parts]) if parts else [],
+        "checks": [], "events": [],
+    }  # fmt: skip
+    _, page = write_report(
+        folder,
+        {
+            "title": "Toplovod: a winter week, broken off",
+            "summary": "A part of the week only. A rerun goes on after the parts that are whole.",
+            "passed": False,
+            "partial": True,
+            "checks_passed": 0,
+            "checks_total": 0,
+            "window": None,
+            "sections": [section],
+            "provenance": (week or constant or running or {}).get("provenance", {}),
+            "command": shlex.join(command),
+        },
+        {},
+    )
+    return page
 
 
 def week_charts(folder: Path) -> list[Chart]:

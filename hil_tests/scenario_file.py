@@ -17,7 +17,7 @@ from .reading_yaml import Mapped, Number, Reader, Rows, Text, Wanted, Words
 FORMAT = "toplovod-scenario/1"
 FOLDER = Path(__file__).parent / "scenarios"
 MOST_STATIONS = 500
-SHIPPED, UNPROTECTED = "shipped", "unprotected"
+SHIPPED, UNPROTECTED, IN_STEP = "shipped", "unprotected", "in_step"
 PROTECTED, WATCHED = "protected", "watched"
 
 FILE: Wanted = {
@@ -32,7 +32,7 @@ FILE: Wanted = {
 FACT: Wanted = {"fact": Text(), "source": Text()}
 RUN: Wanted = {
     "name": Text(),
-    "firmware": Text((SHIPPED, UNPROTECTED)),
+    "firmware": Text((SHIPPED, UNPROTECTED, IN_STEP)),
     "outdoor_temp_c": Number(-40, 40),
     "powered": Text(("yes", "no"), optional=True),
     "suction": Text((PROTECTED, WATCHED), optional=True),
@@ -54,6 +54,7 @@ STEPS: dict[str, Wanted] = {
     },
     "order": {"secondary_supply_temp_sp_c": Number(20, 90), "lease_min": Number(5, 60)},
     "switch_on": {"over_min": MINUTES},
+    "power_failure": {"off_min": MINUTES, "for_min": MINUTES},
     "plain_writes": {"for_min": MINUTES, "again_min": MINUTES, "delay_s": Number(0, 60)},
     "stolen_keys": {"for_min": MINUTES, "again_min": MINUTES},
     "mass_restore": {"over_min": MINUTES, "within_min": MINUTES},
@@ -65,11 +66,14 @@ WATER_STEPS = ("leak", "make_up", "repair")
 ALWAYS = (
     "lowest_room_c",
     "out_of_comfort",
+    "out_of_comfort_share",
     "stopped_share",
     "supply_off_k",
     "least_heat_share",
     "index_dp_bar",
     "plant_dp_bar",
+    "peak_flow_share",
+    "flow_rise_share",
     "own_control_share",
 )
 WATER = (
@@ -88,6 +92,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "stolen_keys": (*ALWAYS, "altered"),
     "order": (*ALWAYS, "ordered_share"),
     "switch_on": (*ALWAYS, "begun_share_in_a_minute"),
+    "power_failure": (*ALWAYS, "begun_share_in_a_minute"),
     "mass_restore": (
         *ALWAYS, "restored_share", "restore_min", "worst_supply_off_k", "begun_share_in_a_minute", "altered",
         "old_keys_refused_share",

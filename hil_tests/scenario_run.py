@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,19 +24,20 @@ from firmware.substation import order_frame
 
 from .acceptance import limit
 from .attackers import (
+    IN_STEP_CHANGES,
+    UNPROTECTED_CHANGES,
     KeyThief,
     PlainWriter,
     Walk,
     proven_status,
     release_under_new_keys,
     restore_order,
-    unprotected_bundle,
 )
 from .bench.controller import Controller
-from .bench.errors import BenchError, ModbusException, ModbusSilent, WrongUse
+from .bench.errors import ModbusException, ModbusSilent, WrongUse
 from .bench.fleet import HEAP, Fleet
 from .bench.lockstep import EPOCH_UTC, TICK_MS, Lockstep
-from .bench.provisioning import KEY_EPOCH, Device, Ports, firmware_bundle, provision
+from .bench.provisioning import KEY_EPOCH, Device, Ports, altered_bundle, firmware_bundle, provision
 from .bench.recording import Recording
 from .bench.report import Check, judged
 from .bench.street import controller_settings, district
@@ -42,16 +45,19 @@ from .bench.suction import SuctionTransmitter
 from .bench.suction import settings as suction_settings
 from .bench.wiring import WiredPlant
 from .leaks import WaterWatch
-from .scenario_file import PROTECTED, SHIPPED, Expectation, Run, Scenario, Step
+from .scenario_file import IN_STEP, PROTECTED, SHIPPED, UNPROTECTED, Expectation, Run, Scenario, Step
 
 FloatArray = NDArray[np.float64]
 SUBSTATION, PUMP_STATION = "substation", "pump_station"
+# Firmware that must go wrong, built for its run alone.
+COUNTER_CHECKS = {UNPROTECTED: UNPROTECTED_CHANGES, IN_STEP: IN_STEP_CHANGES}
 BATCH = 24  # boards that are switched on together: on a busy machine the last of 324 would seem hung
 DEADLINE_S = 300.0  # real time for one tick of all stations, machine busy
 FLOW_MEAN_S = 120.0
 SURVEY_S = 60.0
 OWN_CONTROL = 0  # of control_mode_number
 PROGRESS_S = 2.0
+TO_FIRST_FLOW_MIN = 10  # from power: the valve's way to its end stop and back [estimate]
 USUAL_SAMPLES = 10  # minutes whose mean is the usual flow
 
 Progress = Callable[[str], None]
@@ -95,13 +101,15 @@ class Stations:
     """The stations of one run, the heat plant's controller last, and the hands on plant and weather."""
 
     def __init__(self, folder: Path, run: Run, count: int, seed: int, say: Progress,
-                 shipped: Path | None = None) -> None:  # fmt: skip
+                 shipped: Path | None = None, result: RunResult | None = None) -> None:  # fmt: skip
         self.run, self.say = run, say
-        self.result = RunResult(run)
+        self.result = result or RunResult(run)
         self._ports = Ports()
         self.houses: list[Controller] = []
         self.clock: Lockstep | None = None
         self.water: WaterWatch | None = None
+        self.epoch = KEY_EPOCH
+        """Of the keys that the stations take; a mass restore raises it."""
         try:
             self._build(folder, run, count, seed, shipped)
         except BaseException:
@@ -111,10 +119,10 @@ class Stations:
     def _build(self, folder: Path, run: Run, count: int, seed: int, shipped: Path | None) -> None:
         started = time.monotonic()
         town = district(folder / "town", count)
-        if run.firmware != SHIPPED:
-            bundle = unprotected_bundle(folder / "unprotected")
-        else:
+        if run.firmware == SHIPPED:
             bundle = shipped or firmware_bundle(folder / "bundle")
+        else:
+            bundle = altered_bundle(folder / run.firmware, COUNTER_CHECKS[run.firmware])
         manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
         self.result.firmware_sha256 = str(manifest["sha256"])
         names = [*town.substations.id, town.pump_station.id]
@@ -129,6 +137,8 @@ class Stations:
                           settings=settings)
             )  # fmt: skip
         self.result.plant_device_id = devices[-1].device_id.hex()
+        # what pipes and pump of the town are sized for, all houses at the design temperature outside
+        self.design_flow_kg_s = float(town.substations.design_flow_kg_s.sum())
         self.plant = WiredPlant(town, seed, EPOCH_UTC, run.outdoor_temp_c)
         self.plant.wire(names)
         fleet = Fleet([device.board for device in devices], seed=seed, heap=HEAP, deadline_s=DEADLINE_S)
@@ -181,6 +191,8 @@ class Stations:
         self._heat_j = np.zeros(len(self.room_before))
         self._spent_s = 0.0
         self.lowest_dp_pa = self.lowest_plant_dp_pa = np.inf
+        self.highest_flow_kg_s = self.highest_rise_kg_s = 0.0
+        self._minute_flows: deque[float] = deque(maxlen=1 + 60_000 // TICK_MS)
         if self.water is not None:
             self.water.mark()
 
@@ -221,6 +233,10 @@ class Stations:
         self._spent_s += dt_s
         self.lowest_dp_pa = min(self.lowest_dp_pa, float(plant.primary_dp_pa.min()))
         self.lowest_plant_dp_pa = min(self.lowest_plant_dp_pa, plant.plant_dp_pa)
+        flow_kg_s = float(plant.plant_flow_kg_s)
+        self._minute_flows.append(flow_kg_s)
+        self.highest_flow_kg_s = max(self.highest_flow_kg_s, flow_kg_s)
+        self.highest_rise_kg_s = max(self.highest_rise_kg_s, flow_kg_s - min(self._minute_flows))
         if self.water is not None:
             self.water.look(dt_s)
 
@@ -231,17 +247,27 @@ class Stations:
 
     def always(self) -> dict[str, float | None]:
         """Figures since the mark that every step gives."""
+        return {
+            **self.seen(),
+            "supply_off_k": self._supply_off(),
+            "own_control_share": self._own_control_share(),
+        }
+
+    def seen(self) -> dict[str, float | None]:
+        """Those of them that no controller must be asked for."""
         heat = self._heat_j
         mean = float(heat.mean())
+        cold = self.room_before - self.lowest_room > limit("room-drop")
         return {
             "lowest_room_c": float(self.lowest_room.min()),
-            "out_of_comfort": int((self.room_before - self.lowest_room > limit("room-drop")).sum()),
+            "out_of_comfort": int(cold.sum()),
+            "out_of_comfort_share": float(cold.mean()),
             "stopped_share": float(self.stopped().mean()),
-            "supply_off_k": self._supply_off(),
             "least_heat_share": float(heat.min()) / mean if mean > 0.0 else None,
             "index_dp_bar": self.lowest_dp_pa / 1e5 if self._spent_s else None,
             "plant_dp_bar": self.lowest_plant_dp_pa / 1e5 if self._spent_s else None,
-            "own_control_share": self._own_control_share(),
+            "peak_flow_share": self.highest_flow_kg_s / self.design_flow_kg_s if self._spent_s else None,
+            "flow_rise_share": self.highest_rise_kg_s / self.design_flow_kg_s if self._spent_s else None,
         }
 
     def _own_control_share(self) -> float | None:
@@ -266,11 +292,11 @@ class Stations:
             house.disconnect()
         return max(off) if off else None
 
-    def digests(self, epoch: int = KEY_EPOCH) -> list[tuple[int, int]]:
+    def digests(self) -> list[tuple[int, int]]:
         """Return the authenticated limits and firmware hash of every station."""
         found = []
         for house in self.houses:
-            status = proven_status(house, epoch)
+            status = proven_status(house, self.epoch)
             found.append((status.limits_hash, status.firmware_hash))
             house.disconnect()
         return found
@@ -374,18 +400,56 @@ def _switch_on(stations: Stations, v: dict[str, Any]) -> Given:
         house.position for house in restore_order(stations.houses) if not clock.fleet.powered(house.position)
     ]
     gap_s = v["over_min"] * 60.0 / max(1, len(order))
-    begun: list[float] = []
+    onsets = Onsets(stations)
+    on = 0
 
     def change(passed_s: float) -> None:
+        nonlocal on
         due = min(len(order), int(passed_s / gap_s) + 1)
-        now = order[len(begun) : due]
-        if now:
-            clock.fleet.on(now)
-            begun.extend([passed_s] * len(now))
+        if due > on:
+            clock.fleet.on(order[on:due])
+            on = due
+        onsets.look(passed_s)
 
     stations.note(f"{len(order)} stations are switched on within {v['over_min']:g} min")
-    stations.run_for(v["over_min"], change)
-    return {"begun_share_in_a_minute": _share_in_a_minute(begun, len(order))}, {"switched_on": len(begun)}
+    last_min = v["over_min"] + TO_FIRST_FLOW_MIN
+    stations.run_for(last_min, change, until=lambda: on == len(order) == len(onsets.begun_s))
+    return onsets.figures(), {"switched_on": on, "begun": len(onsets.begun_s)}
+
+
+def _power_failure(stations: Stations, v: dict[str, Any]) -> Given:
+    clock = stations.clock
+    assert clock is not None
+    rows = [house.position for house in stations.houses]
+    clock.fleet.cut(rows)
+    stations.note(f"{len(rows)} stations lose their power for {v['off_min']:g} min")
+    stations.run_for(v["off_min"])
+    onsets = Onsets(stations)
+    for first in range(0, len(rows), BATCH):
+        clock.fleet.on(rows[first : first + BATCH], inputs=clock.inputs)
+    stations.note("power comes back to all of them in one tick")
+    stations.run_for(v["for_min"], onsets.look)
+    return onsets.figures(), {"begun": len(onsets.begun_s)}
+
+
+class Onsets:
+    """When the flow of each station began, having stood: the controllers' doing, not the bench's."""
+
+    def __init__(self, stations: Stations) -> None:
+        self._plant = stations.plant
+        self._stands_below_kg_s = limit("stopped-below") * stations.plant.town.substations.design_flow_kg_s
+        self._stood = np.zeros(len(stations.houses), dtype=np.bool_)
+        self.begun_s: dict[int, float] = {}
+
+    def look(self, passed_s: float) -> None:
+        stands = self._plant.primary_flow_kg_s < self._stands_below_kg_s
+        for row in np.flatnonzero(self._stood & ~stands):
+            self.begun_s.setdefault(int(row), passed_s)
+        self._stood |= stands
+
+    def figures(self) -> dict[str, float | None]:
+        share = _share_in_a_minute(list(self.begun_s.values()), len(self._stood))
+        return {"begun_share_in_a_minute": share}
 
 
 def _share_in_a_minute(begun: list[float], of: int) -> float | None:
@@ -437,12 +501,13 @@ def _mass_restore(stations: Stations, v: dict[str, Any]) -> Given:
     back_s: dict[str, float] = {}
     off_k: dict[str, float] = {}
     begun: dict[int, float] = {}
-    old_keys = KeyThief()
+    old_keys = KeyThief(stations.epoch)
+    stations.epoch += 1
 
     def change(passed_s: float) -> None:
         while len(released) < len(houses) and passed_s >= len(released) * gap_s:
             house = houses[len(released)]
-            if release_under_new_keys(house):
+            if release_under_new_keys(house, stations.epoch):
                 waiting.append(house)
             house.disconnect()
             released.append(house)
@@ -463,8 +528,7 @@ def _mass_restore(stations: Stations, v: dict[str, Any]) -> Given:
     for house in houses:
         old_keys.visit(house)
         house.disconnect()
-    epoch = KEY_EPOCH + 1
-    altered = sum(a != b for a, b in zip(before, stations.digests(epoch), strict=True))
+    altered = sum(a != b for a, b in zip(before, stations.digests(), strict=True))
     stations.note(f"{len(back_s)} of {len(houses)} stations are back after {spent_min:.0f} min")
     return (
         {
@@ -492,7 +556,7 @@ def _below_attainable_k(stations: Stations, house: Controller) -> float:
 def _is_back(stations: Stations, house: Controller, wanted: tuple[int, int]) -> bool:
     """Limits and firmware proven as before, own control running, supply near its attainable set-point."""
     try:
-        status = proven_status(house, KEY_EPOCH + 1)
+        status = proven_status(house, stations.epoch)
     except (ModbusException, ModbusSilent):
         return False
     finally:
@@ -544,6 +608,7 @@ STEPS: dict[str, Callable[[Stations, dict[str, Any]], Given]] = {
     "cycle_source": _cycle_source,
     "order": _order,
     "switch_on": _switch_on,
+    "power_failure": _power_failure,
     "plain_writes": _plain_writes,
     "stolen_keys": _stolen_keys,
     "mass_restore": _mass_restore,
@@ -551,6 +616,7 @@ STEPS: dict[str, Callable[[Stations, dict[str, Any]], Given]] = {
     "make_up": _make_up,
     "repair": _repair,
 }
+BROKEN_OFF = "{}, broken off"
 KEEPS_THE_MARK = ("mass_restore",)  # it is judged against what was before the attack
 
 
@@ -565,53 +631,85 @@ def _take(stations: Stations, step: Step) -> None:
     if step.do not in KEEPS_THE_MARK:
         stations.mark()
     from_s = stations.now_s
-    own, counts = STEPS[step.do](stations, step.values)
-    figures = {**stations.always(), **own}
+    try:
+        own, counts = STEPS[step.do](stations, step.values)
+        figures = {**stations.always(), **own}
+    except BaseException:  # nothing is judged by half a step, but what it showed is told
+        stations.result.steps.append(
+            StepResult(
+                BROKEN_OFF.format(step.do), step.because, from_s, stations.now_s, stations.seen(), {}, []
+            )
+        )
+        raise
     checks = [judge(expectation, figures) for expectation in step.expect]
     stations.result.steps.append(
         StepResult(step.do, step.because, from_s, stations.now_s, figures, counts, checks)
     )
 
 
+def why(error: BaseException) -> str:
+    """Return what a person is told of an error that broke a run off; where it was, when it has no code."""
+    if isinstance(error, KeyboardInterrupt):
+        return "Ctrl-C"
+    if hasattr(error, "code"):
+        return str(error)
+    at = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f", {Path(frame.filename).name} line {frame.lineno}" for frame in at)
+    return f"{type(error).__name__}: {error}{place}"
+
+
 def run_one(
     folder: Path, run: Run, count: int, seed: int, say: Progress, shipped: Path | None = None
 ) -> RunResult:
-    """Run one run with `count` stations in `folder`; what was measured until an error or Ctrl-C is kept."""
+    """Run one run with `count` stations in `folder`.
+
+    Whatever ends it early, an error or Ctrl-C, while booting too: its controllers have ended, and what was
+    measured is returned with the reason in `stopped_by`.
+    """
     began = time.monotonic()
-    with Stations(folder, run, count, seed, say, shipped) as stations:
-        result = stations.result
-        booted = time.monotonic()
-        try:
-            result.cost |= stations.memory()
-            for step in run.steps:
-                _take(stations, step)
+    result = RunResult(run)
+    try:
+        with Stations(folder, run, count, seed, say, shipped, result) as stations:
+            booted = time.monotonic()
+            try:
+                result.cost |= stations.memory()
+                for step in run.steps:
+                    _take(stations, step)
+            finally:
+                _close_the_books(stations, began, booted)
             result.whole = True
-        except KeyboardInterrupt:
-            result.stopped_by = "Ctrl-C"
-        except BenchError as error:
-            result.stopped_by = str(error)
-        assert stations.clock is not None
-        wall_s = max(time.monotonic() - booted, 1e-3)
-        ticks = stations.clock.now_ms / stations.clock.tick_ms
-        result.sha256 = stations.clock.sha256
-        result.cost |= {
-            "wall_s": time.monotonic() - began,
-            "virtual_min": stations.now_s / 60.0,
-            "times_real_time": stations.now_s / wall_s,
-            "device_ticks_per_s": (count + 1) * ticks / wall_s,
-        }
-        for house in stations.houses:
-            result.stations.append(
-                {
-                    "station": house.name,
-                    "device_id": house.device.device_id.hex(),
-                    "room_c": round(float(stations.plant.room_temp_c[house.position]), 3),
-                    "lowest_room_c": round(float(stations.lowest_room[house.position]), 3),
-                    "stopped": int(stations.stopped()[house.position]),
-                }
-            )
+    except (Exception, KeyboardInterrupt) as error:
+        result.whole = False
+        result.stopped_by = why(error)
+        result.cost.setdefault("wall_s", time.monotonic() - began)
     shutil.rmtree(folder / "devices", ignore_errors=True)
     return result
+
+
+def _close_the_books(stations: Stations, began: float, booted: float) -> None:
+    """Keep digest, cost and the state of every station: what needs no answer from a controller."""
+    clock, result = stations.clock, stations.result
+    assert clock is not None
+    count = len(stations.houses)
+    wall_s = max(time.monotonic() - booted, 1e-3)
+    result.sha256 = clock.sha256
+    result.cost |= {
+        "wall_s": time.monotonic() - began,
+        "virtual_min": stations.now_s / 60.0,
+        "times_real_time": stations.now_s / wall_s,
+        "device_ticks_per_s": (count + 1) * clock.now_ms / clock.tick_ms / wall_s,
+    }
+    stopped = stations.stopped()
+    for house in stations.houses:
+        result.stations.append(
+            {
+                "station": house.name,
+                "device_id": house.device.device_id.hex(),
+                "room_c": round(float(stations.plant.room_temp_c[house.position]), 3),
+                "lowest_room_c": round(float(stations.lowest_room[house.position]), 3),
+                "stopped": int(stopped[house.position]),
+            }
+        )
 
 
 def run_scenario(
@@ -630,10 +728,7 @@ def run_scenario(
     results: list[RunResult] = []
     for run in scenario.runs:
         own = folder / f"run-{len(results) + 1}"
-        try:
-            results.append(run_one(own, run, stations or scenario.stations, seed, say, shipped))
-        except KeyboardInterrupt:  # while its stations were being started
-            results.append(RunResult(run, stopped_by="Ctrl-C"))
+        results.append(run_one(own, run, stations or scenario.stations, seed, say, shipped))
         if not results[-1].whole:
             break
     return results

@@ -6,17 +6,18 @@ A fixed choice of the 336, one of each group that runs in a few seconds; all of 
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from .bench.faults import mischief_faults, power_faults, sensor_faults
+from .bench.faults import mischief_faults, power_faults, sensor_faults, tcp_faults
 from .bench.faults.both import both
 from .bench.faults.case import ERROR, MET, NOT_MET, Plan, run
 from .bench.faults.checks import ALL_GOES_ON
-from .bench.faults.injector import NotPossible
+from .bench.faults.injector import Injector, NotPossible, NotProven
 from .bench.faults.rig import POINTS, FaultRig, Ohms
 from .bench.faults.trace import EVERY_S
 from .bench.plant_version import plant_version
@@ -184,3 +185,41 @@ def test_a_target_that_cannot_do_it_is_told(tmp_path: Path, firmware_bundle: Pat
         ):
             sensor_faults.Open(rig, 0)
         assert rig.terminal_faults == []
+
+
+class Unheard(tcp_faults.Crowd):
+    """A crowd that believes it has come, and has not: it counts what the kernel does not know."""
+
+    def each_tick(self) -> None:
+        while len(self.open) < self._most:
+            self.open.append(socket.socket())
+
+
+class Talking(tcp_faults.Vanished):
+    """Clients that are to say nothing, and ask."""
+
+    def greet(self, link: socket.socket) -> None:
+        link.sendall(tcp_faults.frame(1))
+
+
+class Whole(tcp_faults.Loris):
+    """A slow client whose bytes come to a whole request each time."""
+
+    def each_tick(self) -> None:
+        super().each_tick()
+        for link in self.open:
+            link.sendall(tcp_faults.LONG[self.sent_of[link] :])
+            self.sent_of[link] = len(tcp_faults.LONG) - 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "make", [lambda rig: Unheard(rig, 6, 6), lambda rig: Talking(rig, 2, 2), lambda rig: Whole(rig, 1)]
+)
+def test_connections_are_proved_by_the_kernel_and_not_by_who_made_them(
+    make: Callable[[FaultRig], Injector], tmp_path: Path, firmware_bundle: Path
+) -> None:
+    with FaultRig(tmp_path, firmware_bundle, POINTS["summer"]) as rig, make(rig) as fault:
+        rig.bench.run_for(6.0)
+        with pytest.raises(NotProven, match="in the kernel's table"):
+            fault.prove()

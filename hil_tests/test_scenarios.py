@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,14 +24,9 @@ from .scenario_file import Run, Scenario, find, read
 from .scenario_report import write_scenario_report
 from .scenario_run import RunResult, run_scenario
 
-# Minutes: long enough for a shut flow to be told from a small one where it is shut.
-SHORTER = {
-    ("shipped", "run"): 8,
-    ("shipped", "plain_writes"): 4,
-    ("shipped", "stolen_keys"): 5,
-    ("unprotected", "run"): 10,
-    ("unprotected", "plain_writes"): 14,
-}
+# Minutes of each step but the restores, run by run: long enough for a shut flow to be told from a small one
+# where it is shut, and for a house without heat to leave its comfort band.
+SHORTER = {"shipped": (8, 80, 5), "unprotected": (10, 14, 15, 80)}
 STATIONS = 3
 
 
@@ -39,10 +35,11 @@ def shortened(scenario: Scenario) -> Scenario:
 
     def run(whole: Run) -> Run:
         steps = []
+        minutes = iter(SHORTER[whole.firmware])
         for step in whole.steps:
             values = dict(step.values)
-            if (whole.firmware, step.do) in SHORTER:
-                values["for_min"] = SHORTER[whole.firmware, step.do]
+            if "for_min" in values:
+                values["for_min"] = next(minutes)
             # a few stations begin within any minute or two, whatever is done; it takes many to be in step
             expect = tuple(row for row in step.expect if row.figure != "begun_share_in_a_minute")
             steps.append(dataclasses.replace(step, values=values, expect=expect))
@@ -78,6 +75,9 @@ def test_l_2024_keeps_every_limit_on_a_few_stations(l_2024: tuple[Scenario, list
     assert unprotected.steps[1].figures["stopped_share"] == 1.0
     assert shipped.firmware_sha256 != unprotected.firmware_sha256
     assert unprotected.steps[2].counts == {"stopped_before": STATIONS, "restored": STATIONS}
+    # as long as the shipped firmware bore it, and every room is cold
+    assert unprotected.steps[4].figures["out_of_comfort"] == STATIONS
+    assert walk.to_s - walk.from_s == unprotected.steps[4].to_s - unprotected.steps[4].from_s
 
 
 @pytest.mark.slow
@@ -223,3 +223,185 @@ def test_ctrl_c_ends_every_controller_and_keeps_the_partial_report(tmp_path: Pat
     assert "marked partial" in err
     assert "Ctrl-C" in (report / "report.html").read_text(encoding="utf-8")
     assert list(tmp_path.glob("toplovod-scenario-*")) == []  # flash, keys and consoles are gone
+
+
+TWO_RUNS = """format: toplovod-scenario/1
+title: Two
+story: The second one fails.
+facts:
+  - {fact: short, source: this test}
+stations: 1
+runs:
+"""
+ONE_RUN = """  - name: %s
+    firmware: shipped
+    outdoor_temp_c: -5
+    steps:
+      - do: run
+        for_min: 2
+        expect:
+          - {figure: lowest_room_c, limit: room-floor}
+      - do: run
+        for_min: 2
+        expect:
+          - {figure: lowest_room_c, limit: room-floor}
+"""
+
+
+def children() -> list[int]:
+    """The processes that this one has started and that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == os.getpid() and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.slow
+def test_a_station_that_dies_in_a_later_run_takes_nothing_that_was_measured(
+    tmp_path: Path, firmware_bundle: Path
+) -> None:
+    plan = tmp_path / "two.yaml"
+    plan.write_text(TWO_RUNS + ONE_RUN % "first" + ONE_RUN % "second")
+    scenario = read(plan)
+    before = set(children())
+
+    def kill_one_in_the_second_step(line: str) -> None:
+        if line.startswith("second: run, 0 of"):
+            steps.append(line)
+            if len(steps) == 2:
+                os.kill(min(set(children()) - before), signal.SIGKILL)
+
+    steps: list[str] = []
+    first, second = run_scenario(
+        tmp_path / "run", scenario, stations=1, seed=1, say=kill_one_in_the_second_step,
+        shipped=firmware_bundle,
+    )  # fmt: skip
+    assert first.whole and [check.passed for check in first.checks] == [True, True]
+    assert not second.whole and "its process ended with status -9" in second.stopped_by
+    assert [step.do for step in second.steps] == ["run", "run, broken off"]
+    assert [check.passed for check in second.checks] == [True]  # half a step is not judged, and told
+    assert second.steps[1].figures["lowest_room_c"] is not None
+    assert second.sha256 and len(second.stations) == 1 and set(children()) <= before
+    report = tmp_path / "report"
+    said = write_scenario_report(report, scenario, [first, second], stations=1, seed=1, command="toplovod")
+    assert said["partial"] and not said["passed"]
+    html = (report / "report.html").read_text(encoding="utf-8")
+    assert "Partial, broken off before its end" in html and "its process ended with status -9" in html
+    assert [suite.get("errors") for suite in ET.parse(report / "junit.xml").getroot()] == ["0", "1"]
+
+
+@pytest.mark.slow
+def test_a_run_whose_stations_do_not_start_is_told_beside_the_one_before(
+    tmp_path: Path, firmware_bundle: Path
+) -> None:
+    bundle = shutil.copytree(firmware_bundle, tmp_path / "bundle")
+    plan = tmp_path / "two.yaml"
+    plan.write_text(TWO_RUNS + ONE_RUN % "first" + ONE_RUN % "second")
+
+    def take_the_program_away(line: str) -> None:
+        (bundle / "main.py").unlink(missing_ok=True)
+
+    before = set(children())
+    first, second = run_scenario(
+        tmp_path / "run", read(plan), stations=1, seed=1, say=take_the_program_away, shipped=bundle
+    )
+    assert first.whole and len(first.checks) == 2
+    assert not second.whole and "house-001" in second.stopped_by and set(children()) <= before
+    said = write_scenario_report(
+        tmp_path / "report", read(plan), [first, second], stations=1, seed=1, command="toplovod"
+    )
+    assert said["partial"] and not said["passed"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_fault_cases_that_are_done(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tools.cli", "hil", "run", "faults", "--case", "sensors.open", "--jobs", "1",
+         "--report", str(tmp_path / "report")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("1/6"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Broken off (Ctrl-C): 1 of 6 cases are done and kept, marked partial" in err
+    kept = json.loads((tmp_path / "report" / "faults.json").read_text())
+    assert kept["partial"] and len(kept["cases"]) == 1
+
+
+def few_minutes(whole: Scenario, *minutes: dict[str, float]) -> Scenario:
+    """The first run alone, each of its steps with other times."""
+    run = whole.runs[0]
+    steps = [
+        dataclasses.replace(step, values={**step.values, **spent})
+        for step, spent in zip(run.steps, minutes, strict=True)
+    ]
+    return dataclasses.replace(whole, runs=(dataclasses.replace(run, steps=tuple(steps)),))
+
+
+@pytest.mark.slow
+def test_who_begins_in_one_minute_is_told_from_who_is_spaced(tmp_path: Path, firmware_bundle: Path) -> None:
+    """Flows are counted, not switches: spaced ones keep the limit, those that power comes back to do not.
+
+    The shipped firmware does not spread its starts. Where it once does, the second half must be turned round.
+    """
+    (result,) = run_scenario(
+        tmp_path,
+        few_minutes(
+            read(find("v-2018-09")),
+            {"over_min": 12},
+            {"for_min": 5},
+            {"for_min": 1},
+            {"off_min": 5, "for_min": 10},
+        ),
+        stations=3,
+        seed=1,
+        say=lambda line: None,
+        shipped=firmware_bundle,
+    )
+    assert result.whole, result.stopped_by
+    spaced, failure = result.steps[0], result.steps[-1]
+    assert spaced.counts == {"switched_on": 3, "begun": 3}
+    assert spaced.figures["begun_share_in_a_minute"] == pytest.approx(1 / 3)
+    assert failure.counts == {"begun": 3} and failure.figures["begun_share_in_a_minute"] == 1.0
+    told = {check.name.split()[0]: check.passed for check in failure.checks}
+    assert told.pop("begun_share_in_a_minute") is False and all(told.values()), told
+
+
+@pytest.mark.slow
+def test_leases_that_end_together_end_apart_and_in_step_where_nothing_spreads_them(
+    tmp_path: Path, firmware_bundle: Path
+) -> None:
+    """`make scenarios` lets 324 leases of half an hour end in one second."""
+    whole = read(find("v-leases"))
+    runs = []
+    for run in whole.runs:
+        steps = [
+            dataclasses.replace(step, values={**step.values, **spent})
+            for step, spent in zip(run.steps, LEASES, strict=True)
+        ]
+        runs.append(dataclasses.replace(run, steps=tuple(steps)))
+    results = run_scenario(
+        tmp_path, dataclasses.replace(whole, runs=tuple(runs)), stations=4, seed=1, say=lambda line: None,
+        shipped=firmware_bundle,
+    )  # fmt: skip
+    assert [result.stopped_by for result in results] == ["", ""]
+    checks = [check for result in results for check in result.checks]
+    assert [(check.name, check.value) for check in checks if not check.passed] == []
+    assert [len(result.checks) for result in results] == [7, 2]
+    # the same limit that the shipped firmware kept: without what spreads the way back it is not kept
+    jump = results[1].steps[-1].figures["flow_rise_share"]
+    assert jump is not None and jump > limit("flow-rise")
+
+
+# 40 degC, for five minutes
+LEASES: tuple[dict[str, float], ...] = ({"for_min": 20}, {"lease_min": 5}, {"for_min": 5}, {"for_min": 24})

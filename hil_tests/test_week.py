@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,10 @@ import pytest
 from examples.valley.make_valley import make_valley
 
 from .bench.plant.weather import Weather
-from .demo_report import week_section, write_week_report
+from .demo_report import week_section, write_partial_week, write_week_report
 from .week import (
     DP_RESOLUTION_BAR,
+    PARTIAL_FILE,
     RESULT_FORMAT,
     WEEK_FILE,
     Coldest,
@@ -153,3 +158,44 @@ def test_both_runs_give_figures_and_a_report(tmp_path: Path) -> None:
     html = page.read_text()
     assert "http://" not in html and "https://" not in html  # opens offline
     assert html.count("<svg") == 6
+
+
+@pytest.mark.slow
+def test_the_hours_of_a_week_that_is_broken_off_are_kept_and_shown(tmp_path: Path) -> None:
+    make_valley(HOUSES, 1, tmp_path / "valley")
+    plan = Plan(str(tmp_path / "valley" / "site.toml"), warm_up_s=0.0, span_s=SPAN_S)
+
+    def stop(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_coordinated(plan, tmp_path / "coordinated.npz", stop)
+    kept = load_week(tmp_path / PARTIAL_FILE)
+    assert kept is not None and kept["kpi"]["simulated_h"] > 0.0
+    page = write_partial_week(tmp_path, "Ctrl-C", ["toplovod", "hil", "run", "week"])
+    html = page.read_text(encoding="utf-8")
+    assert "Partial, broken off before its end" in html and "Broken off: Ctrl-C" in html
+    assert "coordinated, 0.0 of 0 h" in html and "Pump energy" in html
+    assert json.loads((tmp_path / "report.json").read_text())["passed"] is False
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_week_with_a_partial_page(tmp_path: Path) -> None:
+    make_valley(HOUSES, 1, tmp_path / "valley")
+    command = [sys.executable, "-m", "tools.cli", "hil", "run", "week", "--site"]
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "valley" / "site.toml"), "--report", str(tmp_path / "report")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("coordinated week:"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Broken off (Ctrl-C)" in err and "marked partial" in err
+    html = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "Partial, broken off before its end" in html and "Nothing of the judged week" in html
+    assert list(tmp_path.glob("toplovod-*")) == []  # flash, keys and consoles are gone

@@ -12,7 +12,7 @@ import contextlib
 import os
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ DP_RESOLUTION_BAR = 0.02
 RESULT_FORMAT = "toplovod-week/1"
 WEEK_FILE = "week.json"
 RIVAL_FILE = "constant.json"
+PARTIAL_FILE = "coordinated-partial.json"
 
 Progress = Callable[[str], None]
 
@@ -242,6 +243,8 @@ def run_coordinated(plan: Plan, keep: Path | None = None, progress: Progress | N
         end_ms = round((plan.warm_up_s + plan.span_s) * 1000)
         lost_before = None
         next_line = 0.0
+        if keep is not None:
+            stack.enter_context(_kept_when_broken_off(recording, keep.with_name(PARTIAL_FILE), plan))
         while run.clock.now_ms < end_ms:
             demo.tick(measure_heap=heaps.due())
             heaps.note()
@@ -258,6 +261,18 @@ def run_coordinated(plan: Plan, keep: Path | None = None, progress: Progress | N
         after = polls(supervisor)
         result["kpi"] |= {name: after[name] - (lost_before or {}).get(name, 0) for name in after}
         return result
+
+
+@contextlib.contextmanager
+def _kept_when_broken_off(recording: Recording, path: Path, plan: Plan) -> Iterator[None]:
+    """Write the figures of the hours until then into path when the block is broken off; else remove them."""
+    try:
+        yield
+    except BaseException:
+        content = {"provenance": asdict(plan), "of_h": plan.span_s / HOUR_S, "kpi": recording.kpi()}
+        kept.save(path, {"format": RESULT_FORMAT, **content})
+        raise
+    path.unlink(missing_ok=True)
 
 
 class Heaps:

@@ -36,6 +36,10 @@ every case no water above 65 °C may be drawn for more than {DHW_LIMIT_S:g} s an
 below {ROOM_FLOOR_C:g} °C (the project's own figures). The safety thermostat of the wiring plan
 ([boards.md](boards.md)) is part of the plant; the table tells where it acted.
 
+`power.cut` is the one type whose cuts know no operating point: a script on an emulated chip writes
+the log (mild) or the records (severe) and is cut at each of its flash operations, the same at all three
+points, and their proofs are identical for that reason. The point changes the house beside it, and only that.
+
 """
 
 

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ def run_faults(
     in_pairs: the names are those of pairs. A folder holds a run of cases or one of pairs. workers: cases at a
     time, each beyond the first in a process of its own; what a case comes to does not depend on it.
 
-    WrongUse for an unknown name. With Ctrl-C what is done stays, marked partial.
+    WrongUse for an unknown name. With Ctrl-C it returns what is done, marked partial; before there is
+    anything to return it raises KeyboardInterrupt.
     """
     wanted: Sequence[Case | Pair] = chosen_pairs(names) if in_pairs else chosen(names)
     every: Sequence[Case | Pair] = pairs() if in_pairs else cases()
@@ -74,18 +75,19 @@ def run_faults(
         return ended.as_row()
 
     try:
-        for number, (case, row) in enumerate(_ended(todo, one, workers), start=1):
-            found[case.name] = row
-            result = _write(folder, form, firmware, seed, every, wanted, found)
-            each = (time.monotonic() - begun) / number
-            left_min = each * (len(todo) - number) / 60.0
-            say(
-                f"{number}/{len(todo)} {case.name}: {row['verdict']}"
-                + (f" ({row['why']})" if row["why"] else "")
-                + f"; {left_min:.0f} min to go"
-            )
-            if time.monotonic() >= next_report and number < len(todo):
-                next_report = _report(folder, result, names, every, wanted)
+        with contextlib.suppress(KeyboardInterrupt), contextlib.closing(_ended(todo, one, workers)) as ended:
+            for number, (case, row) in enumerate(ended, start=1):
+                found[case.name] = row
+                result = _write(folder, form, firmware, seed, every, wanted, found)
+                each = (time.monotonic() - begun) / number
+                left_min = each * (len(todo) - number) / 60.0
+                say(
+                    f"{number}/{len(todo)} {case.name}: {row['verdict']}"
+                    + (f" ({row['why']})" if row["why"] else "")
+                    + f"; {left_min:.0f} min to go"
+                )
+                if time.monotonic() >= next_report and number < len(todo):
+                    next_report = _report(folder, result, names, every, wanted)
     finally:  # also after Ctrl-C, which leaves it partial
         report.write(folder, result, names, every, wanted)
     return result
@@ -107,7 +109,7 @@ def _report(
 
 def _ended(
     todo: Sequence[Case | Pair], one: Callable[[Case | Pair, int], dict[str, Any]], workers: int
-) -> Iterator[tuple[Case | Pair, dict[str, Any]]]:
+) -> Generator[tuple[Case | Pair, dict[str, Any]]]:
     """Give each case with its row as it ends; one whose process dies is an error and is run again by a rerun.
 
     one: is told the case and which of the workers runs it.

@@ -13,7 +13,7 @@ from ..bench.faults.checks import ALL_GOES_ON, NORMAL, QUIET, Check
 from ..bench.faults.rig import FaultRig
 from .types import FaultType
 
-CROWD = 6  # docs/modbus.md: 4 masters and 2 in the lobby
+CROWD = faults.PLACES
 
 
 def _newcomer(rig: FaultRig) -> bool:
@@ -96,7 +96,7 @@ ROWS = (
         "clients that say nothing and never close",
         "two",
         "thirty, three more in every tick",
-        "the connections themselves",
+        "the kernel's table: the connections, and no byte sent on them",
         SERVICE,
         SOURCE,
         _tcp(lambda rig, severe: faults.Vanished(rig, 3, 30) if severe else faults.Vanished(rig, 2, 2)),
@@ -140,7 +140,7 @@ ROWS = (
         "a byte of a frame in every tick, never its end",
         "one client",
         "eight clients",
-        "bytes sent, connections dropped",
+        "the kernel's table: connections with a part of a frame and no answer",
         SERVICE,
         SOURCE,
         _tcp(lambda rig, severe: faults.Loris(rig, 8 if severe else 1)),
@@ -151,7 +151,7 @@ ROWS = (
         "as many clients as there are places, each asks once and stays",
         "all places",
         "three times as many",
-        "the connections themselves",
+        "the kernel's table: the connections, each with its answer",
         f"the longest idle one gives way; {SERVICE}",
         f"firmware.md 3: evict the longest idle; {SOURCE}",
         _tcp(lambda rig, severe: faults.Crowd(rig, CROWD, 3 * CROWD if severe else CROWD)),

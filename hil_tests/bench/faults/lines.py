@@ -108,7 +108,7 @@ class SerialMaster:
         os.close(self._tty)
 
 
-ESTABLISHED, TIME_WAIT = 1, 6
+ESTABLISHED, TIME_WAIT, CLOSE_WAIT = 1, 6, 8
 
 
 def clients(port: int, state: int = ESTABLISHED) -> frozenset[int]:
