@@ -23,6 +23,7 @@ def test_a_heap_that_grows_a_reset_and_a_task_that_began_again_are_faults() -> N
     steady = Soak(2.0, live_b=[150_000] * 48, free_block_b=[9_000] * 48)
     assert steady.faults == []
     steady.live_b[40] += round(LEEWAY_B) + 1
+    steady.free_block_b[41] -= round(LEEWAY_B) + 1
     steady.resets = 2
     steady.task_restarts = 1
-    assert [fault.split()[1] for fault in steady.faults] == ["heap", "board", "tasks"]
+    assert [fault.split()[1] for fault in steady.faults] == ["heap", "largest", "board", "tasks"]

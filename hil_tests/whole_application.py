@@ -2,7 +2,8 @@
 
 Two heating circuits, schedules, limiters, hot water, four Modbus masters, orders renewed as the supervisor
 renews them. Run it as `python -m hil_tests.whole_application --days 30` (`make soak`). It refuses to pass a
-run in which the live heap grows after its first day, a task was begun again or the board was reset.
+run in which the live heap grows or falls to pieces after its first day, a task was begun again or the board
+was reset.
 """
 
 from __future__ import annotations
@@ -59,9 +60,19 @@ class Soak:
     wall_s: float = 0.0
 
     @property
+    def _settling(self) -> int:
+        """Hours of the first day, or of the first half of a shorter run."""
+        return min(24, max(1, len(self.live_b) // 2))
+
+    @property
     def settled_b(self) -> int:
-        """The most of the first day, or of the first half of a shorter run."""
-        return max(self.live_b[: min(24, max(1, len(self.live_b) // 2))])
+        """The most that was live while it settled."""
+        return max(self.live_b[: self._settling])
+
+    @property
+    def whole_b(self) -> int:
+        """The least that the largest free block was while it settled."""
+        return min(self.free_block_b[: self._settling])
 
     @property
     def faults(self) -> list[str]:
@@ -69,6 +80,8 @@ class Soak:
         found = []
         if max(self.live_b) > self.settled_b + LEEWAY_B:
             found.append(f"the heap grew from {self.settled_b} to {max(self.live_b)} B")
+        if min(self.free_block_b) < self.whole_b - LEEWAY_B:
+            found.append(f"the largest free block fell from {self.whole_b} to {min(self.free_block_b)} B")
         if self.resets > limit("resets"):
             found.append(f"the board was reset {self.resets} times")
         if self.task_restarts > limit("task-restarts"):
