@@ -107,6 +107,7 @@ docs: $(VENV)/.toplovod-installed  ## write the generated pages of docs/ anew
 	$(BIN)/python -m tools.checks.shown_output --write docs/networks.md
 	$(BIN)/python -m hil_tests.faults.page
 	$(BIN)/python -m hil_tests.dhw.page
+	test ! -e hil_tests/year.json || $(BIN)/python -m hil_tests.year_page
 
 bench: setup  ## the measurements
 	$(BIN)/python -m pytest -o python_files='measure_*.py' core_ext/measurements \
