@@ -20,6 +20,7 @@ import typer
 
 if TYPE_CHECKING:
     from .scenario_file import Scenario
+    from .scenario_run import RunResult
     from .week import Plan as WeekPlan
 
 app = typer.Typer(no_args_is_help=True)
@@ -314,11 +315,15 @@ def _run_scenario(plan: Scenario, devices: int | None, seed: int, report: Path, 
         from .scenario_run import run_scenario
 
     stations = devices or plan.stations
-    with signals_as_ctrl_c(), run_folder("scenario") as folder:
-        results = run_scenario(folder, plan, stations=stations, seed=seed, say=_progress())
     command = shlex.join(["toplovod", *sys.argv[1:]])
-    with _signals_later():  # a second Ctrl-C would take what the first one left
-        outcome = write_scenario_report(report, plan, results, stations=stations, seed=seed, command=command)
+
+    def write(results: list[RunResult]) -> dict[str, Any]:
+        with _signals_later():  # a second Ctrl-C would take what the first one left
+            return write_scenario_report(report, plan, results, stations=stations, seed=seed, command=command)
+
+    with signals_as_ctrl_c(), run_folder("scenario") as folder:
+        results = run_scenario(folder, plan, stations=stations, seed=seed, say=_progress(), between=write)
+    outcome = write(results)
     for result in results:
         cost = result.cost
         typer.echo(

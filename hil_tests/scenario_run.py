@@ -720,13 +720,17 @@ def run_scenario(
     seed: int,
     say: Progress,
     shipped: Path | None = None,
+    between: Callable[[list[RunResult]], object] = lambda results: None,
 ) -> list[RunResult]:
     """Run every run of a scenario, one after the other; a broken-off one is the last.
 
-    shipped: the bundle to use for shipped firmware, built when None.
+    shipped: the bundle to use for shipped firmware, built when None. between: is given what there is before
+    the next run begins, so that not even a bench that is killed takes it away.
     """
     results: list[RunResult] = []
     for run in scenario.runs:
+        if results:
+            between(results)
         own = folder / f"run-{len(results) + 1}"
         results.append(run_one(own, run, stations or scenario.stations, seed, say, shipped))
         if not results[-1].whole:
