@@ -277,10 +277,12 @@ def test_a_station_that_dies_in_a_later_run_takes_nothing_that_was_measured(
                 os.kill(min(set(children()) - before), signal.SIGKILL)
 
     steps: list[str] = []
+    kept: list[list[str]] = []
     first, second = run_scenario(
         tmp_path / "run", scenario, stations=1, seed=1, say=kill_one_in_the_second_step,
-        shipped=firmware_bundle,
+        shipped=firmware_bundle, between=lambda results: kept.append([row.run.name for row in results]),
     )  # fmt: skip
+    assert kept == [["first"]]  # written before the second one began
     assert first.whole and [check.passed for check in first.checks] == [True, True]
     assert not second.whole and "its process ended with status -9" in second.stopped_by
     assert [step.do for step in second.steps] == ["run", "run, broken off"]
