@@ -62,7 +62,9 @@ CTRL_C = b"\x03"
 CTRL_D = b"\x04"
 RESTART_DEADLINE_S = 30.0
 INTERRUPT_HOLD_S = 30.0  # longest time that bytes wait for the REPL after a Ctrl-C; a busy host needs seconds
-INTERRUPT_READ_S = 0.25  # a REPL reads a Ctrl-C at once; unread after this, a program is running
+INTERRUPT_READ_S = (
+    0.25  # a REPL that gets to run reads a Ctrl-C at once; unread after this, a program is running
+)
 LOOK_AGAIN_S = 0.005
 # A Unix VM leaves whatever it was doing by a jump when Ctrl-C comes. Out of its collector it jumps with the
 # heap locked, and dies of its first allocation afterwards; out of a finaliser the jump leads nowhere and the
@@ -135,6 +137,7 @@ class SerialBoard:
         self._looked_at = 0.0
         self._bitten = False
         self._cause = POWER_ON_CAUSE
+        self._used_s = 0.0  # of the processor, when the last Ctrl-C was passed on
         self._rtc_offset_us = 0  # the clock's from the host's; a soft reset does not stop it
 
     def serve(self, owner: int | None = None) -> NoReturn:
@@ -180,7 +183,8 @@ class SerialBoard:
             return
         now = time.monotonic()
         if self._interrupt_due is not None:
-            if self._unread() and now >= self._interrupt_due and self._process is not None:
+            if self._unread() and now >= self._interrupt_due and self._does_otherwise():
+                assert self._process is not None
                 self._held = self._take_back().replace(CTRL_C, b"") + self._held
                 self._process.send_signal(signal.SIGINT)
                 self._interrupt_due = None
@@ -209,6 +213,7 @@ class SerialBoard:
             self._interrupted = True
         elif interrupt:
             self._interrupt_due = now + INTERRUPT_READ_S
+            self._used_s = self._state_and_use()[1]
 
     def _pass_on(self, count: int) -> None:
         while count:
@@ -246,6 +251,22 @@ class SerialBoard:
     def _program_runs(self) -> bool:
         """Say whether boot.py or main.py runs: in its REPL the VM takes Ctrl-C as a byte, not as a signal."""
         return bool(termios.tcgetattr(self._slave)[3] & termios.ISIG)
+
+    def _state_and_use(self) -> tuple[str, float]:
+        """Return the VM's state as the kernel calls it, and the processor time it has used, s."""
+        if self._process is None:
+            return "", 0.0
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _does_otherwise(self) -> bool:
+        """Say whether a VM that leaves a Ctrl-C unread has had the time to read it.
+
+        One that waits for the processor has not, and a signal would hit whatever it does next: on a busy host
+        that broke the next word of mpremote. One that sleeps, sleeps in its program: input would wake its REPL.
+        """
+        state, used_s = self._state_and_use()
+        return state == "S" or used_s - self._used_s >= INTERRUPT_READ_S
 
     def _unread(self) -> int:
         """Return how many bytes from the host the VM has not read yet."""
