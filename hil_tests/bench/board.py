@@ -62,9 +62,7 @@ CTRL_C = b"\x03"
 CTRL_D = b"\x04"
 RESTART_DEADLINE_S = 30.0
 INTERRUPT_HOLD_S = 30.0  # longest time that bytes wait for the REPL after a Ctrl-C; a busy host needs seconds
-INTERRUPT_READ_S = (
-    0.25  # a REPL that gets to run reads a Ctrl-C at once; unread after this, a program is running
-)
+INTERRUPT_READ_S = 0.25  # a REPL that gets to run reads a Ctrl-C at once; unread after this, a program runs
 LOOK_AGAIN_S = 0.005
 # A Unix VM leaves whatever it was doing by a jump when Ctrl-C comes. Out of its collector it jumps with the
 # heap locked, and dies of its first allocation afterwards; out of a finaliser the jump leads nowhere and the
@@ -263,7 +261,7 @@ class SerialBoard:
         """Say whether a VM that leaves a Ctrl-C unread has had the time to read it.
 
         One that waits for the processor has not, and a signal would hit whatever it does next: on a busy host
-        that broke the next word of mpremote. One that sleeps, sleeps in its program: input would wake its REPL.
+        that broke the next word of mpremote. One that sleeps does so in its program: input wakes a REPL.
         """
         state, used_s = self._state_and_use()
         return state == "S" or used_s - self._used_s >= INTERRUPT_READ_S
