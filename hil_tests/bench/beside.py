@@ -66,6 +66,7 @@ class Beside:
             raise BesideFailed(
                 f"{self._what}: its process ended with status {self._process.exitcode}; the run stopped there"
             ) from None
+        self._process.join(STOP_DEADLINE_S)  # it has said all: to be ended now would be told as an error
         if not good:
             raise BesideFailed(f"{self._what}: {value}")
         return value
