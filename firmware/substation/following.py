@@ -99,10 +99,9 @@ class CircuitValve:
         missing_mk = circuit.setpoint_mc - supply_mc
         near = -NEAR_MK <= missing_mk <= NEAR_MK
         position_bp = valve.position_bp
-        hot = still = None
-        wrong = False
+        hot = still = wrong = None  # between its stops nothing is wrong and nothing right
         if near:
-            hot = still = False
+            hot = still = wrong = False
             self._tries = 0
         elif position_bp == 0:
             return_mc = self._value[self._return_at]
@@ -111,7 +110,8 @@ class CircuitValve:
                 hot = wrong = missing_mk < -NEAR_MK and supply_mc - return_mc > CARRIED_MK
         if primary_mc is not None and primary_mc - circuit.setpoint_mc > PRIMARY_ABOVE_MK:
             if missing_mk > COLD_MK:
-                wrong = position_bp == FULL_BP
+                if position_bp == FULL_BP:
+                    wrong = True
                 if dp_mbar is not None and flow_l_h is not None:
                     still = self._nothing_more(position_bp, flow_l_h, dp_mbar)
             elif -STEADY_MK < missing_mk < STEADY_MK and flow_l_h is not None and self._alone():
@@ -119,7 +119,8 @@ class CircuitValve:
         self.hot = bool(hot)
         self._hot.step(hot, dt_ms)
         self._still.step(still, dt_ms)
-        self._wrong_ms = self._wrong_ms + dt_ms if wrong else 0
+        if wrong is not None:  # a limiter that bites between two draw-offs would else begin the time anew
+            self._wrong_ms = self._wrong_ms + dt_ms if wrong else 0
         if self._wrong_ms >= again_ms(AGAIN_MS, self._tries):
             self._wrong_ms = 0
             self._tries += 1

@@ -6,7 +6,7 @@ import pytest
 
 from firmware.substation.alarms import VALVE_NOT_FOLLOWING
 
-from .loop_rig import FLOW, LoopRig
+from .loop_rig import FLOW, PRIMARY_RETURN, LoopRig
 
 
 @pytest.fixture
@@ -73,6 +73,29 @@ def test_a_valve_left_elsewhere_is_driven_to_its_stop_and_control_goes_on(rig):
     rig.step(1800)
     assert abs(rig.house.supply_c - rig.loop.circuits[0].setpoint_mc / 1000) < 2.0
     assert not told(rig)
+
+
+def test_what_hot_water_sends_back_between_draws_puts_no_mending_off(rig):
+    """Each time the return limit takes the valve from its stop for a minute: the time against it stands."""
+    show, mend, mended = rig.house.show, rig.loop.valve.reassure, []
+
+    def warm_now_and_then():
+        show()
+        if rig.uptime.advance() % 240 < 60:
+            rig.board.set_temp(PRIMARY_RETURN, 80.0)
+
+    def reassure():
+        mended.append(rig.uptime.advance())
+        mend()
+
+    rig.house.show, rig.loop.valve.reassure = warm_now_and_then, reassure
+    jam(rig, 0.05)
+    positions = set()
+    for _ in range(180):
+        rig.step(10)
+        positions.add(rig.loop.valve.position_bp)
+    assert 10_000 in positions and min(positions) < 10_000
+    assert mended
 
 
 def test_what_the_valve_has_not_made_is_not_told(rig):
