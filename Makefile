@@ -17,7 +17,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0
 TEST_FLAGS ?= --numprocesses $(WORKERS) --dist worksteal hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites setup core vendor demo test browser check lint stubs esptool docs bench random-networks soak scenarios year seasons small-integers long-run worst-case fleet faults fault-pairs flakes fuzz-modbus cross-build locks wheel wheel-check clean
+.PHONY: help prerequisites setup core vendor demo test browser check lint stubs esptool docs bench random-networks soak scenarios year seasons small-integers long-run worst-case mutations fleet faults fault-pairs flakes fuzz-modbus cross-build locks wheel wheel-check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -143,6 +143,9 @@ long-run: setup  ## serve a house and a pump station for a day of polls and orde
 
 worst-case: setup  ## give four houses the worst valid orders for two days at -10 degC
 	TOPLOVOD_ATTACK_HOURS=48 $(BIN)/python -m pytest -s hil_tests/test_worst_case_orders.py
+
+mutations: setup  ## break every invariant in every way that is listed; each story must notice
+	TOPLOVOD_MUTATIONS=all $(BIN)/python -m pytest hil_tests/test_stories_catch_mutations.py
 
 FLEET_FLAGS ?= --devices 100 --hours 24
 fleet: setup  ## measure 100 controllers with plant and supervisor for 24 virtual hours
