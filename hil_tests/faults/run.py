@@ -1,6 +1,6 @@
 """Runs fault cases, some side by side, and keeps what they came to in a folder, case by case.
 
-A run that was stopped goes on where it stood: a case is run again only when the firmware or the seed has
+A run that was stopped goes on where it stood: a case is run again only when firmware, plant or seed have
 changed, or when the bench could not judge it. The result is whole on disk after every case, the report is
 written anew now and then and at the end. It refuses to mix results of two firmwares.
 """
@@ -18,6 +18,8 @@ from typing import Any
 from ..bench.beside import Beside, BesideFailed
 from ..bench.emulation import signals_as_ctrl_c
 from ..bench.faults.case import ERROR, MET, NOT_MET, Result, run
+from ..bench.kept import aside_of
+from ..bench.plant_version import plant_version
 from ..bench.provisioning import firmware_bundle, firmware_sha256
 from ..bench.report import replace_file
 from . import report
@@ -139,14 +141,16 @@ def _ended(
 
 
 def _resumed(path: Path, form: str, firmware: str, seed: int) -> dict[str, dict[str, Any]]:
-    """Return the rows of an earlier run of the same firmware and seed."""
+    """Return the rows of an earlier run of the same firmware, plant and seed; another run is put aside."""
     try:
         before = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
     if (before.get("format"), before.get("firmware_sha256"), before.get("seed")) != (form, firmware, seed):
+        path.replace(aside_of(path, str(before.get("firmware_sha256"))))
         return {}
-    return dict(before["cases"])
+    plant = plant_version()
+    return {name: row for name, row in before["cases"].items() if row.get("plant_version") == plant}
 
 
 def _write(

@@ -12,8 +12,9 @@ import signal
 import time
 from pathlib import Path
 
-from hil_tests.bench.emulated_target import EmulatedSupply, write_image
-from hil_tests.bench.serial_console import SerialStream, StreamConsole
+from hil_tests.bench.serial_console import SerialStream
+
+from .emulated_board import emulated_board
 
 NAMES_FOR_EVER = """
 line = '='.join('name_%d' % n for n in range(300)) + '=0'
@@ -29,33 +30,17 @@ ANSWER = "print('new_' + str(len(__import__('os').listdir('/'))))"
 
 
 def test_a_board_works_after_an_interrupt_at_any_place(tmp_path: Path) -> None:
-    flash = tmp_path / "flash"
-    flash.mkdir()
-    (flash / "main.py").write_text(NAMES_FOR_EVER)
-    write_image(flash, tmp_path / "flash.img")
-    supply = EmulatedSupply(tmp_path / "flash.img", tmp_path / "pins.bin", bytes(8))
-    supply.on()
-    console = StreamConsole("the board", lambda: SerialStream(supply.port), lambda: None)
-    try:
+    with emulated_board(tmp_path, NAMES_FOR_EVER) as (console, _):
         console.begin("")
         for _ in range(TIMES):
             console.read_until("running", WITHIN_S)
             assert console.exec(ANSWER) == "new_1\n"
             console.restart()
-    finally:
-        console.close()
-        supply.close()
 
 
 def test_a_vm_that_waits_for_the_processor_is_not_interrupted(tmp_path: Path) -> None:
     """It would read its Ctrl-C in its REPL; the signal would hit what the host says next."""
-    flash = tmp_path / "flash"
-    flash.mkdir()
-    write_image(flash, tmp_path / "flash.img")
-    supply = EmulatedSupply(tmp_path / "flash.img", tmp_path / "pins.bin", bytes(8))
-    supply.on()
-    console = StreamConsole("the board", lambda: SerialStream(supply.port), lambda: None)
-    try:
+    with emulated_board(tmp_path) as (console, supply):
         console.begin("")
         assert console.exec(ANSWER) == "new_0\n"
         console.close()
@@ -71,6 +56,3 @@ def test_a_vm_that_waits_for_the_processor_is_not_interrupted(tmp_path: Path) ->
                 pending = next(row for row in status.splitlines() if row.startswith("ShdPnd"))
                 assert not int(pending.split()[1], 16) & SIGINT_PENDING
         assert console.exec(ANSWER) == "new_0\n"
-    finally:
-        console.close()
-        supply.close()

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from ..bench.board import READINGS, current_counts, pt1000_counts
-from ..bench.emulated_target import EmulatedSupply, write_image
-from ..bench.serial_console import SerialStream, StreamConsole
+from ..bench.emulated_target import EmulatedSupply
+from ..bench.serial_console import StreamConsole
+from .emulated_board import PINS, emulated_board
 
 pytestmark = pytest.mark.slow
 
@@ -81,18 +82,8 @@ class Cable:
 
 @contextmanager
 def board(folder: Path, main: str = "") -> Iterator[Cable]:
-    flash = folder / "flash"
-    flash.mkdir()
-    (flash / "main.py").write_text(main)
-    write_image(flash, folder / "flash.img")
-    supply = EmulatedSupply(folder / "flash.img", folder / "pins.bin", bytes(8))
-    supply.on()
-    console = StreamConsole("the board", lambda: SerialStream(supply.port), lambda: None)
-    try:
-        yield Cable(console, supply, folder / "pins.bin")
-    finally:
-        console.close()
-        supply.close()
+    with emulated_board(folder, main) as (console, supply):
+        yield Cable(console, supply, folder / PINS)
 
 
 def test_timers_call_a_running_program_back(tmp_path: Path) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from hil_tests.bench.emulated_target import EmulatedSupply, write_image
-from hil_tests.bench.serial_console import SerialStream, StreamConsole
+from .emulated_board import emulated_board
 
 pytestmark = pytest.mark.slow
 
@@ -40,38 +37,22 @@ TIMER = "machine.Timer(-1, period=200, callback=lambda timer: dog.feed())"
 OUTLIVE = f"import time; time.sleep_ms({3 * TIMEOUT_MS}); print('alive')"
 
 
-@contextmanager
-def board(folder: Path, main: str) -> Iterator[tuple[StreamConsole, EmulatedSupply]]:
-    flash = folder / "flash"
-    flash.mkdir()
-    (flash / "main.py").write_text(main)
-    write_image(flash, folder / "flash.img")
-    supply = EmulatedSupply(folder / "flash.img", folder / "pins.bin", bytes(8))
-    supply.on()
-    console = StreamConsole("the board", lambda: SerialStream(supply.port), lambda: None)
-    try:
-        yield console, supply
-    finally:
-        console.close()
-        supply.close()
-
-
 def test_a_program_that_feeds_lives_and_one_that_stops_is_reset(tmp_path: Path) -> None:
-    with board(tmp_path, START + FEED_FOR_LONGER + HANG) as (console, _):
+    with emulated_board(tmp_path, START + FEED_FOR_LONGER + HANG) as (console, _):
         console.read_until("start 1", WITHIN_S)
         assert "start" not in console.read_until("fed", WITHIN_S)
         console.read_until(BITTEN, WITHIN_S)
 
 
 def test_it_bites_in_the_repl_after_an_interrupt(tmp_path: Path) -> None:
-    with board(tmp_path, START + FEED_FOR_EVER) as (console, _):
+    with emulated_board(tmp_path, START + FEED_FOR_EVER) as (console, _):
         console.read_until("up", WITHIN_S)
         assert console.exec("print(6 * 7)") == "42\n"
         console.read_until(BITTEN, WITHIN_S)
 
 
 def test_a_timer_of_the_repl_feeds_it_until_a_soft_reset(tmp_path: Path) -> None:
-    with board(tmp_path, START + FEED_FOR_EVER) as (console, supply):
+    with emulated_board(tmp_path, START + FEED_FOR_EVER) as (console, supply):
         console.read_until("up", WITHIN_S)
         console.exec(TIMER)
         assert console.exec(OUTLIVE) == "alive\n"

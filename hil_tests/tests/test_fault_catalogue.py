@@ -14,6 +14,7 @@ import pytest
 from hil_tests.bench.errors import WrongUse
 from hil_tests.bench.faults.both import Both, both
 from hil_tests.bench.faults.case import MET, NOT_MET, Plan, Result
+from hil_tests.bench.plant_version import plant_version
 from hil_tests.faults.catalogue import TYPES, cases, chosen
 from hil_tests.faults.page import PAGE, RUN, markdown
 from hil_tests.faults.pairs import chosen_pairs, pairs
@@ -128,7 +129,7 @@ class Script:
         if len(self.names) == self._stop_at:
             raise KeyboardInterrupt
         self.names.append(name)
-        return Result(name, self._verdict)
+        return Result(name, self._verdict, plant_version=plant_version())
 
 
 def test_a_stopped_run_is_kept_marked_partial_and_taken_up(tmp_path: Path, bundle: Path) -> None:
@@ -164,6 +165,23 @@ def test_cases_side_by_side_come_to_the_same_and_one_that_dies_loses_no_other(
     )
     again = run_faults(["sensors.short"], two, lambda _: None, bundle=bundle, runner=Script())
     assert again["passed"] and again["kpi"]["met"] == 6
+
+
+def test_another_plant_is_run_again_and_another_seed_puts_the_first_aside(
+    tmp_path: Path, bundle: Path
+) -> None:
+    folder, once = tmp_path / "run", "sensors.open/winter/mild"
+    run_faults(["sensors.open"], folder, lambda _: None, bundle=bundle, runner=Script())
+    kept = json.loads((folder / RESULT).read_text())
+    kept["cases"][once]["plant_version"] = "another"
+    (folder / RESULT).write_text(json.dumps(kept))
+    again = Script()
+    run_faults(["sensors.open"], folder, lambda _: None, bundle=bundle, runner=again)
+    assert again.names == [once]
+    for seed in (2, 3):
+        run_faults([once], folder, lambda _: None, bundle=bundle, runner=Script(), seed=seed)
+    aside = [json.loads((folder / f"faults-abababab{n}.json").read_text()) for n in ("", "-2")]
+    assert [(run["seed"], len(run["cases"])) for run in aside] == [(1, 6), (2, 1)]
 
 
 def test_another_firmware_begins_anew(tmp_path: Path, bundle: Path) -> None:
