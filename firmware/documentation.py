@@ -74,7 +74,8 @@ Where DHW or a schedule stands above a limiter, it closes or rests, and the limi
 
 Among limiters there is no rank: the smallest position wins. The return limit and the limit of the difference are
 suspended while legionella are killed; while DHW takes heat the higher of the two return limits rules, and the limit of
-the difference rests, because what comes back is then not heating's alone. Neither of them closes a valve further than to
+the difference rests, because what comes back is then not heating's alone. The return limit then holds heating where it
+is and closes it no further; DHW's valve answers for what DHW sends back. Neither of them closes a valve further than to
 5 %: a return that this valve does not make must not keep the house cold. What others may ask of flow and return binds the
 heating circuits alone: DHW keeps the site's own limits (S5).
 """

@@ -25,7 +25,7 @@ RANKS = (
         "manual": (MANUAL, "Put by hand, once the end stop is sure; the controllers follow, so it goes back without a bump"),
         "exercise": (SCHEDULE, "After a week at rest without heat demand: 5 % open for a minute"),
         "no_heat": (SCHEDULE, "No heat wanted (season, room too warm) and none ordered: closed"),
-        "end_stop": (SAFETY, "Power has just come back: closed until the end stop is sure"),
+        "end_stop": (SAFETY, "Power has just come back: closed until the end stop is sure, and up to 200 s longer by device id"),
         "controlled": (LIMITER, "The smallest of supply controller, limiters and the priority of DHW"),
     }),
     ("Valve of the DHW", "dhw.Dhw", DHW_VALVE, {

@@ -70,7 +70,7 @@ class Limits:
         self.own_return_mc = self.return_mc = self.dhw_return_mc = self._own_return_mc
         self.contradicted = False  # return warmer than supply: sensors exchanged, or a pipe that stands
         self.suspended = False  # return limits off: legionella are being killed
-        self.dhw_takes = False  # what comes back is DHW's as well: its difference to heating's tells nothing
+        self.dhw_takes_ms = 0  # above 0: what comes back is DHW's as well, and tells nothing of heating's
 
     @property
     def away(self):
@@ -172,15 +172,18 @@ class ValveLimiter:
         number = NO_LIMITER
         return_mc = limits.return_now_mc()
         if return_mc is not None and not limits.suspended and not self.standing:
-            limit_mc = limits.dhw_return_mc if self._own else limits.return_mc
-            bp = self._limit(self._return_pi, limit_mc - return_mc, RETURN, wanted_bp, dt_ms)
+            room_mk = (limits.dhw_return_mc if self._own else limits.return_mc) - return_mc
+            if room_mk < 0 and limits.dhw_takes_ms > 0 and not self._own:
+                room_mk = 0  # heating is held as it was: that DHW sends warm water back does not shut it
+            bp = self._limit(self._return_pi, room_mk, RETURN, wanted_bp, dt_ms)
             # A valve that lets nothing through does not make the return warm, and closed it would never find
             # out: a network pipe that stands, or DHW kept warm, would keep the house cold.
             bp = max(bp, LEAST_OPEN_BP)
             if bp < target_bp:
                 target_bp = bp
                 number = RETURN
-            if self._difference_pi is not None and secondary_return_mc is not None and not limits.dhw_takes:
+            told = secondary_return_mc is not None and limits.dhw_takes_ms <= 0
+            if told and self._difference_pi is not None:
                 room_mk = limits.difference_mk - (return_mc - secondary_return_mc)
                 bp = self._limit(self._difference_pi, room_mk, DIFFERENCE, wanted_bp, dt_ms)
                 bp = max(bp, LEAST_OPEN_BP)

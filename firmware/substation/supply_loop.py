@@ -144,10 +144,11 @@ class SupplyLoop:
         shift_mk = self._shift_ask.step(0, now_s, dt_ms, spent)
         dhw = self.dhw
         self._limits.step(now_s, dt_ms, spent, dhw is not None and dhw.active)
-        self._limits.dhw_takes = dhw is not None and dhw.state != 0  # dhw.REST
         ceiling_bp, given_up_mk = FULL_BP, 0
         if dhw is not None:
             dhw.step(now_s, dt_ms)
+            limits = self._limits  # what DHW sent back is in pipe and sensor for a minute more [estimate]
+            limits.dhw_takes_ms = 60_000 if dhw.state else max(0, limits.dhw_takes_ms - dt_ms)
             ceiling_bp, given_up_mk = dhw.yields(dt_ms)
         remote = self._shift_ask.away or self._limits.away
         frost = False

@@ -65,7 +65,7 @@ class House:
 class LoopRig(OrderRig):
     """The supply loop of a house; the board has just got its power unless another cause is given."""
 
-    def __init__(self, ticks, reset_cause=1, **changes):
+    def __init__(self, ticks, reset_cause=1, spread_s=0, **changes):
         self.board = BoardDouble(ticks)
         self.board.reset_cause = reset_cause
         self.house = House(self.board)
@@ -83,7 +83,7 @@ class LoopRig(OrderRig):
             self.deficit,
             self.alarms,
             self.flash,
-            0,
+            spread_s,
         )
 
     def step(self, seconds, only_raise=False):

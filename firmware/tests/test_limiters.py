@@ -148,6 +148,43 @@ def test_while_dhw_takes_heat_the_difference_of_the_returns_tells_nothing(ticks)
     assert rig.read(LIMITER) == precedence.DIFFERENCE
 
 
+def test_dhw_that_sends_warm_water_back_does_not_shut_heating(ticks):
+    """Scale on the DHW's exchanger: what it sends back is warmer than the limit, whatever heating does."""
+    rig = FunctionRig(ticks, return_limit_temp_c=50, **INSTANTANEOUS)
+    rig.step(1800)  # the end stop is sure, the house warm
+    assert rig.read(LIMITER) == precedence.NO_LIMITER
+    open_before = rig.house.valve
+    rig.exchanger.draw_kg_s = 0.2
+    rig.step(4)
+    show = rig.house.show
+    rig.house.show = lambda: (show(), rig.board.set_temp(PRIMARY_RETURN, 62.0))
+    lowest_c = lowest_supply_c(rig, 1800)
+    assert lowest_c > OWN_C - 1.0
+    assert rig.read("dhw_state_number") == 1  # heating
+    assert rig.read("dhw_active_limiter_number") == precedence.RETURN  # DHW's own valve answers for it
+    assert rig.house.valve == pytest.approx(open_before, abs=0.03)
+    rig.exchanger.draw_kg_s = 0.0
+    rig.step(40)
+    rig.house.show = show  # nothing warm comes back any more, a little later than the draw-off ends
+    assert lowest_supply_c(rig, 600) > OWN_C - 1.0
+
+
+def test_what_the_return_limit_holds_back_it_holds_while_dhw_takes_heat(ticks):
+    """A draw-off neither shuts heating further nor lets it off its own limit."""
+    rig = FunctionRig(ticks, return_limit_temp_c=41, **INSTANTANEOUS)
+    rig.step(3600)
+    assert rig.read(LIMITER) == precedence.RETURN
+    held = rig.house.valve
+    rig.exchanger.draw_kg_s = 0.05
+    rig.step(4)
+    show = rig.house.show
+    rig.house.show = lambda: (show(), rig.board.set_temp(PRIMARY_RETURN, 55.0))
+    rig.step(1200)
+    assert rig.read("dhw_state_number") == 1  # heating
+    assert rig.read(LIMITER) == precedence.RETURN
+    assert rig.house.valve == pytest.approx(held, abs=0.03)
+
+
 def test_the_capacity_window_keeps_its_mean(ticks):
     rig = FunctionRig(ticks, capacity_heat_limit_kw=7.0, capacity_window_s=900)
     rig.step(900)

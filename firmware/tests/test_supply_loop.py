@@ -73,6 +73,34 @@ def test_after_power_comes_back_the_position_is_made_sure_of_at_once(ticks, star
     assert rig.house.supply_c == pytest.approx(OWN_C, abs=1.0)
 
 
+def opened_after_s(rig):
+    """Seconds until the valve of a rig that has just begun leaves its end stop."""
+    rig.step(130)
+    assert rig.house.valve == 0.0
+    for second in range(130, 400, 2):
+        if rig.house.valve > 0.0:
+            return second
+        rig.step(2)
+    return None
+
+
+@pytest.mark.parametrize(("spread_s", "later_s"), [(0, 0), (150, 50), (599, 200)])
+def test_after_power_comes_back_to_a_town_its_valves_open_one_after_the_other(ticks, spread_s, later_s):
+    """V10: nothing happens in step. The order follows from the devices' ids, as that of expiring leases."""
+    assert opened_after_s(LoopRig(ticks, spread_s=spread_s)) == pytest.approx(134 + later_s, abs=6)
+
+
+def test_frost_and_a_reset_do_not_wait_for_the_others_of_the_town(ticks):
+    rig = LoopRig(ticks, spread_s=599)
+    rig.step(150)
+    rig.house.supply_c = rig.house.return_c = 3.0
+    rig.step(10)
+    assert rig.house.valve > 0.0
+    warm = LoopRig(ticks, reset_cause=WATCHDOG_RESET, spread_s=599)
+    warm.step(60)
+    assert warm.house.valve > 0.1
+
+
 def test_after_power_comes_back_frost_comes_first(ticks):
     rig = LoopRig(ticks)
     rig.house.supply_c = rig.house.return_c = 3.0
