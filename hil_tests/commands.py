@@ -183,6 +183,9 @@ def hil_run(
         str | None, typer.Option("--from", help="Of the year: first day, as 03-21; 01-01 when left out.")
     ] = None,
     slice_days: Annotated[int, typer.Option(help="Of the year: days between two places to resume at.")] = 14,
+    draw_offs: Annotated[
+        str, typer.Option(help="Of the year, seasons: load profile of the taps, S, M, L or XL.")
+    ] = "M",
     case: Annotated[
         list[str] | None, typer.Option(help="faults, dhw: only this case; a type or group; may be repeated.")
     ] = None,
@@ -220,8 +223,12 @@ def hil_run(
         raise WrongUse(
             f"--jobs: {scenario} has no cases to run side by side; nothing was started. Leave it out"
         )
+    if draw_offs != "M" and scenario not in ("year", "seasons"):
+        raise WrongUse(
+            f"--draw-offs is the year's and the seasons'; nothing was started. Leave it out of {scenario}"
+        )
     if scenario in ("year", "seasons"):
-        passed, page, line = _year(scenario, seed, report, days, from_, slice_days, require_folder)
+        passed, page, line = _year(scenario, seed, report, days, from_, slice_days, draw_offs, require_folder)
         typer.echo(f"Report: {page}", err=json)
         if json:
             typer.echo(json_format.dumps({"passed": passed, **line}))
@@ -354,13 +361,16 @@ def _run_scenario(plan: Scenario, devices: int | None, seed: int, report: Path, 
 
 def _year(
     scenario: str, seed: int, report: Path, days: int | None, first: str | None, slice_days: int,
-    require_folder: Callable[[Path], None],
+    draw_offs: str, require_folder: Callable[[Path], None],
 ) -> tuple[bool, Path, dict[str, Any]]:  # fmt: skip
     with _signals_later():
         from . import year, year_report
         from .bench.errors import WrongUse
+        from .bench.plant.draw_offs import PROFILES
         from .bench.plant.year_weather import YearWeather
 
+    if draw_offs not in PROFILES:
+        raise WrongUse(f"--draw-offs {draw_offs!r}: nothing was started. Profiles are {', '.join(PROFILES)}")
     try:
         begin = year.day_of(first) if first else 0
         if scenario == "seasons":
@@ -372,7 +382,7 @@ def _year(
         raise WrongUse(str(error)) from None
     require_folder(report)
     progress = _progress()
-    plan = year.Plan(seed=seed, slice_days=slice_days)
+    plan = year.Plan(seed=seed, slice_days=slice_days, draw_offs=draw_offs)
     command = ["toplovod", *sys.argv[1:]]
     try:
         content = year.run(plan, wanted, report, progress)

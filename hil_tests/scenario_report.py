@@ -34,8 +34,8 @@ GAPS = (
     "Nothing electrical: the timing of relays, converters and supply at the terminals is not proved by any "
     "of it",
     "The plant is a model with estimates that its files name; no measured town has been set beside it",
-    "No station has hot water here. Where the bench has it (year, dhw, faults), draws follow profile M of EU "
-    "812/2013 or a fixed rhythm; how long each takes and when is estimated",
+    "No station has hot water here. Where the bench has it (year, dhw, faults), draws follow a load "
+    "profile of EU 812/2013, each moved by up to ten minutes, or a fixed rhythm",
     "An exchanger is one of effectiveness and NTU with two heat capacities: exact at rest; against forty "
     "cells its rise time is within 10 % for a step on the primary side, up to 25 % off for one on the "
     "circuit's side (docs/decisions/0008-plant-models.md)",

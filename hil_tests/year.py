@@ -32,7 +32,7 @@ from .bench.controller import Controller
 from .bench.emulation import run_folder, signals_as_ctrl_c
 from .bench.house_fleet import HouseFleet
 from .bench.lockstep import TICK_MS, Lockstep
-from .bench.plant.draw_offs import DAY_S
+from .bench.plant.draw_offs import DAY_S, DrawOffs
 from .bench.plant.whole_house import PUMPS, RELAYS, SAMPLE_S, SERIES, VALVES, WholeHouse, settings
 from .bench.plant.year_weather import HOURS, SOURCE, YearWeather
 from .bench.plant_version import plant_version
@@ -71,6 +71,8 @@ class Plan:
     slice_days: float = SLICE_DAYS
     warm_up_s: int = WARM_UP_S
     tick_ms: int = TICK_MS
+    draw_offs: str = "M"
+    """The load profile of the taps: S, M, L or XL."""
     heap: str = HEAP
 
 
@@ -152,7 +154,8 @@ def run_slice(
     keep: where the samples go. told: is given the share done, about every ten virtual minutes.
     """
     began, cpu_began = time.monotonic(), os.times()
-    house = WholeHouse(YearWeather.read(), first_s - plan.warm_up_s, plan.seed)
+    taps = DrawOffs(plan.seed, plan.draw_offs)
+    house = WholeHouse(YearWeather.read(), first_s - plan.warm_up_s, plan.seed, taps=taps)
     with run_folder("year") as folder, contextlib.ExitStack() as stack:
         ports = Ports()
         stack.callback(ports.close)

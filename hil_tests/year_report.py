@@ -29,7 +29,7 @@ ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("room2_c_coldest", "Surfaces: coldest room", "°C", "set back at night"),
     ("room2_c_cold_kh", "Surfaces: below 18.6 °C in comfort hours", "K·h", ""),
     ("room2_c_warm_kh", "Surfaces: above 21.4 °C in the heating season", "K·h", ""),
-    ("draws", "DHW: draw-offs", "1", "EU 812/2013 profile M: 23 a day; those that overlap count once"),
+    ("draws", "DHW: draw-offs", "1", "EU 812/2013 (M: 23 a day); those that overlap count once"),
     ("dhw_coldest_c", "DHW: coldest after 15 s", "°C", ""),
     ("dhw_below_50_pct", "DHW: drawing time below 50 °C", "%", "from the 16th second of each"),
     ("dhw_below_45_pct", "DHW: drawing time below 45 °C", "%", ""),

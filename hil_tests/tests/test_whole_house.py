@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 
 from hil_tests.bench.board_io import BoardOutputs
-from hil_tests.bench.plant.draw_offs import DAY_S, KWH_PER_KG, PROFILE_M, DrawOffs
+from hil_tests.bench.plant.draw_offs import DAY_S, KWH_PER_KG, PROFILES, DrawOffs
 from hil_tests.bench.plant.weather import BadWeather
 from hil_tests.bench.plant.whole_house import WholeHouse
 from hil_tests.bench.plant.year_weather import HOURS, YearWeather
@@ -40,14 +40,19 @@ def test_what_the_network_gives_is_what_rooms_and_taps_take_and_water_keeps() ->
     assert house.meter.true_energy_wh * 3600.0 == pytest.approx(count.plant_j, rel=1e-3)
 
 
-def test_a_day_is_profile_m() -> None:
-    assert len(PROFILE_M) == 23 and sum(kwh for _, kwh in PROFILE_M) == pytest.approx(5.845)  # [hil.md 2.1]
-    taps = DrawOffs(1)
+# number of draw-offs and reference energy Qref, kWh: Regulation (EU) 812/2013, annex VII, table 3
+@pytest.mark.parametrize(
+    ("profile", "number", "kwh"), [("S", 11, 2.1), ("M", 23, 5.845), ("L", 24, 11.655), ("XL", 30, 19.07)]
+)
+def test_a_day_is_the_load_profile(profile: str, number: int, kwh: float) -> None:
+    rows = PROFILES[profile]
+    assert len(rows) == number and sum(tap[0] for _, tap in rows) == pytest.approx(kwh)
+    taps = DrawOffs(1, profile)
     for day in (0, 200):
         drawn = sum(taps.flow_kg_s(day * DAY_S + second) for second in range(DAY_S))
-        assert drawn * KWH_PER_KG == pytest.approx(5.845, rel=0.01)
+        assert drawn * KWH_PER_KG == pytest.approx(kwh, rel=0.02)  # it is asked second by second
     assert taps.of_day(0) != taps.of_day(1)
-    assert DrawOffs(1).of_day(7) == taps.of_day(7) != DrawOffs(2).of_day(7)
+    assert DrawOffs(1, profile).of_day(7) == taps.of_day(7) != DrawOffs(2, profile).of_day(7)
 
 
 def test_the_weather_is_that_of_the_source() -> None:
