@@ -29,6 +29,10 @@ STORIES = (
     "hil_tests/test_sensor_lost.py",
     "hil_tests/test_manual.py",
     "hil_tests/test_tick_wrap.py",
+    "hil_tests/test_only_orders_act.py",
+    "hil_tests/test_order_bounds.py",
+    "hil_tests/test_without_time.py",
+    "hil_tests/test_stories_anywhere.py",  # on the emulated board, in the world's time, as well
 )
 # Returns the exit status of pytest and what it said, with the results in the file given.
 Round = Callable[[Path], tuple[int, str]]
