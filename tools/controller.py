@@ -9,14 +9,16 @@ Blocking and short-lived, for a person at a terminal; the supervisor's poller is
 import logging
 import os
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException, ModbusIOException
+from pymodbus.framer import FramerType
 from pymodbus.pdu.file_message import FileRecord
 
 from firmware.substation import order_frame, registers
@@ -43,7 +45,10 @@ EXCEPTIONS = {
     3: "malformed",
     4: "failed inside the controller",
     6: "busy",
+    10: "the gateway has no way to it",
+    11: "the gateway got no answer from it",
 }
+NO_ANSWER_BEHIND = 11  # of a gateway: what was asked may have reached the controller
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,31 @@ class Address:
     def client(self, timeout_s: float) -> ModbusTcpClient:
         """Return pymodbus' client of this address, not connected."""
         return ModbusTcpClient(self.host, port=self.port, timeout=timeout_s, retries=0)
+
+
+@dataclass(frozen=True)
+class GatewayAddress(Address):
+    """A gateway that hands RTU frames on as they come over TCP; several controllers may be behind it."""
+
+    def client(self, timeout_s: float) -> ModbusTcpClient:
+        """Return pymodbus' client of this address, not connected."""
+        return ModbusTcpClient(self.host, port=self.port, framer=FramerType.RTU, timeout=timeout_s, retries=0)
+
+
+@dataclass(frozen=True)
+class SecureAddress(Address):
+    """A controller's tls_port; tls holds the certificate that is shown there."""
+
+    tls: ssl.SSLContext = field(repr=False, compare=False)
+
+    def open(self, client: Any, timeout_s: float) -> None:
+        """Connect and shake hands; OSError, of which ssl.SSLError is one."""
+        plain = socket.create_connection((self.host, self.port), timeout=timeout_s)
+        try:
+            client.socket = self.tls.wrap_socket(plain)
+        except BaseException:
+            plain.close()
+            raise
 
 
 @dataclass(frozen=True)
@@ -135,6 +165,15 @@ class SerialAddress:
             self.port, baudrate=self.baud, parity=PARITIES[self.parity], stopbits=self.stop_bits,
             timeout=timeout_s + 2 * FRAME_BYTES * CHARACTER_BITS / self.baud, retries=0,
         )  # fmt: skip
+
+
+class OrderInDoubt(ToolError):
+    """An order went out and its receipt never came; counter and boot_nonce find that one later."""
+
+    def __init__(self, message: str, counter: int, boot_nonce: bytes) -> None:
+        super().__init__("order_in_doubt", message, exit_status=UNREACHABLE, changed=True)
+        self.counter = counter
+        self.boot_nonce = boot_nonce
 
 
 @dataclass(frozen=True)
@@ -201,16 +240,8 @@ class Controller:
         client: Any = self._client  # one of the two has an untyped close()
         client.close()
 
-    def _unreachable(self, what: str, *, in_doubt: bool = False) -> ToolError:
+    def _unreachable(self, what: str) -> ToolError:
         message = f"{self.address} unit {self.unit}: {what}"
-        if in_doubt:
-            return ToolError(
-                "order_in_doubt",
-                f"{message}; the order was sent and may have taken effect. It was not sent again. "
-                f"See what holds now: toplovod read {self.address}",
-                exit_status=UNREACHABLE,
-                changed=True,
-            )
         if isinstance(self.address, SerialAddress):
             check = (
                 "Check power, the line's A and B, unit, baud rate and parity; a controller answers on RS-485 "
@@ -363,18 +394,31 @@ class Controller:
 
         A receipt that does not verify gives 0 as well: with a wrong key the controller refuses anyway.
         """
+        receipt = self._receipt(key, identity, slot)
+        return 0 if receipt is None else int(receipt.counter)
+
+    def _receipt(self, key: bytes, identity: Identity, slot: int) -> Any:
+        """Return the slot's receipt of this boot, or None where it does not verify."""
         words = self.read_words(
             registers.INPUT,
             registers.RECEIPTS + registers.RECEIPT_WORDS * slot,
             registers.RECEIPT_WORDS,
         )
         try:
-            receipt = order_frame.decode_receipt(
-                key, identity.device_id, identity.boot_nonce, bytes_of(words)
-            )
+            return order_frame.decode_receipt(key, identity.device_id, identity.boot_nonce, bytes_of(words))
         except order_frame.BadFrame:
-            return 0
-        return int(receipt.counter)
+            return None
+
+    def outcome(self, keys: KeyFile, doubt: OrderInDoubt) -> OrderResult | None:
+        """Return what the receipt proves of an order whose answer never came; None where it is of another.
+
+        Then the order did not arrive, or it did and what it did is over: a later order, or a restart.
+        """
+        identity = self.known_identity()
+        receipt = self._receipt(keys.key_for(identity.device_id_hex), identity, keys.slot)
+        if receipt is None or (receipt.counter, identity.boot_nonce) != (doubt.counter, doubt.boot_nonce):
+            return None
+        return _result(identity.profile, receipt)
 
     def order(
         self, keys: KeyFile, values: dict[str, float | None], lease_s: int, *, release: bool = False
@@ -396,7 +440,7 @@ class Controller:
         frame = order_frame.encode_order(
             key, identity.device_id, identity.map_hash, identity.boot_nonce, order
         )
-        block = self._exchange(words_of_bytes(frame), keys.slot)
+        block = self._exchange(words_of_bytes(frame), keys.slot, counter, identity.boot_nonce)
         try:
             receipt = order_frame.decode_receipt(
                 key, identity.device_id, identity.boot_nonce, bytes_of(block)
@@ -415,21 +459,7 @@ class Controller:
                 f"of the slot {order_frame.SLOTS[keys.slot]} is at work. Nothing of this order is proved.",
                 changed=True,
             )
-        detail = next(
-            (r.name for r in registers.BY_PROFILE[identity.profile]
-             if r.space == registers.HOLDING and r.address == receipt.detail),
-            None,
-        )  # fmt: skip
-        return OrderResult(
-            receipt.result == order_frame.ACCEPTED,
-            order_frame.RESULTS[receipt.result]
-            if receipt.result < len(order_frame.RESULTS)
-            else str(receipt.result),
-            detail,
-            int(receipt.counter),
-            int(receipt.lease_s),
-            int(receipt.uptime_s),
-        )
+        return _result(identity.profile, receipt)
 
     def _pair(
         self, profile: str, name: str, value: float | None, release: bool
@@ -458,8 +488,17 @@ class Controller:
             )
         return row.address, registers.words_of_raw(row, registers.to_raw(row, value))
 
-    def _exchange(self, frame: Sequence[int], slot: int) -> tuple[int, ...]:
-        """Write the frame and read the slot's receipt in one FC23. Never repeated."""
+    def _exchange(self, frame: Sequence[int], slot: int, counter: int, boot_nonce: bytes) -> tuple[int, ...]:
+        """Write the frame and read the slot's receipt in one FC23. Never repeated. OrderInDoubt."""
+
+        def in_doubt(what: str) -> OrderInDoubt:
+            return OrderInDoubt(
+                f"{self.address} unit {self.unit}: {what}; the order was sent and may have taken effect. It "
+                f"was not sent again. See what holds now: toplovod read {self.address}",
+                counter,
+                boot_nonce,
+            )
+
         try:
             answer = self._client.readwrite_registers(
                 read_address=registers.RECEIPTS + registers.RECEIPT_WORDS * slot,
@@ -469,8 +508,11 @@ class Controller:
                 device_id=self.unit,
             )
         except (ConnectionException, ModbusIOException, OSError) as reason:
-            raise self._unreachable(f"no receipt within {self._timeout_s:g} s", in_doubt=True) from reason
-        if answer.isError() and getattr(answer, "exception_code", 0) == 2:
+            raise in_doubt(f"no receipt within {self._timeout_s:g} s") from reason
+        refused = getattr(answer, "exception_code", 0) if answer.isError() else 0
+        if refused == NO_ANSWER_BEHIND:
+            raise in_doubt(EXCEPTIONS[refused])
+        if refused == 2:
             raise ToolError(
                 "order_refused",
                 f"{self.address}: the controller did not take the order for genuine (exception 02): wrong "
@@ -478,6 +520,23 @@ class Controller:
                 "Its refusal counters tell which: toplovod read",
             )
         return self._words(answer, registers.RECEIPT_WORDS, "the order")
+
+
+def _result(profile: str, receipt: Any) -> OrderResult:
+    detail = next(
+        (r.name for r in registers.BY_PROFILE[profile]
+         if r.space == registers.HOLDING and r.address == receipt.detail),
+        None,
+    )  # fmt: skip
+    known = receipt.result < len(order_frame.RESULTS)
+    return OrderResult(
+        receipt.result == order_frame.ACCEPTED,
+        order_frame.RESULTS[receipt.result] if known else str(receipt.result),
+        detail,
+        int(receipt.counter),
+        int(receipt.lease_s),
+        int(receipt.uptime_s),
+    )
 
 
 def blocks(rows: Sequence[registers.Register]) -> Iterator[list[registers.Register]]:
