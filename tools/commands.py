@@ -432,6 +432,82 @@ def update(
 
 
 @app.command()
+def restore(
+    site: Annotated[Path, typer.Option(help="Site file: the stations, and where they are.")],
+    keys: Annotated[Path, typer.Option(help="Key file of the new epoch, from toplovod keys recover.")],
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="This station alone; may stand several times.")
+    ] = None,
+    area: Annotated[str | None, typer.Option(help="The stations of this area alone.")] = None,
+    over: Annotated[float, typer.Option(min=0, help="Minutes over which the releases are spread.")] = 3.0,
+    within: Annotated[float, typer.Option(min=0.1, help="Minutes until those not back are reported.")] = 15.0,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Record of peace time: proven hashes must be the same.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing, send no order: ask each for its proof.")
+    ] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="With --check: write the proven hashes here, for --baseline.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Data folder of the supervisor, for stations behind TLS: its tls/.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Give a town back to its own curves with keys of a new epoch; older keys are worth nothing from then on.
+
+    Each station's receipt and a challenged status prove it, then it is followed until it is warm.
+
+    Exit status: 0 all are back (with --check: proven), 1 some are not or differ from the baseline, 2 wrong
+    use, 3 none answered, 130 stopped by Ctrl-C.
+    """
+    if record is not None and not check:
+        raise typer.BadParameter("goes with --check: peace time is when it is taken", param_hint="--record")
+    if record is not None and baseline is not None and record.resolve() == baseline.resolve():
+        raise typer.BadParameter("is the baseline itself, which it would replace", param_hint="--record")
+    if over > within and not check:
+        raise typer.BadParameter(f"{over:g} min are more than --within has", param_hint="--over")
+    from . import restore as restoring
+    from . import restore_page as page
+    from .key_file import KeyFile
+
+    key_file = KeyFile.read(keys)
+    then = None if baseline is None else restoring.read_record(baseline)
+    town, targets = restoring.targets_of(site, only or (), area, data)
+    restoring.check_keys(key_file, keys, targets)
+
+    def tell(passed_s: float, counts: restoring.Counts) -> None:
+        if not json:
+            typer.echo(page.progress(passed_s, counts, check), err=True)
+
+    run = restoring.Restoration(
+        targets, restoring.Visits(key_file), over_s=60 * over, within_s=60 * within, check=check, tell=tell
+    )
+    run.run()
+    if then is not None:
+        restoring.compare(run.rows, then)
+    status = restoring.exit_status(run)
+    if json:
+        _print_json(page.as_json(run, town, key_file, check, then is not None, status == 0))
+    else:
+        if check and run.counts.proven:
+            _table(page.proven(run.rows))
+            typer.echo("")
+        if wrong := page.attention(run.rows):
+            _table(wrong)
+            typer.echo("")
+        for note in page.notes(run, key_file, then is not None):
+            typer.echo(note)
+        typer.echo(page.summary(run, key_file, check))
+    if record is not None:
+        count = restoring.write_record(record, town, run.rows)
+        if not json:
+            typer.echo(f"{record}: what {count} of {len(run.rows)} stations proved")
+    raise typer.Exit(status)
+
+
+@app.command()
 def commission(
     host: Host,
     unit: Unit = 1,
@@ -889,5 +965,6 @@ def keys_recover(
     else:
         typer.echo(
             f"{out}: {len(keys.devices)} keys of slot {slot}, epoch {keys.epoch}. Each device shuts the old "
-            "keys out when the first order with the new ones reaches it."
+            "keys out when the first order with the new ones reaches it. To all of them: toplovod restore "
+            f"--site SITE --keys {out}"
         )

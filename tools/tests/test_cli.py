@@ -16,7 +16,7 @@ def test_every_room_registers_its_commands_and_none_is_broken():
     assert [room.name for room in rooms()] == ["core_ext", "hil_tests", "supervisor", "tools"]
     assert command_names(app) >= {
         "demo", "emulate", "serve", "site", "solve", "balance", "outages", "convert", "registers", "read",
-        "order", "build", "flash", "provision", "commission", "keys", "doctor", "user", "audit",
+        "order", "build", "flash", "provision", "commission", "keys", "restore", "doctor", "user", "audit",
     }  # fmt: skip
 
 
