@@ -223,13 +223,15 @@ def site_rows(profile: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return {name if name in known else f"plant_{name}": value for name, value in config.items()}
 
 
-def write_key_file(path: Path, devices: Sequence[Device], slot: int = order_frame.SUPERVISOR) -> Path:
+def write_key_file(
+    path: Path, devices: Sequence[Device], slot: int = order_frame.SUPERVISOR, epoch: int = KEY_EPOCH
+) -> Path:
     """Write the signer's key file for one slot of these devices, readable by its owner alone."""
-    keys = {device.device_id.hex(): device.slot_key(slot).hex() for device in devices}
+    keys = {device.device_id.hex(): device.slot_key(slot, epoch).hex() for device in devices}
     content = {
         "format": KEY_FILE_FORMAT,
         "slot": order_frame.SLOTS[slot],
-        "epoch": KEY_EPOCH,
+        "epoch": epoch,
         "devices": keys,
     }
     _write_private(path, (json.dumps(content, indent=1) + "\n").encode())
