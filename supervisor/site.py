@@ -25,6 +25,7 @@ from .errors import NotFound, Refused
 
 FORMAT = "toplovod-site/1"
 TRANSPORTS = ("tcp", "rtu-over-tcp", "rtu")
+PARITIES = ("even", "odd", "none")
 MODBUS_PORT = 502
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 HEX_ID = re.compile(r"[0-9a-f]{16}")
@@ -95,6 +96,7 @@ class Device:
     source: str = ""
     device_id: str = ""
     baudrate: int = 19200
+    parity: str = "even"
     tls: bool = False
     line: int = 0
 
@@ -241,6 +243,7 @@ def device_fields(device: Device) -> dict[str, Any]:
     }
     if device.transport == "rtu":
         fields["baudrate"] = device.baudrate
+        fields["parity"] = device.parity
     if device.tls:
         fields["tls"] = True
     optional = ("return_node", "source", "device_id", "limits", "deficit_budget_kh")
@@ -331,7 +334,7 @@ _POLL_KEYS = {"cycle_s": (2.0, 3600.0), "fast_s": (1.0, 60.0), "slow_s": (60.0, 
 _AREA_KEYS = ("id", "name")
 _DEVICE_KEYS = (
     "id", "name", "transport", "address", "unit", "profile", "node", "return_node", "source", "area",
-    "priority", "x_m", "y_m", "deficit_budget_kh", "limits", "device_id", "baudrate", "tls",
+    "priority", "x_m", "y_m", "deficit_budget_kh", "limits", "device_id", "baudrate", "parity", "tls",
 )  # fmt: skip
 _TABLES = ("site", "poll", "area", "pump_station", "substation", "coordinator", "alarms")
 
@@ -544,6 +547,11 @@ class _Reader:
                 f"transport {transport!r} is not known",
                 f"Write one of {', '.join(TRANSPORTS)}",
             )
+        parity = self._string(row, table, index, "parity", default="even")
+        if parity not in PARITIES:
+            self._wrong(
+                at("parity"), f"parity {parity!r} is not known", f"Write one of {', '.join(PARITIES)}"
+            )
         address = self._string(row, table, index, "address")
         host, port = self._address(address, transport, at("address"))
         profile = self._string(row, table, index, "profile", default=default_profile)
@@ -598,6 +606,7 @@ class _Reader:
             source=self._string(row, table, index, "source", default=""),
             device_id=pinned,
             baudrate=int(self._number(row, table, index, "baudrate", 300, 921600, default=19200, whole=True)),
+            parity=parity,
             tls=tls,
             line=self.lines.of(table, index),
         )

@@ -262,7 +262,9 @@ def _target(device: Device, tls: ssl.SSLContext | None) -> Target:
     if not device.assigned:
         address = None
     elif device.transport == "rtu":
-        address = SerialAddress(device.host, device.baudrate, "none", 1)  # as the supervisor speaks there
+        address = SerialAddress(
+            device.host, device.baudrate, device.parity, 2 if device.parity == "none" else 1
+        )
     elif device.transport == "rtu-over-tcp":
         address = GatewayAddress(device.host, device.port)
     elif device.tls and tls is not None:

@@ -120,6 +120,7 @@ class Line:
         port: int,
         *,
         baudrate: int = 19200,
+        parity: str = "even",
         answer_s: float = 3.0,
         connect_s: float = 3.0,
         tls: ssl.SSLContext | None = None,
@@ -128,6 +129,7 @@ class Line:
         self.host = host
         self.port = port
         self._baudrate = baudrate
+        self._parity = parity
         self._answer_s = answer_s
         self._connect_s = connect_s
         self._tls = tls
@@ -229,6 +231,8 @@ class Line:
             client = AsyncModbusSerialClient(
                 self.host,
                 baudrate=self._baudrate,
+                parity=self._parity[0].upper(),
+                stopbits=2 if self._parity == "none" else 1,  # serial line guide V1.02, 2.5.1: 11 bits
                 retries=0,
                 reconnect_delay=0,
                 timeout=self._answer_s,

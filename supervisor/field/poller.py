@@ -128,7 +128,8 @@ class Poller:
             line = self._lines.setdefault(
                 (device.transport, device.address),
                 Line(
-                    device.transport, device.host, device.port, baudrate=device.baudrate, answer_s=answer_s,
+                    device.transport, device.host, device.port, baudrate=device.baudrate,
+                    parity=device.parity, answer_s=answer_s,
                     tls=(tls or credentials.nobody()) if device.tls else None,
                 ),
             )  # fmt: skip

@@ -487,6 +487,15 @@ async def test_the_connection_sends_without_delay(town: Town) -> None:
     assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
+@pytest.mark.parametrize(("parity", "sent"), [("even", ("E", 1)), ("odd", ("O", 1)), ("none", ("N", 2))])
+async def test_a_serial_line_has_the_parity_of_the_site_file_and_eleven_bits(
+    parity: str, sent: tuple[str, int]
+) -> None:
+    """Controllers have even parity where nobody sets another (rtu_parity); pymodbus has none."""
+    told = Line("rtu", "/dev/ttyUSB0", 0, parity=parity)._new_client().comm_params
+    assert (told.parity, told.stopbits) == sent
+
+
 async def test_units_behind_one_gateway_share_its_connection(tmp_path: Path) -> None:
     units = [Controller(f"unit-{n}", unit=n) for n in (1, 2, 3)]
     server = Server(*units)

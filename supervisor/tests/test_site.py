@@ -40,6 +40,7 @@ id = "house-02"
 transport = "rtu"
 address = "/dev/ttyUSB0"
 baudrate = 9600
+parity = "odd"
 unit = 17
 area = "north"
 """
@@ -75,7 +76,8 @@ def test_a_good_file_is_read_whole(tmp_path: Path) -> None:
     town = load(tmp_path, GOOD)
     house, cellar = town.substations
     assert (house.host, house.port, house.unit, house.address) == ("fd00::17", 1502, 1, "[fd00::17]:1502")
-    assert (cellar.host, cellar.transport, cellar.baudrate, cellar.unit) == ("/dev/ttyUSB0", "rtu", 9600, 17)
+    assert (cellar.host, cellar.transport, cellar.unit) == ("/dev/ttyUSB0", "rtu", 17)
+    assert (cellar.baudrate, cellar.parity, house.parity) == (9600, "odd", "even")
     assert town.stations[0].profile == "pump_station" and town.stations[0].name == "plant"
     assert town.polling == Polling(10.0, 2.0, 900.0)
     assert house.setpoint_range("secondary_supply_temp_sp_c") == (20.0, 65.0)
@@ -108,8 +110,8 @@ def test_a_site_written_and_read_again_is_the_same(tmp_path: Path, path: Path | 
 
 
 MISTAKES = [
-    ('unit = 17', 'unit = "17"', 28, "not a whole number", "no quotes"),
-    ('unit = 17', 'unit = 0', 28, "outside 1 to 255", "inside"),
+    ('unit = 17', 'unit = "17"', 29, "not a whole number", "no quotes"),
+    ('unit = 17', 'unit = 0', 29, "outside 1 to 255", "inside"),
     ('priority = 2', 'prioritty = 2', 19, "unknown key 'prioritty'", "Did you mean 'priority'?"),
     ('id = "house-02"', 'id = "House 02"', 24, "characters", "lower-case"),
     ('id = "house-02"', 'id = "house-01"', 23, "used on line 15 too", "Rename"),
@@ -117,6 +119,7 @@ MISTAKES = [
     ('[fd00::17]:1502', '10.0.0.1:502', 15, "belongs to plant", "own address"),
     ('[fd00::17]:1502', '10.0.0.1:99999', 17, "not HOST:PORT", "Write"),
     ('transport = "rtu"', 'tls = true\ntransport = "rtu"', 25, "tls = True with transport 'rtu'", "tls_port"),
+    ('parity = "odd"', 'parity = "mark"', 28, "parity 'mark' is not known", "even, odd, none"),
     ('transport = "rtu"', 'transport = "serial"', 25, "'serial' is not known", "rtu-over-tcp"),
     ('area = "north"\npriority', 'area = "nort"\npriority', 18, "not declared", "Did you mean 'north'?"),
     ('supply_temp_maximum_c = 65.0', 'supply_temp_maximum_c = 650', 21, "outside 20 to 95", "docs"),
@@ -150,7 +153,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines(tmp_path: Pat
     text = GOOD.replace("unit = 17", "unit = 400").replace("priority = 2", "priority = 0")
     text = text.replace('"Europe/Ljubljana"', '"Mars"').replace("baudrate = 9600", "baudrate = 3")
     found = mistakes_of(tmp_path, text)
-    assert [mistake.line for mistake in found] == [3, 19, 27, 28]
+    assert [mistake.line for mistake in found] == [3, 19, 27, 29]
 
 
 def test_lines_are_right_behind_long_values_and_comments(tmp_path: Path) -> None:
