@@ -36,6 +36,8 @@ COUNTER = {
 }
 RESULT = {"accepted": 1, "limit": 2, "right": 3, "register": 6, "lease": 7}
 MAX_PDU = 253
+RING_ENTRIES = 16
+RING_ENTRY = ">IBxHIII"
 SERIAL_SOURCE = 1
 SUPERVISOR, STANDBY, TECHNICIAN, UTILITY = range(4)
 RANKS = {SUPERVISOR: 2, STANDBY: 2, TECHNICIAN: 3, UTILITY: 1}
@@ -92,8 +94,10 @@ class Device:
     rtu_unit: int = 1
     slot_keys: dict[int, bytes] = field(default_factory=dict)
     boot: int = 0
-    ring: dict[tuple[int, int], list[int]] = field(default_factory=dict)
-    """(source, cause) -> [times, first uptime, last uptime], the oldest first."""
+    ring: list[list[int]] = field(default_factory=list)
+    """[source, cause, boot, times, first uptime, last uptime] of each entry, the oldest first."""
+    ends: dict[str, int] = field(default_factory=dict)
+    """Uptime at which the lease of a setpoint ends; its value may be held up to ten minutes more."""
     order_counter: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     seen: int = 0
     broken: int = 0
@@ -133,15 +137,34 @@ class Device:
         self.put("last_refusal_number", CAUSE[cause])
         self.put("last_refusal_uptime_s", uptime)
         self.put("last_refusal_source_code", source)
-        entry = self.ring.setdefault((source, CAUSE[cause]), [0, uptime, uptime])
-        entry[0] += 1
-        entry[2] = uptime
+        entry = self._entry(source, CAUSE[cause], uptime)
+        entry[3] += 1
+        entry[5] = uptime
+
+    def _entry(self, source: int, cause: int, uptime: int) -> list[int]:
+        """Return the entry that counts this refusal. The sixteenth is shared by all further sources."""
+        ring, boot = self.ring, self.boot & 0xFFFF
+        alike = [entry for entry in ring if entry[1:3] == [cause, boot]]
+        for wanted in (source, 0) if len(ring) >= RING_ENTRIES - 1 else (source,):
+            for entry in alike:
+                if entry[0] == wanted:
+                    return entry
+        earlier = [entry for entry in ring if entry[2] != boot]
+        if len(ring) >= RING_ENTRIES - 1 and earlier:
+            ring.remove(earlier[0])
+        elif len(ring) == RING_ENTRIES:
+            shared = next((entry for entry in reversed(ring) if not entry[0]), ring[-1])
+            shared[0] = 0
+            if shared[1] != cause:
+                shared[1] = CAUSE["none"]
+            return shared
+        elif len(ring) == RING_ENTRIES - 1:
+            source = 0
+        ring.append([source, cause, boot, 0, uptime, uptime])
+        return ring[-1]
 
     def refusal_file(self) -> bytes:
-        return b"".join(
-            struct.pack(">IBxHIII", source, cause, self.boot & 0xFFFF, *entry)
-            for (source, cause), entry in self.ring.items()
-        )
+        return b"".join(struct.pack(RING_ENTRY, *entry) for entry in self.ring)
 
 
 class Oracle:
@@ -457,6 +480,8 @@ class Oracle:
         device, setpoints = self.device, self._setpoints()
         if slot == TECHNICIAN and not device.get("service_seconds_left_s"):
             return "right", 0
+        if pairs[0][0] not in setpoints:  # it has no lease; commands, which are taken there, are not foreseen
+            return "register", pairs[0][0]
         if lease_s and not 300 <= lease_s <= 3600:
             return "lease", 0
         seen = set()
@@ -490,7 +515,9 @@ class Oracle:
         if lease_s:
             device.put(lease.setpoint, raw)
             device.put(lease.owner, slot + 1)
+            device.ends[lease.setpoint] = device.get("uptime_s") + lease_s
             return
+        device.ends.pop(lease.setpoint, None)
         no_value = registers.NO_VALUE[registers.BY_NAME[lease.setpoint].type]
         device.put(lease.setpoint, no_value & 0xFFFFFFFF)
         device.put(lease.owner, 0)
