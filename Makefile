@@ -165,10 +165,12 @@ flakes: setup  ## run the short stories 10 000 times and count what fails; a rer
 cross-build: $(VENV)/.locks-installed  ## compile every kernel for aarch64 (needs gcc-aarch64-linux-gnu)
 	sh tools/checks/aarch64.sh $(BIN)/python build/aarch64
 
-fuzz-modbus: setup  ## bend a million Modbus frames over TCP, and two million inside the VM
+fuzz-modbus: setup  ## bend a million Modbus frames over TCP, two million inside the VM; 200 crowds of clients
 	TOPLOVOD_FUZZ_LINE_FRAMES=1000000 $(BIN)/python -m pytest -s hil_tests/test_modbus_lines.py -k bent_frames_over_tcp \
 	    --timeout=3600
 	TOPLOVOD_FUZZ_FRAMES=1000000 $(BIN)/python -m pytest -s hil_tests/test_modbus_fuzz.py --timeout=3600
+	TOPLOVOD_FUZZ_CROWDS=200 TOPLOVOD_FUZZ_STANDING=100 $(BIN)/python -m pytest -s hil_tests/test_modbus_stateful.py \
+	    --timeout=3600
 
 locks: $(VENV)/.locks-installed  ## resolve the locks anew (needs uv and the network)
 	sh tools/checks/locks.sh

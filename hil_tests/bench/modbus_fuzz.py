@@ -149,10 +149,12 @@ class Tally:
 
 
 class Feeder:
-    """The VM with the whole application, fed without sockets."""
+    """The VM with the whole application, fed without sockets. bundle: what it runs; shipped when None."""
 
-    def __init__(self, device: Provisioned, console: Path, heap: str = "1m") -> None:
-        manifest = firmware_bundle(console.parent / "bundle") / "manifest.json"
+    def __init__(
+        self, device: Provisioned, console: Path, heap: str = "1m", bundle: Path | None = None
+    ) -> None:
+        manifest = (bundle or firmware_bundle(console.parent / "bundle")) / "manifest.json"
         read_in, self._to = os.pipe()
         self._from, write_out = os.pipe()
         for handle in (self._to, self._from):
