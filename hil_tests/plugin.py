@@ -354,7 +354,12 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
         from .bench.vm_target import VmTarget
 
         options = _street(request)
-        if any("bus.rtu" in mark.args for mark in request.node.iter_markers("needs")):
+        needed = {capability for mark in request.node.iter_markers("needs") for capability in mark.args}
+        if "bus.slow" in needed:
+            from .bench.slow_wire import TICK_MS
+
+            options = {"tick_ms": TICK_MS, **options}
+        if "bus.rtu" in needed:
             from .bench.emulation import RTU_TICK_MS
 
             options = {"rtu": True, "tick_ms": RTU_TICK_MS, **options}

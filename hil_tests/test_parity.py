@@ -83,6 +83,15 @@ def test_bus_proxy_keeps_an_order_from_the_controller(target: Target) -> None:
     assert target.controller.read("curve_shift_lease_number") == 0
 
 
+@pytest.mark.needs("bus.slow")
+def test_bus_slow(target: Target) -> None:
+    from .bench.slow_wire import Conditions
+
+    before_s = target.clock.now_s()
+    assert target.bus.slow(Conditions(latency_s=1.0)).client().exchange(ASK_MAP) == b"\x04\x04" + MAP
+    assert target.clock.now_s() - before_s >= 2.0
+
+
 @pytest.mark.needs("bus.rtu")
 def test_bus_rtu(bus: Bus) -> None:
     assert bus.rtu().exchange(ASK_MAP) == b"\x04\x04" + MAP

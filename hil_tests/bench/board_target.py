@@ -27,6 +27,7 @@ from .modbus import ModbusTcp
 from .modbus_rtu import ModbusRtu
 from .provisioning import KEY_EPOCH, KEY_FILE_FORMAT, Device
 from .serial_console import SerialStream, Stream, StreamConsole
+from .slow_wire import Conditions, SlowWire
 from .target import BoardMissing, BoardSilent, NotOnThisTarget, PortInUse, WrongFirmware
 from .vm_target import TcpBus
 
@@ -288,6 +289,9 @@ class BoardBus(TcpBus):
         super().__init__(host, port, unit)
         self._target = target
         self._wiring = wiring
+
+    def slow(self, conditions: Conditions, seed: int = 1) -> SlowWire:
+        raise NotOnThisTarget(self._target.name, "bus.slow")
 
     def rtu(self) -> ModbusRtu:
         if not self._wiring.rtu:

@@ -16,6 +16,7 @@ from .errors import BenchError
 from .modbus import ModbusTcp
 from .modbus_rtu import ModbusRtu
 from .relay import Relay
+from .slow_wire import Conditions, SlowWire
 
 # What a target may be able to do. Everything that `needs` can name stands here.
 CAPABILITIES = {
@@ -31,6 +32,7 @@ CAPABILITIES = {
     "bus.tcp": "Modbus TCP",
     "bus.rtu": "Modbus RTU on a serial line",
     "bus.proxy": "a wire between client and controller that can keep a frame to itself",
+    "bus.slow": "a wire whose bytes wait for virtual time: latency, stalls, cuts, by a seed",
     "bus.raw": "bytes that are no Modbus",
     "bus.sniff": "every frame on the wire can be looked at",
     "io.sensors": "the resistances and currents at its terminals can be set",
@@ -154,6 +156,9 @@ class Bus(Protocol):
 
     def proxy(self) -> Relay:
         """Return a wire whose `address` a client can use, and which can keep an order or an answer."""
+
+    def slow(self, conditions: Conditions, seed: int = 1) -> SlowWire:
+        """Return a wire whose `address` a client can use, and whose bytes take their virtual time."""
 
     def raw(self) -> socket.socket:
         """Return a connected socket; what is sent is nobody's business. Its timeout is 10 s."""

@@ -21,14 +21,15 @@ from .errors import BenchError, ConditionNotMet, WrongUse
 from .modbus import ModbusTcp, Noted, not_noted
 from .modbus_rtu import ModbusRtu
 from .relay import Relay
+from .slow_wire import Conditions, SlowWire
 from .station import SUBSTATION, Bench
 from .target import NotOnThisTarget
 
 NAME = "the emulated VM"
 VM_CAPABILITIES = frozenset(
     {"clock.virtual", "power.prepare", "power.cut", "power.off", "power.brownout", "console.read",
-     "bus.tcp", "bus.rtu", "bus.proxy", "bus.raw", "bus.sniff", "io.sensors", "io.button", "io.relays",
-     "orders", "plant", "entropy.seeded", "heap.measured"}
+     "bus.tcp", "bus.rtu", "bus.proxy", "bus.slow", "bus.raw", "bus.sniff", "io.sensors", "io.button",
+     "io.relays", "orders", "plant", "entropy.seeded", "heap.measured"}
 )  # fmt: skip
 RAW_TIMEOUT_S = 10.0
 RELAYS = ("open", "close", "pump")
@@ -230,6 +231,11 @@ class VmBus(TcpBus):
         device = target.controller.device
         super().__init__(device.host, device.port, noted=target.bench.clock.note_bus)
         self._target = target
+
+    def slow(self, conditions: Conditions, seed: int = 1) -> SlowWire:
+        clock = self._target.bench.clock
+        made: SlowWire = self._kept(SlowWire(clock, self._target.controller.device, conditions, seed))
+        return made
 
     def rtu(self) -> ModbusRtu:
         lines = self._target.bench.fleet.serial_lines

@@ -25,11 +25,14 @@ from firmware.substation import registers
 
 from ..bench import board_target
 from ..bench.board_target import BoardTarget, CommandSupply, Hold, Wiring, read_keys
+from ..bench.emulated_target import EMULATED_CAPABILITIES
 from ..bench.errors import BenchError, WrongUse
 from ..bench.lab import LabMissing
 from ..bench.provisioning import PROJECT
 from ..bench.serial_console import SerialStream, StreamConsole
-from ..bench.target import BoardMissing, BoardSilent, NotOnThisTarget, PortInUse, WrongFirmware
+from ..bench.slow_wire import Conditions
+from ..bench.target import CAPABILITIES, BoardMissing, BoardSilent, NotOnThisTarget, PortInUse, WrongFirmware
+from ..bench.vm_target import VM_CAPABILITIES
 
 DEADLINE_S = 120.0
 
@@ -134,6 +137,8 @@ def test_another_firmware():
             board.io.set_resistance(0, 1000.0)
         with pytest.raises(NotOnThisTarget, match=r"power\.cut"):
             board.power.cut()
+        with pytest.raises(NotOnThisTarget, match=r"bus\.slow"):
+            board.bus.slow(Conditions())
         with pytest.raises(NotOnThisTarget, match="orders"):
             board.controller.order(curve_shift_sp_k=-1.0)
         board.close()
@@ -300,3 +305,13 @@ def test_ctrl_c_in_the_middle_ends_the_board_and_keeps_the_record(tmp_path: Path
     page = (tmp_path / "record.html").read_text(encoding="utf-8")
     assert "Partial (interrupted): 1 passed, 1 error, 1 skipped." in page
     assert record["targets"][0]["device_id"] in page and "<code>bus.rtu</code>" in page
+
+
+def test_the_page_lists_every_capability_and_who_has_it():
+    page = (PROJECT / "docs" / "bench.md").read_text(encoding="utf-8")
+    table = page[page.index("| capability | vm |") :].partition("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    listed = {name.strip("` "): cells for name, *cells in rows for name in name.split(",")}
+    assert set(listed) == set(CAPABILITIES)
+    for column, able in ((0, VM_CAPABILITIES), (1, EMULATED_CAPABILITIES)):
+        assert {name for name, cells in listed.items() if cells[column] == "yes"} == able
