@@ -43,8 +43,8 @@ from .bench.modbus_oracle import Device, Oracle, Refused, crc16, reads_event_log
 from .bench.provisioning import Device as Provisioned
 from .bench.provisioning import Ports, provision
 
-CROWDS = int(os.environ.get("TOPLOVOD_FUZZ_CROWDS", "16"))  # examples over the wire
-STANDING = int(os.environ.get("TOPLOVOD_FUZZ_STANDING", "6"))  # examples without sockets
+CROWDS = int(os.environ.get("TOPLOVOD_FUZZ_CROWDS", "10"))  # examples over the wire
+STANDING = int(os.environ.get("TOPLOVOD_FUZZ_STANDING", "4"))  # examples without sockets
 SEED = int(os.environ.get("TOPLOVOD_FUZZ_SEED", "1"))
 REVISION = "0.1"
 MOVES = 50
