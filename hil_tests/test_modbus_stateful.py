@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
@@ -44,7 +46,7 @@ from .bench.provisioning import Device as Provisioned
 from .bench.provisioning import Ports, provision
 
 CROWDS = int(os.environ.get("TOPLOVOD_FUZZ_CROWDS", "10"))  # examples over the wire
-STANDING = int(os.environ.get("TOPLOVOD_FUZZ_STANDING", "4"))  # examples without sockets
+STANDING = int(os.environ.get("TOPLOVOD_FUZZ_STANDING", "10"))  # examples without sockets
 SEED = int(os.environ.get("TOPLOVOD_FUZZ_SEED", "1"))
 REVISION = "0.1"
 MOVES = 50
@@ -62,8 +64,16 @@ def fixed(examples: int, moves: int = MOVES, **more: Any) -> settings:
 
 
 def explore(machine: type[Any], examples: int, moves: int = MOVES, **more: Any) -> None:
-    """Run the machine, its draws by SEED alone."""
-    run_state_machine_as_test(seed(SEED)(machine), settings=fixed(examples, moves, **more))
+    """Run the machine, its draws by SEED alone.
+
+    Hypothesis would draw now and then from the constants of every module of ours that happens to be imported,
+    so another choice of tests would be another run.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(providers, "_get_local_constants", Constants)
+        providers.CONSTANTS_CACHE.cache.clear()
+        run_state_machine_as_test(seed(SEED)(machine), settings=fixed(examples, moves, **more))
+    providers.CONSTANTS_CACHE.cache.clear()
 
 
 # what is said
