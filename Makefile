@@ -14,7 +14,7 @@ DEMO_FLAGS ?=
 # A worker for every core and two for the time that tests wait, for a browser or a line; each takes over what
 # another has left. The longest stand first.
 WORKERS := $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0)) + 2, 4))')
-TEST_FLAGS ?= --numprocesses $(WORKERS) --dist worksteal hil_tests supervisor tools core_ext firmware
+TEST_FLAGS ?= --numprocesses $(WORKERS) --dist worksteal --durations 30 --durations-min 5 hil_tests supervisor tools core_ext firmware
 
 .DEFAULT_GOAL := help
 .PHONY: help prerequisites setup core vendor demo test browser check lint stubs esptool docs bench random-networks soak scenarios year seasons small-integers long-run worst-case mutations fleet faults fault-pairs flakes fuzz-modbus cross-build locks wheel wheel-check clean
