@@ -142,7 +142,8 @@ class InstantaneousDhw(Dhw):
         if coldest_mc < warm_mc:
             self._keeping = True
             self._keep_ms = min(self._keep_ms + dt_ms, KEEP_WAIT_MS * (KEEP_MOST_BP - KEEP_BP) // 100)
-        elif coldest_mc > warm_mc + KEEP_BELOW_MK // 2:
+        # half of it made the valve start three times as often for a loop that circulates [emulated house]
+        elif coldest_mc > warm_mc + KEEP_BELOW_MK * 4 // 5:
             self._keeping = False
             self._keep_ms = 0
         super()._no_demand(dt_ms)
