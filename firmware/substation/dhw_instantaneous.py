@@ -99,6 +99,8 @@ class InstantaneousDhw(Dhw):
                 coldest_mc is not None
             ):  # the farthest place that is measured shall be hot enough, not the nearest
                 wanted_mc += max(0, min(LOOP_MK, self.supply_mc - coldest_mc))
+            # a valve moves by its dead band and swings the outlet by a kelvin: the least has to be hot enough
+            wanted_mc += 1_000
         return wanted_mc
 
     def feed_forward_bp(self):

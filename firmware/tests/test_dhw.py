@@ -262,7 +262,7 @@ def test_the_cold_start_of_a_tap_is_no_cold_exchanger(tap):
     tap.step(600)
     tap.exchanger.draw_kg_s = 0.0
     tap.step(600)
-    tap.exchanger.seen_c = 47.0
+    tap.exchanger.out_c = tap.exchanger.seen_c = 47.0
     tap.exchanger.draw_kg_s = 0.1
     tap.step(12)  # 45 degC within 15 s [hil.md A2]
     coldest, _ = watch(tap, 60)

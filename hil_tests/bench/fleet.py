@@ -8,6 +8,7 @@ while idle).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import selectors
@@ -59,6 +60,7 @@ FLAG_ENDED = 1
 FREE_UNIT_B = 64  # of a report's free_block
 
 POWER_ON = 1  # machine.reset_cause()
+ENDS_S = 2.0  # real time in which a process whose line broke has ended, where that is why
 HEAP = "192k"  # of the firmware
 EARLY_RESETS = 8
 # On a board `machine`, time and asyncio's queue are machine code in flash. Here they are the bench's own
@@ -416,7 +418,18 @@ class Fleet:
             assert link is not None
             link.sendall(frame)
         except OSError as error:
+            self._line_broke(index, error)
+
+    def _line_broke(self, index: int, error: OSError) -> NoReturn:
+        """Fail with the end of the process where that is why: a killed one may take bytes with it, unread."""
+        process = self._slots[index].process
+        status = None
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = process.wait(ENDS_S)
+        if status is None:
             self._fail(index, f"its line broke ({error})")
+        self._fail(index, f"its process ended with status {status}")
 
     def _receive(self, index: int) -> None:
         """Read one report into the board's row, or fail with the board's name."""
@@ -434,7 +447,7 @@ class Fleet:
         except TimeoutError:
             self._fail(index, f"did not finish its tick within {self._deadline_s:g} s of real time")
         except OSError as error:
-            self._fail(index, f"its line broke ({error})")
+            self._line_broke(index, error)
 
     def _kill(self, index: int) -> None:
         slot = self._slots[index]
