@@ -93,14 +93,11 @@ class InstantaneousDhw(Dhw):
 
     def _wanted(self, killing):
         wanted_mc = super()._wanted(killing)
-        if killing and self.supply_mc is not None:
-            coldest_mc = self.legionella.coldest_mc()
-            if (
-                coldest_mc is not None
-            ):  # the farthest place that is measured shall be hot enough, not the nearest
-                wanted_mc += max(0, min(LOOP_MK, self.supply_mc - coldest_mc))
-            # a valve moves by its dead band and swings the outlet by a kelvin: the least has to be hot enough
-            wanted_mc += 1_000
+        coldest_mc = self.legionella.coldest_mc()
+        if killing and coldest_mc is not None and self.supply_mc is not None:
+            # The farthest place that is measured shall be hot enough, not the nearest; a kelvin at least, by
+            # which a valve's dead band swings the outlet.
+            wanted_mc += max(1_000, min(LOOP_MK, self.supply_mc - coldest_mc))
         return wanted_mc
 
     def feed_forward_bp(self):
@@ -145,7 +142,7 @@ class InstantaneousDhw(Dhw):
             self._keeping = True
             self._keep_ms = min(self._keep_ms + dt_ms, KEEP_WAIT_MS * (KEEP_MOST_BP - KEEP_BP) // 100)
         # half of it made the valve start three times as often for a loop that circulates [emulated house]
-        elif coldest_mc > warm_mc + KEEP_BELOW_MK * 4 // 5:
+        elif coldest_mc > warm_mc + 4_000:
             self._keeping = False
             self._keep_ms = 0
         super()._no_demand(dt_ms)
