@@ -15,6 +15,9 @@ PRIMARY_LOST_MC = 70_000  # the summer's supply [domain.md 4.2: DHW floor 70-75]
 APPROACH_MK = 15_000  # so far above cold water the primary leaves a good exchanger [estimate]
 DP_LOST_MBAR = 1_000
 KEEP_BELOW_MK = 5_000  # without draw-off the exchanger is kept so far below, and comes back by itself
+# A loop that circulates takes the exchanger through a narrow band in minutes: one of 2.5 K meant three times
+# as many motor starts [emulated house].
+KEEP_BAND_MK = 4_000
 # By a valve so far open: 5 % warmed the outlet past the hysteresis in seconds and left the loop cold, 80
 # motor starts in an hour and a half; 2 % let the service pipe and its meter stand in summer [emulated house].
 # Where it does not do, because of the valve's curve or play, a hundredth more a minute.
@@ -56,6 +59,7 @@ BLIND_END_MK = 4_000  # so much too hot, nothing is drawn any more
 LOOP_MK = (
     5_000  # what circulation may lose on its way round, made up for while legionella are killed [estimate]
 )
+SWING_MK = 1_000  # what a valve's dead band swings the outlet by: a run that aims lower is never held [rig]
 
 
 def root(number):
@@ -93,11 +97,10 @@ class InstantaneousDhw(Dhw):
 
     def _wanted(self, killing):
         wanted_mc = super()._wanted(killing)
-        coldest_mc = self.legionella.coldest_mc()
-        if killing and coldest_mc is not None and self.supply_mc is not None:
-            # The farthest place that is measured shall be hot enough, not the nearest; a kelvin at least, by
-            # which a valve's dead band swings the outlet.
-            wanted_mc += max(1_000, min(LOOP_MK, self.supply_mc - coldest_mc))
+        if killing and self.supply_mc is not None:
+            coldest_mc = self.legionella.coldest_mc()
+            if coldest_mc is not None:  # the farthest place that is measured shall be hot enough
+                wanted_mc += max(SWING_MK, min(LOOP_MK, self.supply_mc - coldest_mc))
         return wanted_mc
 
     def feed_forward_bp(self):
@@ -141,8 +144,7 @@ class InstantaneousDhw(Dhw):
         if coldest_mc < warm_mc:
             self._keeping = True
             self._keep_ms = min(self._keep_ms + dt_ms, KEEP_WAIT_MS * (KEEP_MOST_BP - KEEP_BP) // 100)
-        # half of it made the valve start three times as often for a loop that circulates [emulated house]
-        elif coldest_mc > warm_mc + 4_000:
+        elif coldest_mc > warm_mc + KEEP_BAND_MK:
             self._keeping = False
             self._keep_ms = 0
         super()._no_demand(dt_ms)

@@ -21,6 +21,8 @@ ROOM_FROST_MC = 5_000  # a room colder than this is heated whatever the season o
 SUMMER_HYSTERESIS_MK = 1_000
 SETTLED_MK = 2_000  # so near its set-point the supply says that the room is the curve's own doing [estimate]
 HEADROOM_BP = 300  # what a controller that is overruled may want more than it gets
+# Power back to a whole town: its valves open over a third of the ten minutes of ending leases [estimate].
+START_SPREAD_MS = 333  # for each second of those
 VALVE_IDLE_MS = 7 * 24 * 3_600_000  # [estimate]
 EXERCISE_BP = 500
 EXERCISE_MS = 60_000
@@ -57,9 +59,8 @@ class HeatingCircuit:
         self._maximum_mc = settings.fixed(name("supply_temp_maximum_c"))
         self._frost_outdoor_mc = settings.fixed("frost_outdoor_temp_c")
         self._frost_supply_mc = settings.fixed("frost_supply_temp_c")
-        # After power came back: 1 ms, and for how long the valve stays shut when its end stop is sure. So the
-        # valves of a whole town open spread over a third of the leases' ten minutes [estimate].
-        self._seek_stop = 1 + spread_s * 333 if board.reset_cause == POWER_ON else 0
+        # after power came back: shut until the end stop is sure (1 ms), and for so long then
+        self._shut_ms = 1 + spread_s * START_SPREAD_MS if board.reset_cause == POWER_ON else 0
         self.valve = make_valve(board, settings, name("valve_kind"), name("valve_stroke_s"), number)
         self._pi = PI(*settings.controller(number))
         self._pi.track(self.valve.position_bp, 0)
@@ -245,7 +246,7 @@ class HeatingCircuit:
 
     def _manual(self, supply_mc, error_mk, dt_ms):
         # after a power cut no position is worth anything before the end stop is sure
-        if self.manual_bp is None or (self._seek_stop > 0 and not self.valve.synced):
+        if self.manual_bp is None or (self._shut_ms > 0 and not self.valve.synced):
             return None
         return self._decide(NO_LIMITER, self.manual_bp, error_mk)
 
@@ -262,9 +263,9 @@ class HeatingCircuit:
         return self._decide(NO_LIMITER, EXERCISE_BP, error_mk)
 
     def _end_stop(self, supply_mc, error_mk, dt_ms):
-        if self._seek_stop > 0:
+        if self._shut_ms > 0:
             if self.valve.synced:
-                self._seek_stop -= dt_ms
+                self._shut_ms -= dt_ms
             return self._decide(NO_LIMITER, 0, error_mk)
         if self.valve.synced:
             return None

@@ -17,6 +17,7 @@ from .limiters import Limits
 from .travel import Travel
 
 LOW_DP_FOR_MS = 60_000
+LAST_OF_DHW_MS = 60_000  # what DHW sent back is so long in the pipe and in its sensor [estimate]
 MAX_STEP_MS = 10_000  # a longer gap between steps is not integrated
 
 
@@ -147,8 +148,10 @@ class SupplyLoop:
         ceiling_bp, given_up_mk = FULL_BP, 0
         if dhw is not None:
             dhw.step(now_s, dt_ms)
-            limits = self._limits  # what DHW sent back is in pipe and sensor for a minute more [estimate]
-            limits.dhw_takes_ms = 60_000 if dhw.state else max(0, limits.dhw_takes_ms - dt_ms)
+            limits = self._limits
+            limits.dhw_takes_ms = (
+                LAST_OF_DHW_MS if dhw.valve.position_bp else max(0, limits.dhw_takes_ms - dt_ms)
+            )
             ceiling_bp, given_up_mk = dhw.yields(dt_ms)
         remote = self._shift_ask.away or self._limits.away
         frost = False

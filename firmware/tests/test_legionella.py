@@ -188,6 +188,15 @@ def test_s5_a_run_that_passed_ends_without_a_scald_alarm_and_the_limit_is_back(t
     assert rig.alarm("SCALD_LIMIT")
 
 
+def test_where_no_loop_is_measured_a_kelvin_is_left_for_the_valves_swing(ticks):
+    inputs = {k: v for k, v in INSTANTANEOUS["inputs"].items() if k != "dhw_circulation_temp_c"}
+    rig = FunctionRig(ticks, **{**INSTANTANEOUS, "legionella_day_number": 0, "inputs": inputs})
+    rig.at(1, 59)
+    rig.step(120)
+    assert rig.read(RESULT) == legionella.RUNNING
+    assert rig.read("dhw_temp_effective_c") == 71.0
+
+
 def test_s5_the_raised_limit_still_protects_until_the_line_has_cooled(rig):
     rig.step(7200)
     assert rig.read(RESULT) == legionella.PASSED

@@ -6,7 +6,7 @@ from firmware.substation import precedence
 from firmware.substation.capacity import Window
 from firmware.substation.register_bank import RegisterBank
 
-from .dhw_rig import INSTANTANEOUS, STORAGE, TWO_CIRCUITS, FunctionRig
+from .dhw_rig import DHW_SUPPLY, INSTANTANEOUS, STORAGE, TWO_CIRCUITS, FunctionRig
 from .loop_rig import FLOW, PRIMARY_RETURN, PRIMARY_SUPPLY
 
 LIMITER = "active_limiter_number"
@@ -167,6 +167,16 @@ def test_dhw_that_sends_warm_water_back_does_not_shut_heating(ticks):
     rig.step(40)
     rig.house.show = show  # nothing warm comes back any more, a little later than the draw-off ends
     assert lowest_supply_c(rig, 600) > OWN_C - 1.0
+
+
+def test_hot_water_that_cannot_run_leaves_heating_its_return_limit(ticks):
+    """Its sensor is lost, its valve shut: what comes back is heating's alone, for as long as that lasts."""
+    rig = FunctionRig(ticks, return_limit_temp_c=41, **INSTANTANEOUS)
+    rig.dhw_lost.add(DHW_SUPPLY)
+    rig.step(3600)
+    assert rig.read("dhw_state_number") == 4  # lost
+    assert rig.read(LIMITER) == precedence.RETURN
+    assert rig.house.return_c + 3.0 < 42.0  # as the rig sends the primary back
 
 
 def test_what_the_return_limit_holds_back_it_holds_while_dhw_takes_heat(ticks):
