@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,8 +43,11 @@ def commanded(town: AttendedTown, words: list[str], slowly: Callable[[], bool]) 
     """Let the town run while the command does: slowly as long as it is so, then fast."""
 
     def ended() -> bool:
-        time.sleep(ORDERS_PAUSE_S if slowly() else WALKS_PAUSE_S)
-        return process.poll() is not None
+        try:
+            process.wait(ORDERS_PAUSE_S if slowly() else WALKS_PAUSE_S)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
