@@ -22,10 +22,10 @@ from zoneinfo import ZoneInfo
 from firmware.substation import registers
 
 from .errors import NotFound, Refused
+from .field.character import PARITIES
 
 FORMAT = "toplovod-site/1"
 TRANSPORTS = ("tcp", "rtu-over-tcp", "rtu")
-PARITIES = ("even", "odd", "none")
 MODBUS_PORT = 502
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 HEX_ID = re.compile(r"[0-9a-f]{16}")
@@ -648,6 +648,7 @@ class _Reader:
         ids: dict[str, int] = {}
         addresses: dict[tuple[str, int], Device] = {}
         pinned: dict[str, Device] = {}
+        lines: dict[str, Device] = {}
         for device in devices:
             if device.id and device.id in ids:
                 self._wrong(
@@ -664,6 +665,15 @@ class _Reader:
                         f"{device.id}: {device.address} unit {device.unit} belongs to {other.id} "
                         f"(line {other.line}) too",
                         "Give each controller its own address or unit",
+                    )
+            if device.transport == "rtu":
+                first = lines.setdefault(device.host, device)
+                if (first.baudrate, first.parity) != (device.baudrate, device.parity):
+                    self._wrong(
+                        device.line,
+                        f"{device.id}: {device.baudrate} Bd, parity {device.parity}, where {first.id} on "
+                        f"the same {device.host} (line {first.line}) has {first.baudrate} Bd, {first.parity}",
+                        "Controllers on one line speak alike: write the same baudrate and parity",
                     )
             if device.device_id:
                 other = pinned.setdefault(device.device_id, device)

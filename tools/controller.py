@@ -22,6 +22,8 @@ from pymodbus.framer import FramerType
 from pymodbus.pdu.file_message import FileRecord
 
 from firmware.substation import order_frame, registers
+from supervisor.field.character import PARITIES
+from supervisor.field.character import stop_bits as stop_bits_of
 from supervisor.field.identity import Identity, decode_identity
 from supervisor.field.units import unit_of
 
@@ -31,7 +33,6 @@ from .key_file import KeyFile
 PORT = 502
 SERIAL = "serial:"
 BAUDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)  # as site.json takes them
-PARITIES = {"even": "E", "odd": "O", "none": "N"}
 CHARACTER_BITS = 11  # serial line guide V1.02, 2.5.1, whatever the parity
 FRAME_BYTES = 256  # the longest on a serial line
 TIMEOUT_S = 3.0
@@ -132,7 +133,7 @@ class SerialAddress:
         try:
             baud = int(given.pop("baud", "19200"))
             parity = given.pop("parity", "even")
-            stop_bits = int(given.pop("stop", "2" if parity == "none" else "1"))
+            stop_bits = int(given.pop("stop", stop_bits_of(parity)))
             whole = bool(port) and not given and len(pairs) == len(dict(pairs))
         except ValueError:
             whole = False

@@ -31,6 +31,8 @@ from pymodbus.transport import CommParams, CommType
 
 from firmware.substation import registers
 
+from .character import PARITIES, stop_bits
+
 # pymodbus logs every dead device as an error; this module reports each failure to its caller instead
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
 
@@ -231,8 +233,8 @@ class Line:
             client = AsyncModbusSerialClient(
                 self.host,
                 baudrate=self._baudrate,
-                parity=self._parity[0].upper(),
-                stopbits=2 if self._parity == "none" else 1,  # serial line guide V1.02, 2.5.1: 11 bits
+                parity=PARITIES[self._parity],
+                stopbits=stop_bits(self._parity),
                 retries=0,
                 reconnect_delay=0,
                 timeout=self._answer_s,

@@ -120,6 +120,7 @@ MISTAKES = [
     ('[fd00::17]:1502', '10.0.0.1:99999', 17, "not HOST:PORT", "Write"),
     ('transport = "rtu"', 'tls = true\ntransport = "rtu"', 25, "tls = True with transport 'rtu'", "tls_port"),
     ('parity = "odd"', 'parity = "mark"', 28, "parity 'mark' is not known", "even, odd, none"),
+    ('[fd00::17]:1502"', '/dev/ttyUSB0"\ntransport = "rtu"', 24, "where house-01 on the", "same baudrate"),
     ('transport = "rtu"', 'transport = "serial"', 25, "'serial' is not known", "rtu-over-tcp"),
     ('area = "north"\npriority', 'area = "nort"\npriority', 18, "not declared", "Did you mean 'north'?"),
     ('supply_temp_maximum_c = 65.0', 'supply_temp_maximum_c = 650', 21, "outside 20 to 95", "docs"),
