@@ -469,24 +469,26 @@ def restore(
     if over > within and not check:
         raise typer.BadParameter(f"{over:g} min are more than --within has", param_hint="--over")
     from . import restore as restoring
+    from . import restore_files as files
     from . import restore_page as page
     from .key_file import KeyFile
+    from .restore_visit import Visits
 
     key_file = KeyFile.read(keys)
-    then = None if baseline is None else restoring.read_record(baseline)
-    town, targets = restoring.targets_of(site, only or (), area, data)
-    restoring.check_keys(key_file, keys, targets)
+    then = None if baseline is None else files.read_record(baseline)
+    town, targets = files.targets_of(site, only or (), area, data)
+    files.check_keys(key_file, keys, targets)
 
     def tell(passed_s: float, counts: restoring.Counts) -> None:
         if not json:
             typer.echo(page.progress(passed_s, counts, check), err=True)
 
     run = restoring.Restoration(
-        targets, restoring.Visits(key_file), over_s=60 * over, within_s=60 * within, check=check, tell=tell
+        targets, Visits(key_file), over_s=60 * over, within_s=60 * within, check=check, tell=tell
     )
     run.run()
     if then is not None:
-        restoring.compare(run.rows, then)
+        files.compare(run.rows, then)
     status = restoring.exit_status(run)
     if json:
         _print_json(page.as_json(run, town, key_file, check, then is not None, status == 0))
@@ -501,7 +503,7 @@ def restore(
             typer.echo(note)
         typer.echo(page.summary(run, key_file, check))
     if record is not None:
-        count = restoring.write_record(record, town, run.rows)
+        count = files.write_record(record, town, run.rows)
         if not json:
             typer.echo(f"{record}: what {count} of {len(run.rows)} stations proved")
     raise typer.Exit(status)

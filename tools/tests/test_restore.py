@@ -27,19 +27,14 @@ from tools.restore import (
     ON_THE_WAY,
     REFUSED,
     SILENT,
-    Proof,
     Restoration,
     Row,
-    Seen,
-    Target,
-    Visits,
-    check_keys,
     exit_status,
-    read_record,
-    targets_of,
     why_not_back,
 )
+from tools.restore_files import check_keys, read_record, targets_of
 from tools.restore_page import summary
+from tools.restore_visit import Proof, Seen, Target, Visits
 
 from .processes import ROOT, toplovod
 from .test_controller import identity

@@ -1,7 +1,8 @@
 """Who opens a tap, when: the load profiles S to XL of the labelling of water heaters, day after day.
 
 Regulation (EU) 812/2013, annex VII, table 3: time, energy and flow of each draw-off, as the CARNOT toolbox
-(Solar-Institut Juelich) repeats them; number and sum of each profile are checked against the regulation's.
+(Solar-Institut Juelich) repeats them; the regulation itself was not read. Number and sum of each profile are
+checked against the reference energies given there.
 Each day moves every draw-off by up to ten minutes, drawn by seed, so that nothing falls in step with the
 controller.
 """
