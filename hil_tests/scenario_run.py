@@ -675,6 +675,7 @@ def run_one(
                 result.cost |= stations.memory()
                 for step in run.steps:
                     _take(stations, step)
+                result.cost |= stations.memory()  # now all have power that get any
             finally:
                 _close_the_books(stations, began, booted)
             result.whole = True

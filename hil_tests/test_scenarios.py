@@ -375,6 +375,7 @@ def test_who_begins_in_one_minute_is_told_from_who_is_spaced(tmp_path: Path, fir
     checks = [check for run in (result, in_step) for check in run.checks]
     assert [(check.name, check.value) for check in checks if not check.passed] == []
     spaced, failure = result.steps[0], result.steps[-1]
+    assert result.cost["pss_sum_mb"] > MANY_TO_START * 2.0  # though none had power at the beginning
     assert spaced.counts == {"switched_on": MANY_TO_START, "begun": MANY_TO_START}
     assert failure.counts == {"begun": MANY_TO_START} and len(failure.checks) == 5
     assert in_step.steps[-1].counts == {"begun": MANY_TO_START}
