@@ -256,6 +256,7 @@ async function makePreview(pointName, input, lease_s) {
   }
   await guarded(async () => {
     preview = await post("/orders/preview", { substation: deviceId, point: pointName, value, lease_s });
+    knownOrders = new Set(orders.map((earlier) => earlier.id));
     showCommand();
     byId("preview-panel").focus();
   });
@@ -300,6 +301,9 @@ function wallTime(utc) {
 
 // ---- the second person: what moves the whole town -------------------------------------------------------------
 let waitingShown = "";
+/** Those there were when the preview was made. @type {Set<string>} */
+let knownOrders = new Set();
+const AGREED_LATE_MS = 5000; // from a preview's end until nobody can have agreed in time: an order is listed when it is on disk
 
 async function fetchWaiting() {
   if (busy || live.stopped) return;
@@ -307,17 +311,25 @@ async function fetchWaiting() {
     /** @type {Preview[]} */
     const previews = (await get("/previews")).previews;
     const mine = previews.filter((candidate) => candidate.device_id === deviceId);
-    if (preview?.needs_second_person && !mine.some((candidate) => candidate.hash === preview?.hash)) {
-      // agreed to and executed by the second person, or over: either way the list of orders knows
-      preview = null;
-      await fetchOrders();
-      order = orders.find((candidate) => candidate.user === document.body.dataset.user) ?? null;
-      showCommand();
-    }
+    if (preview?.needs_second_person && !mine.some((candidate) => candidate.hash === preview?.hash)) await followAgreed(preview);
     showWaiting(mine.filter((candidate) => candidate.user !== document.body.dataset.user));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
   }
+}
+
+/** What the second person agreed to is an order now, or in a moment when it is on disk; or the time to agree is over.
+ * @param {Preview} asked */
+async function followAgreed(asked) {
+  await fetchOrders();
+  if (preview !== asked) return; // given up meanwhile
+  const agreed = orders.find((candidate) => candidate.user === document.body.dataset.user && candidate.approved_by
+    && candidate.point === asked.point && !knownOrders.has(candidate.id));
+  if (!agreed && Date.now() < Date.parse(asked.expires_utc) + AGREED_LATE_MS) return; // the next turn looks again
+  preview = null;
+  order = agreed ?? null;
+  showCommand();
+  if (!agreed) showProblem({ code: "preview_expired", message: t("error.preview_expired"), whatNow: t("error.preview_expired.now"), changed: false });
 }
 
 /** @param {Preview[]} others */
@@ -444,10 +456,20 @@ function showOrder(o) {
 }
 
 // ---- orders of this device -----------------------------------------------------------------------------------
-let fetchingOrders = false;
-async function fetchOrders() {
-  if (fetchingOrders) return;
-  fetchingOrders = true;
+/** @type {Promise<void> | null} */
+let fetchingOrders = null;
+/** @type {Promise<void> | null} */
+let fetchingOrdersNext = null;
+
+/** Get the orders as they are from now on; a request under way may have been answered before, so another follows it.
+ * @returns {Promise<void>} */
+function fetchOrders() {
+  if (!fetchingOrders) return (fetchingOrders = readOrders().finally(() => { fetchingOrders = null; }));
+  fetchingOrdersNext ??= fetchingOrders.then(() => { fetchingOrdersNext = null; return fetchOrders(); });
+  return fetchingOrdersNext;
+}
+
+async function readOrders() {
   ordersVersion = live.frame?.ordersVersion ?? ordersVersion;
   try {
     orders = (await get(`/orders?substation=${encodeURIComponent(deviceId)}`)).orders;
@@ -460,8 +482,6 @@ async function fetchOrders() {
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     ordersVersion = -1; // ask again with the next frame
-  } finally {
-    fetchingOrders = false;
   }
 }
 
