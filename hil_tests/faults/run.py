@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -71,6 +72,7 @@ def run_faults(
 
     def one(case: Case | Pair, place: int) -> dict[str, Any]:
         into = folder / (f"case-{place}" if place else "case")
+        shutil.rmtree(into, ignore_errors=True)  # what a run that was killed left there
         report.keep_trace(folder, case.name, None)
         ended = runner(case.name, case.plan(), case.point, into, made, seed)
         report.keep_trace(folder, case.name, ended.trace)

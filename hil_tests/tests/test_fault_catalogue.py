@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,23 @@ def test_a_stopped_run_is_kept_marked_partial_and_taken_up(tmp_path: Path, bundl
     done = run_faults(["sensors.open"], folder, said.append, bundle=bundle, runner=rest)
     assert rest.names == ["sensors.open/winter/mild", "sensors.open/winter/severe"]
     assert (done["partial"], done["passed"], done["kpi"]["met"]) == (False, True, 6)
+
+
+def test_a_run_that_was_killed_is_taken_up_and_what_it_left_does_not_stand_in_the_way(
+    tmp_path: Path, bundle: Path
+) -> None:
+    """A machine that stops in the middle of a case leaves that case's flash behind, of each worker one."""
+    folder = tmp_path / "run"
+    for place in ("case", "case-1"):
+        (folder / place / "devices" / "house-01").mkdir(parents=True)
+
+    def new_house(name: str, _plan: Any, _point: Any, into: Path, *_: Any) -> Result:
+        (into / "devices" / "house-01").mkdir(parents=True)
+        shutil.rmtree(into)
+        return Result(name, MET, plant_version=plant_version())
+
+    done = run_faults(["sensors.open"], folder, lambda _: None, bundle=bundle, runner=new_house, workers=2)
+    assert (done["kpi"]["met"], done["passed"]) == (6, True), [row["why"] for row in done["cases"].values()]
 
 
 def test_cases_side_by_side_come_to_the_same_and_one_that_dies_loses_no_other(
