@@ -337,7 +337,7 @@ def test_a_second_person_approves_what_moves_the_whole_town(workplace: Callable[
     other = second.log_in("bojan", "/substation/plant")
     second.live()
     expect(other.locator("#approve")).to_contain_text(f"→ {wanted} bar for 30 min")
-    # what was agreed to is no preview any more and an order only once it is on disk: between them it is not lost
+    # what was agreed to is no preview any more, and an order only once it is on disk: it is not lost between
     with page.expect_response("**/api/v1/previews"):
         page.route("**/api/v1/previews", lambda route: route.fulfill(json={"previews": []}))
     with page.expect_response("**/api/v1/orders?*"):
