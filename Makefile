@@ -170,7 +170,7 @@ fuzz-modbus: setup  ## bend a million Modbus frames over TCP, two million inside
 	    --timeout=3600
 	TOPLOVOD_FUZZ_FRAMES=1000000 $(BIN)/python -m pytest -s hil_tests/test_modbus_fuzz.py --timeout=3600
 	TOPLOVOD_FUZZ_CROWDS=200 TOPLOVOD_FUZZ_STANDING=100 $(BIN)/python -m pytest -s hil_tests/test_modbus_stateful.py \
-	    --timeout=3600
+	    hil_tests/test_modbus_permitted.py --timeout=3600
 
 locks: $(VENV)/.locks-installed  ## resolve the locks anew (needs uv and the network)
 	sh tools/checks/locks.sh

@@ -11,11 +11,11 @@ import copy
 import select
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from firmware.substation import order_frame, registers
 
@@ -184,10 +184,12 @@ class Crowd:
     """One freshly started controller, and the clients around it.
 
     oracle: its class, so that a wrong one can be held beside a right controller. tally: is counted on.
+    site: more rows of the controller's site.json.
     """
 
     def __init__(self, folder: Path, bundle: Path, revision: str, *, seed: int = 1,
-                 oracle: type[Oracle] = Oracle, tally: Tally | None = None) -> None:  # fmt: skip
+                 oracle: type[Oracle] = Oracle, tally: Tally | None = None,
+                 site: Mapping[str, Any] | None = None) -> None:  # fmt: skip
         self.tally = Tally() if tally is None else tally
         self.tally.crowds += 1
         self._revision = revision
@@ -199,7 +201,7 @@ class Crowd:
         self.orders: list[tuple[bytes, int]] = []
         """(request, boot count) of every order made."""
         self.controller = self.bench.start_controller(
-            rtu_tcp_port=self._rtu_port, deficit_budget_kh=BUDGET_KH
+            rtu_tcp_port=self._rtu_port, deficit_budget_kh=BUDGET_KH, **(site or {})
         )
         self.provisioned = self.controller.device
         self._meet()
@@ -454,7 +456,7 @@ class Crowd:
                 self.device.exceptions += 1
                 break
             kept.append(list(struct.unpack(RING_ENTRY, answer[4:])))
-        known = {tuple(entry[:3]): entry for entry in before.ring}
+        known = {tuple(entry[:3]): entry for entry in before.pushed_out + before.ring}
         for entry in kept:
             was = known.get(tuple(entry[:3]))
             assert was is not None and was[3] >= entry[3] and was[4] <= entry[4], f"{entry} was never refused"

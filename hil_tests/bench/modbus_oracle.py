@@ -40,7 +40,8 @@ RING_ENTRIES = 16
 RING_ENTRY = ">IBxHIII"
 SERIAL_SOURCE = 1
 SUPERVISOR, STANDBY, TECHNICIAN, UTILITY = range(4)
-RANKS = {SUPERVISOR: 2, STANDBY: 2, TECHNICIAN: 3, UTILITY: 1}
+LEGACY = 4  # whoever may write without a proof
+RANKS = {SUPERVISOR: 2, STANDBY: 2, TECHNICIAN: 3, UTILITY: 1, LEGACY: 0}
 FOR_UTILITY = ("primary_flow_limit_sp_m3_h", "curve_shift_sp_k")
 
 
@@ -96,6 +97,8 @@ class Device:
     boot: int = 0
     ring: list[list[int]] = field(default_factory=list)
     """[source, cause, boot, times, first uptime, last uptime] of each entry, the oldest first."""
+    pushed_out: list[list[int]] = field(default_factory=list)
+    """Entries of earlier boots that made room: where power fails before the ring is saved, they are back."""
     ends: dict[str, int] = field(default_factory=dict)
     """Uptime at which the lease of a setpoint ends; its value may be held up to ten minutes more."""
     order_counter: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
@@ -152,6 +155,7 @@ class Device:
         earlier = [entry for entry in ring if entry[2] != boot]
         if len(ring) >= RING_ENTRIES - 1 and earlier:
             ring.remove(earlier[0])
+            self.pushed_out.append(earlier[0])
         elif len(ring) == RING_ENTRIES:
             shared = next((entry for entry in reversed(ring) if not entry[0]), ring[-1])
             shared[0] = 0

@@ -5,7 +5,8 @@ manifest, which tells what private attributes are called. The whole application 
 does it, then time stands still and nothing else runs. It refuses to judge: the answers and a digest of
 everything an order may change go to the host after each batch.
 
-    host -> VM   "<BxHI" kind (T, R or Q), records, bytes; then records of "<H" length and frame
+    host -> VM   "<BxHI" kind (T, R, V or Q), records, bytes; then records of "<H" length and frame
+                 V has no records: an update that is open verifies its head to the end
     VM -> host   "<I" length and the responses, one behind the other; digest (32 bytes); "<I" exceptions
                  that escaped
 """
@@ -135,7 +136,11 @@ def _run(source, sink):
         if kind == ord("Q"):
             return
         _fill(source, batch, size)
-        framing = framings[kind]
+        if kind == ord("V"):
+            updating = _of(server, "_updating")
+            while _of(updating, "is_verifying"):
+                _of(updating, "step")()
+        framing = framings.get(kind)
         feed = _feed_tcp if kind == ord("T") else _feed_rtu
         at = used = escaped = 0
         for _ in range(records):
