@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from firmware.substation import order_frame, registers
-from tools.sign import CONTEXT, public_bytes
 
 from .bench.modbus_cases import words
 from .bench.modbus_crowd import LEASES, LONGEST_DELAY_S, STEP_S
@@ -174,6 +173,9 @@ class MayLeaveLimits(FromLoopback):
 # an update
 
 
+SIGNED_AS = b"toplovod image1"  # and the SHA-256 of the text
+
+
 def small_image(key: Ed25519PrivateKey) -> bytes:
     """A signed image of three files, one of them of one byte; nobody will run it."""
     files = {
@@ -188,7 +190,7 @@ def small_image(key: Ed25519PrivateKey) -> bytes:
     ]
     body = b"".join(line + b"\n" for line in lines)
     text = b"toplovod-image/1 %05d\n" % (PREFIX_BYTES + len(body)) + body
-    return text + key.sign(CONTEXT + hashlib.sha256(text).digest()) + b"".join(files.values())
+    return text + key.sign(SIGNED_AS + hashlib.sha256(text).digest()) + b"".join(files.values())
 
 
 KEY = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"a release key for tests alone").digest())
@@ -219,7 +221,7 @@ class WhileUpdating(WithoutSockets):
     reached: set[int]
 
     def prepare(self, flash: Path) -> None:
-        (flash / "release.pub").write_bytes(public_bytes(KEY))
+        (flash / "release.pub").write_bytes(KEY.public_key().public_bytes_raw())
         self.intake = Intake(IMAGE)
 
     def _started(self) -> Feeder:
