@@ -48,21 +48,19 @@ def shortened(scenario: Scenario) -> Scenario:
     return dataclasses.replace(scenario, runs=tuple(run(whole) for whole in scenario.runs))
 
 
-@pytest.fixture(scope="module")
-def l_2024(
-    tmp_path_factory: pytest.TempPathFactory, firmware_bundle: Path
-) -> tuple[Scenario, list[RunResult]]:
-    scenario = shortened(read(find("l-2024")))
-    folder = tmp_path_factory.mktemp("l-2024")
-    results = run_scenario(
-        folder, scenario, stations=STATIONS, seed=1, say=lambda line: None, shipped=firmware_bundle
-    )
-    return scenario, results
-
-
 @pytest.mark.slow
-def test_l_2024_keeps_every_limit_on_a_few_stations(l_2024: tuple[Scenario, list[RunResult]]) -> None:
-    _, results = l_2024
+def test_l_2024_keeps_every_limit_on_a_few_stations(tmp_path: Path, firmware_bundle: Path) -> None:
+    """One run for all that is said of it: as a module's fixture it was made by every worker anew."""
+    scenario = shortened(read(find("l-2024")))
+    results = run_scenario(
+        tmp_path / "run", scenario, stations=STATIONS, seed=1, say=lambda line: None, shipped=firmware_bundle
+    )
+    _keeps_every_limit(results)
+    _report_is_whole_and_opens_offline(tmp_path / "whole", scenario, results)
+    _what_is_broken_off_is_marked_partial(tmp_path / "half", scenario, results)
+
+
+def _keeps_every_limit(results: list[RunResult]) -> None:
     assert [result.stopped_by for result in results] == ["", ""]
     checks = [check for result in results for check in result.checks]
     assert [(check.name, check.value) for check in checks if not check.passed] == []
@@ -80,16 +78,12 @@ def test_l_2024_keeps_every_limit_on_a_few_stations(l_2024: tuple[Scenario, list
     assert walk.to_s - walk.from_s == unprotected.steps[4].to_s - unprotected.steps[4].from_s
 
 
-@pytest.mark.slow
-def test_the_report_is_whole_and_opens_offline(
-    l_2024: tuple[Scenario, list[RunResult]], tmp_path: Path
-) -> None:
-    scenario, results = l_2024
+def _report_is_whole_and_opens_offline(folder: Path, scenario: Scenario, results: list[RunResult]) -> None:
     said = write_scenario_report(
-        tmp_path, scenario, results, stations=STATIONS, seed=1, command="toplovod hil run l-2024"
+        folder, scenario, results, stations=STATIONS, seed=1, command="toplovod hil run l-2024"
     )
     assert said["passed"] and not said["partial"]
-    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    html = (folder / "report.html").read_text(encoding="utf-8")
     assert len(html) < 5_000_000
     assert "http://" not in html and "https://" not in html and "<script" not in html
     for result in results:
@@ -101,30 +95,26 @@ def test_the_report_is_whole_and_opens_offline(
         "No station has hot water here", "up to 25 % off", "Nothing electrical",
     ):  # fmt: skip
         assert wanted in html, wanted
-    suites = ET.parse(tmp_path / "junit.xml").getroot()
+    suites = ET.parse(folder / "junit.xml").getroot()
     assert [suite.get("failures") for suite in suites] == ["0", "0"]
     assert (
         sum(len(suite) for suite in suites)
-        == json.loads((tmp_path / "report.json").read_text())["checks_total"]
+        == json.loads((folder / "report.json").read_text())["checks_total"]
     )
-    with (tmp_path / "trace.csv").open() as file:
+    with (folder / "trace.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["run"] for row in rows} == {run.name for run in scenario.runs}
     assert all(float(row["room_temp_c_least"]) >= limit("room-in-use") for row in rows)
-    with (tmp_path / "stations.csv").open() as file:
+    with (folder / "stations.csv").open() as file:
         assert len({row["device_id"] for row in csv.DictReader(file)}) == STATIONS
 
 
-@pytest.mark.slow
-def test_a_run_that_is_broken_off_is_marked_partial(
-    l_2024: tuple[Scenario, list[RunResult]], tmp_path: Path
-) -> None:
-    scenario, results = l_2024
+def _what_is_broken_off_is_marked_partial(folder: Path, scenario: Scenario, results: list[RunResult]) -> None:
     half = [dataclasses.replace(results[0], whole=False, stopped_by="Ctrl-C", steps=results[0].steps[:2])]
-    said = write_scenario_report(tmp_path, scenario, half, stations=STATIONS, seed=1, command="toplovod")
+    said = write_scenario_report(folder, scenario, half, stations=STATIONS, seed=1, command="toplovod")
     assert said["partial"] and not said["passed"]
-    assert "Partial, broken off before its end" in (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert [suite.get("errors") for suite in ET.parse(tmp_path / "junit.xml").getroot()] == ["1"]
+    assert "Partial, broken off before its end" in (folder / "report.html").read_text(encoding="utf-8")
+    assert [suite.get("errors") for suite in ET.parse(folder / "junit.xml").getroot()] == ["1"]
 
 
 def silent(whole: Scenario) -> Scenario:
