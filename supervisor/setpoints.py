@@ -163,6 +163,8 @@ class Desk:
         self._clock = clock
         self._now = now
         self._previews: dict[str, Preview] = {}
+        self._under_way: dict[str, Preview] = {}
+        """Executed, and their orders not listed yet: what a page waits for is always in one of the lists."""
         self._holds: dict[tuple[str, str], tuple[str, datetime]] = {}
 
     # -- life ---------------------------------------------------------------------------------
@@ -293,10 +295,14 @@ class Desk:
         self._previews[preview_hash] = approved
         return approved
 
-    def awaiting_second_person(self) -> list[Preview]:
-        """Return the previews a second person has still to agree to, oldest first."""
-        waiting = [p for p in self._previews.values() if p.needs_second_person and p.expires >= self._now()]
-        return sorted((p for p in waiting if not p.approved_by), key=lambda p: p.expires)
+    def for_second_person(self) -> list[Preview]:
+        """Return the previews that take a second person, until they lapse or their orders are listed.
+
+        Oldest first; `approved_by` tells those that nobody has agreed to yet from those on their way.
+        """
+        now = self._now()
+        kept = [p for p in self._previews.values() if p.expires >= now] + list(self._under_way.values())
+        return sorted((p for p in kept if p.needs_second_person), key=lambda p: p.expires)
 
     async def execute(self, user: str, preview_hash: str, reason: str = "") -> Order:
         """Send what was previewed; returns once the order is on disk and on its way.
@@ -320,11 +326,15 @@ class Desk:
             )
         if preview.lease_s:
             self._check_unchanged(preview)
-        del self._previews[preview_hash]
-        return await self.courier.start(
-            device, preview.point, preview.raw, preview.lease_s, OPERATOR, preview.user, reason,
-            old=preview.old, valid_s=preview.valid_s, approved_by=preview.approved_by, preview=preview_hash,
-        )  # fmt: skip
+        self._under_way[preview_hash] = self._previews.pop(preview_hash)
+        try:
+            return await self.courier.start(
+                device, preview.point, preview.raw, preview.lease_s, OPERATOR, preview.user, reason,
+                old=preview.old, valid_s=preview.valid_s, approved_by=preview.approved_by,
+                preview=preview_hash,
+            )  # fmt: skip
+        finally:
+            del self._under_way[preview_hash]
 
     async def release(self, user: str, device_id: str, point: str, reason: str = "") -> Order:
         """Give a point back to the controller's own curve; one person, no preview, also without audit disk.

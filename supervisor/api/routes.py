@@ -219,9 +219,8 @@ async def preview_order(request: Request, person: Writer, body: PreviewOrder) ->
 
 @router.get("/previews", tags=["orders"])
 async def previews(request: Request, person: Reader) -> dict[str, Any]:
-    """Return the previews that wait for a second person."""
-    waiting = station_of(request).desk.awaiting_second_person()
-    return {"previews": [preview.as_dict() for preview in waiting]}
+    """Return the previews that take a second person, agreed to or not, until their orders are listed."""
+    return {"previews": [preview.as_dict() for preview in station_of(request).desk.for_second_person()]}
 
 
 @router.post("/orders/approve", tags=["orders"])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -214,6 +215,30 @@ async def test_the_plant_needs_two_people_on_one_preview(town: Town) -> None:
     assert (intent.actor, intent.body["approved_by"]) == ("ana", "bor")
     # giving it back takes one
     assert (await town.settle(await town.desk.release("ana", "plant", DP))).state == RELEASED
+
+
+async def test_what_two_people_ordered_is_in_one_of_the_lists_at_every_moment(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between agreement and disk as well: a page that looks just then would take it for lapsed."""
+    preview = town.desk.preview("ana", "plant", DP, 2.0)
+    await town.desk.approve("bor", preview.hash)
+    seen: list[tuple[bool, bool]] = []
+    note = town.audit.note
+
+    def look() -> None:
+        listed = [(p.hash, p.approved_by) for p in town.desk.for_second_person()]
+        seen.append(((preview.hash, "bor") in listed, any(o.point == DP for o in town.desk.courier.kept())))
+
+    async def looked_at(*told: Any) -> Any:
+        look()
+        return await note(*told)
+
+    look()
+    monkeypatch.setattr(town.audit, "note", looked_at)
+    await town.desk.execute("bor", preview.hash)
+    look()
+    assert seen == [(True, False), (True, False), (False, True)]
 
 
 async def test_the_controllers_no_is_told(town: Town) -> None:
@@ -470,6 +495,8 @@ async def test_restore_last_good_orders_the_value_before(town: Town) -> None:
 async def test_without_audit_nothing_is_written_but_release_works(town: Town) -> None:
     order = await town.order("house-01", 60.0)
     preview = town.desk.preview("ana", "house-01", POINT, 61.0)
+    agreed = town.desk.preview("ana", "plant", DP, 2.0)
+    await town.desk.approve("bor", agreed.hash)
     database = town.audit._database
     assert database is not None
     database.write_now(lambda connection: connection.execute("PRAGMA max_page_count=1"))
@@ -481,6 +508,9 @@ async def test_without_audit_nothing_is_written_but_release_works(town: Town) ->
         await town.desk.execute("ana", preview.hash)
     assert refusal.value.code == "audit_unavailable"
     assert "nothing was sent" in refusal.value.message
+    with pytest.raises(Unavailable):
+        await town.desk.execute("bor", agreed.hash)
+    assert town.desk.for_second_person() == []  # used up, and on its way no longer
     assert len(town.controllers["house-01"].accepted) == 1
     released = await town.settle(await town.desk.release("ana", "house-01", POINT))
     assert released.state == RELEASED

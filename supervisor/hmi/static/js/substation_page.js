@@ -255,8 +255,8 @@ async function makePreview(pointName, input, lease_s) {
     return;
   }
   await guarded(async () => {
-    preview = await post("/orders/preview", { substation: deviceId, point: pointName, value, lease_s });
     knownOrders = new Set(orders.map((earlier) => earlier.id));
+    preview = await post("/orders/preview", { substation: deviceId, point: pointName, value, lease_s });
     showCommand();
     byId("preview-panel").focus();
   });
@@ -303,7 +303,6 @@ function wallTime(utc) {
 let waitingShown = "";
 /** Those there were when the preview was made. @type {Set<string>} */
 let knownOrders = new Set();
-const AGREED_LATE_MS = 5000; // from a preview's end until nobody can have agreed in time: an order is listed when it is on disk
 
 async function fetchWaiting() {
   if (busy || live.stopped) return;
@@ -312,20 +311,18 @@ async function fetchWaiting() {
     const previews = (await get("/previews")).previews;
     const mine = previews.filter((candidate) => candidate.device_id === deviceId);
     if (preview?.needs_second_person && !mine.some((candidate) => candidate.hash === preview?.hash)) await followAgreed(preview);
-    showWaiting(mine.filter((candidate) => candidate.user !== document.body.dataset.user));
+    showWaiting(mine.filter((candidate) => candidate.user !== document.body.dataset.user && !candidate.approved_by));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
   }
 }
 
-/** What the second person agreed to is an order now, or in a moment when it is on disk; or the time to agree is over.
- * @param {Preview} asked */
+/** A preview is listed until its order is: it was agreed to and executed, or it is over. @param {Preview} asked */
 async function followAgreed(asked) {
   await fetchOrders();
   if (preview !== asked) return; // given up meanwhile
   const agreed = orders.find((candidate) => candidate.user === document.body.dataset.user && candidate.approved_by
     && candidate.point === asked.point && !knownOrders.has(candidate.id));
-  if (!agreed && Date.now() < Date.parse(asked.expires_utc) + AGREED_LATE_MS) return; // the next turn looks again
   preview = null;
   order = agreed ?? null;
   showCommand();
@@ -465,7 +462,7 @@ let fetchingOrdersNext = null;
  * @returns {Promise<void>} */
 function fetchOrders() {
   if (!fetchingOrders) return (fetchingOrders = readOrders().finally(() => { fetchingOrders = null; }));
-  fetchingOrdersNext ??= fetchingOrders.then(() => { fetchingOrdersNext = null; return fetchOrders(); });
+  fetchingOrdersNext ??= fetchingOrders.catch(() => {}).then(() => { fetchingOrdersNext = null; return fetchOrders(); });
   return fetchingOrdersNext;
 }
 
