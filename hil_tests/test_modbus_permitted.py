@@ -19,25 +19,24 @@ from hypothesis.stateful import precondition, rule
 
 from firmware.substation import order_frame, registers
 
-from .bench.modbus_cases import words
-from .bench.modbus_crowd import LEASES, LONGEST_DELAY_S, STEP_S
+from .bench.modbus_crowd import LEASES, LONGEST_DELAY_S, STEP_S, OrderPlan
 from .bench.modbus_fuzz import LOOPBACK, Feeder, framed, read_again
 from .bench.modbus_oracle import SERIAL_SOURCE, Device, Oracle
-from .bench.modbus_permitted import (
-    DIGEST,
+from .bench.modbus_permitted import DIGEST, PREFIX_BYTES, Intake, LegacyOracle, UpdatingOracle
+from .bench.updater import (
+    DROP,
     FAILED,
     FILES_COME,
     HEAD_COMES,
-    PREFIX_BYTES,
+    OPEN,
+    PIECE_BYTES,
     READY,
     RECORDS,
     VERIFYING,
-    Intake,
-    LegacyOracle,
-    UpdatingOracle,
+    WRITE_FILE_RECORD,
+    opening_of,
 )
-from .bench.provisioning import KEY_EPOCH
-from .test_modbus_stateful import (
+from .modbus_machines import (
     CROWDS,
     STANDING,
     AmongClients,
@@ -195,10 +194,7 @@ def small_image(key: Ed25519PrivateKey) -> bytes:
 
 KEY = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"a release key for tests alone").digest())
 IMAGE = small_image(KEY)
-OPEN, DROP = 1, 3  # update_command_number
 OPENS = 8  # at once; time stands here
-PIECE_BYTES = 240
-SUPERVISOR = order_frame.SUPERVISOR
 
 
 def records(
@@ -210,7 +206,7 @@ def records(
         number, record = divmod(at // 2, RECORDS)
         number = number + 1 if file is None else file
         body += struct.pack(">BHHH", reference, number, record + beyond, len(data) // 2) + data
-    return struct.pack(">BB", 21, len(body)) + body
+    return struct.pack(">BB", WRITE_FILE_RECORD, len(body)) + body
 
 
 class WhileUpdating(WithoutSockets):
@@ -224,8 +220,8 @@ class WhileUpdating(WithoutSockets):
         (flash / "release.pub").write_bytes(KEY.public_key().public_bytes_raw())
         self.intake = Intake(IMAGE)
 
-    def _started(self) -> Feeder:
-        feeder = super()._started()
+    def started(self) -> Feeder:
+        feeder = super().started()
         self.intake.close()
         self.judge.intake = self.intake
         self.opens = 0
@@ -233,23 +229,16 @@ class WhileUpdating(WithoutSockets):
 
     def command(self, number: int, **more: int) -> None:
         """Order a command; what it changes is read again and must be what is foreseen."""
-        values = {**more, "update_command_number": number}
-        rows = [(registers.BY_NAME[name], value) for name, value in values.items()]
         device = self.device
-        order = order_frame.Order(
-            SUPERVISOR, KEY_EPOCH, device.order_counter[SUPERVISOR] + 1, device.get("uptime_s") + 30, 0,
-            tuple((row.address, registers.words_of_raw(row, value)) for row, value in rows),
-        )  # fmt: skip
-        frame = order_frame.encode_order(
-            self.provisioned.slot_key(SUPERVISOR), device.block("device_id_high_code", 4),
-            device.get("map_hash_code"), device.block("boot_count", 6), order,
-        )  # fmt: skip
-        body = words(registers.ORDER_MAILBOX, len(frame) // 2) + bytes((len(frame),)) + frame
-        answer, self._digest, escaped = self.feeder.ask(b"T", [framed(b"T", b"\x10" + body, device)])
-        assert answer[7] == 0x10 and escaped == 0
+        rows = [(registers.BY_NAME[name], value) for name, value in more.items()]
+        rows.append((registers.BY_NAME["update_command_number"], number))
+        pairs = [(row.address, registers.words_of_raw(row, value)) for row, value in rows]
+        pdu = OrderPlan(pairs, lease_s=0, function=16).pdu(device, self.provisioned)
+        answer, self._digest, escaped = self.feeder.ask(b"T", [framed(b"T", pdu, device)])
+        assert answer[7] == pdu[0] and escaped == 0
         device.seen += 1
         device.own += 1
-        device.order_counter[SUPERVISOR] += 1
+        device.order_counter[order_frame.SUPERVISOR] += 1
         accepted = device.get("accepted_order_count")
         read_again(device, self.provisioned.profile, self.feeder.ask_pdu)
         assert device.get("accepted_order_count") == accepted + 1
@@ -266,11 +255,7 @@ class WhileUpdating(WithoutSockets):
             self.start_anew()
         self.opens += 1
         self.intake.open()
-        digest = {
-            f"update_digest_{k + 1}_code": int.from_bytes(self.intake.digest[4 * k : 4 * k + 4])
-            for k in range(4)
-        }
-        self.command(OPEN, update_size_b=len(IMAGE), **digest)
+        self.command(OPEN, **opening_of(IMAGE))
 
     @precondition(lambda self: self.intake.is_open)
     @rule()

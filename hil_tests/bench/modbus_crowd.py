@@ -135,9 +135,12 @@ class Places:
 
 @dataclass
 class OrderPlan:
-    """What an order asks for, honest or not; the defaults are honest. pairs: (register, raw value)."""
+    """What an order asks for, honest or not; the defaults are honest.
 
-    pairs: Sequence[tuple[int, int]]
+    pairs: (register, raw value), or (register, its words) where the register has several.
+    """
+
+    pairs: Sequence[tuple[int, int | tuple[int, ...]]]
     slot: int = order_frame.SUPERVISOR
     counter_ahead: int = 1
     not_after_ahead_s: int = 30
@@ -153,7 +156,7 @@ class OrderPlan:
             max(0, device.order_counter[self.slot] + self.counter_ahead),
             max(0, device.get("uptime_s") + self.not_after_ahead_s),
             self.lease_s,
-            tuple((address, (raw & 0xFFFF,)) for address, raw in self.pairs),
+            tuple((at, raw if isinstance(raw, tuple) else (raw & 0xFFFF,)) for at, raw in self.pairs),
         )
         frame: bytes = order_frame.encode_order(
             provisioned.slot_key(self.slot), device.block("device_id_high_code", 4),

@@ -14,14 +14,23 @@ from collections.abc import Sequence
 from firmware.substation import registers
 
 from .modbus_oracle import BAD_ADDRESS, BAD_VALUE, LEGACY, Oracle, Refused
+from .updater import (
+    CLOSED,
+    FAILED,
+    FILES_COME,
+    HEAD_COMES,
+    READY,
+    RECORDS,
+    SIGNATURE_BYTES,
+    VERIFYING,
+    head_of,
+)
 
 DEVICE_FAILURE, DEVICE_BUSY = 4, 6
-RECORDS, REFERENCE_TYPE = 10_000, 6  # Modbus Application Protocol V1.1b3, 6.15
-SIGNATURE_BYTES = 64
+REFERENCE_TYPE = 6  # Modbus Application Protocol V1.1b3, 6.15
 LONGEST_HEAD = 16_384
 PREFIX = re.compile(rb"toplovod-image/1 (\d{5})\n")
 PREFIX_BYTES = len("toplovod-image/1 00000\n")
-CLOSED, HEAD_COMES, VERIFYING, FILES_COME, READY, FAILED = range(6)  # update_state_number
 NO_CAUSE, MALFORMED, CONTENT, DIGEST = 0, 1, 5, 7  # update_cause_number
 
 
@@ -69,7 +78,7 @@ class Intake:
 
     def __init__(self, image: bytes) -> None:
         self.image = image
-        self.head_bytes = int(image[len("toplovod-image/1 ") :][:5]) + SIGNATURE_BYTES
+        self.head_bytes = len(head_of(image))
         self.state, self.cause = CLOSED, NO_CAUSE
         self.next = 0
         self._came = b""  # since the last boundary

@@ -18,7 +18,7 @@ PIECE_BYTES = 240
 SIGNATURE_BYTES = 64
 BUSY = 6
 OPEN, ACTIVATE, DROP, GO_BACK, OPEN_LIMITS = range(1, 6)
-VERIFYING, FILES_COME, READY, FAILED = range(2, 6)
+CLOSED, HEAD_COMES, VERIFYING, FILES_COME, READY, FAILED = range(6)  # update_state_number
 
 
 def head_of(image: bytes) -> bytes:
@@ -33,11 +33,16 @@ def command(controller: Controller, number: int, **more: float) -> Any:
     )
 
 
-def open_update(controller: Controller, image: bytes, opening: int = OPEN) -> Any:
-    """Order that this image, or limit bundle, be taken in; return the receipt."""
+def opening_of(image: bytes) -> dict[str, int]:
+    """The size and digest, by register name, that an order opens this image or limit bundle by."""
     digest = hashlib.sha256(head_of(image)).digest()
     words = {f"update_digest_{k + 1}_code": int.from_bytes(digest[4 * k : 4 * k + 4]) for k in range(4)}
-    return command(controller, opening, update_size_b=len(image), **words)
+    return {"update_size_b": len(image), **words}
+
+
+def open_update(controller: Controller, image: bytes, opening: int = OPEN) -> Any:
+    """Order that this image, or limit bundle, be taken in; return the receipt."""
+    return command(controller, opening, **opening_of(image))
 
 
 def write_piece(controller: Controller, at: int, piece: bytes) -> None:
