@@ -36,7 +36,7 @@ from .bench.updater import (
     WRITE_FILE_RECORD,
     opening_of,
 )
-from .modbus_machines import (
+from .tests.modbus_machines import (
     CROWDS,
     STANDING,
     AmongClients,

@@ -13,7 +13,7 @@ from hypothesis import Phase
 
 from .bench.modbus_crowd import Tally
 from .bench.modbus_oracle import Oracle, Refused
-from .modbus_machines import CROWDS, STANDING, AmongClients, WithoutSockets, explore, of
+from .tests.modbus_machines import CROWDS, STANDING, AmongClients, WithoutSockets, explore, of
 
 
 @pytest.mark.slow

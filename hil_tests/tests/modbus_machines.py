@@ -30,8 +30,8 @@ from hypothesis.stateful import (
 
 from firmware.substation import registers
 
-from .bench.modbus_cases import cases
-from .bench.modbus_crowd import (
+from ..bench.modbus_cases import cases
+from ..bench.modbus_crowd import (
     BUDGET_KH,
     LEASES,
     LONGEST_DELAY_S,
@@ -42,10 +42,10 @@ from .bench.modbus_crowd import (
     Tally,
     everything,
 )
-from .bench.modbus_fuzz import EDGES, Feeder, FrameMaker, framed, state_of, verdict
-from .bench.modbus_oracle import Device, Oracle, crc16, reads_event_log
-from .bench.provisioning import Device as Provisioned
-from .bench.provisioning import Ports, provision
+from ..bench.modbus_fuzz import EDGES, Feeder, FrameMaker, framed, state_of, verdict
+from ..bench.modbus_oracle import Device, Oracle, crc16, reads_event_log
+from ..bench.provisioning import Device as Provisioned
+from ..bench.provisioning import Ports, provision
 
 CROWDS = int(os.environ.get("TOPLOVOD_FUZZ_CROWDS", "10"))  # examples over the wire
 STANDING = int(os.environ.get("TOPLOVOD_FUZZ_STANDING", "10"))  # examples without sockets
