@@ -34,8 +34,18 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
+class _Line(serial.Serial):  # type: ignore[misc]
+    """Opens without emptying the port: a board that starts meanwhile has said its first words already."""
+
+    def _reset_input_buffer(self) -> None:
+        """Called by pyserial when it opens a port, and by nothing here."""
+
+
 class SerialStream:
-    """A serial port by pyserial, held alone. BoardMissing, PortInUse, BoardSilent."""
+    """A serial port by pyserial, held alone. BoardMissing, PortInUse, BoardSilent.
+
+    What stands on the line when it is opened is read like the rest.
+    """
 
     def __init__(self, port: str, baud: int = BAUD, parity: str = "N") -> None:
         self._port = port
@@ -45,7 +55,7 @@ class SerialStream:
                 "`mpremote connect list`, and correct the bench file or --bench-target"
             )
         try:
-            self._line: Any = serial.Serial(port, baud, parity=parity, timeout=0, exclusive=True)
+            self._line: Any = _Line(port, baud, parity=parity, timeout=0, exclusive=True)
         except (OSError, ValueError) as error:  # pyserial's own errors are OSErrors
             text = str(error)
             if "exclusively lock" in text or "busy" in text.lower():
@@ -91,8 +101,7 @@ class StreamConsole:
     def begin(self, run_id: str) -> None:
         """Forget what was printed before this test."""
         self.run_id = run_id
-        self._open().read()
-        self._said = b""
+        self._forget()
 
     def close(self) -> None:
         if self._stream is not None:
@@ -103,6 +112,14 @@ class StreamConsole:
         if self._stream is None:
             self._stream = self._opens()
         return self._stream
+
+    def _forget(self) -> Stream:
+        """Drop all that was said so far, and return the line it was said on."""
+        stream = self._open()
+        while stream.read():
+            pass
+        self._said = b""
+        return stream
 
     def read_until(self, text: str, within_s: float) -> str:
         wanted = text.encode()
@@ -137,9 +154,7 @@ class StreamConsole:
 
     def _enter(self, within_s: float) -> None:
         """Bring the board into its raw REPL, whatever it does now."""
-        stream = self._open()
-        stream.read()
-        self._said = b""
+        stream = self._forget()
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             stream.write(INTERRUPT)
@@ -170,12 +185,15 @@ class StreamConsole:
         return out[:-1].decode(errors="replace").replace("\r\n", "\n")
 
     def reset(self) -> None:
-        """Reset the board and let go of the line, which a USB board takes away."""
+        """Reset the board and let go of the line, which a USB board takes away.
+
+        What stands behind the OK is kept: a board that starts at once has said it.
+        """
         self._enter(GREETING_S)
         self._open().write(HARD_RESET.encode() + RUN)
-        self._until(b"OK", 2.0)
+        if self._until(b"OK", 2.0) is None:
+            self._said = b""
         self.close()
-        self._said = b""
 
     def restart(self) -> None:
         self.reset()

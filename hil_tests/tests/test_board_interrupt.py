@@ -31,7 +31,6 @@ ANSWER = "print('new_' + str(len(__import__('os').listdir('/'))))"
 
 def test_a_board_works_after_an_interrupt_at_any_place(tmp_path: Path) -> None:
     with emulated_board(tmp_path, NAMES_FOR_EVER) as (console, _):
-        console.begin("")
         for _ in range(TIMES):
             console.read_until("running", WITHIN_S)
             assert console.exec(ANSWER) == "new_1\n"

@@ -26,10 +26,10 @@ from firmware.substation import registers
 from ..bench import board_target
 from ..bench.board_target import BoardTarget, CommandSupply, Hold, Wiring, read_keys
 from ..bench.emulated_target import EMULATED_CAPABILITIES
-from ..bench.errors import BenchError, WrongUse
+from ..bench.errors import BenchError, ConditionNotMet, WrongUse
 from ..bench.lab import LabMissing
 from ..bench.provisioning import PROJECT
-from ..bench.serial_console import SerialStream, StreamConsole
+from ..bench.serial_console import INTERRUPT, RAW, RAW_PROMPT, RUN, SerialStream, StreamConsole
 from ..bench.slow_wire import Conditions
 from ..bench.target import CAPABILITIES, BoardMissing, BoardSilent, NotOnThisTarget, PortInUse, WrongFirmware
 from ..bench.vm_target import VM_CAPABILITIES
@@ -109,6 +109,51 @@ def test_a_device_that_never_answers_its_console():
         console = StreamConsole("cellar-3", lambda: SerialStream(port), lambda: None)
         with pytest.raises(BoardSilent, match="cellar-3: no REPL within 1 s; nothing was changed"):
             console.exec("pass", greeting_s=1.0)
+        console.close()
+
+
+def test_what_a_board_says_before_its_port_is_open_is_read():
+    with a_pty() as (board, port):
+        os.write(board, b"start 1\r\n")
+        console = StreamConsole("cellar-3", lambda: SerialStream(port), lambda: None)
+        assert console.read_until("start 1", within_s=1.0) == "start 1"
+        console.close()
+
+
+def test_what_another_test_left_on_the_line_is_forgotten():
+    with a_pty() as (board, port):
+        console = StreamConsole("cellar-3", lambda: SerialStream(port), lambda: None)
+        os.write(board, b"of another test")
+        console.begin("mine")
+        with pytest.raises(ConditionNotMet, match="It said: ''"):
+            console.read_until("of another test", within_s=0.1)
+        console.close()
+
+
+def test_a_board_that_starts_at_once_is_heard_from_its_first_word():
+    """Its first words may stand behind the OK of the reset itself, before the port is open again."""
+
+    def answer(board: int, said: bytes) -> None:
+        if said.endswith(INTERRUPT):
+            os.write(board, b"\r\n>>> ")
+        elif said.endswith(RAW):
+            os.write(board, RAW_PROMPT)
+        elif said.endswith(RUN):
+            os.write(board, b"OKstart 2\r\n")
+
+    with a_pty() as (board, port):
+
+        def serve() -> None:
+            while b"reset" not in (said := os.read(board, 4096)):
+                answer(board, said)
+            answer(board, said)
+
+        host = threading.Thread(target=serve, daemon=True)
+        host.start()
+        console = StreamConsole("cellar-3", lambda: SerialStream(port), lambda: None)
+        console.restart()
+        host.join(DEADLINE_S)
+        assert console.read_until("start 2", within_s=1.0) == "start 2"
         console.close()
 
 
