@@ -67,6 +67,29 @@ def test_two_faults_at_once_are_both_proved_and_survived(tmp_path: Path, firmwar
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        # an open sensor is not noisy to anybody before it is mended
+        ("sensors.open+sensors.noise", r"no current flows; behind it, seen once it was mended: sigma \d"),
+        # the first leaves no alarm, the second one that tells of it
+        ("sensors.drift+memory.blocking", r"K after .*stands"),
+        # one takes the power, the other has its connection then
+        ("tcp.pipelining+power.brown-out", r"answers to \[.*boots"),
+        # two on one sensor: less than no resistance is none
+        ("sensors.short+sensors.slow", r"no voltage .*the pipe went"),
+    ],
+)
+def test_two_faults_of_which_one_changes_what_is_seen_of_the_other(
+    name: str, seen: str, tmp_path: Path, firmware_bundle: Path
+) -> None:
+    (pair,) = chosen_pairs([name])
+    result = run(pair.name, pair.plan(), pair.point, tmp_path / "case", firmware_bundle)
+    assert result.verdict == MET, result
+    assert re.search(seen, result.proof), result.proof
+
+
+@pytest.mark.slow
 def test_a_pair_of_which_one_fault_is_not_there_is_an_error(tmp_path: Path, firmware_bundle: Path) -> None:
     there = Plan(lambda rig: sensor_faults.Open(rig, 0))
     absent = Plan(lambda rig: Asleep(rig, 1, 5.0), show_s=10.0)

@@ -77,7 +77,7 @@ def _cut(point: str, severe: bool) -> Plan:
 def _full(point: str, severe: bool) -> Plan:
     def orders(rig: FaultRig) -> None:
         """Give it something to write down."""
-        rig.controller.order(curve_shift_sp_k=-1.0, lease_s=300)
+        rig.talk(lambda controller: controller.order(curve_shift_sp_k=-1.0, lease_s=300))
 
     return Plan(
         lambda rig: mischief_faults.Mischief(rig, mischief_faults.FULL, "mischief: no space"),

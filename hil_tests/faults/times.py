@@ -29,7 +29,7 @@ AHEAD_MS = 2_200_000  # settling may take so long
 
 
 def _leased(rig: FaultRig) -> None:
-    receipt = rig.controller.order(curve_shift_sp_k=-1.0, lease_s=LEASE_S)
+    receipt = rig.talk(lambda controller: controller.order(curve_shift_sp_k=-1.0, lease_s=LEASE_S))
     if receipt.result != order_frame.ACCEPTED:
         raise BenchError(f"the order was refused (result {receipt.result}); the case was not run")
     rig.plant_seen["leased_s"] = rig.now_s

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from pathlib import Path
 
 import pytest
 
 from ..bench import board_io
+from ..bench.faults.injector import NotProven
 from ..bench.faults.rig import POINTS, TICK_S, FaultRig, temp_c
 from ..bench.plant.water_heater import COLD_C
+from ..faults.catalogue import Case, cases
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +59,44 @@ def test_the_return_sensor_feels_what_comes_back_from_the_tap(summer: list[tuple
     for _, tap_kg_s, heating_kg_s, back_c, shown_c, _ in ends:
         assert tap_kg_s > 20.0 * heating_kg_s
         assert shown_c == pytest.approx(back_c, abs=1.0)
+
+
+# Of which nothing is left once they are taken away: a client's connections are the fault itself, a heap in
+# pieces stays so, and a meter that was replaced is another one.
+GROUPS, LASTS = ("sensors", "actuators", "hydraulics", "meter", "serial"), ("meter.replaced",)
+
+
+def _wirings() -> list[list[Case]]:
+    """Cases whose fault lasts as long as it is there, in one severity, by the wiring of their rig."""
+    found: dict[str, list[Case]] = {}
+    for case in cases():
+        plan = case.plan()
+        named = f"{case.type.group}.{case.type.name}"
+        if case.type.group not in GROUPS or plan.once or named in LASTS:
+            continue
+        if (case.point, case.severity) == ("winter", "mild"):
+            found.setdefault(repr(sorted(plan.wiring.items())), []).append(case)
+    return list(found.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wired", _wirings(), ids=lambda wired: wired[0].type.group)
+def test_no_probe_sees_a_fault_that_was_taken_away_at_once(
+    wired: list[Case], tmp_path: Path, firmware_bundle: Path
+) -> None:
+    """A probe that looks at what was asked for, or at what any house shows, would call it proven."""
+    first = wired[0].plan()
+    seen = []
+    with FaultRig(tmp_path / "rig", firmware_bundle, POINTS["winter"], **first.wiring) as rig:
+        rig.settle()
+        for case in wired:
+            plan = case.plan()
+            injector = plan.inject(rig)
+            rig.recorders.append(injector.each_tick)
+            injector.inject()
+            injector.remove()
+            rig.bench.run_for(plan.prove_s + 60.0)
+            with contextlib.suppress(NotProven):
+                seen.append(f"{case.name}: {injector.prove()}")
+            rig.recorders.remove(injector.each_tick)
+    assert not seen, seen

@@ -1,52 +1,90 @@
 """Two faults on one rig, the second on top of the first, as one injector and one plan.
 
 What the controller shows of one fault may hide behind the other, so that no tabled reaction is asked of a
-pair: each fault is proved from outside as it comes, the house stays safe, the controller lives, and after
-both repairs all is as before. It refuses a pair whose rigs are wired against each other.
+pair: each fault is proved from outside, the house stays safe, the controller lives, and after both repairs
+all is as before. It refuses a pair whose rigs are wired against each other.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
+from types import TracebackType
 from typing import Any
 
 from .case import Plan, prove
-from .injector import Injector
+from .injector import Injector, NotProven
 from .rig import FaultRig
+
+TOGETHER_S = 600.0  # what both stay at the least [estimate]
 
 
 class Both(Injector):
-    """Puts one fault there, proves it, then the other, and takes them away in the other order."""
+    """Puts one fault there, proves it, then the other on top.
+
+    They are taken away in the other order, unless nothing can be seen of the second behind the first, as of
+    noise on a sensor that is open: then the first is mended before it, and the second proved in between.
+    """
 
     def __init__(self, rig: FaultRig, plans: tuple[Plan, Plan]) -> None:
         super().__init__(rig)
         self._plans = plans
-        self._stack = ExitStack()
+        self._first = ExitStack()
+        self._second = ExitStack()
         self._proofs: list[str] = []
+        self._hidden: Injector | None = None
 
     def inject(self) -> None:
         # undone from here: an injector whose injecting fails is not left by its own context
-        with ExitStack() as stack:
-            for plan in self._plans:
-                begun = self.rig.now_s
-                if plan.scene is not None:
-                    plan.scene(self.rig)
-                part = stack.enter_context(plan.inject(self.rig))
-                self.rig.bench.run_for(plan.prove_s)
-                self._proofs.append(prove(self.rig, part, begun + plan.show_s))
-            self._stack = stack.pop_all()
+        with ExitStack() as first, ExitStack() as second:
+            part, show_by_s = self._put(self._plans[0], first)
+            self._proofs.append(prove(self.rig, part, show_by_s))
+            part, show_by_s = self._put(self._plans[1], second)
+            try:
+                self._proofs.append(prove(self.rig, part, show_by_s))
+            except NotProven:
+                self._hidden = part
+            self._first, self._second = first.pop_all(), second.pop_all()
+
+    def _put(self, plan: Plan, stack: ExitStack) -> tuple[Injector, float]:
+        """Put one fault there; return it and until when it has to show."""
+        begun = self.rig.now_s
+        if plan.scene is not None:
+            plan.scene(self.rig)
+        part = stack.enter_context(plan.inject(self.rig))
+        self.rig.bench.run_for(plan.prove_s)
+        return part, begun + plan.show_s
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None and self._hidden is not None:
+                self._first.close()
+                self.seen_late = "behind it, seen once it was mended: " + prove(
+                    self.rig, self._hidden, self.rig.now_s + self._plans[1].show_s
+                )
+        finally:
+            super().__exit__(kind, error, trace)
 
     def remove(self) -> None:
-        self._stack.close()
+        try:
+            self._second.close()
+        finally:
+            self._first.close()
 
     def prove(self) -> str:
-        """Each has been proved when it came; the first may be hidden by the second since."""
-        return self.seen(len(self._proofs) == len(self._plans), "; ".join(self._proofs))
+        """Each has been proved when it came, unless the second is hidden; the first may be since."""
+        seen = len(self._proofs) + (self._hidden is not None)
+        return self.seen(seen == len(self._plans), "; ".join(self._proofs))
 
 
 def both(first: Plan, second: Plan) -> Plan:
-    """Return the plan of two faults at once. ValueError where their rigs contradict each other."""
+    """Return the plan of two faults at once. ValueError where their rigs contradict each other.
+
+    They stay together for as long as the shorter of both cases lasts: what a house bears for that time alone
+    is known, and how much longer it bears the other alone as well.
+    """
 
     at_once = "first_tick" in first.wiring  # its moment comes by itself and would pass meanwhile
 
@@ -66,7 +104,7 @@ def both(first: Plan, second: Plan) -> Plan:
         detect=None,
         reacts=None,
         holds=None,
-        span_s=max(first.span_s, second.span_s),
+        span_s=max(TOGETHER_S, min(first.span_s, second.span_s)),
         prove_s=0.0,
         once=True,
         recovered=first.recovered & second.recovered,

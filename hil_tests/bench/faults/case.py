@@ -137,6 +137,9 @@ def _story(rig: FaultRig, plan: Plan, result: Result) -> None:
             faults.append(f"not so for {broken_s:g} s: {plan.holds.text}")
         if not plan.once:
             injector.prove()
+    if injector.seen_late:
+        result.proof += f"; {injector.seen_late}"
+    rig.tolerated_alarms |= plan.recovered.tolerates
     mended = rig.now_s
     result.mended_s = mended - begun
     while not plan.recovered.so(rig):

@@ -19,13 +19,21 @@ LOW_DP_BAR, LOW_DP_NEAR_BAR = limit("low-dp"), limit("low-dp-near")
 
 @dataclass(frozen=True)
 class Check:
-    """`text` completes the sentence "the controller shows that …"; `so` answers it now."""
+    """`text` completes the sentence "the controller shows that …"; `so` answers it now.
+
+    tolerates: alarms as bits that may stand once the fault is mended, because they tell of what has been.
+    """
 
     text: str
     so: Callable[[FaultRig], bool]
+    tolerates: int = 0
 
     def __and__(self, other: Check) -> Check:
-        return Check(f"{self.text}; {other.text}", lambda rig: self.so(rig) and other.so(rig))
+        return Check(
+            f"{self.text}; {other.text}",
+            lambda rig: self.so(rig) and other.so(rig),
+            self.tolerates | other.tolerates,
+        )
 
     def __or__(self, other: Check) -> Check:
         return Check(f"{self.text}, or {other.text}", lambda rig: self.so(rig) or other.so(rig))
@@ -100,9 +108,5 @@ LOW_DP_TOLD = Check(f"`low_dp` where less than {LOW_DP_BAR:g} bar are left, and 
 def normal_but(*names: str) -> Check:
     """As NORMAL; these alarms may stand, because they tell of what has been."""
     bits = sum(1 << registers.ALARM_BITS.index(name) for name in names)
-
-    def so(rig: FaultRig) -> bool:
-        rig.tolerated_alarms |= bits
-        return rig.is_normal()
-
-    return Check(f"all as before the fault, but for {', '.join(names)}, which tell of it", so)
+    text = f"all as before the fault, but for {', '.join(names)}, which tell of it"
+    return Check(text, FaultRig.is_normal, bits)

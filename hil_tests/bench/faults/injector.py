@@ -33,6 +33,8 @@ class Injector:
     """One fault on one rig. `needs`: capabilities that the target must have."""
 
     needs: frozenset[str] = frozenset({"clock.virtual", "plant"})
+    seen_late = ""
+    """What was seen of it only while it was taken away."""
 
     def __init__(self, rig: FaultRig) -> None:
         self.rig = rig

@@ -74,7 +74,7 @@ def two_generations(rig: FaultRig) -> None:
     pipe cools by 3.5 K in 20 minutes.
     """
     for hour_s in (WRITTEN_S, 2.0 * WRITTEN_S):
-        rig.controller.order(curve_shift_sp_k=-1.0, lease_s=1_800)
+        rig.talk(lambda controller: controller.order(curve_shift_sp_k=-1.0, lease_s=1_800))
         rig.bench.run_for(hour_s + 60.0 - rig.now_s)
     rig.restart()
     rig.bench.run_for(10.0)

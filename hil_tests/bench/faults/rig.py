@@ -20,6 +20,7 @@ from firmware.substation import registers
 from ...acceptance import limit
 from .. import board_io
 from ..board_io import BoardInputs
+from ..controller import Controller
 from ..electronics import DIVIDER_OHM, FULL_SCALE, REFERENCE_V, SHUNT_OHM
 from ..errors import BenchError, ModbusSilent
 from ..lockstep import Lockstep
@@ -233,6 +234,8 @@ class FaultRig:
         self.true_ohm = dict(ohm)
         for terminal in self.terminal_faults:
             terminal(ohm)
+        for channel, resistance in ohm.items():  # of two faults on one sensor; less than nothing is none
+            ohm[channel] = 0.0 if resistance < 0.0 else resistance
         for channel in range(6):
             inputs.resistance_ohm[0, channel] = ohm[channel]
         # the meter of the house sees both circuits
@@ -272,17 +275,21 @@ class FaultRig:
         return self.point.heating
 
     def read(self, name: str) -> Any:
-        """Read a register as any master does, who connects again where the connection is gone.
+        """Read a register; while the program stands the clock goes on until it has caught up."""
+        return self.talk(lambda controller: controller.read(name))
+
+    def talk(self, say: Callable[[Controller], Any]) -> Any:
+        """Talk to the controller as any master does, who connects again where the connection is gone.
 
         While the program stands nobody is answered: the clock goes on until it has caught up.
         """
         while self.now_s < self.blind_until_s:
             self.clock.step()
         try:
-            return self.controller.read(name)
+            return say(self.controller)
         except (ModbusSilent, ConnectionError):
             self.controller.disconnect()
-            return self.controller.read(name)
+            return say(self.controller)
 
     def alarm(self, name: str) -> bool:
         return bool(int(self.read("alarm_bits")) >> registers.ALARM_BITS.index(name) & 1)

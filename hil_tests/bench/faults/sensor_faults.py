@@ -6,12 +6,15 @@ The proof measures what the converter gets and compares it with what stands in t
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 
 from ..plant.sensors import pt1000_ohm
 from .injector import Injector
 from .rig import TICK_S, FaultRig, Ohms, temp_c
+
+NOISE_SAMPLES = 100
 
 
 class TerminalFault(Injector):
@@ -135,12 +138,12 @@ class Offset(TerminalFault):
 
 
 class Noise(TerminalFault):
-    """Independent from tick to tick, so it is faster than anything in a pipe."""
+    """Independent from tick to tick, so it is faster than anything in a pipe. Judged by the last minutes."""
 
     def __init__(self, rig: FaultRig, channel: int, sigma_k: float) -> None:
         super().__init__(rig, channel)
         self._sigma_k = sigma_k
-        self._seen: list[float] = []
+        self._seen: deque[float] = deque(maxlen=NOISE_SAMPLES)
 
     def each_tick(self) -> None:
         self._seen.append(self.difference_k())

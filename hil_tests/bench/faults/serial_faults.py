@@ -125,7 +125,7 @@ class OrderTwice(Injector):
     def inject(self) -> None:
         rig = self.rig
         self.before = {name: int(rig.read(name)) for name in ("accepted_order_count", "refused_replay_count")}
-        words = rig.controller.order_words({"curve_shift_sp_k": -1.0}, lease_s=300)
+        words = rig.talk(lambda controller: controller.order_words({"curve_shift_sp_k": -1.0}, lease_s=300))
         pdu = bytes((16,)) + _head(len(words)) + b"".join(word.to_bytes(2, "big") for word in words)
         self._frame = rtu(pdu)
         self._sent = 0

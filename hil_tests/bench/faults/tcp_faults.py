@@ -125,7 +125,8 @@ class Resets(TcpFault):
             link = self.connect()
             if link is None:
                 continue
-            link.sendall(frame(1)[:9])
+            with contextlib.suppress(OSError):  # where the controller left first
+                link.sendall(frame(1)[:9])
             link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             link.close()
             self._done += 1
@@ -140,17 +141,12 @@ class Resets(TcpFault):
         )
 
 
-class Split(TcpFault):
-    """A request in pieces; between two of them the controller's clock may move by a tick."""
+class OneLink(TcpFault):
+    """A client with one connection, made anew in the next tick where the controller has ended it."""
 
-    def __init__(self, rig: FaultRig, *, ticks_between: bool) -> None:
+    def __init__(self, rig: FaultRig) -> None:
         super().__init__(rig)
-        self._slow = ticks_between
         self._link: socket.socket | None = None
-        self._at = 0
-        self._early = 0
-        self.answered = 0
-        self.pieces = 0
 
     def each_tick(self) -> None:
         if self._link is None:
@@ -158,17 +154,47 @@ class Split(TcpFault):
             if self._link is None:
                 return
             self.open.append(self._link)
+            self.begin()
+        try:
+            self.speak(self._link)
+        except OSError:  # it has lost its power, or gave the place to another
+            self.open.remove(self._link)
+            self._link.close()
+            self._link = None
+
+    def begin(self) -> None:
+        """Called when a connection has been made."""
+
+    def speak(self, link: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class Split(OneLink):
+    """A request in pieces; between two of them the controller's clock may move by a tick."""
+
+    def __init__(self, rig: FaultRig, *, ticks_between: bool) -> None:
+        super().__init__(rig)
+        self._slow = ticks_between
+        self._at = 0
+        self._early = 0
+        self.answered = 0
+        self.pieces = 0
+
+    def begin(self) -> None:
+        self._at = 0
+
+    def speak(self, link: socket.socket) -> None:
         whole = frame(7)
         while True:
-            self._link.sendall(whole[self._at : self._at + 1])
+            link.sendall(whole[self._at : self._at + 1])
             self.pieces += 1
             self._at += 1
             if self._at == len(whole):
-                got = _read(self._link, ANSWER_B)
+                got = _read(link, ANSWER_B)
                 self.answered += got[:2] == b"\0\x07" and len(got) == ANSWER_B
                 self._at = 0
                 return
-            self._early += _waiting(self._link)
+            self._early += _waiting(link)
             if self._slow:
                 return
 
@@ -179,25 +205,19 @@ class Split(TcpFault):
         )
 
 
-class Pipelined(TcpFault):
+class Pipelined(OneLink):
     """`count` requests in one segment, in every tick; ids: one for each, or the same for all."""
 
     def __init__(self, rig: FaultRig, count: int, *, same_id: bool) -> None:
         super().__init__(rig)
         self._ids = [9] * count if same_id else list(range(1, count + 1))
-        self._link: socket.socket | None = None
         self.segments = 0
         self.told: list[int] = []
 
-    def each_tick(self) -> None:
-        if self._link is None:
-            self._link = self.connect()
-            if self._link is None:
-                return
-            self.open.append(self._link)
-        self._link.sendall(b"".join(frame(tid) for tid in self._ids))
+    def speak(self, link: socket.socket) -> None:
+        link.sendall(b"".join(frame(tid) for tid in self._ids))
         self.segments += 1
-        got = _read(self._link, ANSWER_B * len(self._ids))
+        got = _read(link, ANSWER_B * len(self._ids))
         self.told = [
             int.from_bytes(got[at : at + 2], "big") for at in range(0, len(got) - ANSWER_B + 1, ANSWER_B)
         ]

@@ -19,8 +19,11 @@ def tell_time(rig: FaultRig, unix_s: float) -> None:
     slot = order_frame.STANDBY
     epoch = int(rig.read("standby_key_epoch_number")) + 1
     time = {"unix_time_set_s": float(round(unix_s))}
-    words = rig.controller.order_words(time, lease_s=0, slot=slot, epoch=epoch)
-    receipt = rig.controller.write_order(words, slot=slot)
+    receipt = rig.talk(
+        lambda controller: controller.write_order(
+            controller.order_words(time, lease_s=0, slot=slot, epoch=epoch), slot=slot
+        )
+    )
     if receipt.result != order_frame.ACCEPTED:
         raise BenchError(f"the time was refused (result {receipt.result}); nothing was changed")
 
@@ -49,8 +52,11 @@ class ClockAt(Injector):
         self._before_utc = rig.clock.utc.timestamp()
         self._told_s = self._before_utc + self._jump_s if self._at is None else self._at.timestamp()
         if self._at is None:
-            words = rig.controller.order_words({"unix_time_set_s": float(round(self._told_s))}, lease_s=0)
-            if rig.controller.write_order(words).result == order_frame.ACCEPTED:
+            time = {"unix_time_set_s": float(round(self._told_s))}
+            receipt = rig.talk(
+                lambda controller: controller.write_order(controller.order_words(time, lease_s=0))
+            )
+            if receipt.result == order_frame.ACCEPTED:
                 raise BenchError("the supervisor moved a known time by an hour; that is no fault but a hole")
         tell_time(rig, self._told_s)
         if self._leap:  # a second that is counted twice
@@ -70,7 +76,10 @@ class ClockAt(Injector):
 
 
 class TickWrap(Injector):
-    """Nothing to do: the board was started so that its tick counter comes to its end, or half, now."""
+    """Nothing to do: the board was started so that its tick counter comes to its end, or half, now.
+
+    Where another fault has started it anew since, its counter began anew as well, and the mark comes later.
+    """
 
     needs = frozenset({"clock.first_tick", "memory.mischief"})
 
@@ -80,7 +89,8 @@ class TickWrap(Injector):
 
     def inject(self) -> None:
         clock = self.rig.clock
-        while clock.now_ms + self._first < self._at - 4_000:
+        self._booted_s = self.rig.now_s - int(self.rig.read("uptime_s"))
+        while clock.now_ms - 1000.0 * self._booted_s + self._first < self._at - 4_000:
             clock.step()
         self._asked_ms = clock.now_ms
         self._before = ticks_ms(self.rig)
@@ -95,6 +105,6 @@ class TickWrap(Injector):
         uptime_s = int(self.rig.read("uptime_s"))
         past = 0 < self._at - before <= elapsed_ms and after == (before + elapsed_ms) % WRAP_MS
         return self.seen(
-            past and abs(uptime_s - self.rig.now_s) <= 2.0,
+            past and abs(self._booted_s + uptime_s - self.rig.now_s) <= 2.0,
             f"its ticks from {before} to {after}, past {self._at}; uptime {uptime_s} s",
         )
