@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shlex
 import subprocess
 import tempfile
@@ -38,7 +39,7 @@ LOOK_S = 0.1
 COMMAND_S = 30.0
 CHIPS = ("rp2", "esp32", "pyboard")  # sys.platform of the ports we build for; a VM under Unix says linux
 
-# Who is there: the platform, the chip's id, the settings, and whether there is a program.
+# Who is there: the platform, the identity as the firmware takes it, the settings, whether there is a program.
 ASK = """
 import json, os, sys, machine
 def _read(path):
@@ -50,7 +51,7 @@ def _read(path):
 site = _read('/site.json')
 print(json.dumps({
     'platform': sys.platform, 'machine': getattr(sys.implementation, '_machine', ''),
-    'device_id': machine.unique_id().hex(),
+    'device_id': site.get('device_id') or (machine.unique_id() + bytes(8))[:8].hex(),
     'name': site.get('name', ''), 'board': site.get('board', ''), 'address': site.get('modbus_address', ''),
     'port': site.get('modbus_port', 502), 'unit': site.get('modbus_unit', 1),
     'profile': site.get('profile', ''), 'main': 'main.py' in os.listdir('/')}))
@@ -297,7 +298,7 @@ class BoardBus(TcpBus):
         if not self._wiring.rtu:
             raise NotOnThisTarget(self._target.name, "bus.rtu")
         line = SerialStream(self._wiring.rtu, self._wiring.rtu_baud, "E")
-        made: ModbusRtu = self._kept(ModbusRtu(line, self._target.clock.run_until, self._wiring.unit))
+        made: ModbusRtu = self._kept(ModbusRtu(line, self._target.clock.run_until, self._unit))
         return made
 
 
@@ -307,7 +308,8 @@ class Hold:
     def __init__(self, label: str) -> None:
         name = "".join(c if c.isalnum() else "-" for c in label)
         path = Path(tempfile.gettempdir()) / f"toplovod-bench-{name}.lock"
-        self._file: FILE[bytes] = path.open("ab")
+        # to read is enough for a lock, so that it does not matter which user tested here first
+        self._file: FILE[bytes] = os.fdopen(os.open(path, os.O_RDONLY | _created(path), 0o644), "rb")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -319,6 +321,11 @@ class Hold:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _created(path: Path) -> int:
+    # a file of another user that is opened with O_CREAT is refused where everybody may write (sysctl fs)
+    return 0 if path.exists() else os.O_CREAT
 
 
 class BoardTarget:
@@ -403,10 +410,18 @@ class BoardTarget:
             self._told.get("profile") or registers.SUBSTATION,
             port,
             b"",
+            unit,
         )
         probe = Controller(_device(device, host, None), 0)
         try:
             identity = probe.identity()
+            on_console = self._told.get("device_id", "")
+            if on_console and on_console != identity.device_id.hex():
+                raise WrongUse(
+                    f"{self.name}: two controllers; no test was run. {on_console} is on the console, "
+                    f"{identity.device_id.hex()} answers at {host}:{port} unit {unit}. Correct `modbus`, "
+                    "`unit` or the console's port in the bench file"
+                )
             if identity.map_hash != registers.map_hash():
                 raise WrongFirmware(
                     f"{self.name}: its register map {identity.map_hash:08x} is not this bench's "
@@ -424,7 +439,7 @@ class BoardTarget:
             )
         board = Board(self.name, identity.device_id, Path(), Path())
         keys = read_keys(self.wiring.keys, identity.device_id) if self.wiring.keys else None
-        known: Device = Device(board, device.profile, port, self._root_key)
+        known: Device = Device(board, device.profile, port, self._root_key, unit)
         self.controller = Controller(known if self._root_key else _device(known, host, keys), 0)
 
     def _address(self) -> tuple[str, int, int]:
@@ -503,7 +518,9 @@ class BoardTarget:
 
 
 def _device(device: Device, host: str, keys: dict[int, tuple[int, bytes]] | None) -> BoardDevice:
-    return BoardDevice(device.board, device.profile, device.port, device.root_key, host, keys)
+    return BoardDevice(
+        device.board, device.profile, device.port, device.root_key, device.unit, at=host, keys=keys
+    )
 
 
 def split_address(text: str) -> tuple[str, int]:

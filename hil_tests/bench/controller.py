@@ -53,7 +53,7 @@ class Controller:
 
     def connect(self) -> ModbusTcp:
         """Return a connection of its own, which the caller closes."""
-        return ModbusTcp(self.device.host, self.device.port, noted=self._noted)
+        return ModbusTcp(self.device.host, self.device.port, self.device.unit, noted=self._noted)
 
     def disconnect(self) -> None:
         """Drop the standing connection, for instance after a power cut."""

@@ -42,6 +42,7 @@ class Device:
     profile: str
     port: int
     root_key: bytes
+    unit: int = MODBUS_UNIT
 
     @property
     def name(self) -> str:
@@ -197,7 +198,7 @@ def provision(
     (flash / "state").mkdir()
     device_id = _secret(seed, name, "device id", 8)
     root_key = _secret(seed, name, "root key", 32)
-    site = {
+    site: dict[str, Any] = {
         "format": SITE_FORMAT,
         "name": name,
         "profile": profile,
@@ -208,10 +209,11 @@ def provision(
         "modbus_unit": MODBUS_UNIT,
         "epochs": dict.fromkeys(order_frame.SLOTS, KEY_EPOCH),
     }
-    (flash / "site.json").write_text(json.dumps({**site, **(settings or {})}, indent=1) + "\n")
+    site.update(settings or {})
+    (flash / "site.json").write_text(json.dumps(site, indent=1) + "\n")
     _write_private(flash / "keys.bin", root_key)
     board = Board(name, device_id, flash, folder / name / "console.log")
-    return Device(board, profile, port, root_key)
+    return Device(board, profile, port, root_key, int(site["modbus_unit"]))
 
 
 def site_rows(profile: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ the test, for an answer.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +24,21 @@ PROGRAM_S = 60.0
 LOOK_S = 0.02
 CHUNK_B = 256  # a board's buffer behind the raw REPL takes that much at once [K]
 INTERRUPT, RAW, FRIENDLY, RUN = b"\r\x03", b"\r\x01", b"\r\x02", b"\x04"
+PTYS = "/dev/pts/"  # an emulated board holds its end of the line open itself
 RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 HARD_RESET = "import machine\nmachine.reset()"
+
+
+def also_open(port: str) -> list[str]:
+    """Return the other processes that have this port open, as far as this user may see them."""
+    own, device, found = str(os.getpid()), os.path.realpath(port), []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if process.name != own and any(
+                str(link.readlink()) == device for link in (process / "fd").iterdir()
+            ):
+                found.append(f"{(process / 'comm').read_text().strip()} (process {process.name})")
+    return sorted(found)
 
 
 class Stream(Protocol):
@@ -53,6 +68,11 @@ class SerialStream:
             raise BoardMissing(
                 f"{port}: there is no such port; no test was run. Check cable and power, look with "
                 "`mpremote connect list`, and correct the bench file or --bench-target"
+            )
+        others = () if port.startswith(PTYS) else also_open(port)
+        if others:  # not every program locks what it opens
+            raise PortInUse(
+                f"{port}: {' and '.join(others)} has it open; nothing was sent. End it, then run again"
             )
         try:
             self._line: Any = _Line(port, baud, parity=parity, timeout=0, exclusive=True)

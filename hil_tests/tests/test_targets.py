@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tty
@@ -21,9 +22,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware.substation import registers
+from firmware.substation import order_frame, registers
 
-from ..bench import board_target
+from ..bench import board_target, serial_console
 from ..bench.board_target import BoardTarget, CommandSupply, Hold, Wiring, read_keys
 from ..bench.emulated_target import EMULATED_CAPABILITIES
 from ..bench.errors import BenchError, ConditionNotMet, WrongUse
@@ -31,6 +32,7 @@ from ..bench.lab import LabMissing
 from ..bench.provisioning import PROJECT
 from ..bench.serial_console import INTERRUPT, RAW, RAW_PROMPT, RUN, SerialStream, StreamConsole
 from ..bench.slow_wire import Conditions
+from ..bench.station import Bench
 from ..bench.target import CAPABILITIES, BoardMissing, BoardSilent, NotOnThisTarget, PortInUse, WrongFirmware
 from ..bench.vm_target import VM_CAPABILITIES
 
@@ -95,6 +97,48 @@ def test_a_port_that_another_program_holds():
         SerialStream(port).close()
 
 
+def test_a_port_that_a_program_has_open_without_a_lock(monkeypatch: pytest.MonkeyPatch):
+    with a_pty() as (_, port), Path(port).open("rb", buffering=0) as held:
+        monkeypatch.setattr(serial_console, "PTYS", "/dev/no-ptys/")
+        holder = subprocess.Popen(["sleep", str(DEADLINE_S)], stdin=held)
+        try:
+            with pytest.raises(
+                PortInUse, match=rf"sleep \(process {holder.pid}\) has it open; nothing was sent"
+            ):
+                SerialStream(port)
+        finally:
+            holder.kill()
+            holder.wait()
+        SerialStream(port).close()
+
+
+def test_a_board_that_another_user_tested_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    Hold("cellar-3").close()
+    (lock,) = tmp_path.iterdir()
+    lock.chmod(0o444)  # as far as another user may
+    first = Hold("cellar-3")
+    with pytest.raises(PortInUse, match="another bench on this machine"):
+        Hold("cellar-3")
+    first.close()
+
+
+def test_a_console_and_an_address_of_two_controllers(monkeypatch: pytest.MonkeyPatch):
+    there = identity(registers.map_hash(), 0x1A2B3C4D)
+    with server(there) as address:
+        told = {
+            "platform": "rp2", "machine": "", "device_id": "8f0b919f00000001", "name": "", "board": "",
+            "address": "", "port": 502, "unit": 1, "profile": "substation", "main": True,
+        }  # fmt: skip
+        monkeypatch.setattr(StreamConsole, "exec", lambda self, program: json.dumps(told))
+        monkeypatch.setattr(StreamConsole, "reset", lambda self: None)
+        with pytest.raises(
+            WrongUse, match=r"two controllers; no test was run\. 8f0b919f00000001 is on the cons"
+        ):
+            BoardTarget(Wiring(name="cellar-3", board="nucleo_h743", serial="/dev/x", modbus=address))
+        Hold(address).close()  # nothing is held after a failure
+
+
 def test_a_board_that_another_bench_holds():
     with server(identity(registers.map_hash(), 0x1A2B3C4D)) as address:
         board = BoardTarget(Wiring(modbus=address))
@@ -155,6 +199,17 @@ def test_a_board_that_starts_at_once_is_heard_from_its_first_word():
         host.join(DEADLINE_S)
         assert console.read_until("start 2", within_s=1.0) == "start 2"
         console.close()
+
+
+@pytest.mark.slow
+def test_a_controller_of_another_unit(bench: Bench):
+    house = bench.start_controller(modbus_unit=7)
+    assert house.order(curve_shift_sp_k=-1.0, lease_s=300).result == order_frame.ACCEPTED
+    board = BoardTarget(Wiring(modbus=house.device.address, unit=7))
+    assert board.controller.identity().device_id == house.device.device_id
+    with board.bus.tcp() as client:
+        assert client.read_input(0, 2)
+    board.close()
 
 
 def test_a_device_that_never_answers_its_bus(monkeypatch: pytest.MonkeyPatch):
