@@ -42,8 +42,8 @@ TITLES = {"tcp": "TCP", "meter": "Heat meters", "serial": "Serial line"}
 OPEN_UP_TO = 12  # cases: a page of so few is shown unfolded
 NO_REACTION = (
     "No tabled reaction is asked of two faults at once, because one may hide the other: each is proved as it "
-    "comes, no water above 65 °C for more than 10 s, no room below its floor, a controller that answers, and "
-    "all as before after both repairs."
+    "comes, or the second as soon as the first is mended where it hid it; no water above 65 °C for more than "
+    "10 s, no room below its floor, a controller that answers, and all as before after both repairs."
 )
 GAPS = (
     "Nothing of a chip: faults reach the terminals, the bytes on the line and the files of a firmware that "
