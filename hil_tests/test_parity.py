@@ -14,7 +14,7 @@ import pytest
 from firmware.substation import order_frame, registers
 
 from .bench.controller import Controller
-from .bench.errors import BenchError, ConditionNotMet
+from .bench.errors import BenchError, ConditionNotMet, WrongUse
 from .bench.target import CAPABILITIES, NotOnThisTarget, Target
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ def test_clock_now_advance_and_run_until(clock: Clock) -> None:
     clock.run_until(lambda: clock.now_s() >= until, within_s=30.0)
     with pytest.raises(ConditionNotMet):
         clock.run_until(lambda: False, within_s=0.1)
+    before = clock.now_s()
+    with pytest.raises(WrongUse, match="a span of -5 s cannot pass; nothing was done"):
+        clock.advance(-5.0)
+    assert clock.now_s() < before + 5.0
 
 
 @pytest.mark.needs("bus.tcp")

@@ -29,7 +29,7 @@ from .modbus_rtu import ModbusRtu
 from .provisioning import KEY_EPOCH, KEY_FILE_FORMAT, Device
 from .serial_console import SerialStream, Stream, StreamConsole
 from .slow_wire import Conditions, SlowWire
-from .target import BoardMissing, BoardSilent, NotOnThisTarget, PortInUse, WrongFirmware
+from .target import BoardMissing, BoardSilent, NotOnThisTarget, PortInUse, WrongFirmware, forwards
 from .vm_target import TcpBus
 
 MODBUS_PORT = 502
@@ -137,7 +137,7 @@ class WallClock:
         return time.monotonic() - self._begun
 
     def advance(self, seconds: float) -> None:
-        time.sleep(seconds)
+        time.sleep(forwards(seconds))
 
     def run_until(self, condition: Callable[[], bool], within_s: float) -> None:
         deadline = time.monotonic() + within_s
@@ -233,8 +233,9 @@ class BoardPower:
         if volts:
             raise NotOnThisTarget(self._target.name, "power.voltage")
         self._there("power.brownout")
+        gone_s = forwards(ms / 1000.0)
         self.cut()
-        self._target.clock.advance(ms / 1000.0)
+        self._target.clock.advance(gone_s)
         self.on()
 
     def close(self) -> None:

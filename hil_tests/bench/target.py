@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from .controller import Controller
-from .errors import BenchError
+from .errors import BenchError, WrongUse
 from .modbus import ModbusTcp
 from .modbus_rtu import ModbusRtu
 from .relay import Relay
@@ -94,10 +94,20 @@ class Clock(Protocol):
         """Return the seconds since the target was opened. Never runs back."""
 
     def advance(self, seconds: float) -> None:
-        """Let that much time pass: at once in virtual time (in whole ticks), by waiting on the wall."""
+        """Let that much time pass: at once in virtual time (in whole ticks), by waiting on the wall.
+
+        WrongUse for less than none: it never runs back.
+        """
 
     def run_until(self, condition: Callable[[], bool], within_s: float) -> None:
         """Let time pass until the condition holds. ConditionNotMet after `within_s` seconds."""
+
+
+def forwards(seconds: float) -> float:
+    """Return a span of time as it is. WrongUse for one that is negative or no number."""
+    if not seconds >= 0.0:
+        raise WrongUse(f"a span of {seconds:g} s cannot pass; nothing was done")
+    return seconds
 
 
 class Power(Protocol):
@@ -118,7 +128,7 @@ class Power(Protocol):
     def brownout(self, ms: int, volts: float = 0.0) -> None:
         """Let the supply fall to `volts` for at least `ms` milliseconds; return once it answers.
 
-        NotOnThisTarget where volts is not 0 and the supply knows only on and off.
+        NotOnThisTarget where volts is not 0 and the supply knows only on and off. WrongUse for ms below 0.
         """
 
 

@@ -23,7 +23,7 @@ from .modbus_rtu import ModbusRtu
 from .relay import Relay
 from .slow_wire import Conditions, SlowWire
 from .station import SUBSTATION, Bench
-from .target import NotOnThisTarget
+from .target import NotOnThisTarget, forwards
 
 NAME = "the emulated VM"
 VM_CAPABILITIES = frozenset(
@@ -101,7 +101,7 @@ class VirtualClock:
         return self._bench.now_s
 
     def advance(self, seconds: float) -> None:
-        self._bench.run_for(seconds)
+        self._bench.run_for(forwards(seconds))
 
     def run_until(self, condition: Callable[[], bool], within_s: float) -> None:
         self._bench.run_until(condition, within_s)
@@ -135,8 +135,9 @@ class FleetPower:
     def brownout(self, ms: int, volts: float = 0.0) -> None:
         if volts:
             raise NotOnThisTarget(NAME, "power.voltage")
+        gone_s = forwards(ms / 1000.0)
         self.cut()
-        self._target.clock.advance(ms / 1000.0)
+        self._target.clock.advance(gone_s)
         self.on()
 
 
