@@ -121,7 +121,7 @@ ROWS = (
         "kv left when shut",
         "2 % of kvs",
         "20 % of kvs",
-        "kv and flow in the plant",
+        "flow that the position of the stem does not explain",
         f"{COPES}; in summer 20 % is `valve_not_following`",
         OWN,
         _leaking,
