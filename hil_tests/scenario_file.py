@@ -63,6 +63,14 @@ STEPS: dict[str, Wanted] = {
     "repair": {"for_min": MINUTES},
 }
 WATER_STEPS = ("leak", "make_up", "repair")
+# What these take as usual is what was recorded before them.
+MEASURED_BEFORE = {
+    "source": "need",
+    "cycle_source": "need",
+    **dict.fromkeys(WATER_STEPS, "usual flow"),
+}
+NO_TIME_PASSES = ("order",)
+WITHOUT_POWER = ("run", "weather", "switch_on")
 ALWAYS = (
     "lowest_room_c",
     "out_of_comfort",
@@ -200,7 +208,33 @@ def _run(reader: Reader, run: Any, line: int) -> Run:
                 f"Give the run suction: {PROTECTED} or {WATCHED}",
             )
     powered = run.get("powered", "yes") == "yes"
+    _refuse_without_power(reader, run, steps, powered)
+    _refuse_without_a_step_before(reader, run, steps)
     return Run(run["name"], run["firmware"], float(run["outdoor_temp_c"]), powered, steps, suction)
+
+
+def _refuse_without_power(reader: Reader, run: Mapped, steps: tuple[Step, ...], powered: bool) -> None:
+    for step, row in zip(steps, run["steps"], strict=True):
+        powered = powered or step.do == "switch_on"
+        if not powered and step.do not in WITHOUT_POWER:
+            raise reader.bad(
+                row.lines["do"],
+                f"{step.do} needs stations with power, and none has any yet. Put a step switch_on before it, "
+                "or leave powered out of the run",
+            )
+
+
+def _refuse_without_a_step_before(reader: Reader, run: Mapped, steps: tuple[Step, ...]) -> None:
+    """Refuse a step whose measure nothing has been recorded of: it would be judged against zero."""
+    recorded = False
+    for step, row in zip(steps, run["steps"], strict=True):
+        if step.do in MEASURED_BEFORE and not recorded:
+            raise reader.bad(
+                row.lines["do"],
+                f"{step.do} takes the {MEASURED_BEFORE[step.do]} from what was recorded before it, and "
+                "nothing was. Put a step run first",
+            )
+        recorded = recorded or step.do not in NO_TIME_PASSES
 
 
 def _step(reader: Reader, step: Any, line: int) -> Step:
@@ -224,5 +258,11 @@ def _step(reader: Reader, step: Any, line: int) -> Step:
                 row.lines["limit"], f"acceptance.yaml has no limit {row['limit']}. Known: {', '.join(limits)}"
             )
         expect.append(Expectation(row["figure"], limits[row["limit"]]))
+    if do == "mass_restore" and step["over_min"] > step["within_min"]:
+        raise reader.bad(
+            step.lines["over_min"],
+            f"over_min is {step['over_min']:g}: the last stations would be given back after within_min, "
+            f"{step['within_min']:g}. Give no more than that",
+        )
     values = {key: value for key, value in step.items() if key in STEPS[do]}
     return Step(do, step.get("because", ""), values, tuple(expect))

@@ -346,9 +346,18 @@ def _weather(stations: Stations, v: dict[str, Any]) -> Given:
 
 
 def _need_w(stations: Stations) -> float:
-    """Heat that the source gave lately while nothing was short: the mean of the last half hour."""
-    heat = stations.recording.town("source_heat_w")
-    return float(heat[-30:].mean()) if heat.size else 0.0
+    """Heat that the source gave before it was first changed: the mean of the half hour then."""
+    cost = stations.result.cost
+    if "need_w" not in cost:
+        heat = stations.recording.town("source_heat_w")
+        need_w = float(heat[-30:].mean()) if heat.size else 0.0
+        if need_w <= 0.0:
+            raise WrongUse(
+                "the source has given no heat until now, so there is no need to take a share of; the run "
+                "stopped here. Give the step run before it more minutes, or colder air"
+            )
+        cost["need_w"] = need_w
+    return float(cost["need_w"])
 
 
 def _limit_source(stations: Stations, share_of_need: float, need_w: float) -> None:
@@ -357,7 +366,7 @@ def _limit_source(stations: Stations, share_of_need: float, need_w: float) -> No
 
 
 def _source(stations: Stations, v: dict[str, Any]) -> Given:
-    need_w = stations.result.cost.setdefault("need_w", _need_w(stations))
+    need_w = _need_w(stations)
     _limit_source(stations, v["share_of_need"], need_w)
     stations.note(f"the source gives at most {v['share_of_need']:.0%} of the need of {need_w / 1e3:.0f} kW")
     stations.run_for(v["for_min"])
@@ -365,7 +374,7 @@ def _source(stations: Stations, v: dict[str, Any]) -> Given:
 
 
 def _cycle_source(stations: Stations, v: dict[str, Any]) -> Given:
-    need_w = stations.result.cost.setdefault("need_w", _need_w(stations))
+    need_w = _need_w(stations)
     half_s = v["period_min"] * 30.0
     low, high = v["low_share_of_need"], v["high_share_of_need"]
 

@@ -27,6 +27,21 @@ runs:
 """
 
 
+RUN = "do: run\n        for_min: 5"
+SOURCE = "do: source\n        share_of_need: 1\n        for_min: 5"
+CYCLE = (
+    "do: cycle_source\n        low_share_of_need: 0.5\n        high_share_of_need: 1\n"
+    "        period_min: 10\n        for_min: 5"
+)
+LEAK = "do: leak\n        side: supply\n        share_of_flow: 0.1\n        for_min: 5"
+ORDER = "do: order\n        secondary_supply_temp_sp_c: 40\n        lease_min: 30"
+
+RESTORE = "do: mass_restore\n        over_min: 9\n        within_min: 3"
+FAILURE = "do: power_failure\n        off_min: 1\n        for_min: 5"
+STEPS_BEGIN = "    steps:\n      - do: run"
+DARK = '    powered: "no"\n'
+
+
 @pytest.mark.parametrize("name", scenario_file.names())
 def test_the_scenarios_of_the_bench_can_be_read(name):
     scenario = scenario_file.read(scenario_file.find(name))
@@ -55,6 +70,14 @@ def test_every_step_that_a_file_may_name_is_there():
         ("stations: 2", "stations: 2\nstations: 3", 7, "a second time"),
         (GOOD[GOOD.index("        expect") :], "", 8, "could not fail"),
         ("do: run", "do: repair", 12, "Give the run suction: protected or watched"),
+        (RUN, SOURCE, 12, "source takes the need from what was recorded before it, and nothing was. Put"),
+        (RUN, CYCLE, 12, "cycle_source takes the need from what was recorded"),
+        (RUN, f"{ORDER}\n      - {SOURCE}", 15, "source takes the need"),
+        (STEPS_BEGIN, f"    suction: watched\n    steps:\n      - {LEAK}\n      - do: run", 13,
+         "leak takes the usual flow"),
+        (RUN, RESTORE, 13, "over_min is 9: the last stations would be given back after within_min, 3"),
+        (STEPS_BEGIN, f"{DARK}    steps:\n      - {ORDER}\n      - do: run", 13, "order needs stations with"),
+        (STEPS_BEGIN, f"{DARK}    steps:\n      - {FAILURE}\n      - do: run", 13, "Put a step switch_on"),
         ("toplovod-scenario/1", "toplovod-scenario/9", 1, "its format is not toplovod-scenario/1"),
         ("title: A short one", "title: [", 4, "Mend this line"),
     ],
