@@ -292,13 +292,20 @@ class Stations:
             house.disconnect()
         return max(off) if off else None
 
-    def digests(self) -> list[tuple[int, int]]:
-        """Return the authenticated limits and firmware hash of every station."""
-        found = []
+    def digests(self) -> list[tuple[int, int] | None]:
+        """Return the authenticated limits and firmware hash of every station.
+
+        None for one that does not prove itself under the keys in force: a mass restore has not reached it.
+        """
+        found: list[tuple[int, int] | None] = []
         for house in self.houses:
-            status = proven_status(house, self.epoch)
-            found.append((status.limits_hash, status.firmware_hash))
-            house.disconnect()
+            try:
+                status = proven_status(house, self.epoch)
+                found.append((status.limits_hash, status.firmware_hash))
+            except order_frame.BadFrame:
+                found.append(None)
+            finally:
+                house.disconnect()
         return found
 
     def memory(self) -> dict[str, float]:
@@ -469,6 +476,11 @@ def _share_in_a_minute(begun: list[float], of: int) -> float | None:
     return float(max(np.searchsorted(times, times + 60.0, "left") - np.arange(times.size)) / of)
 
 
+def _altered(before: list[tuple[int, int] | None], after: list[tuple[int, int] | None]) -> int:
+    """How many do not prove now what they proved before."""
+    return sum(now is None or was != now for was, now in zip(before, after, strict=True))
+
+
 def _plain_writes(stations: Stations, v: dict[str, Any]) -> Given:
     before = stations.digests()
     writer = PlainWriter()
@@ -477,7 +489,7 @@ def _plain_writes(stations: Stations, v: dict[str, Any]) -> Given:
     stations.run_for(v["for_min"], walk.until)
     after = stations.digests()
     counted = writer.counted
-    altered = sum(a != b for a, b in zip(before, after, strict=True))
+    altered = _altered(before, after)
     stations.note(f"the script ends after {counted.sent} writes, {counted.refused} of them refused")
     return (
         {"refused_share": counted.refused_share, "altered": altered},
@@ -492,7 +504,7 @@ def _stolen_keys(stations: Stations, v: dict[str, Any]) -> Given:
     walk = Walk(stations.houses, thief.visit, again_s / len(stations.houses) / 2.0, again_s)
     stations.note("somebody with the supervisor's keys begins to send the worst valid orders")
     stations.run_for(v["for_min"], walk.until)
-    altered = sum(a != b for a, b in zip(before, stations.digests(), strict=True))
+    altered = _altered(before, stations.digests())
     stations.note(f"{thief.counted.taken} of {thief.counted.sent} such orders were taken")
     return (
         {"altered": altered},
@@ -537,7 +549,7 @@ def _mass_restore(stations: Stations, v: dict[str, Any]) -> Given:
     for house in houses:
         old_keys.visit(house)
         house.disconnect()
-    altered = sum(a != b for a, b in zip(before, stations.digests(), strict=True))
+    altered = _altered(before, stations.digests())
     stations.note(f"{len(back_s)} of {len(houses)} stations are back after {spent_min:.0f} min")
     return (
         {
@@ -562,7 +574,7 @@ def _below_attainable_k(stations: Stations, house: Controller) -> float:
     return attainable_c - float(stations.plant.secondary_supply_temp_c[row])
 
 
-def _is_back(stations: Stations, house: Controller, wanted: tuple[int, int]) -> bool:
+def _is_back(stations: Stations, house: Controller, wanted: tuple[int, int] | None) -> bool:
     """Limits and firmware proven as before, own control running, supply near its attainable set-point."""
     try:
         status = proven_status(house, stations.epoch)

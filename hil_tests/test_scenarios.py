@@ -117,6 +117,44 @@ def _what_is_broken_off_is_marked_partial(folder: Path, scenario: Scenario, resu
     assert [suite.get("errors") for suite in ET.parse(folder / "junit.xml").getroot()] == ["1"]
 
 
+RESTORED_TOO_LATE = """format: toplovod-scenario/1
+title: Too late
+story: The second station is not reached in time.
+facts:
+  - {fact: short, source: this test}
+stations: 2
+runs:
+  - name: only
+    firmware: shipped
+    outdoor_temp_c: -5
+    steps:
+      - {do: run, for_min: 2}
+      - do: mass_restore
+        over_min: 2
+        within_min: 2
+        expect:
+          - {figure: restored_share, limit: restored}
+      - {do: plain_writes, for_min: 0.1, again_min: 1, delay_s: 0}
+"""
+
+
+@pytest.mark.slow
+def test_a_station_that_a_restore_has_not_reached_is_counted_and_stops_nothing(
+    tmp_path: Path, firmware_bundle: Path
+) -> None:
+    plan = tmp_path / "late.yaml"
+    plan.write_text(RESTORED_TOO_LATE)
+    late = few_minutes(read(plan), ({}, {"over_min": 8}, {}))
+    (result,) = run_scenario(
+        tmp_path / "run", late, stations=2, seed=1, say=lambda line: None, shipped=firmware_bundle
+    )
+    assert result.whole, result.stopped_by
+    restore = result.steps[1]
+    assert not restore.checks[0].passed and restore.figures["restored_share"] != 1.0
+    assert restore.figures["altered"] == 1  # it proved nothing under the new keys
+    assert result.steps[2].counts["writes_taken"] == 0
+
+
 def silent(whole: Scenario) -> Scenario:
     """The same steps with the shortest lease, and hours instead of days."""
     minutes = iter((30, 4, 40, 10))
