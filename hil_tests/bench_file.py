@@ -7,6 +7,7 @@ reverse. It refuses to open anything.
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,10 @@ def _wiring(reader: Reader, row: Any, path: Path, targets: set[str]) -> Wiring:
     for one, other in (("power_on", "power_off"), ("power_off", "power_on")):
         if one in row and other not in row:
             raise bad(one, f"{one} without {other}. Give both commands")
+        try:
+            shlex.split(row.get(one, ""))
+        except ValueError as error:
+            raise bad(one, f"{one} is no command: {error}. Close what is open") from None
     for one, other in (("power_on", "labgrid_power"), ("serial", "labgrid_console")):
         if one in row and other in row:
             raise bad(other, f"{other} and {one} both. Leave one out")

@@ -68,7 +68,18 @@ class Mapped(dict[str, Any]):
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML comes without types
-    pass
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """As PyYAML does, and a value that only looks like a date or a number is told by its line too."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            written = node.value if isinstance(node.value, str) else "this value"
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                f"{written[:40]} is no date and no number, and looks like one: words belong in quotes",
+                node.start_mark,
+            ) from None
 
 
 class _ForeignLoader(_Loader):
@@ -118,6 +129,10 @@ class Reader:
             line = mark.line + 1 if mark is not None else 1
             why = getattr(error, "problem", None) or "not YAML"
             raise self.bad(line, f"{why}. Mend this line") from None
+        except RecursionError:
+            raise BadFile(
+                f"{self.path.name}: nested too deeply; nothing was started. Close the brackets that are open"
+            ) from None
         if not isinstance(content, Mapped):
             raise self.bad(1, f"no mapping of keys. Begin with: format: {format_}")
         if content.get("format") != format_:
@@ -148,6 +163,12 @@ class Reader:
             if not number or not kind.low <= value <= kind.high:
                 raise self.bad(line, f"{key} is {value!r}. Give{_range(kind)[1:]}")
         elif isinstance(kind, Text):
+            if isinstance(value, bool):
+                raise self.bad(
+                    line,
+                    f"{key} is {str(value).lower()}: that is how YAML reads yes, no, on and off. "
+                    "Put the word in quotes",
+                )
             if not isinstance(value, str) or not value.strip():
                 raise self.bad(line, f"{key} is {value!r}. Give words")
             if kind.among and value not in kind.among:

@@ -241,7 +241,7 @@ def _step(reader: Reader, step: Any, line: int) -> Step:
     if not isinstance(step, Mapped) or "do" not in step:
         raise reader.bad(getattr(step, "line", line), f"a step has no do. Give it one of {', '.join(STEPS)}")
     do = step["do"]
-    if do not in STEPS:
+    if not isinstance(do, str) or do not in STEPS:
         raise reader.bad(step.lines["do"], f"do is {do}. Give one of {', '.join(STEPS)}")
     reader.check(step, {**COMMON, **STEPS[do]}, f"step {do}", line)
     limits = acceptance().limits

@@ -35,6 +35,8 @@ MISTAKES = [
     ('firmware: "1a2b3c4d"', "firmware: newest", 9, "hexadecimal digits"),
     ("labgrid_power: main", "labgrid_power: mian", 10, "Add it under `targets`"),
     ("labgrid_power: main", "power_on: uhubctl -a on", 10, "power_on without power_off"),
+    ("labgrid_power: main", "power_on: \"hub 'on\"\n    power_off: hub", 10, "No closing quotation"),
+    ('firmware: "1a2b3c4d"', "firmware: 2024-13-45", 9, "words belong in quotes"),
     ("    modbus: 10.0.3.17:502", "    serial: /dev/ttyACM1", 6, "stands here a second time"),
     ("targets:", "target:", 11, "knows no target"),
     ("boards:\n", "boards: [\n", 3, "Mend this line"),

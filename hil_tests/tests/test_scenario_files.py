@@ -80,6 +80,12 @@ def test_every_step_that_a_file_may_name_is_there():
         (STEPS_BEGIN, f"{DARK}    steps:\n      - {FAILURE}\n      - do: run", 13, "Put a step switch_on"),
         ("toplovod-scenario/1", "toplovod-scenario/9", 1, "its format is not toplovod-scenario/1"),
         ("title: A short one", "title: [", 4, "Mend this line"),
+        ("title: A short one", "title: 2024-13-45", 2, "2024-13-45 is no date and no number"),
+        ("title: A short one", "title: !!bool maybe", 2, "words belong in quotes"),
+        ("title: A short one", "title: 2024", 2, "title is 2024. Give words"),
+        ("do: run", "do: [weather]", 12, "do is ['weather']. Give one of run"),
+        ("do: run", "do: {a: 1}", 12, "do is {'a': 1}. Give one of run"),
+        (STEPS_BEGIN, "    powered: no\n" + STEPS_BEGIN, 11, "powered is false: that is how YAML"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_scenario_is_told_by_line(tmp_path, right, wrong, line, told):
@@ -99,3 +105,9 @@ def test_what_is_no_scenario_is_told(tmp_path):
         scenario_file.find("l-2025")
     with pytest.raises(BadFile, match="Check the name"):
         scenario_file.read(scenario_file.find(str(tmp_path / "missing.yaml")))
+
+
+def test_brackets_without_end_are_told(tmp_path):
+    (tmp_path / "deep.yaml").write_text(GOOD.replace("A short one", "[" * 9_000))
+    with pytest.raises(BadFile, match=r"deep\.yaml: .*nothing was started"):
+        scenario_file.read(tmp_path / "deep.yaml")
