@@ -25,6 +25,20 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
+A_FILE = "a scenario"
+# Who takes the options of `hil run` that not every run takes.
+TAKEN_BY = {
+    "site": ("week",),
+    "devices": (A_FILE,),
+    "days": ("year",),
+    "from": ("year",),
+    "slice-days": ("year",),
+    "draw-offs": ("year", "seasons"),
+    "case": ("faults", "dhw"),
+    "pairs": ("faults",),
+    "jobs": ("faults",),
+}
+
 
 @contextmanager
 def _signals_later() -> Iterator[None]:
@@ -76,7 +90,9 @@ def emulate(
         bool,
         typer.Option("--whole-house", help="One controller with all it can have: DHW, two circuits."),
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Fixed keys and draws; random when left out.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Fixed keys and draws; random when left out.")
+    ] = None,
     speed: Annotated[str, typer.Option(help="Simulated seconds per second, or max.")] = "1",
 ) -> None:
     """Start controllers with the shipped firmware, each with a small plant of its own, until Ctrl-C.
@@ -109,7 +125,9 @@ def demo(
     ] = None,
     speed: Annotated[str, typer.Option(help="Simulated seconds per second, or max.")] = "20",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the screens; 0 = free one.")] = 0,
-    seed: Annotated[int | None, typer.Option(help="Fixed keys and draws; random when left out.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Fixed keys and draws; random when left out.")
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write report.html and report.json into this folder.")
     ] = None,
@@ -158,8 +176,22 @@ def _hil() -> None:
     """Long runs of the bench, each with its report."""
 
 
+def _refuse_what_is_not_taken(context: typer.Context, scenario: str, kind: str) -> None:
+    """Refuse the options that were given and mean nothing to this run; kind: its name or A_FILE."""
+    from .bench.errors import WrongUse
+
+    for option, takers in TAKEN_BY.items():
+        source = context.get_parameter_source({"from": "from_"}.get(option, option.replace("-", "_")))
+        if source is not None and source.name == "COMMANDLINE" and kind not in takers:
+            raise WrongUse(
+                f"--{option}: {scenario} does not take it, only {' and '.join(takers)}; nothing was started. "
+                "Leave it out"
+            )
+
+
 @hil.command("run")
 def hil_run(
+    context: typer.Context,
     scenario: Annotated[
         str,
         typer.Argument(
@@ -170,9 +202,10 @@ def hil_run(
         str, typer.Option(help="Of the week: schutterwald, valley, or a site file.")
     ] = "schutterwald",
     devices: Annotated[
-        int | None, typer.Option(min=1, max=500, help="Stations; as many as the scenario says when left out.")
+        int | None,
+        typer.Option(min=1, max=500, help="Of a scenario: stations; as its file says when left out."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Fixed keys and draws.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Fixed keys and draws.")] = 1,
     speed: Annotated[str, typer.Option(help="Only max: nothing here is paced.")] = "max",
     report: Annotated[
         Path,
@@ -206,27 +239,13 @@ def hil_run(
         from .bench.errors import WrongUse
         from .bench.report import require_folder
         from .demo_report import write_week_report
-        from .scenario_file import find, read
+        from .scenario_file import LONG_RUNS, find, read
         from .week import Plan
 
     if speed != "max":
         raise WrongUse(f"--speed {speed}: scenarios run unpaced; nothing was started. Leave it out")
-    if scenario != "year" and (days is not None or from_ is not None):
-        raise WrongUse(f"--days and --from are the year's; nothing was started. Leave them out of {scenario}")
-    if case and scenario not in ("faults", "dhw"):
-        raise WrongUse(
-            f"--case: {scenario} has no cases; nothing was started. Leave it out, or run faults or dhw"
-        )
-    if pairs and scenario != "faults":
-        raise WrongUse(f"--pairs: {scenario} has no faults; nothing was started. Leave it out, or run faults")
-    if jobs is not None and scenario != "faults":
-        raise WrongUse(
-            f"--jobs: {scenario} has no cases to run side by side; nothing was started. Leave it out"
-        )
-    if draw_offs != "M" and scenario not in ("year", "seasons"):
-        raise WrongUse(
-            f"--draw-offs is the year's and the seasons'; nothing was started. Leave it out of {scenario}"
-        )
+    file = None if scenario in LONG_RUNS else find(scenario)
+    _refuse_what_is_not_taken(context, scenario, A_FILE if file else scenario)
     if scenario in ("year", "seasons"):
         passed, page, line = _year(scenario, seed, report, days, from_, slice_days, draw_offs, require_folder)
         typer.echo(f"Report: {page}", err=json)
@@ -242,13 +261,11 @@ def hil_run(
         require_folder(report)
         _run_faults(case or [], report, seed, json, pairs, jobs or os.cpu_count() or 1)
         return
-    if scenario != "week":
-        plan = read(find(scenario))
+    if file is not None:
+        plan = read(file)
         require_folder(report)
         _run_scenario(plan, devices, seed, report, json)
         return
-    if devices is not None:
-        raise WrongUse("--devices: the week takes the houses of its site; nothing was started. Leave it out")
     require_folder(report)
     week = _run_week(Plan(town=site, seed=seed), report)
     passed, page = write_week_report(report, week, ["toplovod", *sys.argv[1:]])

@@ -16,6 +16,7 @@ from .reading_yaml import Mapped, Number, Reader, Rows, Text, Wanted, Words
 
 FORMAT = "toplovod-scenario/1"
 FOLDER = Path(__file__).parent / "scenarios"
+LONG_RUNS = ("week", "year", "seasons", "dhw", "faults")  # what `hil run` knows besides these files
 MOST_STATIONS = 500
 SHIPPED, UNPROTECTED, IN_STEP = "shipped", "unprotected", "in_step"
 PROTECTED, WATCHED = "protected", "watched"
@@ -165,7 +166,8 @@ def find(name: str) -> Path:
     if name in names():
         return FOLDER / f"{name}.yaml"
     raise WrongUse(
-        f"{name}: no such scenario; nothing was started. Known: week, {', '.join(names())}, or a file .yaml"
+        f"{name}: no such scenario; nothing was started. "
+        f"Known: {', '.join((*LONG_RUNS, *names()))}, or a file .yaml"
     )
 
 

@@ -164,7 +164,7 @@ def test_a_run_that_was_cut_goes_on_with_what_it_lacks(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "week", "--days", "3"], "are the year's"),
+        (["run", "week", "--days", "3"], "--days: week does not take it, only year;"),
         (["run", "year", "--from", "13-01"], "no day of the year"),
         (["run", "year", "--from", "12-01", "--days", "40"], "at most 31 days"),
         (["run", "year", "--speed", "5"], "unpaced"),

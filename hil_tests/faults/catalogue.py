@@ -79,7 +79,7 @@ def matching(names: list[str], every: list[C]) -> list[C]:
         if not some:
             known = [case.name for case in every] + [f"{kind.group}.{kind.name}" for kind in TYPES]
             near = difflib.get_close_matches(name, known, 3, 0.4)
-            hint = f" Near: {', '.join(near)}" if near else ""
+            hint = f" Near: {', '.join(near)}." if near else ""
             raise WrongUse(f"{name}: no such fault case; nothing was started.{hint} All: docs/faults.md")
         found += [case for case in some if case not in found]
     return found

@@ -101,7 +101,7 @@ def test_a_mistake_in_a_scenario_is_told_by_line(tmp_path, right, wrong, line, t
 
 
 def test_what_is_no_scenario_is_told(tmp_path):
-    with pytest.raises(WrongUse, match="Known: week, l-2024"):
+    with pytest.raises(WrongUse, match=r"Known: week, year, seasons, dhw, faults, l-2024, .*, or a file"):
         scenario_file.find("l-2025")
     with pytest.raises(BadFile, match="Check the name"):
         scenario_file.read(scenario_file.find(str(tmp_path / "missing.yaml")))
