@@ -141,11 +141,13 @@ def demo(
     Exit status: 0 ended as asked with all live, 1 something failed, 2 wrong use or a port in use.
     """
     with _signals_later():
+        from .bench.kept import refuse_other_kind
         from .bench.report import require_folder
         from .demo import run_demo
         from .demo_report import DemoReport
 
     if report is not None:
+        refuse_other_kind(report, "a demo")
         require_folder(report)
     page = DemoReport(report, ["toplovod", *sys.argv[1:]], site) if report is not None else None
     result = run_demo(
@@ -237,6 +239,7 @@ def hil_run(
     """
     with _signals_later():
         from .bench.errors import WrongUse
+        from .bench.kept import refuse_other_kind
         from .bench.report import require_folder
         from .demo_report import write_week_report
         from .scenario_file import LONG_RUNS, find, read
@@ -245,7 +248,9 @@ def hil_run(
     if speed != "max":
         raise WrongUse(f"--speed {speed}: scenarios run unpaced; nothing was started. Leave it out")
     file = None if scenario in LONG_RUNS else find(scenario)
-    _refuse_what_is_not_taken(context, scenario, A_FILE if file else scenario)
+    kind = A_FILE if file else scenario
+    _refuse_what_is_not_taken(context, scenario, kind)
+    refuse_other_kind(report, "year" if kind == "seasons" else kind)
     if scenario in ("year", "seasons"):
         passed, page, line = _year(scenario, seed, report, days, from_, slice_days, draw_offs, require_folder)
         typer.echo(f"Report: {page}", err=json)
@@ -335,14 +340,23 @@ def _run_dhw(cases: list[str], report: Path, seed: int, json: bool) -> None:
 def _run_scenario(plan: Scenario, devices: int | None, seed: int, report: Path, json: bool) -> None:
     with _signals_later():
         from .bench.emulation import run_folder, signals_as_ctrl_c
-        from .scenario_report import write_scenario_report
+        from .bench.kept import put_aside
+        from .scenario_report import FILES, write_scenario_report
         from .scenario_run import run_scenario
 
     stations = devices or plan.stations
     command = shlex.join(["toplovod", *sys.argv[1:]])
 
+    untouched = True
+
     def write(results: list[RunResult]) -> dict[str, Any]:
+        nonlocal untouched
         with _signals_later():  # a second Ctrl-C would take what the first one left
+            if untouched:
+                untouched = False
+                aside = put_aside(report, FILES)
+                if aside is not None:
+                    typer.echo(f"The former report lies in {aside} now.", err=True)
             return write_scenario_report(report, plan, results, stations=stations, seed=seed, command=command)
 
     with signals_as_ctrl_c(), run_folder("scenario") as folder:

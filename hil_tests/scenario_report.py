@@ -28,6 +28,7 @@ from .bench.report import Check, write_report
 from .scenario_file import Scenario
 from .scenario_run import RunResult
 
+FILES = ("report.html", "report.json", "junit.xml", "trace.csv", "stations.csv")
 TARGET = "emulated VM (T0): MicroPython on the host, 64 bit, one process for each controller"
 GAPS = (
     "No board, no ARM emulator: timing, flash and the network stack of a chip are not covered by this run",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from .. import commands
+from .. import commands, scenario_run
 from ..scenario_file import LONG_RUNS
 
 VALUES = {
@@ -82,3 +83,31 @@ def test_a_seed_below_nought_is_refused(tmp_path: Path, run: str) -> None:
 @pytest.mark.parametrize("command", ["emulate", "demo"])
 def test_so_is_that_of_a_street_and_of_a_town(command: str) -> None:
     assert CliRunner().invoke(commands.app, [command, "--seed", "-1"]).exit_code == 2
+
+
+def test_a_run_that_is_broken_off_while_booting_leaves_the_former_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = '{"sha256": "abcdef0123", "provenance": {"scenario": "v-gt"}, "kpi": {"a": {"1 run": {"x": 1}}}}'
+    (tmp_path / "report.json").write_text(former)
+    (tmp_path / "report.html").write_text("the good one")
+    monkeypatch.setattr(
+        scenario_run,
+        "run_scenario",
+        lambda folder, plan, **_: [scenario_run.RunResult(plan.runs[0], stopped_by="Ctrl-C")],
+    )
+    done = invoked("v-gt", "--devices", "1", "--report", str(tmp_path))
+    assert done.exit_code == 1 and "The former report lies in" in done.output
+    assert json.loads((tmp_path / "report.json").read_text())["partial"] is True
+    aside = tmp_path / "former-abcdef01"
+    assert (aside / "report.json").read_text() == former
+    assert (aside / "report.html").read_text() == "the good one"
+
+
+@pytest.mark.parametrize(("run", "held"), [("v-gt", "faults.json"), ("faults", "week.json")])
+def test_a_folder_of_another_run_is_refused(tmp_path: Path, run: str, held: str) -> None:
+    (tmp_path / held).write_text("{}")
+    done = invoked(run, "--report", str(tmp_path))
+    assert getattr(done.exception, "exit_status", None) == 2
+    assert "nothing was started. Name another folder" in str(done.exception)
+    assert [path.name for path in tmp_path.iterdir()] == [held]
