@@ -133,9 +133,12 @@ def not_proved(record: dict[str, Any]) -> list[str]:
                 reasons.append(f"{target.get('name')} lacks {', '.join(lacks)}")
     if len(targets) > 1:
         reasons.append("more than one controller was tested")
-    failed = [row["test"] for row in record["tests"] if row["outcome"] not in ("passed", "skipped")]
+    failed = [row["test"] for row in record["tests"] if row["outcome"] not in ("passed", "skipped", "error")]
     if failed:
         reasons.append(f"{len(failed)} tests failed, the first: {failed[0]}")
+    hindered = [row["test"] for row in record["tests"] if row["outcome"] == "error"]
+    if hindered:
+        reasons.append(f"{len(hindered)} could not begin or end, the first: {hindered[0]}")
     if not any(row["outcome"] == "passed" and "target" in row for row in record["tests"]):
         reasons.append("nothing passed on it")
     return reasons

@@ -51,7 +51,7 @@ def _without(key):
         (lambda r: r["targets"].append({**BOARD, "name": "other"}), "more than one"),
         (lambda r: r["targets"].clear(), "no controller"),
         (lambda r: r["tests"][0].update(outcome="failed"), "1 tests failed"),
-        (lambda r: r["tests"][0].update(outcome="error"), "1 tests failed"),
+        (lambda r: r["tests"][0].update(outcome="error"), "1 could not begin or end"),
         (lambda r: r["tests"].pop(0), "nothing passed"),
         *((_without(key), f"lacks {key}") for key in run_record.IDENTITY),
     ],
