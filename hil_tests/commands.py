@@ -441,13 +441,6 @@ def _run_faults(names: list[str], report: Path, seed: int, json: bool, pairs: bo
     except KeyboardInterrupt:
         typer.echo("Broken off before the first case; every controller has ended.", err=True)
         raise typer.Exit(1) from None
-    if result["partial"]:
-        kpi = result["kpi"]
-        typer.echo(
-            f"Broken off (Ctrl-C): {kpi['done']} of {kpi['asked']} cases are done and kept, marked partial; "
-            "a rerun goes on there. Every controller has ended.",
-            err=True,
-        )
     typer.echo(f"Report: {report / 'report.html'}", err=json)
     if json:
         typer.echo(json_format.dumps({name: result[name] for name in ("passed", "sha256", "kpi")}))

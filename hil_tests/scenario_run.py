@@ -34,6 +34,7 @@ from .attackers import (
     restore_order,
 )
 from .bench.controller import Controller
+from .bench.emulation import stopped_by
 from .bench.errors import ModbusException, ModbusSilent, WrongUse
 from .bench.fleet import HEAP, Fleet
 from .bench.lockstep import EPOCH_UTC, TICK_MS, Lockstep
@@ -671,7 +672,7 @@ def _take(stations: Stations, step: Step) -> None:
 def why(error: BaseException) -> str:
     """Return what a person is told of an error that broke a run off; where it was, when it has no code."""
     if isinstance(error, KeyboardInterrupt):
-        return "Ctrl-C"
+        return stopped_by(error)
     if hasattr(error, "code"):
         return str(error)
     at = traceback.extract_tb(error.__traceback__)[-1:]

@@ -47,10 +47,13 @@ RTU_TICK_MS = 20
 
 @contextmanager
 def signals_as_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal (SIGHUP) raise KeyboardInterrupt, as Ctrl-C does."""
+    """Let SIGTERM and a closed terminal (SIGHUP) raise KeyboardInterrupt, as Ctrl-C does.
+
+    Such a one carries the signal's name, see `stopped_by`.
+    """
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(signal.Signals(signum).name)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -58,6 +61,11 @@ def signals_as_ctrl_c() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def stopped_by(error: KeyboardInterrupt) -> str:
+    """Return what a person is told of an interrupt: the signal, or the keys where there was none."""
+    return str(error) or "Ctrl-C"
 
 
 @contextmanager

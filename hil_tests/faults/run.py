@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bench.beside import Beside, BesideFailed
-from ..bench.emulation import signals_as_ctrl_c
+from ..bench.emulation import signals_as_ctrl_c, stopped_by
 from ..bench.faults.case import ERROR, MET, NOT_MET, Result, run
 from ..bench.kept import aside_of
 from ..bench.plant_version import plant_version
@@ -78,8 +78,9 @@ def run_faults(
         report.keep_trace(folder, case.name, ended.trace)
         return ended.as_row()
 
+    interrupted = ""
     try:
-        with contextlib.suppress(KeyboardInterrupt), contextlib.closing(_ended(todo, one, workers)) as ended:
+        with contextlib.closing(_ended(todo, one, workers)) as ended:
             for number, (case, row) in enumerate(ended, start=1):
                 found[case.name] = row
                 result = _write(folder, form, firmware, seed, every, wanted, found)
@@ -92,8 +93,15 @@ def run_faults(
                 )
                 if time.monotonic() >= next_report and number < len(todo):
                     next_report = _report(folder, result, names, every, wanted)
+    except KeyboardInterrupt as error:
+        interrupted = stopped_by(error)
     finally:  # also after Ctrl-C, which leaves it partial
         report.write(folder, result, names, every, wanted)
+    if interrupted:
+        say(
+            f"Broken off ({interrupted}): {result['kpi']['done']} of {len(wanted)} cases are done and kept, "
+            "marked partial; a rerun goes on there. Every controller has ended."
+        )
     return result
 
 
@@ -143,10 +151,15 @@ def _ended(
 
 
 def _resumed(path: Path, form: str, firmware: str, seed: int) -> dict[str, dict[str, Any]]:
-    """Return the rows of an earlier run of the same firmware, plant and seed; another run is put aside."""
+    """Return the rows of an earlier run of the same firmware, plant and seed; anything else is put aside."""
     try:
         before = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except OSError:
+        return {}
+    except ValueError:
+        before = None
+    if not isinstance(before, dict) or not isinstance(before.get("cases"), dict):
+        path.replace(aside_of(path, "unknown"))
         return {}
     if (before.get("format"), before.get("firmware_sha256"), before.get("seed")) != (form, firmware, seed):
         path.replace(aside_of(path, str(before.get("firmware_sha256"))))

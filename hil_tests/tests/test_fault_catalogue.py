@@ -6,12 +6,14 @@ import json
 import os
 import re
 import shutil
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hil_tests.bench.emulation import signals_as_ctrl_c
 from hil_tests.bench.errors import WrongUse
 from hil_tests.bench.faults.both import TOGETHER_S, Both, both
 from hil_tests.bench.faults.case import MET, NOT_MET, Plan, Result
@@ -144,6 +146,26 @@ def test_a_stopped_run_is_kept_marked_partial_and_taken_up(tmp_path: Path, bundl
     done = run_faults(["sensors.open"], folder, said.append, bundle=bundle, runner=rest)
     assert rest.names == ["sensors.open/winter/mild", "sensors.open/winter/severe"]
     assert (done["partial"], done["passed"], done["kpi"]["met"]) == (False, True, 6)
+
+
+@pytest.mark.parametrize("text", ["[]", "", '{"format": "toplovod-fault-run/1"}'])
+def test_what_is_no_run_is_put_aside(tmp_path: Path, bundle: Path, text: str) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / RESULT).write_text(text)
+    done = run_faults(["sensors.open"], folder, lambda _: None, bundle=bundle, runner=Script())
+    assert done["kpi"]["met"] == 6 and (folder / "faults-unknown.json").read_text() == text
+
+
+def test_which_signal_broke_a_run_off_is_told(tmp_path: Path, bundle: Path) -> None:
+    def ended(name: str, *_: Any) -> Result:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return Result(name, MET)
+
+    said: list[str] = []
+    with signals_as_ctrl_c():
+        run_faults(["sensors.open"], tmp_path, said.append, bundle=bundle, runner=ended)
+    assert said[-1].startswith("Broken off (SIGTERM): 0 of 6 cases are done and kept, marked partial")
 
 
 def test_a_run_that_was_killed_is_taken_up_and_what_it_left_does_not_stand_in_the_way(
