@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
 import re
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -175,7 +178,8 @@ def page(report: dict[str, Any], pictures: dict[str, list[Chart]]) -> str:
     numbers; fold: the title is a line to be opened; wide: first and last column break anywhere; fixed:
     monospaced), cases (name, verdict, good, proof, why, thermostat_trips, dhw_over_s, room_least_c, moments:
     see `bench.timeline`) and kinds: cases of one type under a line to be opened.
-    pictures go below the section of the same key.
+    pictures go below the section of the same key. When and where the page is written stands on it and in no
+    digest.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
@@ -185,7 +189,22 @@ def page(report: dict[str, Any], pictures: dict[str, list[Chart]]) -> str:
     environment.filters["timeline"] = lambda case: Markup(timeline(case))
     return environment.get_template("report.html.j2").render(
         report=report,
+        made={"utc": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", "machine": machine()},
         pictures={key: [(c.title, Markup(c.svg())) for c in value] for key, value in pictures.items()},
+    )
+
+
+def machine() -> str:
+    """Return what this machine is, in words: processor, cores, system, Python."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    model = models[0] if models else platform.processor() or platform.machine()
+    return (
+        f"{model}, {os.cpu_count()} cores; {platform.system()} {platform.machine()}; "
+        f"Python {platform.python_version()}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -14,6 +15,7 @@ from jinja2 import UndefinedError
 
 from ..acceptance import limit
 from ..bench import junit, plant_version
+from ..bench import report as bench_report
 from ..bench.report import Check, page, write_report
 from ..bench.timeline import timeline
 from ..demo import EXAMPLES
@@ -120,6 +122,34 @@ def test_what_cannot_be_rendered_leaves_the_page_before_it_whole(tmp_path: Path)
         write_report(tmp_path, without, {})
     assert html.read_text() == before
     assert json.loads((tmp_path / "report.json").read_text())["title"] == "T"
+
+
+def test_a_page_says_when_and_where_it_was_written_and_no_digest_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_report, "machine", lambda: "a <machine>, 2 cores; Python 3.11.7")
+    record, html = write_report(tmp_path, report(), {})
+    text, before = html.read_text(), record.read_bytes()
+    assert re.search(r"page written</th><td>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC</td>", text)
+    assert "a &lt;machine&gt;, 2 cores" in text
+    monkeypatch.setattr(bench_report, "machine", lambda: "another one")
+    write_report(tmp_path, report(), {})
+    assert "another one" in html.read_text() and record.read_bytes() == before
+
+
+def test_this_machine_is_named_by_processor_cores_and_python() -> None:
+    assert re.fullmatch(r".+, \d+ cores; \w+ \w+; Python 3\.\d+\.\d+\S*", bench_report.machine())
+
+
+def test_each_table_scrolls_in_its_own_box() -> None:
+    section = {
+        "key": "k", "title": "Section", "intro": [], "columns": ["a"], "events": [{"utc": "0", "text": "b"}],
+        "figures": [{"name": "f", "unit": "K", "note": "", "row": [1.0]}], "checks": [KEPT.record()],
+        "tables": [{"title": "Rows", "fold": False, "head": ["Id"], "rows": [["1"]]}],
+    }  # fmt: skip
+    text = page(report(sections=[section]), {})
+    assert text.count("<table") == text.count('<div class="scroll"><table') == 5
+    assert text.count("</table></div>") == 5
 
 
 def test_a_time_line_marks_what_was_measured_and_nothing_else() -> None:
