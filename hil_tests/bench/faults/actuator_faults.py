@@ -259,7 +259,7 @@ class RelayWelded(Injector):
         super().__init__(rig)
         self._opens = opens
         self._was = 0.0
-        self._asked = 0.0
+        self._asked = self._most_asked = 0.0
         self._run = 0.0
 
     def inject(self) -> None:
@@ -275,13 +275,16 @@ class RelayWelded(Injector):
     def each_tick(self) -> None:
         opened, closed = (float(s) for s in self.rig.relays_s[0 if self.rig.heating_point else 1])
         self._asked += (opened - closed) * (1.0 if self._opens else -1.0) / float(self.rig.valves.stroke_s[0])
+        self._most_asked = max(self._most_asked, self._asked)
         here = float(self.rig.valves.motor[0])
         self._run = (here - self._was) * (1.0 if self._opens else -1.0)
 
     def prove(self) -> str:
         at_end = float(self.rig.valves.motor[0]) in (0.0, 1.0)
+        back = self._most_asked - self._asked  # asked for away from the end since it was driven there
         way = "open" if self._opens else "closed"
         return self.seen(
-            self._run > self._asked + 0.02 or (at_end and self._asked < -0.1),
-            f"{self._run:+.2f} strokes towards {way}, asked for were {self._asked:+.2f}",
+            self._run > self._asked + 0.02 or (at_end and back > 0.1),
+            f"{self._run:+.2f} strokes towards {way}, asked for were {self._asked:+.2f}"
+            + (f", {back:.2f} of them back" if back > 0.1 and self._run <= self._asked + 0.02 else ""),
         )
