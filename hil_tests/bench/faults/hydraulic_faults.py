@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..wiring import HEAT_DEMAND_RANGE_C
@@ -51,7 +53,7 @@ class PumpSpeed(Injector):
 
     def prove(self) -> str:
         now = float(self.rig.plant.primary_dp_pa[0])
-        ratio = now / self._before
+        ratio = now / self._before if self._before > 0.0 else math.nan  # the pump stood
         down = self._speed < self._kept
         return self.seen(
             ratio < 0.85 if down else ratio > 1.15,
@@ -91,11 +93,13 @@ class LowFlow(Injector):
         """What lets the water through by flow, pressure and stem: all in series with the valve, or all of it.
 
         The heating's exchanger is in series with its valve, which nearly shut hides it; of the hot water's
-        both are one.
+        both are one. Without flow there is none.
         """
         rig = self.rig
         flow = float(rig.plant.primary_flow_kg_s[0]) if rig.heating_point else rig.tap.primary_kg_s
         flow_m3_h = flow * 3600.0 / rig.tap.density
+        if flow_m3_h <= 0.0:
+            return math.nan
         bar = max(float(rig.plant.primary_dp_pa[0]) / 1e5 * 1000.0 / rig.tap.density, 1e-9)
         if not rig.heating_point:
             return flow_m3_h / float(rig.tap.valves.kv_m3_h()[0]) / float(np.sqrt(bar))
