@@ -66,6 +66,8 @@ class Both(Injector):
                 self.seen_late = self._seen_alone(self._hidden)
         finally:
             super().__exit__(kind, error, trace)
+        if error is None:
+            self.rig.clock.step()  # what was inside the controller is let go in its next tick
 
     def _seen_alone(self, part: Injector) -> str:
         second = self._plans[1]
