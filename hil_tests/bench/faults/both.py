@@ -61,13 +61,23 @@ class Both(Injector):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is None and self._hidden is not None:
-                self._first.close()
-                self.seen_late = self._seen_alone(self._hidden)
+            if error is None:
+                self._mend()
         finally:
             super().__exit__(kind, error, trace)
-        if error is None:
-            self.rig.clock.step()  # what was inside the controller is let go in its next tick
+
+    def _mend(self) -> None:
+        """One after the other, each with a tick in which the controller lets go of what was inside it."""
+        if self._hidden is None:
+            self._second.close()
+            self.rig.clock.step()
+            self._first.close()
+        else:
+            self._first.close()
+            self.rig.clock.step()
+            self.seen_late = self._seen_alone(self._hidden)
+            self._second.close()
+        self.rig.clock.step()
 
     def _seen_alone(self, part: Injector) -> str:
         second = self._plans[1]

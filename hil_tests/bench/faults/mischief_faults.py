@@ -73,11 +73,23 @@ class Mischief(Injector):
 
 
 class HeapTaken(Mischief):
-    """The heap is taken but for 6 kB, or next to nothing; a board that starts anew has its heap again."""
+    """The heap is taken but for 6 kB, or next to nothing; a board that starts anew has its heap again.
+
+    One that did so before it was looked at has said before what its collector found.
+    """
 
     def __init__(self, rig: FaultRig, *, severe: bool, times: int | None = None) -> None:
         super().__init__(rig, HOG | SHRED if severe else HOG, "", times=times)
         self._left_b = NEXT_TO_NOTHING_B if severe else LEFT_B
+
+    def inject(self) -> None:
+        self._taken_before = len(self._taken())
+        super().inject()
+
+    def _taken(self) -> list[str]:
+        return re.findall(
+            r"^mischief: heap taken, (\d+) B are left", self.rig.fleet.console(0, 10_000), re.MULTILINE
+        )
 
     def each_tick(self) -> None:
         if len(self.rig.fleet.resets(0)) > self._before:
@@ -86,6 +98,12 @@ class HeapTaken(Mischief):
 
     def prove(self) -> str:
         left_b, block_b = measured_heap(self.rig)
+        resets, taken = self.rig.fleet.resets(0)[self._before :], self._taken()[self._taken_before :]
+        if resets and taken:
+            return self.seen(
+                abs(int(taken[-1]) - self._left_b) <= NEAR_B,
+                f"{taken[-1]} B of the heap were left before it started anew, {len(resets)} resets",
+            )
         return self.seen(
             abs(left_b - self._left_b) <= NEAR_B,
             f"{left_b} B of the heap are left, {block_b} B in the largest block",
