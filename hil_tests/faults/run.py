@@ -71,7 +71,7 @@ def run_faults(
     next_report = _report(folder, result, names, every, wanted)
 
     def one(case: Case | Pair, place: int) -> dict[str, Any]:
-        into = folder / (f"case-{place}" if place else "case")
+        into = folder / f"case-{place:02d}"  # as long for each: a path's length takes of a controller's heap
         shutil.rmtree(into, ignore_errors=True)  # what a run that was killed left there
         report.keep_trace(folder, case.name, None)
         ended = runner(case.name, case.plan(), case.point, into, made, seed)

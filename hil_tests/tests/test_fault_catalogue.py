@@ -173,7 +173,7 @@ def test_a_run_that_was_killed_is_taken_up_and_what_it_left_does_not_stand_in_th
 ) -> None:
     """A machine that stops in the middle of a case leaves that case's flash behind, of each worker one."""
     folder = tmp_path / "run"
-    for place in ("case", "case-1"):
+    for place in ("case-00", "case-01"):
         (folder / place / "devices" / "house-01").mkdir(parents=True)
 
     def new_house(name: str, _plan: Any, _point: Any, into: Path, *_: Any) -> Result:
