@@ -111,12 +111,19 @@ class HeapTaken(Mischief):
 
 
 class HeapShredded(Mischief):
-    """The free heap lies in pieces of 64 B, between others that are taken."""
+    """The free heap lies in pieces of 64 B, between others that are taken.
+
+    A board that starts anew of it is broken again at once, and has said each time what its collector found.
+    """
 
     def __init__(self, rig: FaultRig) -> None:
-        super().__init__(rig, SHRED, "")
+        super().__init__(rig, SHRED, "mischief: heap shredded")
 
     def prove(self) -> str:
+        resets = self.rig.fleet.resets(0)[self._before :]
+        told = self.rig.fleet.console(0, 10_000).count(self._said)
+        if resets and told:
+            return f"its heap was in pieces each time, {len(resets)} resets"
         left_b, block_b = measured_heap(self.rig)
         return self.seen(
             block_b <= PIECE_B and left_b > 50 * PIECE_B,
