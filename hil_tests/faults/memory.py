@@ -128,7 +128,7 @@ ROWS = (
         "for an hour",
         "live heap after a collection, and the largest block",
         "heating and tap go on, no reset, no alarm",
-        "hil.md 4.1: fragmentation soak; docs/memory.md: no allocation in a control step",
+        "hil.md 4.1: fragmentation soak",
         _shred,
     ),
     FaultType(
