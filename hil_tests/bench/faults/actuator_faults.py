@@ -203,8 +203,10 @@ class Leaking(ActuatorFault):
 
     def each_tick(self) -> None:
         super().each_tick()
-        through = max(self._resistance() - self._beside, 1e-9) ** -0.5
-        tight = self._tight_kv()
+        stem = self._resistance() - self._beside
+        if not (stem > 0.0 and math.isfinite(self._beside)):  # no flow when it came: nothing to compare with
+            return
+        through, tight = stem**-0.5, self._tight_kv()
         if through - tight > self._most[1] - self._most[2]:
             self._most = (self.position, through, tight)
 
