@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .bench.emulation import ended_by_signal, run_folder
+from .bench.ending import ended_by_signal, run_folder
 from .bench.errors import BenchError, PortTaken, WrongUse
 from .bench.lockstep import Lockstep
 from .bench.plant.town import Town

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,7 +33,7 @@ from .attackers import (
     restore_order,
 )
 from .bench.controller import Controller
-from .bench.emulation import stopped_by
+from .bench.ending import why
 from .bench.errors import ModbusException, ModbusSilent, WrongUse
 from .bench.fleet import HEAP, Fleet
 from .bench.lockstep import EPOCH_UTC, TICK_MS, Lockstep
@@ -667,17 +666,6 @@ def _take(stations: Stations, step: Step) -> None:
     stations.result.steps.append(
         StepResult(step.do, step.because, from_s, stations.now_s, figures, counts, checks)
     )
-
-
-def why(error: BaseException) -> str:
-    """Return what a person is told of an error that broke a run off; where it was, when it has no code."""
-    if isinstance(error, KeyboardInterrupt):
-        return stopped_by(error)
-    if hasattr(error, "code"):
-        return str(error)
-    at = traceback.extract_tb(error.__traceback__)[-1:]
-    place = "".join(f", {Path(frame.filename).name} line {frame.lineno}" for frame in at)
-    return f"{type(error).__name__}: {error}{place}"
 
 
 def run_one(

@@ -193,9 +193,9 @@ def test_ctrl_c_ends_a_week_with_a_partial_page(tmp_path: Path) -> None:
         if line.startswith("coordinated week:"):
             break
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "Broken off (Ctrl-C)" in err and "marked partial" in err
+    assert "Broken off (Ctrl-C)" in err and "Report, marked partial: " in out
     html = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "Partial, broken off before its end" in html and "Nothing of the judged week" in html
     assert list(tmp_path.glob("toplovod-*")) == []  # flash, keys and consoles are gone

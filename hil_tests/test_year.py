@@ -116,7 +116,7 @@ def test_a_part_is_not_called_a_year(tmp_path: Path) -> None:
     passed, page, _ = year_report.write(tmp_path, content, ["toplovod"], [(day, 1) for day in range(365)])
     html = page.read_text()
     assert not passed
-    assert "2 of 365 days: not a year" in html and "PARTIAL" in html and "07-20" in html
+    assert "2 of 365 days: not a year" in html and "Partial, broken off" in html and "07-20" in html
     assert "http://" not in html and "https://" not in html  # opens offline
     (suite,) = ET.parse(tmp_path / "junit.xml").getroot()
     assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
@@ -135,7 +135,7 @@ def test_what_else_a_folder_keeps_makes_nothing_whole(tmp_path: Path) -> None:
     content = {"provenance": {"weather": "here"}, "slices": kept}
     passed, page, kpi = year_report.write(tmp_path, content, ["toplovod"], [(1, 1), (9, 1)])
     assert not passed and kpi["days"] == 1.0
-    assert "PARTIAL" in page.read_text() and "01-01" not in page.read_text()
+    assert "Partial, broken off" in page.read_text() and "01-01" not in page.read_text()
 
 
 @pytest.mark.slow

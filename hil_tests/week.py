@@ -26,7 +26,7 @@ from .acceptance import limit
 from .bench import kept
 from .bench.beside import Beside
 from .bench.controller import Controller
-from .bench.emulation import run_folder, signals_as_ctrl_c
+from .bench.ending import run_folder, signals_as_ctrl_c
 from .bench.lockstep import TICK_MS, Lockstep
 from .bench.plant.town import Town
 from .bench.plant.weather import Weather

@@ -29,7 +29,7 @@ from .acceptance import limit
 from .bench import kept
 from .bench.beside import Beside, BesideFailed
 from .bench.controller import Controller
-from .bench.emulation import run_folder, signals_as_ctrl_c
+from .bench.ending import run_folder, signals_as_ctrl_c
 from .bench.house_fleet import HouseFleet
 from .bench.lockstep import TICK_MS, Lockstep
 from .bench.plant.draw_offs import DAY_S, DrawOffs

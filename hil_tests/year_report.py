@@ -129,11 +129,16 @@ def charts(folder: Path, year: dict[str, Any]) -> list[Chart]:
 
 
 def write(
-    folder: Path, kept: dict[str, Any], command: list[str], wanted: Sequence[tuple[int, int]]
+    folder: Path,
+    kept: dict[str, Any],
+    command: list[str],
+    wanted: Sequence[tuple[int, int]],
+    broken_off: str = "",
 ) -> tuple[bool, Path, dict[str, Any]]:
     """Write report.html, report.json, junit.xml; return whether all is well, the page, the figures.
 
-    wanted: the slices that were asked for. What else is kept in the folder is not counted.
+    wanted: the slices that were asked for. What else is kept in the folder is not counted. broken_off: why,
+    where that is known.
     """
     year = only(kept, wanted)
     kpi = total(list(year["slices"].values()))
@@ -153,16 +158,20 @@ def write(
     figures = [
         {"name": name, "unit": unit, "note": note, "row": [kpi.get(key)]} for key, name, unit, note in ROWS
     ]
+    left_out = f"{kpi['days']:g} of {asked_days} days have been run"
+    why = f"{broken_off}. {left_out}" if broken_off else left_out
+    intro = [] if whole else [f"Broken off: {why}." if broken_off else f"{why}."]
     ran = "the whole year" if kpi["days"] >= DAYS else f"{kpi['days']:g} of {DAYS} days: not a year"
     _, page = write_report(
         folder,
         {
             "title": f"Toplovod: {ran} of real weather for one house",
             "summary": (
-                f"{'' if whole else 'PARTIAL: what was asked for has not ended. '}Two heating circuits, "
-                "instantaneous DHW and circulation; the shipped firmware alone, in lockstep with the plant."
+                "Two heating circuits, instantaneous DHW and circulation; the shipped firmware alone, in "
+                "lockstep with the plant."
             ),
             "passed": passed,
+            "partial": not whole,
             "checks_passed": sum(check.passed for check in checks),
             "checks_total": len(checks),
             "sections": [
@@ -170,6 +179,7 @@ def write(
                     "key": "year",
                     "title": "What it came to",
                     "intro": [
+                        *intro,
                         f"Weather: {year['provenance']['weather']}. Figures per year are those of the days "
                         f"that were run, times {DAYS}. Each slice begins behind a warm-up of its own that is "
                         "not counted.",
@@ -187,8 +197,7 @@ def write(
         },
         {"year": charts(folder, year)},
     )
-    missing = "" if whole else f"{kpi['days']:g} of {asked_days} days have been run"
-    junit.write_checks(folder, "year", checks, missing)
+    junit.write_checks(folder, "year", checks, "" if whole else why)
     return passed, page, kpi
 
 

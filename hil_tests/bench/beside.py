@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Self
 
-from .emulation import signals_as_ctrl_c
+from .ending import signals_as_ctrl_c
 from .errors import BenchError
 
 STOP_DEADLINE_S = 30.0  # real seconds: it has a town to switch off

@@ -6,17 +6,13 @@ It refuses a heap, profile or port it cannot give, before anything is started.
 from __future__ import annotations
 
 import re
-import shutil
-import signal
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from firmware.substation import registers
 
+from .ending import ended_by_signal, run_folder
 from .errors import PortTaken, WrongUse
 from .fleet import Fleet
 from .house_fleet import HouseFleet
@@ -43,46 +39,6 @@ OPENING_BEHIND_A_PLANT = 0.4  # of the valve's stroke
 # An RTU answer comes after 3.5 characters of silence, and silence passes with the clock: at the usual
 # 2 s a tick a client would have given up long before.
 RTU_TICK_MS = 20
-
-
-@contextmanager
-def signals_as_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal (SIGHUP) raise KeyboardInterrupt, as Ctrl-C does.
-
-    Such a one carries the signal's name, see `stopped_by`.
-    """
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(signal.Signals(signum).name)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def stopped_by(error: KeyboardInterrupt) -> str:
-    """Return what a person is told of an interrupt: the signal, or the keys where there was none."""
-    return str(error) or "Ctrl-C"
-
-
-@contextmanager
-def ended_by_signal() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as Ctrl-C does; each is the expected end, not an error."""
-    with suppress(KeyboardInterrupt), signals_as_ctrl_c():
-        yield
-
-
-@contextmanager
-def run_folder(purpose: str) -> Iterator[Path]:
-    """Give a private folder for flash, keys and consoles; it is gone when the run is over."""
-    folder = Path(tempfile.mkdtemp(prefix=f"toplovod-{purpose}-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def emulate(

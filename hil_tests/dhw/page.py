@@ -136,9 +136,12 @@ def charts(content: dict[str, Any]) -> list[Chart]:
 
 
 def write(
-    folder: Path, content: dict[str, Any], command: Sequence[str], asked: int
+    folder: Path, content: dict[str, Any], command: Sequence[str], asked: int, broken_off: str = ""
 ) -> tuple[bool, Path, dict[str, Any]]:
-    """Write report.html, report.json, junit.xml; return whether all is well, the page, the figures."""
+    """Write report.html, report.json, junit.xml; return whether all is well, the page, the figures.
+
+    asked: how many cases. broken_off: why, where that is known.
+    """
     checks, done = checks_of(content), cases_of(content)
     whole = len(done) >= asked
     passed = whole and all(check.passed for check in checks)
@@ -146,22 +149,23 @@ def write(
         f"{tuning}/{stroke}": {name: value for name, value in case.items() if name != "trace"}
         for tuning, stroke, case in done
     }
+    left_out = f"{len(done)} of {asked} cases have been run"
+    why = f"{broken_off}. {left_out}" if broken_off else left_out
+    intro = [] if whole else [f"Broken off: {why}." if broken_off else f"{why}."]
     _, page = write_report(
         folder,
         {
             "title": "Toplovod: hot water at the tap",
-            "summary": (
-                f"{'' if whole else 'PARTIAL: not every case that was asked for has been run. '}The shipped "
-                "firmware and an emulated instantaneous heater, in lockstep."
-            ),
+            "summary": "The shipped firmware and an emulated instantaneous heater, in lockstep.",
             "passed": passed,
+            "partial": not whole,
             "checks_passed": sum(check.passed for check in checks),
             "checks_total": len(checks),
             "sections": [
                 {
                     "key": "dhw",
                     "title": "While the draw changes",
-                    "intro": ["Sequence, plant and rules: docs/dhw.md."],
+                    "intro": [*intro, "Sequence, plant and rules: docs/dhw.md."],
                     "columns": list(CHANGES),
                     "figures": [
                         {"name": f"{SAID[tuning]}, {stroke} s", "unit": "", "note": "", "row": _changes(case)}
@@ -177,7 +181,7 @@ def write(
         },
         {"dhw": charts(content)},
     )
-    junit.write_checks(folder, "dhw", checks, "" if whole else f"{len(done)} of {asked} cases have been run")
+    junit.write_checks(folder, "dhw", checks, "" if whole else why)
     return passed, page, kpi
 
 

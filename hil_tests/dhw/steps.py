@@ -23,7 +23,7 @@ from firmware.substation import registers
 
 from ..acceptance import limit
 from ..bench import kept
-from ..bench.emulation import run_folder
+from ..bench.ending import run_folder
 from ..bench.errors import WrongUse
 from ..bench.house_fleet import HouseFleet
 from ..bench.lockstep import Lockstep

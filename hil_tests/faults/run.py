@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bench.beside import Beside, BesideFailed
-from ..bench.emulation import signals_as_ctrl_c, stopped_by
+from ..bench.ending import signals_as_ctrl_c, stopped_by
 from ..bench.faults.case import ERROR, MET, NOT_MET, Result, run
 from ..bench.kept import aside_of
 from ..bench.plant_version import plant_version

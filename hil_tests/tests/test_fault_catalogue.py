@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hil_tests.bench.emulation import signals_as_ctrl_c
+from hil_tests.bench.ending import signals_as_ctrl_c
 from hil_tests.bench.errors import WrongUse
 from hil_tests.bench.faults.both import TOGETHER_S, Both, both
 from hil_tests.bench.faults.case import MET, NOT_MET, Plan, Result
