@@ -17,7 +17,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -72,9 +72,6 @@ WHOLE_MACHINE_B = 24 * 1024  # its parts, and what reading their source takes: a
 RESETS_IN_A_TICK = 16  # more than this inside one tick is a board that cannot start
 CONSOLE_LINES = 15
 
-VMBOOT = Path(__file__).parent / "vm" / "vmboot.py"
-WHOLE_MACHINE = VMBOOT.with_name("whole_machine.py")
-
 
 def _rows(frames: NDArray[np.void]) -> list[memoryview]:
     """Return the bytes of each frame in place, so that an exchange copies nothing."""
@@ -94,6 +91,20 @@ class Board:
     """The folder that the controller sees as `/`."""
     console: Path
     """Where its console output is kept, outside its flash."""
+
+
+@contextlib.contextmanager
+def alike(folder: Path) -> Iterator[tuple[int, str]]:
+    """Hold a folder open; give the handle to be passed on, and a path of one length for it in a VM.
+
+    A VM keeps paths in the controller's heap. By names of folders its blocks would lie elsewhere from one
+    machine to the next, and where the heap is short the controller would do other things.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield handle, f"/proc/self/fd{handle:/>7}"
+    finally:
+        os.close(handle)
 
 
 def vm_heap_b(heap: str) -> int:
@@ -341,29 +352,9 @@ class Fleet:
         """
         if self._listener is None:
             raise BenchError("the fleet is closed; nothing was started")
-        host, port = self._listener.getsockname()
-        for i in which:
-            slot = self._slots[i]
-            slot.boots += 1
-            slot.board.console.parent.mkdir(parents=True, exist_ok=True)
-            slot.console = slot.board.console.open("ab", buffering=0)
-            lines: dict[int, SerialLine | MeterLine] = {}  # by UART of the board
-            if self.serial_lines:
-                lines[1] = self.serial_lines[i]
-            if self.meter_lines:
-                lines[0] = self.meter_lines[i]
-            heap_b = self._heap_b + (WHOLE_MACHINE_B if self._whole_machine else 0)
-            slot.process = subprocess.Popen(
-                [sys.executable, "-m", "micropython", "-X", f"heapsize={heap_b}",
-                 str(WHOLE_MACHINE if self._whole_machine else VMBOOT), host, str(port), str(i),
-                 str(slot.board.flash.resolve()),
-                 *(f"{uart}={line.board_end},{line.baud},{line.parity}" for uart, line in lines.items()),
-                 f"ticks={self._first_tick}",
-                 *([f"mischief={','.join(self._may_break)}"] if self._may_break else [])],
-                stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
-                close_fds=bool(lines), pass_fds=tuple(line.board_end for line in lines.values()),
-                process_group=0,  # Ctrl-C is for the bench; its session, so that niceness counts
-            )  # fmt: skip
+        with alike(Path(__file__).parent) as (bench, modules):
+            for i in which:
+                self._power(i, bench, modules)
         self._greet(set(which))
         for i in which:
             slot, grant = self._slots[i], self._grants[i]
@@ -382,6 +373,34 @@ class Fleet:
                 self._kill(i)
                 self._start([i], at_ms, why, early + 1)
             self.reports[i] = np.zeros((), dtype=REPORT)
+
+    def _power(self, i: int, bench: int, modules: str) -> None:
+        """Start one board's process; bench, modules: handle and path of the bench's own folder."""
+        assert self._listener is not None
+        host, port = self._listener.getsockname()
+        slot = self._slots[i]
+        slot.boots += 1
+        slot.board.console.parent.mkdir(parents=True, exist_ok=True)
+        slot.console = slot.board.console.open("ab", buffering=0)
+        lines: dict[int, SerialLine | MeterLine] = {}  # by UART of the board
+        if self.serial_lines:
+            lines[1] = self.serial_lines[i]
+        if self.meter_lines:
+            lines[0] = self.meter_lines[i]
+        heap_b = self._heap_b + (WHOLE_MACHINE_B if self._whole_machine else 0)
+        script = f"{modules}/vm/{'whole_machine' if self._whole_machine else 'vmboot'}.py"
+        with alike(slot.board.flash) as (flash, root):
+            slot.process = subprocess.Popen(
+                [sys.executable, "-m", "micropython", "-X", f"heapsize={heap_b}",
+                 "-c", f"__file__ = '{script}'; execfile(__file__)", host, str(port), str(i), root,
+                 *(f"{uart}={line.board_end:06d},{line.baud},{line.parity}" for uart, line in lines.items()),
+                 f"ticks={self._first_tick}",
+                 *([f"mischief={','.join(self._may_break)}"] if self._may_break else [])],
+                stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
+                pass_fds=(bench, flash, *(line.board_end for line in lines.values())),
+                env={**os.environ, "MICROPYPATH": ".frozen"},  # else it keeps a path of the user's home
+                process_group=0,  # Ctrl-C is for the bench; its session, so that niceness counts
+            )  # fmt: skip
 
     def _greet(self, awaited: set[int]) -> None:
         """Accept one line from each awaited board."""
