@@ -388,17 +388,21 @@ class Fleet:
         if self.meter_lines:
             lines[0] = self.meter_lines[i]
         heap_b = self._heap_b + (WHOLE_MACHINE_B if self._whole_machine else 0)
-        script = f"{modules}/vm/{'whole_machine' if self._whole_machine else 'vmboot'}.py"
+        boot = "whole_machine" if self._whole_machine else "vmboot"
+        env = {
+            **os.environ,
+            "MICROPYPATH": f"{modules}/vm:.frozen",
+        }  # else a path of the user's home is in it
         with alike(slot.board.flash) as (flash, root):
             slot.process = subprocess.Popen(
                 [sys.executable, "-m", "micropython", "-X", f"heapsize={heap_b}",
-                 "-c", f"__file__ = '{script}'; execfile(__file__)", host, str(port), str(i), root,
+                 "-m", boot, host, f"{port:05d}", str(i), root,  # the VM keeps each of these as well
                  *(f"{uart}={line.board_end:06d},{line.baud},{line.parity}" for uart, line in lines.items()),
                  f"ticks={self._first_tick}",
                  *([f"mischief={','.join(self._may_break)}"] if self._may_break else [])],
                 stdin=subprocess.DEVNULL, stdout=slot.console, stderr=subprocess.STDOUT,
                 pass_fds=(bench, flash, *(line.board_end for line in lines.values())),
-                env={**os.environ, "MICROPYPATH": ".frozen"},  # else it keeps a path of the user's home
+                env=env,
                 process_group=0,  # Ctrl-C is for the bench; its session, so that niceness counts
             )  # fmt: skip
 
