@@ -518,9 +518,8 @@ def _mass_restore(stations: Stations, v: dict[str, Any]) -> Given:
     before = stations.digests()
     gap_s = v["over_min"] * 60.0 / len(houses)
     released: list[Controller] = []
-    waiting: list[Controller] = []
+    taken: list[Controller] = []
     back_s: dict[str, float] = {}
-    off_k: dict[str, float] = {}
     begun: dict[int, float] = {}
     old_keys = KeyThief(stations.epoch)
     stations.epoch += 1
@@ -529,23 +528,24 @@ def _mass_restore(stations: Stations, v: dict[str, Any]) -> Given:
         while len(released) < len(houses) and passed_s >= len(released) * gap_s:
             house = houses[len(released)]
             if release_under_new_keys(house, stations.epoch):
-                waiting.append(house)
+                taken.append(house)
             house.disconnect()
             released.append(house)
         flows = stations.plant.primary_flow_kg_s > 0.3 * stations.flow_before
         for row in np.flatnonzero(was_stopped & flows):
             begun.setdefault(int(row), passed_s)
         if passed_s % SURVEY_S < TICK_MS / 1000.0:
-            for house in list(waiting):
-                if _is_back(stations, house, before[house.position]):
-                    back_s[house.name] = passed_s
-                    off_k[house.name] = _below_attainable_k(stations, house)
-                    waiting.remove(house)
+            for house in taken:  # all of them, each time: one that was back may leave again
+                if not _is_back(stations, house, before[house.position]):
+                    back_s.pop(house.name, None)
+                else:
+                    back_s.setdefault(house.name, passed_s)
 
     stations.note(f"mass restore begins: the keys' epoch rises, {len(houses)} stations are given back")
     begin_s = stations.now_s
     stations.run_for(v["within_min"], change, until=lambda: len(back_s) == len(houses))
     spent_min = (stations.now_s - begin_s) / 60.0
+    off_k = max(_off_attainable_k(stations, house) for house in houses)
     for house in houses:
         old_keys.visit(house)
         house.disconnect()
@@ -555,7 +555,7 @@ def _mass_restore(stations: Stations, v: dict[str, Any]) -> Given:
         {
             "restored_share": len(back_s) / len(houses),
             "restore_min": max(back_s.values()) / 60.0 if len(back_s) == len(houses) else None,
-            "worst_supply_off_k": max(off_k.values()) if len(off_k) == len(houses) else None,
+            "worst_supply_off_k": off_k,
             "begun_share_in_a_minute": _share_in_a_minute(list(begun.values()), len(houses)),
             "altered": altered,
             "old_keys_refused_share": old_keys.counted.refused_share,
@@ -564,18 +564,18 @@ def _mass_restore(stations: Stations, v: dict[str, Any]) -> Given:
     )
 
 
-def _below_attainable_k(stations: Stations, house: Controller) -> float:
-    """How far the true supply is below what the own curve asks for and the network can give."""
+def _off_attainable_k(stations: Stations, house: Controller) -> float:
+    """How far the true supply is off what the own curve asks for and the network can give."""
     row = house.position
     attainable_c = min(
         float(house.read("own_curve_temp_c")), float(stations.plant.primary_supply_temp_c[row])
     )
     house.disconnect()
-    return attainable_c - float(stations.plant.secondary_supply_temp_c[row])
+    return abs(attainable_c - float(stations.plant.secondary_supply_temp_c[row]))
 
 
 def _is_back(stations: Stations, house: Controller, wanted: tuple[int, int] | None) -> bool:
-    """Limits and firmware proven as before, own control running, supply near its attainable set-point."""
+    """Limits and firmware proven as before, own control, water flowing, supply near what is attainable."""
     try:
         status = proven_status(house, stations.epoch)
     except (ModbusException, ModbusSilent):
@@ -584,7 +584,8 @@ def _is_back(stations: Stations, house: Controller, wanted: tuple[int, int] | No
         house.disconnect()
     own_control = status.control_mode == OWN_CONTROL
     same = (status.limits_hash, status.firmware_hash) == wanted
-    return own_control and same and _below_attainable_k(stations, house) <= limit("restore-supply")
+    flows = not stations.stopped()[house.position]
+    return own_control and same and flows and _off_attainable_k(stations, house) <= limit("restore-supply")
 
 
 def _water(stations: Stations) -> WaterWatch:

@@ -26,16 +26,16 @@ from .scenario_run import RunResult, run_scenario
 
 # Minutes of each step but the restores, run by run: long enough for a shut flow to be told from a small one
 # where it is shut, and for a house without heat to leave its comfort band.
-SHORTER = {"shipped": (8, 80, 5), "unprotected": (10, 14, 15, 80)}
+SHORTER = ((8, 80, 5), (10, 14, 15, 80), (8, 150), (8, 150))
 STATIONS = 3
 
 
 def shortened(scenario: Scenario) -> Scenario:
     """The same steps in less time, for few houses near the plant."""
 
-    def run(whole: Run) -> Run:
+    def run(whole: Run, for_min: tuple[int, ...]) -> Run:
         steps = []
-        minutes = iter(SHORTER[whole.firmware])
+        minutes = iter(for_min)
         for step in whole.steps:
             values = dict(step.values)
             if "for_min" in values:
@@ -45,7 +45,8 @@ def shortened(scenario: Scenario) -> Scenario:
             steps.append(dataclasses.replace(step, values=values, expect=expect))
         return dataclasses.replace(whole, steps=tuple(steps))
 
-    return dataclasses.replace(scenario, runs=tuple(run(whole) for whole in scenario.runs))
+    runs = tuple(run(whole, minutes) for whole, minutes in zip(scenario.runs, SHORTER, strict=True))
+    return dataclasses.replace(scenario, runs=runs)
 
 
 @pytest.mark.slow
@@ -61,10 +62,10 @@ def test_l_2024_keeps_every_limit_on_a_few_stations(tmp_path: Path, firmware_bun
 
 
 def _keeps_every_limit(results: list[RunResult]) -> None:
-    assert [result.stopped_by for result in results] == ["", ""]
+    assert [result.stopped_by for result in results] == [""] * 4
     checks = [check for result in results for check in result.checks]
     assert [(check.name, check.value) for check in checks if not check.passed] == []
-    shipped, unprotected = results
+    shipped, unprotected, with_budget, without_budget = results
     walk = shipped.steps[1]
     assert walk.counts["writes_sent"] > 0 and walk.counts["writes_taken"] == 0
     assert shipped.steps[2].counts["orders_taken"] > 0, "the stolen keys opened nothing: no attack at all"
@@ -76,6 +77,11 @@ def _keeps_every_limit(results: list[RunResult]) -> None:
     # as long as the shipped firmware bore it, and every room is cold
     assert unprotected.steps[4].figures["out_of_comfort"] == STATIONS
     assert walk.to_s - walk.from_s == unprotected.steps[4].to_s - unprotected.steps[4].from_s
+    # and the same keys for as long
+    kept, lost = with_budget.steps[1], without_budget.steps[1]
+    assert kept.to_s - kept.from_s == lost.to_s - lost.from_s
+    assert (kept.figures["lowest_room_c"] or 0.0) > limit("room-floor")
+    assert (lost.figures["lowest_room_c"] or 99.0) < limit("room-floor")
 
 
 def _report_is_whole_and_opens_offline(folder: Path, scenario: Scenario, results: list[RunResult]) -> None:
@@ -96,7 +102,7 @@ def _report_is_whole_and_opens_offline(folder: Path, scenario: Scenario, results
     ):  # fmt: skip
         assert wanted in html, wanted
     suites = ET.parse(folder / "junit.xml").getroot()
-    assert [suite.get("failures") for suite in suites] == ["0", "0"]
+    assert [suite.get("failures") for suite in suites] == ["0"] * 4
     assert (
         sum(len(suite) for suite in suites)
         == json.loads((folder / "report.json").read_text())["checks_total"]
@@ -215,7 +221,7 @@ def test_two_leaks_are_survived_and_no_pump_runs_dry(tmp_path: Path, firmware_bu
         say=lambda line: None,
         shipped=firmware_bundle,
     )
-    assert [result.stopped_by for result in results] == ["", ""]
+    assert [result.stopped_by for result in results] == [""] * 4
     checks = [check for result in results for check in result.checks]
     assert [(check.name, check.value) for check in checks if not check.passed] == []
     # what is judged here is judged in the file: each run has its leaks, the last one without protection
@@ -427,7 +433,7 @@ def test_leases_that_end_together_end_apart_and_in_step_where_nothing_spreads_th
         tmp_path, dataclasses.replace(whole, runs=tuple(runs)), stations=4, seed=1, say=lambda line: None,
         shipped=firmware_bundle,
     )  # fmt: skip
-    assert [result.stopped_by for result in results] == ["", ""]
+    assert [result.stopped_by for result in results] == [""] * 4
     checks = [check for result in results for check in result.checks]
     assert [(check.name, check.value) for check in checks if not check.passed] == []
     assert [len(result.checks) for result in results] == [7, 2]

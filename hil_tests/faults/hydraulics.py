@@ -112,7 +112,7 @@ ROWS = (
         "for two minutes",
         "for a quarter of an hour",
         "pressure at the house",
-        "`low_dp`; afterwards all as before, without a bump at the tap",
+        "`low_dp`; afterwards all as before",
         "own: alarm `low_dp` of docs/registers.md",
         _trip,
     ),

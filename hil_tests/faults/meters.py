@@ -66,7 +66,7 @@ ROWS = (
         "the meter is silent",
         "the line is cut both ways",
         "questions and answers counted on the line",
-        "`silent` and `meter_lost`; limits go by the flow sensor, heating and tap go on",
+        "`silent` and `meter_lost`; heating and tap go on",
         f"EN 13757-2, Samson 557x Err 9 (firmware.md R15); {PAGE}",
         told(
             lambda rig, severe: faults.CutLine(rig) if severe else faults.Silent(rig), "silent", "meter_lost"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from firmware.substation import order_frame
+
 from ..acceptance import limit
+from ..bench.errors import BenchError
 from ..bench.faults import mischief_faults
 from ..bench.faults import power_faults as faults
 from ..bench.faults.case import Plan
@@ -16,6 +19,7 @@ from .types import FaultType
 BACK_S = limit("fault-back")
 HOMED_S = 900.0  # and what a valve that finds its end stop anew has done to the circuit shows by then
 ON_S = 2.0  # between two brown-outs
+ORDER_EVERY_S = 600.0  # while no file can be written
 
 
 def _older_taken(rig: FaultRig) -> bool:
@@ -74,14 +78,34 @@ def _cut(point: str, severe: bool) -> Plan:
     )
 
 
+def _orders_taken() -> Check:
+    """An order is sent now and then; each must be taken, and none may find another boot."""
+    sent_s, taken = -ORDER_EVERY_S, True
+
+    def so(rig: FaultRig) -> bool:
+        nonlocal sent_s, taken
+        if rig.now_s - sent_s >= ORDER_EVERY_S:
+            sent_s = rig.now_s
+            receipt = rig.talk(lambda controller: controller.order(curve_shift_sp_k=-1.0, lease_s=300))
+            taken = receipt.result == order_frame.ACCEPTED
+            boots = rig.plant_seen.setdefault(faults.BOOTS, float(rig.fleet.boots(0)))
+            taken = taken and rig.fleet.boots(0) == boots
+        return taken
+
+    return Check("orders are taken, no restart", so)
+
+
 def _full(point: str, severe: bool) -> Plan:
+    taken = _orders_taken()
+
     def orders(rig: FaultRig) -> None:
         """Give it something to write down."""
-        rig.talk(lambda controller: controller.order(curve_shift_sp_k=-1.0, lease_s=300))
+        if not taken.so(rig):
+            raise BenchError("an order was refused before the fault began")
 
     return Plan(
         lambda rig: mischief_faults.Mischief(rig, mischief_faults.FULL, "mischief: no space"),
-        holds=ALL_GOES_ON & QUIET,
+        holds=taken & ALL_GOES_ON & QUIET,
         span_s=7_400.0 if severe else 3_800.0,
         prove_s=60.0,
         show_s=3_700.0,  # records are written once an hour

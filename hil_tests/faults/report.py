@@ -330,7 +330,7 @@ def _checks(rows: Sequence[dict[str, Any]]) -> list[Check]:
         check(
             "Longest draw above 65 °C, any case", max(r["dhw_over_s"] for r in whole), limits["dhw-over-65"]
         ),
-        check("Coldest room, any case", min(r["room_least_c"] for r in whole), limits["room-floor"]),
+        check("Coldest room, any case", min(r["room_least_c"] for r in whole), limits["room-while-broken"]),
     ]
 
 
@@ -359,7 +359,7 @@ def _chart(folder: Path, case: Case | Pair, moments: dict[str, float | None]) ->
         "W": well,
     }
     limits = acceptance().limits
-    floor_c = limits["room-floor"].value
+    floor_c = limits["room-while-broken"].value
     return Chart(
         case.name, "°C", of["time_s"] / 3600.0,
         [

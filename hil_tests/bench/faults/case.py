@@ -18,7 +18,7 @@ from ..errors import BenchError, DeviceFailed, ModbusSilent
 from ..plant_version import plant_origin
 from .checks import NORMAL, Check
 from .injector import Injector, NotPossible, NotProven
-from .rig import POINTS, FaultRig, too_cold, too_hot
+from .rig import POINTS, TICK_S, FaultRig, too_cold, too_hot
 from .trace import Trace
 
 MET, NOT_MET, ERROR = "met", "not met", "error"
@@ -31,7 +31,8 @@ class Plan:
 
     inject: makes the injector on a rig. detect: what tells that the controller has noticed, None
     where nobody inside a house can notice. reacts: what must be so, once within `react_s` after the
-    injection. holds: what must then be so until the end of `span_s`. prove_s: when the fault is
+    injection. holds: what must then be so until the end of `span_s`, but for `broken_s` of it in all, and
+    for no look at an alarm where it asks for none. prove_s: when the fault is
     looked for first, show_s: when it must have shown. once: it is over by itself, so it is proved
     once. before: what must have been for the fault to have something to break, run before all else.
     scene: changes the world as the fault begins. wiring: of the rig.
@@ -43,6 +44,7 @@ class Plan:
     reacts: Check | None = None
     react_s: float = limit("fault-reaction")
     holds: Check | None = None
+    broken_s: float = limit("fault-holds-broken")
     span_s: float = 600.0
     prove_s: float = 4.0
     show_s: float = PROVE_S
@@ -58,7 +60,7 @@ class Plan:
 class Result:
     """What came of a case. Seconds after the injection, or after the repair for `recovered_s`.
 
-    trace: what the plant did (`trace.COLUMNS`), no part of the row.
+    broken_s: how long what had to hold did not. trace: what the plant did (`trace.COLUMNS`), no part of the row.
     """
 
     case: str
@@ -78,6 +80,7 @@ class Result:
     device_id: str = ""
     plant_version: str = ""
     simd_level: str = ""
+    broken_s: float = 0.0
     trace: list[list[float]] = field(default_factory=list)
 
     def as_row(self) -> dict[str, Any]:
@@ -119,22 +122,24 @@ def _story(rig: FaultRig, plan: Plan, result: Result) -> None:
         if prepare is not None:
             prepare(rig)
     injector = plan.inject(rig)
-    begun = rig.now_s
-    result.trace = Trace(rig).rows  # it goes on filling them
+    trace = Trace(rig)  # it goes on filling its rows
     with injector:
+        begun = injector.begun_s
+        result.trace = trace.count_from(begun)
         rig.bench.run_for(plan.prove_s)
         result.proof = prove(rig, injector, begun + plan.show_s)
         result.proven_s = rig.now_s - begun
         _react(rig, plan, result, begun, faults)
         until = begun + plan.span_s
-        broken_s = 0.0
+        loud = rig.loud_looks
         while rig.now_s < until:
             rig.clock.step()
             if plan.holds is not None and not plan.holds.so(rig):
-                broken_s += 2.0
-        # a tick or two of a disturbed value are no break; a tenth of the span is
-        if plan.holds is not None and broken_s > max(20.0, 0.1 * plan.span_s):
-            faults.append(f"not so for {broken_s:g} s: {plan.holds.text}")
+                result.broken_s += TICK_S
+        if plan.holds is not None and result.broken_s > plan.broken_s:
+            faults.append(f"not so for {result.broken_s:g} s: {plan.holds.text}")
+        if plan.holds is not None and rig.loud_looks > loud:
+            faults.append(f"an alarm in {rig.loud_looks - loud} looks")
         if not plan.once:
             injector.prove()
     if injector.seen_late:
@@ -176,16 +181,22 @@ def _react(rig: FaultRig, plan: Plan, result: Result, begun: float, faults: list
     while detect is not None or reacts is not None:
         after = rig.now_s - begun
         if detect is not None:
-            if detect.so(rig):
-                result.detected_s, detect = after, None
-            elif after >= plan.detect_s:
+            noticed = detect.so(rig)
+            if noticed:
+                result.detected_s = after
+            if after > plan.detect_s or (after >= plan.detect_s and not noticed):
                 faults.append(f"not noticed within {plan.detect_s:g} s: {detect.text}")
                 detect = None
+            elif noticed:
+                detect = None
         if reacts is not None:
-            if reacts.so(rig):
-                result.reacted_s, reacts = after, None
-            elif after >= plan.react_s:
+            done = reacts.so(rig)
+            if done:
+                result.reacted_s = after
+            if after > plan.react_s or (after >= plan.react_s and not done):
                 faults.append(f"not done within {plan.react_s:g} s: {reacts.text}")
+                reacts = None
+            elif done:
                 reacts = None
         if detect is not None or reacts is not None:
             rig.clock.step()

@@ -35,6 +35,8 @@ class Injector:
     needs: frozenset[str] = frozenset({"clock.virtual", "plant"})
     seen_late = ""
     """What was seen of it only while it was taken away."""
+    begun_s = 0.0
+    """When the fault began, on the bench's clock: as injecting began, or what `inject` says instead."""
 
     def __init__(self, rig: FaultRig) -> None:
         self.rig = rig
@@ -47,6 +49,7 @@ class Injector:
 
     def __enter__(self) -> Self:
         self.rig.recorders.append(self.each_tick)  # first: what injecting makes happen is seen as well
+        self.begun_s = self.rig.now_s
         self.inject()
         return self
 

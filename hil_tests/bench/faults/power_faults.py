@@ -274,6 +274,7 @@ class UpdateCut(Injector):
         self._size = len(image)
         updater.send(rig.controller, image, rig.bench.run_for, stop_at=int(len(image) * self._share))
         self._at = int(rig.read("update_next_b"))
+        self.begun_s = rig.now_s  # until here an image came in, as it should
         rig.restart()
 
     def remove(self) -> None:

@@ -26,6 +26,13 @@ class Trace:
         rig.recorders.append(self._look)
         self._look()
 
+    def count_from(self, begun_s: float) -> list[list[float]]:
+        """Count time from this moment of the bench's clock on; what was before has times below nought."""
+        for row in self.rows:
+            row[0] = round(row[0] + self._begun_s - begun_s, 4)
+        self._begun_s = begun_s
+        return self.rows
+
     def _look(self) -> None:
         rig = self._rig
         after = rig.now_s - self._begun_s
