@@ -31,14 +31,17 @@ toplovod hil run faults --report faults --case serial.noise/winter/severe --json
 ```
 
 Each of the {len(TYPES)} types is put on a house with a real controller at three operating points,
-in two severities; where a fault has no size, these are two kinds of it (which sensor, which way). A case runs to its operating point, injects the fault, **proves it from outside
-the injector** (plant, pins, bytes on the line, files, console), watches, repairs and watches again.
-A fault that cannot be proved makes the case an *error*: it says nothing about the firmware. In
-every case no water above 65 °C may be drawn for more than {DHW_LIMIT_S:g} s and no room may fall
-below {ROOM_FLOOR_C:g} °C (the project's own figures). The safety thermostat of the wiring plan
-([boards.md](boards.md)) is part of the plant; the table tells in how many cases it acted, and how often in all.
-What must hold while the fault is there may not for {BROKEN_S:g} s of it, all told, and where no alarm may stand there
-is none at any look. Everything is looked at every {TICK_S:g} s, so a time may be that much longer than it says.
+in two severities; where a fault has no size, these are two kinds of it (which sensor, which way).
+A case runs to its operating point, injects the fault, **proves it from outside the injector** (plant,
+pins, bytes on the line, files, console), watches, repairs and watches again. A fault that cannot be
+proved makes the case an *error*: it says nothing about the firmware.
+
+In every case no water above 65 °C may be drawn for more than {DHW_LIMIT_S:g} s and no room may fall
+below {ROOM_FLOOR_C:g} °C (the project's own figures). What must hold while the fault is there may be
+otherwise for {BROKEN_S:g} s all told, and where no alarm may stand there is none at any look.
+Everything is looked at every {TICK_S:g} s, so a time may be that much longer than it says. The safety
+thermostat of the wiring plan ([boards.md](boards.md)) is part of the plant; the table tells in how
+many cases of a type it acted, and how often in all of them.
 
 `power.cut` is the one type whose cuts know no operating point: a script on an emulated chip writes
 the log (mild) or the records (severe) and is cut at each of its flash operations, the same at all three
@@ -97,10 +100,10 @@ def markdown(run: dict[str, Any]) -> str:
         own = [row for name, row in rows.items() if name.startswith(f"{kind.group}.{kind.name}/")]
         acted = [row["thermostat_trips"] for row in own if row["thermostat_trips"]]
         trips = f"{len(acted)} ({sum(acted)})" if acted else ""
-        broken = max((row.get("broken_s", 0.0) for row in own), default=0.0)
+        broken = round(max((row.get("broken_s", 0.0) for row in own), default=0.0))
         lines.append(
             f"| `{kind.name}` | {kind.mild}; {kind.severe} | {spread([row['detected_s'] for row in own])} "
-            f"| {spread([row['recovered_s'] for row in own])} | {f'{broken:g}' if broken else ''} | {trips} | {_verdicts(own)} |"
+            f"| {spread([row['recovered_s'] for row in own])} | {broken or ''} | {trips} | {_verdicts(own)} |"
         )
         if kind is TYPES[-1] or TYPES[TYPES.index(kind) + 1].group != group:
             lines.append("")

@@ -60,7 +60,8 @@ class Plan:
 class Result:
     """What came of a case. Seconds after the injection, or after the repair for `recovered_s`.
 
-    broken_s: how long what had to hold did not. trace: what the plant did (`trace.COLUMNS`), no part of the row.
+    broken_s: how long what had to hold did not. trace: what the plant did (`trace.COLUMNS`), no part of
+    the row.
     """
 
     case: str
