@@ -84,7 +84,9 @@ class Wiring:
     @property
     def place(self) -> str:
         """Where it is, whatever it is called; empty where the bench brings it along."""
-        return self.modbus or self.serial or self.labgrid_console
+        if self.modbus or self.serial:
+            return self.modbus or self.serial
+        return f"{self.file}: {self.labgrid_console}" if self.labgrid_console else ""
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -316,7 +318,7 @@ class Hold:
         except OSError:
             self._file.close()
             raise PortInUse(
-                f"{label}: another bench on this machine uses it; nothing was sent. Wait for its end, or run "
+                f"{label}: another bench on this machine uses it; no test was run. Wait for its end, or run "
                 f"on another board (`fuser {path}` names it)"
             ) from None
 
@@ -347,7 +349,7 @@ class BoardTarget:
         self._told: dict[str, Any] = {}
         self._at: tuple[str, int, int] | None = None
         self.controller: Any = None  # known once it has answered
-        self._hold = Hold(wiring.place) if wiring.place else None
+        self._holds = [Hold(wiring.place)] if wiring.place else []
         try:
             self._wire(supply, console_opens)
             self._open()
@@ -430,6 +432,8 @@ class BoardTarget:
                     "toplovod update), or run the bench of its release"
                 )
             self._firmware = f"{probe.read('firmware_hash_code'):08x}"
+            if self.wiring.place:  # by whatever other way somebody came to it
+                self._holds.append(Hold(f"controller {identity.device_id.hex()}"))
         finally:
             probe.disconnect()
         if self.wiring.firmware and not self._firmware.startswith(self.wiring.firmware[:8]):
@@ -513,7 +517,7 @@ class BoardTarget:
     def close(self) -> None:
         if self.controller is not None:
             self.controller.disconnect()
-        for hand in (self.bus, self.console, self.power, self._hold):
+        for hand in (self.bus, self.console, self.power, *self._holds):
             if hand is not None:
                 hand.close()
 

@@ -148,6 +148,21 @@ def test_a_board_that_another_bench_holds():
         BoardTarget(Wiring(modbus=address)).close()
 
 
+def test_one_board_by_two_addresses():
+    with server(identity(registers.map_hash(), 0x1A2B3C4D)) as address:
+        board = BoardTarget(Wiring(modbus=address))
+        other = address.replace("127.0.0.1", "localhost")
+        with pytest.raises(PortInUse, match=r"controller 0{16}: another bench on this machine uses it"):
+            BoardTarget(Wiring(modbus=other))
+        board.close()
+        BoardTarget(Wiring(modbus=other)).close()
+
+
+def test_consoles_of_one_name_in_two_labgrid_files():
+    places = {Wiring(labgrid_console="main", file=Path(name)).place for name in ("a.yaml", "b.yaml")}
+    assert len(places) == 2
+
+
 def test_a_device_that_never_answers_its_console():
     with a_pty() as (_, port):
         console = StreamConsole("cellar-3", lambda: SerialStream(port), lambda: None)
