@@ -19,7 +19,8 @@ INVARIANTS = tuple(f"S{number}" for number in range(1, 14))
 NOT_JUDGED = {
     "S5": "The thermostat of EN 14597 is a part of the wiring plan, not of the firmware.",
     "S8": "Real time: back within a tick of virtual time is shown, the 2 s of a booting chip are not.",
-    "S9": "The wear of a chip: operations are counted, erases in the cells are not.",
+    "S9": "The wear of a chip (operations are counted, erases in the cells are not), programs that a chip "
+    "carries out in another order than they were asked for, and more than thirty brown-outs in a row.",
     "S11": "Residues of integrators move less in hours than a sensor resolves; unit tests judge them.",
     "S12": "What a flood costs in milliseconds: the clock of lockstep stands while sockets are served. Shown "
     "is that everybody else is served and that the tick ends.",
