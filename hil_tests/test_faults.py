@@ -5,6 +5,7 @@ A fixed choice of the 336, one of each group that runs in a few seconds; all of 
 
 from __future__ import annotations
 
+import itertools
 import re
 import socket
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import pytest
 from .bench.faults import mischief_faults, power_faults, sensor_faults, tcp_faults
 from .bench.faults.both import both
 from .bench.faults.case import ERROR, MET, NOT_MET, Plan, run
-from .bench.faults.checks import ALL_GOES_ON
+from .bench.faults.checks import ALL_GOES_ON, Check
 from .bench.faults.injector import Injector, NotPossible, NotProven
 from .bench.faults.rig import POINTS, FaultRig, Ohms
 from .bench.faults.trace import EVERY_S
@@ -106,6 +107,32 @@ def test_a_fault_that_is_not_there_is_an_error_and_no_verdict(tmp_path: Path, fi
     result = run("asleep", plan, "transition", tmp_path / "case", firmware_bundle)
     assert result.verdict == ERROR
     assert re.match(r"not proven: Asleep: [+-]0\.0\d K at the terminals", result.why), result.why
+
+
+@pytest.mark.slow
+def test_what_must_hold_holds_at_every_look(tmp_path: Path, firmware_bundle: Path) -> None:
+    """A tenth of the span was let pass here once, and nobody was told."""
+    looks = itertools.count()
+    plan = Plan(
+        lambda rig: sensor_faults.Offset(rig, 0, 5.0),
+        holds=Check("so but once", lambda rig: next(looks) != 11),
+        span_s=60.0,
+    )
+    result = run("once", plan, "summer", tmp_path / "case", firmware_bundle)
+    assert (result.verdict, result.why) == (NOT_MET, "not so for 2 s: so but once")
+
+
+@pytest.mark.slow
+def test_what_comes_after_its_time_is_not_met(tmp_path: Path, firmware_bundle: Path) -> None:
+    """The first look comes with the proof, and may be late already."""
+    always = Check("whatever", lambda rig: True)
+    plan = Plan(
+        lambda rig: sensor_faults.Offset(rig, 0, 5.0),
+        always, 10.0, always, 12.0, prove_s=14.0, span_s=20.0,
+    )  # fmt: skip
+    result = run("late", plan, "summer", tmp_path / "case", firmware_bundle)
+    assert result.verdict == NOT_MET and (result.detected_s, result.reacted_s) == (14.0, 14.0)
+    assert result.why == "not noticed within 10 s: whatever; not done within 12 s: whatever"
 
 
 class HeapLeft(mischief_faults.HeapTaken):

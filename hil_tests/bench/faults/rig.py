@@ -148,8 +148,6 @@ class FaultRig:
         self.recorders: list[Callable[[], None]] = []
         self.blind_until_s = 0.0
         self.plant_seen: dict[str, float] = {}
-        self.loud_looks = 0
-        """How often somebody who wanted to see no alarm saw one."""
         self.controller = self.bench.start_controller(
             dhw="instantaneous",
             inputs={
