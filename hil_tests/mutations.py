@@ -91,7 +91,7 @@ MUTATIONS = (
         "S2",
         "orders go beyond the engineering limits",
         [("orders.py", "if not influence.low <= value <= influence.high:", "if False:")],
-        "test_only_orders_act.py::test_an_authentic_order_beyond_the_limits_is_refused_whole[beyond-the-limit]",
+        "test_only_orders_act.py::test_an_authentic_order_beyond_the_limits_is_refused_whole[vm-beyond-the-limit]",
         "refused_limit",
     ),
     Mutation(
@@ -228,7 +228,7 @@ MUTATIONS = (
         "S7",
         "the MAC is not looked at",
         [("orders.py", "if not order_verifies(", "if False and not order_verifies(")],
-        "test_only_orders_act.py::test_an_order_that_is_not_ours_fresh_and_timely_is_refused[wrong-key]",
+        "test_only_orders_act.py::test_an_order_that_is_not_ours_fresh_and_timely_is_refused[vm-wrong-key]",
         "DID NOT RAISE",
     ),
     Mutation(
@@ -241,7 +241,7 @@ MUTATIONS = (
                 "        if address != self._order_mailbox or count > self._order_words:\n",
             )
         ],
-        "test_only_orders_act.py::test_an_honest_order_sent_as_a_broadcast_never_acts",
+        "test_only_orders_act.py::test_an_honest_order_sent_as_a_broadcast_never_acts[vm]",
         "influence",
         slow=True,
     ),
@@ -249,7 +249,7 @@ MUTATIONS = (
         "S7",
         "a counter is not used up",
         [("orders.py", "        self._counter[slot] = order.counter\n", "")],
-        "test_only_orders_act.py::test_a_replay_in_the_same_boot_is_refused",
+        "test_only_orders_act.py::test_a_replay_in_the_same_boot_is_refused[vm]",
         "DID NOT RAISE",
         slow=True,
     ),
@@ -263,7 +263,7 @@ MUTATIONS = (
                 "        if False:\n",
             )
         ],
-        "test_only_orders_act.py::test_an_order_held_back_for_a_minute_is_refused",
+        "test_orders_kept_back.py::test_an_order_held_back_for_a_minute_is_refused",
         "DID NOT RAISE",
         slow=True,
     ),

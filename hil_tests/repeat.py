@@ -30,6 +30,7 @@ STORIES = (
     "hil_tests/test_manual.py",
     "hil_tests/test_tick_wrap.py",
     "hil_tests/test_only_orders_act.py",
+    "hil_tests/test_orders_kept_back.py",
     "hil_tests/test_order_bounds.py",
     "hil_tests/test_without_time.py",
     "hil_tests/test_stories_anywhere.py",  # on the emulated board, in the world's time, as well
