@@ -150,7 +150,7 @@ def connect(device, town, who):
         plain = socket.create_connection(("127.0.0.1", device.tls_port), timeout=DEADLINE_S)
         try:
             return town.context(who).wrap_socket(plain)
-        except (ssl.SSLEOFError, ConnectionError):
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError):
             # one more handshake than its pace allows; a later one is taken
             plain.close()
             assert time.monotonic() < until
