@@ -168,7 +168,7 @@ class SerialLine:
             "fs", "cp", "-f", str(source), f":/{PLACE.format(path=path)}", "+", "exec",
             f"{LIST}{RENAME}{first}\n_keep('/{path}', '{digest}'{then})",
         ).strip().splitlines()  # fmt: skip
-        if digest not in got:  # what mpremote says of the copy may come before it or, through a pipe, after it
+        if digest not in got:  # before or, through a pipe, behind what mpremote says of the copy
             raise ToolError(
                 "copy_damaged",
                 f"{self.port}: {path} arrived with another SHA-256; the old file is still in place. "
