@@ -17,7 +17,7 @@ from .acceptance import limit
 from .bench import junit
 from .bench.chart import Chart, Limit, Line
 from .bench.plant.whole_house import BATH_C, SAMPLE_S, SCALD_C, SERIES
-from .bench.report import Check, judged, write_report
+from .bench.report import Check, judged, not_whole, write_report
 from .year import COLD_BELOW_C, DAYS, WARM_ABOVE_C, day_name, only, total
 
 ROWS: tuple[tuple[str, str, str, str], ...] = (
@@ -143,7 +143,7 @@ def write(
     year = only(kept, wanted)
     kpi = total(list(year["slices"].values()))
     checks = checks_of(kpi)
-    whole = len(year["slices"]) == len(wanted)
+    whole = len(year["slices"]) == len(wanted) and not broken_off
     asked_days = sum(days for _, days in wanted)
     passed = whole and all(check.passed for check in checks)
     alarms = [
@@ -159,8 +159,7 @@ def write(
         {"name": name, "unit": unit, "note": note, "row": [kpi.get(key)]} for key, name, unit, note in ROWS
     ]
     left_out = f"{kpi['days']:g} of {asked_days} days have been run"
-    why = f"{broken_off}. {left_out}" if broken_off else left_out
-    intro = [] if whole else [f"Broken off: {why}." if broken_off else f"{why}."]
+    why, intro = not_whole(whole, left_out, broken_off)
     ran = "the whole year" if kpi["days"] >= DAYS else f"{kpi['days']:g} of {DAYS} days: not a year"
     _, page = write_report(
         folder,
@@ -197,7 +196,7 @@ def write(
         },
         {"year": charts(folder, year)},
     )
-    junit.write_checks(folder, "year", checks, "" if whole else why)
+    junit.write_checks(folder, "year", checks, why)
     return passed, page, kpi
 
 

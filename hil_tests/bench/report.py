@@ -169,6 +169,18 @@ def write_report(
     return json_path, html_path
 
 
+def not_whole(whole: bool, left_out: str, broken_off: str) -> tuple[str, list[str]]:
+    """Return why a run is not whole, and the paragraph that says so; nothing of both for one that is.
+
+    left_out: how much of it there is. broken_off: what broke it off, where that is known.
+    """
+    if whole:
+        return "", []
+    if not broken_off:
+        return left_out, [f"{left_out}."]
+    return f"{broken_off}. {left_out}", [f"Broken off: {broken_off}. {left_out}."]
+
+
 def page(report: dict[str, Any], pictures: dict[str, list[Chart]]) -> str:
     """Return the HTML page of a report.
 

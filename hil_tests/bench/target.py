@@ -66,7 +66,7 @@ class BoardMissing(BenchError):
 
 
 class PortInUse(BenchError):
-    """Another program holds the board's serial port, or another bench the board; nothing was sent."""
+    """Another program holds the board's serial port, or another bench the board; no test was run."""
 
     code = "bench.port_in_use"
     exit_status = 3

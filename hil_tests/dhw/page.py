@@ -15,7 +15,7 @@ import numpy as np
 
 from ..bench import junit
 from ..bench.chart import Chart, Limit, Line
-from ..bench.report import Check, judged, write_report
+from ..bench.report import Check, judged, not_whole, write_report
 from .bound import least_off_k
 from .steps import (
     BATH_C,
@@ -143,15 +143,14 @@ def write(
     asked: how many cases. broken_off: why, where that is known.
     """
     checks, done = checks_of(content), cases_of(content)
-    whole = len(done) >= asked
+    whole = len(done) >= asked and not broken_off
     passed = whole and all(check.passed for check in checks)
     kpi = {
         f"{tuning}/{stroke}": {name: value for name, value in case.items() if name != "trace"}
         for tuning, stroke, case in done
     }
     left_out = f"{len(done)} of {asked} cases have been run"
-    why = f"{broken_off}. {left_out}" if broken_off else left_out
-    intro = [] if whole else [f"Broken off: {why}." if broken_off else f"{why}."]
+    why, intro = not_whole(whole, left_out, broken_off)
     _, page = write_report(
         folder,
         {
@@ -181,7 +180,7 @@ def write(
         },
         {"dhw": charts(content)},
     )
-    junit.write_checks(folder, "dhw", checks, "" if whole else why)
+    junit.write_checks(folder, "dhw", checks, why)
     return passed, page, kpi
 
 

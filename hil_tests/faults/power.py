@@ -7,7 +7,7 @@ from collections.abc import Callable
 from firmware.substation import order_frame
 
 from ..acceptance import limit
-from ..bench.errors import BenchError
+from ..bench.errors import BenchError, ModbusException
 from ..bench.faults import mischief_faults
 from ..bench.faults import power_faults as faults
 from ..bench.faults.case import Plan
@@ -86,11 +86,12 @@ def _orders_taken() -> Check:
         nonlocal sent_s, taken
         if rig.now_s - sent_s >= ORDER_EVERY_S:
             sent_s = rig.now_s
-            receipt = rig.talk(lambda controller: controller.order(curve_shift_sp_k=-1.0, lease_s=300))
-            taken = receipt.result == order_frame.ACCEPTED
-            boots = rig.plant_seen.setdefault(faults.BOOTS, float(rig.fleet.boots(0)))
-            taken = taken and rig.fleet.boots(0) == boots
-        return taken
+            try:
+                receipt = rig.talk(lambda controller: controller.order(curve_shift_sp_k=-1.0, lease_s=300))
+                taken = receipt.result == order_frame.ACCEPTED
+            except ModbusException:  # refused without a receipt
+                taken = False
+        return taken and rig.fleet.boots(0) == rig.plant_seen.setdefault(faults.BOOTS, rig.fleet.boots(0))
 
     return Check("orders are taken, no restart", so)
 
