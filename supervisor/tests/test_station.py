@@ -121,8 +121,9 @@ async def test_a_station_reads_orders_and_records_real_controllers(
         )
         assert (told.result, told.counter) == (order_frame.ACCEPTED, 1)
         await until(lambda: station.latest.point("house-01", POINT).value == pytest.approx(-2.0))
-        owner = station.latest.point("house-01", "curve_shift_lease_number")
-        assert owner.value == order_frame.SUPERVISOR + 1
+        # Setpoint and owner are read one after the other: an order may land between the two reads.
+        lease = "curve_shift_lease_number"
+        await until(lambda: station.latest.point("house-01", lease).value == order_frame.SUPERVISOR + 1)
 
         challenge = secrets.token_bytes(8)
         block = await station.outbox.status("house-01", order_frame.SUPERVISOR, challenge)
