@@ -1,7 +1,7 @@
-"""What the tools' tests share: the environment of a technician's shell, and one board that was flashed by cable.
+"""What the tools' tests share: a technician's environment, and one board that was flashed by cable.
 
-With PYTHONUNBUFFERED, which only servers of tests set, a program's words reach a pipe in the order in which it
-says them. Without it they need not: a flash that passed here failed in every cellar.
+With PYTHONUNBUFFERED, which only servers of tests set, a program's words reach a pipe in the order in which
+it says them. Without it they need not: a flash that passed here failed in every cellar.
 """
 
 import fcntl
